@@ -1,0 +1,54 @@
+# `make` lists the targets. Each one that needs the environment makes or updates .venv first.
+
+CONFIG ?= data/king_county/pipeline.yaml
+PYTHON_BIN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all lint format lock clean setup-run setup-dev
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
+	  while IFS='|' read -r target what; do printf '%-16s %s\n' "$$target" "$$what"; done
+
+run: setup-run ## raw CSV to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
+	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
+
+test: setup-dev ## every test but the slow ones; ARGS="-k name"
+	@$(PYTHON_BIN) -m pytest -m "not slow" $(ARGS)
+
+test-all: setup-dev ## every test
+	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+lint: setup-dev ## ruff (rules and format), mypy
+	@status=0; .venv/bin/ruff check . || status=1; .venv/bin/ruff format --check . || status=1; \
+	  $(PYTHON_BIN) -m mypy || status=1; exit $$status
+
+format: setup-dev ## rewrite the code in the project's format
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+# Keeps the versions there are; UPGRADE=1 takes the newest that fit. The platform is what the
+# oldest supported systems have, so a lock does not depend on the machine that made it.
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --generate-hashes \
+  $(if $(UPGRADE),--upgrade) --no-emit-index-url --no-emit-find-links
+LOCK_FOR = --python $(PYTHON_BIN) --python-version 3.10 --python-platform x86_64-manylinux_2_28
+UV = $(if $(wildcard .venv-tools/bin/uv),.venv-tools/bin/uv,uv)
+
+lock: setup-run ## write the lock files anew from pyproject.toml; UPGRADE=1
+	@$(LOCK) $(LOCK_FOR) pyproject.toml -o requirements/run.lock
+	@$(LOCK) $(LOCK_FOR) pyproject.toml --extra dev -c requirements/run.lock \
+	  -o requirements/dev.lock
+	@echo uv | $(LOCK) --python $(PYTHON_BIN) --universal - -o requirements/uv.txt
+	@if grep -nE 'https?://|^-' requirements/*.lock requirements/uv.txt; then \
+	  echo "lock: the lines above carry an address or an option; remove them" >&2; exit 1; fi
+
+clean: ## remove the caches and .venv; the workspace stays
+	@rm -rf .venv .venv-tools .venv-setup.log .venv-setup.lock \
+	  .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path ./workspace -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+setup-run:
+	@requirements/setup.sh run
+
+setup-dev:
+	@requirements/setup.sh dev
