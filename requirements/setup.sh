@@ -34,11 +34,12 @@ current() {
     [ "$(stamp "$1")" = "$(cat ".venv/.setup-$1")" ]
 }
 
-# Prints the path behind $1 if it runs and is a CPython 3.10. A pyenv shim exists without running
-# and a virtual environment's Python may be the one about to be replaced, hence the base's path.
+# Prints the path behind $1 if it runs and is a whole CPython 3.10. A pyenv shim exists without
+# running, a Python built without some header lacks the module, and a virtual environment's Python
+# may be the one about to be replaced, hence the base's path.
 python310() {
   "$1" -I -c '
-import os, sys
+import bz2, ctypes, os, ssl, sys
 if sys.version_info[:2] == (3, 10) and sys.implementation.name == "cpython":
     base = os.path.join(sys.base_prefix, "bin", "python3.10")
     print(base if os.access(base, os.X_OK) else os.path.realpath(sys.executable))
@@ -59,7 +60,7 @@ on_path() {
 find_python() {
   if [ -n "${PYTHON:-}" ]; then
     python310 "$PYTHON" && return
-    say "PYTHON=$PYTHON is not a Python 3.10 that runs; looking for another" >&2
+    say "PYTHON=$PYTHON is not a Python 3.10 that runs and has bz2, ctypes and ssl; looking for another" >&2
   fi
   {
     on_path python3.10
@@ -140,7 +141,7 @@ began=$(date +%s)
 log=$root/.venv-setup.log
 : >"$log"
 no_uv="no uv, and no Python here could fetch it by pip: put uv on PATH or apt-get install python3-pip (log: $log)"
-no_python="no Python 3.10: get one with 'pyenv install 3.10', 'uv python install 3.10' or, where apt has it, 'apt-get install python3.10-dev'"
+no_python="no Python 3.10 that runs and has bz2, ctypes and ssl: get one with 'pyenv install 3.10', 'uv python install 3.10' or, where apt has it, 'apt-get install python3.10-dev'"
 # uv is told the interpreter by its path: left to look for one, it stops at a shim that won't run.
 unset UV_PYTHON UV_SYSTEM_PYTHON VIRTUAL_ENV
 
