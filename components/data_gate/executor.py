@@ -1,0 +1,41 @@
+"""Reads the anomalies of every split and fails if there is one."""
+
+import pathlib
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+ANOMALIES = "anomalies"
+_FILE_NAME = "SchemaDiff.pb"
+
+
+class AnomaliesFound(ValueError):
+    """The data does not fit the schema; the message has one line for each column."""
+
+
+class Executor(base_executor.BaseExecutor):
+    """See the module."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Checks all splits.
+
+        Raises:
+            AnomaliesFound: at least one column of one split does not fit the schema.
+        """
+        artifact = artifact_utils.get_single_instance(input_dict[ANOMALIES])
+        found: dict[str, set[str]] = {}
+        for split in artifact_utils.decode_split_names(artifact.split_names):
+            path = pathlib.Path(artifact_utils.get_split_uris([artifact], split)[0]) / _FILE_NAME
+            anomalies = anomalies_pb2.Anomalies.FromString(path.read_bytes())
+            for column, info in anomalies.anomaly_info.items():
+                found.setdefault(f"column {column}: {info.description}", set()).add(split)
+            if anomalies.HasField("dataset_anomaly_info"):
+                found.setdefault(anomalies.dataset_anomaly_info.description, set()).add(split)
+            if anomalies.data_missing:
+                found.setdefault("no examples", set()).add(split)
+        if found:
+            raise AnomaliesFound(
+                "the data does not fit the schema:\n"
+                + "\n".join(f"  {what} (split {', '.join(sorted(s))})" for what, s in found.items())
+            )

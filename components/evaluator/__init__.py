@@ -1,0 +1,5 @@
+"""TFX's Evaluator, with gates that also beat a constant predictor, and a verdict in sentences."""
+
+from components.evaluator.component import Evaluator
+
+__all__ = ["Evaluator"]

@@ -1,0 +1,80 @@
+"""Judges the exported model on the raw test split.
+
+Inputs: `examples` (raw, with a `test` split), `model` (a serving export), optional `baseline_model`
+and `schema`. Outputs: `evaluation` (TFMA's results and `verdict.json`) and `blessing`.
+
+The metrics and bounds depend on what the training split says of the label (the constant predictor),
+which is known at run time alone. So the component takes a `Judgement`, from which the executor
+makes TFMA's `EvalConfig`.
+"""
+
+from typing import Optional
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from components.evaluator import executor
+from components.evaluator.judgement import Judgement
+
+
+class EvaluatorSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and parameters of `Evaluator`."""
+
+    PARAMETERS = {
+        "judgement": component_spec.ExecutionParameter(type=str),
+        "example_splits": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "baseline_model": component_spec.ChannelParameter(
+            type=standard_artifacts.Model, optional=True
+        ),
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+    }
+    OUTPUTS = {
+        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+
+
+class Evaluator(base_component.BaseComponent):
+    """See the module."""
+
+    SPEC_CLASS = EvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        schema: types.BaseChannel,
+        judgement: Judgement,
+        code: str,
+        baseline_model: Optional[types.BaseChannel] = None,
+    ):
+        """Makes the component.
+
+        Args:
+            examples: raw examples with a `test` split.
+            model: the candidate.
+            schema: of the raw examples.
+            judgement: metrics, bounds and slices.
+            code: a fingerprint of the code behind the metrics; another one is another cache entry.
+            baseline_model: what the candidate must not fall behind.
+        """
+        super().__init__(
+            spec=EvaluatorSpec(
+                examples=examples,
+                model=model,
+                schema=schema,
+                baseline_model=baseline_model,
+                judgement=judgement.to_json(),
+                example_splits='["test"]',
+                code=code,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )

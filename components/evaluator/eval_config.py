@@ -1,0 +1,108 @@
+"""Makes TFMA's `EvalConfig` from a `Judgement` and what the training split says of the label."""
+
+import json
+
+import tensorflow_model_analysis as tfma
+
+from components.evaluator import metrics
+from components.evaluator.judgement import Bound, Judgement
+from models import heads
+from models.label import Label
+
+CANDIDATE = "candidate"
+BASELINE = "baseline"
+
+_AUC_OF_CONSTANT = 0.5
+_ABOVE = 1e-9
+"""TFMA's bounds include the bound itself; a gain must be above zero."""
+
+
+def make(judgement: Judgement, label: Label) -> tfma.EvalConfig:
+    """The complete configuration of an evaluation of a candidate beside a baseline.
+
+    The Evaluator drops the baseline and the change bounds itself when there is no baseline.
+    """
+    prediction_key = {
+        "regression": heads.PREDICTIONS,
+        "binary": heads.LOGISTIC,
+        "multiclass": heads.PROBABILITIES,
+    }[judgement.task]
+    specs = [
+        tfma.ModelSpec(
+            name=name,
+            is_baseline=name == BASELINE,
+            signature_name="predict",
+            label_key=label.name,
+            prediction_key=prediction_key,
+            model_type=tfma.TF_GENERIC,
+            inference_batch_size=512,
+        )
+        for name in (CANDIDATE, BASELINE)
+    ]
+    slices = [tfma.SlicingSpec()]
+    slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices]
+    gated = [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices if part.gated]
+    bounds = {bound.metric: bound for bound in judgement.bounds}
+    configs = [tfma.MetricConfig(class_name="ExampleCount")]
+    for name in judgement.metrics:
+        bound = bounds.get(name)
+        config = _metric(name, judgement.task, label)
+        if bound:
+            _add_thresholds(config, bound, gated)
+        configs.append(config)
+        if name == "skill" or judgement.task == "binary" and name == "auc":
+            continue
+        configs.append(_metric(name + metrics.OF_CONSTANT, judgement.task, label))
+        gain = _metric(name + metrics.GAIN, judgement.task, label)
+        if bound:
+            _on(gain, tfma.SlicingSpec(), lower_bound=_ABOVE)
+        configs.append(gain)
+    return tfma.EvalConfig(
+        model_specs=specs,
+        slicing_specs=slices,
+        metrics_specs=[tfma.MetricsSpec(metrics=configs, model_names=[CANDIDATE, BASELINE])],
+    )
+
+
+def _metric(name: str, task: str, label: Label) -> tfma.MetricConfig:
+    if name == "auc":
+        return tfma.MetricConfig(class_name="AUC", config=json.dumps({"name": "auc"}))
+    if task == "regression":
+        kind, settings = "Regression", {"mean": label.mean, "median": label.median}
+    else:
+        kind, settings = "Classification", {"frequencies": label.frequencies}
+    return tfma.MetricConfig(
+        class_name=kind, module=metrics.__name__, config=json.dumps({"name": name, **settings})
+    )
+
+
+def _add_thresholds(config: tfma.MetricConfig, bound: Bound, gated: list) -> None:
+    overall = tfma.SlicingSpec()
+    if bound.absolute is not None:
+        key = "upper_bound" if bound.lower_is_better else "lower_bound"
+        _on(config, overall, **{key: bound.absolute})
+    # Whatever the bound, no better than a constant is not good enough.
+    if bound.metric == "skill":
+        _on(config, overall, lower_bound=_ABOVE)
+    if bound.metric == "auc":
+        _on(config, overall, lower_bound=_AUC_OF_CONSTANT + _ABOVE)
+    if bound.may_worsen_by is None:
+        return
+    change = tfma.GenericChangeThreshold(
+        direction=(
+            tfma.MetricDirection.LOWER_IS_BETTER
+            if bound.lower_is_better
+            else tfma.MetricDirection.HIGHER_IS_BETTER
+        ),
+        relative={"value": bound.may_worsen_by if bound.lower_is_better else -bound.may_worsen_by},
+    )
+    for spec in [overall, *gated]:
+        threshold = config.per_slice_thresholds.add(slicing_specs=[spec])
+        threshold.threshold.change_threshold.CopyFrom(change)
+
+
+def _on(config: tfma.MetricConfig, spec: tfma.SlicingSpec, **bounds: float) -> None:
+    """Adds an absolute bound on the slices of `spec`."""
+    threshold = config.per_slice_thresholds.add(slicing_specs=[spec])
+    for key, value in bounds.items():
+        getattr(threshold.threshold.value_threshold, key).value = value

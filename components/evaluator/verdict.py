@@ -1,0 +1,153 @@
+"""The verdict of an evaluation, in sentences: every bound, its value, and what it was held against.
+
+What passed is decided by TFMA alone; this module reads its results and puts them into words.
+"""
+
+import math
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+
+from components.evaluator import metrics
+from components.evaluator.eval_config import BASELINE, CANDIDATE
+from components.evaluator.judgement import Bound, Judgement
+
+FILE_NAME = "verdict.json"
+"""Its name in the evaluation artifact."""
+
+_OVERALL = ()
+
+
+def make(evaluation: str, judgement: Judgement, has_baseline: bool) -> dict[str, Any]:
+    """Reads TFMA's results of an evaluation.
+
+    Args:
+        evaluation: the evaluation artifact's directory.
+        judgement: what was judged.
+        has_baseline: whether a baseline was evaluated beside the candidate.
+
+    Returns:
+        `blessed`; `lines`, each with `passed` and `text`, one for every bound and, of the slices,
+        every failed one; `notes`; `metrics` and `baseline_metrics` by slice and name.
+    """
+    validation = tfma.load_validation_result(evaluation)
+    # TFMA drops the name of a model that is alone.
+    candidate = _values(evaluation, CANDIDATE if has_baseline else "")
+    baseline = _values(evaluation, BASELINE) if has_baseline else None
+    failed = _failures(validation)
+    keys = {part.key for part in judgement.slices if part.gated}
+
+    lines = []
+    for bound in judgement.bounds:
+        lines += _absolute_lines(bound, candidate[_OVERALL], failed)
+        if baseline is None or bound.may_worsen_by is None:
+            continue
+        slices = [part for part in candidate if part == _OVERALL or part[0] in keys]
+        for part in sorted(slices):
+            passed = ("change", part, bound.metric) not in failed
+            if passed and part != _OVERALL:
+                continue
+            lines.append(_change_line(bound, part, candidate, baseline, passed))
+        if all(line["passed"] for line in lines) and len(slices) > 1:
+            lines.append(
+                _line(
+                    True,
+                    f"{bound.title} on {len(slices) - 1} slices: none is worse "
+                    f"than the baseline by more than {bound.may_worsen_by:.1%}",
+                )
+            )
+    notes = []
+    if baseline is None:
+        notes.append("No blessed baseline exists yet: only the absolute bounds apply.")
+    return {
+        "blessed": validation.validation_ok,
+        "lines": lines,
+        "notes": notes,
+        "examples": int(candidate[_OVERALL]["example_count"]),
+        "metrics": _by_name(candidate),
+        "baseline_metrics": _by_name(baseline) if baseline else None,
+    }
+
+
+def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list[dict[str, Any]]:
+    value = values[bound.metric]
+    lines = []
+    if bound.absolute is not None:
+        rule = "at most" if bound.lower_is_better else "at least"
+        passed = ("value", _OVERALL, bound.metric) not in failed
+        lines.append(
+            _line(
+                passed,
+                f"{bound.title} is {number(value)}; it must be {rule} {number(bound.absolute)}",
+            )
+        )
+    gain, constant = bound.metric + metrics.GAIN, bound.metric + metrics.OF_CONSTANT
+    if constant in values:
+        passed = ("value", _OVERALL, gain) not in failed
+        text = f"{bound.title} of a constant predictor is {number(values[constant])}"
+        rule = f"the model {'is' if passed else 'is not'} better than that"
+        if bound.lower_is_better:
+            rule += f" ({values[gain]:+.0%} of its error removed)" if passed else ""
+        lines.append(_line(passed, f"{text}; {rule}"))
+    return lines
+
+
+def _change_line(bound: Bound, part: tuple, candidate, baseline, passed: bool) -> dict[str, Any]:
+    value = candidate[part][bound.metric]
+    before = baseline.get(part, {}).get(bound.metric, math.nan)
+    where = f" where {part[0]} is {part[1]}" if part else ""
+    change = value / before - 1 if before else math.nan
+    rule = "rise" if bound.lower_is_better else "fall"
+    return _line(
+        passed,
+        f"{bound.title}{where} is {number(value)}, the baseline's is "
+        f"{number(before)} ({change:+.1%}); it may {rule} by {bound.may_worsen_by:.1%}",
+    )
+
+
+def _line(passed: bool, text: str) -> dict[str, Any]:
+    return {"passed": bool(passed), "text": text}
+
+
+def number(value: float) -> str:
+    """A metric as people write it: 118,233 or 0.1583."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _values(evaluation: str, model: str) -> dict[tuple, dict[str, float]]:
+    """Metrics by slice; a slice is () or (column, value)."""
+    result = tfma.load_eval_result(evaluation, model_name=model)
+    values = {}
+    for slice_key, outputs in result.slicing_metrics:
+        part = tuple(str(x) for pair in slice_key for x in pair)
+        values[part] = {
+            name: value["doubleValue"]
+            for name, value in outputs[""][""].items()
+            if "doubleValue" in value
+        }
+    return values
+
+
+def _failures(validation) -> set[tuple[str, tuple, str]]:
+    """Kind (value or change), slice and metric of every failed bound."""
+    failures = set()
+    for part in validation.metric_validations_per_slice:
+        key = tuple(
+            x
+            for single in part.slice_key.single_slice_keys
+            for x in (single.column, _slice_value(single))
+        )
+        for failure in part.failures:
+            kind = failure.metric_threshold.WhichOneof("type").removesuffix("_threshold")
+            failures.add((kind, key, failure.metric_key.name))
+    return failures
+
+
+def _slice_value(single) -> str:
+    kind = single.WhichOneof("kind")
+    value = getattr(single, kind)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _by_name(values: dict[tuple, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {" ".join(part) or "overall": metrics for part, metrics in values.items()}

@@ -1,0 +1,52 @@
+"""Copies beside the serving directory, then renames: a server never sees half a model.
+
+TFX's own executor copies file by file into the version's directory, and skips a version that
+exists; a push that was killed would leave half a model which the next push within the same second
+takes for a whole one.
+"""
+
+import os
+import pathlib
+import shutil
+import time
+
+from tfx.components.pusher import executor
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import proto_utils
+
+
+class Executor(executor.Executor):
+    """See the module."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Pushes if blessed; the artifact records where to, or that nothing was pushed."""
+        pushed = artifact_utils.get_single_instance(
+            output_dict[standard_component_specs.PUSHED_MODEL_KEY]
+        )
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(
+            exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination
+        )
+        model = pathlib.Path(self.GetModelPath(input_dict))
+        serving = pathlib.Path(destination.filesystem.base_directory)
+        version = _next_version(serving)
+        # TensorFlow Serving looks only at directories whose names are numbers.
+        partial = serving / f".{version}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(model, partial)
+        os.rename(partial, serving / str(version))
+        shutil.copytree(model, pushed.uri, dirs_exist_ok=True)
+        self._MarkPushed(
+            pushed, pushed_destination=str(serving / str(version)), pushed_version=str(version)
+        )
+
+
+def _next_version(serving: pathlib.Path) -> int:
+    """The time in seconds, or one above the latest version if that is not later."""
+    serving.mkdir(parents=True, exist_ok=True)
+    versions = [int(path.name) for path in serving.iterdir() if path.name.isdigit()]
+    return max(int(time.time()), *(version + 1 for version in versions), 0)

@@ -1,0 +1,24 @@
+"""Puts the schema into `custom_config`, then does what TFX's executor does."""
+
+import json
+
+from google.protobuf import text_format
+from tfx.components.transform import executor
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils
+
+
+class Executor(executor.Executor):
+    """See the module."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Runs Transform with `schema` in the custom configuration."""
+        uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
+        schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
+        custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        custom["schema"] = text_format.MessageToString(schema)
+        super().Do(
+            input_dict,
+            output_dict,
+            {**exec_properties, standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(custom)},
+        )

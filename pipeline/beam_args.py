@@ -1,0 +1,20 @@
+"""Beam's arguments: which engine runs the data-parallel steps, and the orchestration itself."""
+
+from pipeline.config import Beam
+
+# Named in full, because Beam's default first tries to download another runner.
+_IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
+
+# TFX packs itself into a source distribution for remote workers at every component (1.5 s and 19 MB
+# each) unless a container image is named; in one process no worker ever looks at it.
+_NO_PACKAGING = "--sdk_container_image=unused"
+
+
+def for_components(beam: Beam) -> list[str]:
+    """Arguments of the components' Beam pipelines: the configured ones, or in-process defaults."""
+    return list(beam.args) or [_IN_PROCESS, _NO_PACKAGING]
+
+
+def for_orchestration() -> list[str]:
+    """Arguments of the pipeline of pipelines, which BeamDagRunner takes from `sys.argv`."""
+    return [_IN_PROCESS]

@@ -1,0 +1,87 @@
+"""TFX's BeamDagRunner, with an observer of its nodes."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import apache_beam as beam
+from tfx.orchestration import metadata
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.beam import beam_dag_runner
+from tfx.orchestration.portable import launcher
+
+from pipeline import beam_args
+from pipeline.progress import CACHED, Progress
+
+# Beam pickles the functions it runs, so what they report to is found through the module.
+_progress: Progress
+_executions: dict[str, int]
+
+
+def run(pipeline: tfx_pipeline.Pipeline, progress: Progress) -> dict[str, int]:
+    """Runs every node in its order, in this process.
+
+    Args:
+        pipeline: what to run.
+        progress: is told of each node's start and end.
+
+    Returns:
+        The execution of every node, by its number in the metadata store.
+
+    Raises:
+        Exception: what a node raised, wrapped by Beam; `progress` has it as it was.
+    """
+    global _progress, _executions
+    _progress, _executions = progress, {}
+    with _argv(beam_args.for_orchestration()):
+        _Runner().run(pipeline)
+    return _executions
+
+
+@contextlib.contextmanager
+def _argv(arguments: list[str]) -> Iterator[None]:
+    """BeamDagRunner makes its own Beam pipeline, which reads its options from `sys.argv`."""
+    kept = sys.argv
+    sys.argv = [kept[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = kept
+
+
+class _Launcher(launcher.Launcher):
+    """Remembers whether the executor ran, or the cache had the result."""
+
+    ran = False
+
+    def _run_executor(self, execution_info):
+        self.ran = True
+        return super()._run_executor(execution_info)
+
+
+@beam.typehints.with_input_types(object)
+@beam.typehints.with_output_types(object)
+class _ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
+    def _run_node(self) -> None:
+        with _progress.running(self._node_id) as node:
+            observed = _Launcher(
+                pipeline_node=self._pipeline_node,
+                mlmd_connection=metadata.Metadata(self._mlmd_connection_config),
+                pipeline_info=self._pipeline_info,
+                pipeline_runtime_spec=self._pipeline_runtime_spec,
+                executor_spec=self._executor_spec,
+                platform_config=self._extract_platform_config(
+                    self._deployment_config, self._node_id
+                ),
+                custom_driver_spec=self._custom_driver_spec,
+            )
+            info = observed.launch()
+            if info is not None:
+                _executions[self._node_id] = info.execution_id
+            # Resolvers and importers have no executor; they only look something up.
+            if self._executor_spec is not None and not observed.ran:
+                node.state = CACHED
+
+
+class _Runner(beam_dag_runner.BeamDagRunner):
+    _PIPELINE_NODE_DO_FN_CLS = _ObservedNode

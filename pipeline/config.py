@@ -1,0 +1,265 @@
+"""The configuration of one problem: typed, checked as a whole, frozen.
+
+`config_file.load` makes a `Config` from a YAML file.
+"""
+
+import pathlib
+from typing import Any, Literal
+
+import pydantic
+
+from pipeline import gates
+from pipeline.errors import nearest
+
+
+class Section(pydantic.BaseModel):
+    """A mapping of the file: unknown keys are refused, and nothing changes after loading."""
+
+    class Config:
+        extra = "forbid"
+        frozen = True
+
+
+class _Number(float):
+    """A number that is not a boolean; accepts `1e6`, which YAML reads as text."""
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError("expected a number")
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("expected a number") from None
+
+
+class _Count(int):
+    """A whole number above zero."""
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError("expected a whole number above zero")
+        return value
+
+
+class Data(Section):
+    """Where the table is.
+
+    Attributes:
+        path: a file, or a folder of files of one format.
+        format: by default what the file's ending says.
+        schema_file: the curated schema (`schema:`); without it the schema is inferred at each run.
+    """
+
+    path: pathlib.Path
+    format: Literal["csv", "parquet", "tfrecord"]
+    schema_file: pathlib.Path | None = pydantic.Field(None, alias="schema")
+
+    @pydantic.root_validator(pre=True)
+    def _format_from_ending(cls, values):
+        if "format" not in values and isinstance(values.get("path"), str):
+            path = pathlib.Path(values["path"])
+            endings = {".csv": "csv", ".parquet": "parquet", ".tfrecord": "tfrecord"}
+            found = next((endings[e] for e in reversed(path.suffixes) if e in endings), None)
+            if found is None and not path.suffix:
+                found = "csv"
+            if found:
+                values = {**values, "format": found}
+        return values
+
+
+class Splits(Section):
+    """Shares of the three splits, as numbers of hash buckets.
+
+    Attributes:
+        key: the column whose hash decides; rows of one key share a split. By default the hash of
+            the whole row.
+    """
+
+    train: _Count = 8
+    eval: _Count = 1
+    test: _Count = 1
+    key: pydantic.StrictStr | None = None
+
+
+class Feature(Section):
+    """How one column is used, where the schema alone does not say it.
+
+    Attributes:
+        kind: `ignore` keeps the column out of the model.
+        vocabulary: the most frequent values that get an index of their own (categorical).
+        min_count: rarer values share the out-of-vocabulary buckets (categorical).
+        oov_buckets: hash buckets for unseen values (categorical).
+    """
+
+    kind: Literal["numeric", "categorical", "boolean", "date", "ignore"]
+    vocabulary: _Count = 10_000
+    min_count: _Count = 5
+    oov_buckets: _Count = 1
+
+
+class Model(Section):
+    """The model.
+
+    Attributes:
+        name: a registered name, or the dotted path of a `model_fn` in an importable module or in a
+            file beside the configuration.
+        params: handed to the `model_fn`, which checks them.
+    """
+
+    name: pydantic.StrictStr = "wide_deep"
+    params: dict[pydantic.StrictStr, Any] = {}
+
+
+class EarlyStopping(Section):
+    """Stop when the eval loss has not fallen for `patience` steps."""
+
+    patience: _Count
+
+
+class Train(Section):
+    """How long and how to train.
+
+    Attributes:
+        max_steps, epochs: one of the two.
+        evaluate_every: steps between checkpoints; each is evaluated on the eval split, and the one
+            with the lowest loss is exported.
+        keep_checkpoints: how many checkpoints stay.
+        cache_mb: transformed data up to this size stay decoded in memory.
+    """
+
+    max_steps: _Count | None = None
+    epochs: _Count | None = None
+    batch_size: _Count = 256
+    evaluate_every: _Count = 1000
+    keep_checkpoints: _Count = 5
+    early_stopping: EarlyStopping | None = None
+    cache_mb: pydantic.NonNegativeInt = 512
+    seed: pydantic.NonNegativeInt = 42
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _one_length(cls, values):
+        if values["max_steps"] and values["epochs"]:
+            raise ValueError("expected max_steps or epochs, found both: remove one")
+        if not values["max_steps"] and not values["epochs"]:
+            values["epochs"] = 50
+        return values
+
+
+class Bound(Section):
+    """The gate on one metric.
+
+    Attributes:
+        at_most, at_least: the absolute bound, on the whole test split.
+        may_worsen_by: how much worse than the baseline the model may be, as a share of the
+            baseline's value (0.02 is 2 %), overall and on every gated slice.
+    """
+
+    at_most: _Number | None = None
+    at_least: _Number | None = None
+    may_worsen_by: _Number | None = None
+
+    @pydantic.validator("may_worsen_by")
+    def _share(cls, value):
+        if value is not None and not 0 <= value < 1:
+            raise ValueError("expected a share of the baseline's value from 0 to 1 (0.02 is 2 %)")
+        return value
+
+    @property
+    def absolute(self) -> float | None:
+        """The absolute bound, whichever way it points."""
+        return self.at_most if self.at_most is not None else self.at_least
+
+
+class Slice(Section):
+    """A part of the test split that is judged on its own.
+
+    Attributes:
+        column: one slice for each of its values ...
+        bands: ... or for each band between these edges, for a numeric column.
+        gate: whether the change bounds apply; false only reports the slice.
+    """
+
+    column: pydantic.StrictStr
+    bands: tuple[_Number, ...] | None = None
+    gate: pydantic.StrictBool = True
+
+    @pydantic.validator("bands")
+    def _rising(cls, value):
+        if value is not None and (not value or list(value) != sorted(set(value))):
+            raise ValueError("expected edges in rising order, as [250000, 500000]")
+        return value
+
+
+class Beam(Section):
+    """Arguments of the data-parallel steps, as Beam's command line takes them."""
+
+    args: tuple[pydantic.StrictStr, ...] = ()
+
+
+class Push(Section):
+    """Where the blessed model goes; by default `serving/` in the workspace."""
+
+    directory: pathlib.Path | None = None
+
+
+class Config(Section):
+    """One problem. See the README for each key."""
+
+    name: pydantic.constr(strict=True, regex=r"^[a-z][a-z0-9_]*$")  # type: ignore[valid-type]
+    task: Literal["regression", "binary", "multiclass"]
+    label: pydantic.StrictStr
+    log_label: pydantic.StrictBool | None = None
+    data: Data
+    splits: Splits = Splits()
+    features: dict[pydantic.StrictStr, Feature] = {}
+    model: Model = Model()
+    train: Train = Train()
+    gates: dict[str, Bound]
+    slices: tuple[Slice, ...] = ()
+    beam: Beam = Beam()
+    push: Push = Push()
+    folder: pathlib.Path
+
+    @pydantic.validator("gates")
+    def _bounds_fit_the_task(cls, value, values):
+        if "task" not in values:
+            return value
+        metrics = gates.METRICS[values["task"]]
+        for name, bound in value.items():
+            metric = metrics.get(name)
+            if metric is None:
+                raise ValueError(f"{name}: unknown metric{nearest(name, metrics)}")
+            wrong = "at_least" if metric.bound_key == "at_most" else "at_most"
+            if getattr(bound, wrong) is not None:
+                raise ValueError(
+                    f"{name}: found {wrong}, but a {metric.better} {metric.title} is better: "
+                    f"write {metric.bound_key}"
+                )
+        if all(bound.absolute is None for bound in value.values()):
+            raise ValueError(
+                "no absolute bound: without one the first model would be blessed whatever it is "
+                f"worth; add for example {next(iter(metrics))}: "
+                f"{{{next(iter(metrics.values())).bound_key}: <value>}}"
+            )
+        return value
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _fits_together(cls, values):
+        label, task = values["label"], values["task"]
+        if label in values["features"]:
+            raise ValueError(f"features.{label}: this is the label; remove it from features")
+        if values["log_label"] and task != "regression":
+            raise ValueError(f"log_label: only for regression, found task {task}")
+        for column in (s.column for s in values["slices"] if s.column == label and not s.bands):
+            raise ValueError(f"slices: {column} is the label; give bands, as [250000, 500000]")
+        return values

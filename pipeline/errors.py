@@ -1,0 +1,29 @@
+"""The errors a user can cause, and the exit codes of the command line."""
+
+import difflib
+from collections.abc import Iterable
+
+OK = 0
+"""Blessed and pushed, or unchanged since the last push."""
+FAILED = 1
+"""A step failed; the log has the trace."""
+BAD_INPUT = 2
+"""The configuration, an option or the data is wrong; nothing was run."""
+NOT_BLESSED = 3
+"""The pipeline ran, but the model did not pass its gate and was not pushed."""
+
+
+class UserError(Exception):
+    """Something that the user can mend.
+
+    The message is shown as it is, without a trace: it names the file, column or option, what was
+    found, what was expected and how to fix it. One line for each mistake.
+    """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean X? (known: ...)`, for the end of a message about an unknown name."""
+    names = [str(known) for known in names]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{hint} (known: {', '.join(names)})"

@@ -1,0 +1,173 @@
+"""The pipeline, on one page: every stage in order, and what flows between them."""
+
+import json
+from typing import Any
+
+from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.types import Channel, standard_artifacts
+
+from components.baseline import BaselineStrategy
+from components.data_gate import DataGate
+from components.evaluator import Evaluator
+from components.evaluator.judgement import Bound, Judgement, Slice
+from components.pusher import Pusher
+from components.transform import Transform
+from models import registry
+from pipeline import beam_args, examples, fingerprint, gates
+from pipeline.config import Config
+from pipeline.workspace import Workspace
+
+
+def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeline:
+    """Puts the stages together for one problem.
+
+    Args:
+        config: the problem.
+        workspace: where everything that the run makes goes.
+    """
+    # The table becomes examples in three splits; rows of one key share a split.
+    example_gen = examples.example_gen(config)
+    raw_examples = example_gen.outputs["examples"]
+
+    # What is in the data, what should be, and whether the two agree.
+    statistics_gen = StatisticsGen(examples=raw_examples)
+    if config.data.schema_file:
+        schema_gen: Any = Importer(
+            source_uri=str(examples.schema_directory(config, workspace)),
+            artifact_type=standard_artifacts.Schema,
+        ).with_id("Schema")
+        schema = schema_gen.outputs["result"]
+    else:
+        schema_gen = SchemaGen(
+            statistics=statistics_gen.outputs["statistics"],
+            infer_feature_shape=True,
+            exclude_splits=["eval", "test"],
+        )
+        schema = schema_gen.outputs["schema"]
+    example_validator = ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema
+    )
+    data_gate = DataGate(anomalies=example_validator.outputs["anomalies"])
+
+    # Raw columns become the packed tensors that the network sees, from the train split's
+    # vocabularies, quantiles and moments. The test split stays raw: the Evaluator reads it so.
+    transform = Transform(
+        examples=raw_examples,
+        schema=schema,
+        preprocessing_fn="models.preprocessing.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        disable_statistics=True,
+        force_tf_compat_v1=True,
+        custom_config={**_problem(config), "code": fingerprint.of_modules("models.preprocessing")},
+    )
+    transform.add_upstream_node(data_gate)
+
+    # The custom Estimator: trained on train, steered by eval, its best checkpoint exported.
+    trainer = Trainer(
+        run_fn="models.training.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config={"problem": json.dumps(_training(config, workspace))},
+    )
+    model = trainer.outputs["model"]
+
+    # The gate: the export itself, on raw test examples, against bounds, a constant predictor and
+    # the last blessed model.
+    baseline = Resolver(
+        strategy_class=BaselineStrategy,
+        candidate=model,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("Baseline")
+    evaluator = Evaluator(
+        examples=raw_examples,
+        model=model,
+        baseline_model=baseline.outputs["model"],
+        schema=schema,
+        judgement=_judgement(config),
+        code=fingerprint.of_modules("components.evaluator"),
+    )
+
+    # Only what was blessed is deployed.
+    pusher = Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(
+                base_directory=str(config.push.directory or workspace.serving)
+            )
+        ),
+    )
+
+    return tfx_pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(workspace.artifacts),
+        metadata_connection_config=sqlite_metadata_connection_config(str(workspace.metadata)),
+        enable_cache=True,
+        beam_pipeline_args=beam_args.for_components(config.beam),
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            data_gate,
+            transform,
+            trainer,
+            baseline,
+            evaluator,
+            pusher,
+        ],
+    )
+
+
+def _problem(config: Config) -> dict[str, Any]:
+    """What Transform and the Trainer both know of the problem, as JSON values."""
+    overrides = {
+        column: feature.dict(exclude_unset=True) for column, feature in config.features.items()
+    }
+    if config.splits.key and config.splits.key not in overrides:
+        # A key that only says which rows belong together would be learned by heart.
+        overrides[config.splits.key] = {"kind": "ignore"}
+    return {"label": config.label, "task": config.task, "features": overrides}
+
+
+def _training(config: Config, workspace: Workspace) -> dict[str, Any]:
+    model_module = registry.dotted_path(config.model.name).rpartition(".")[0]
+    return {
+        **_problem(config),
+        "log_label": config.log_label,
+        "model": config.model.dict(),
+        "train": config.train.dict(),
+        "code": fingerprint.of_modules("models", model_module),
+        "training_root": str(workspace.training),
+    }
+
+
+def _judgement(config: Config) -> Judgement:
+    metrics = gates.METRICS[config.task]
+    return Judgement(
+        task=config.task,
+        metrics={name: metric.title for name, metric in metrics.items()},
+        bounds=tuple(
+            Bound(
+                metric=name,
+                title=metrics[name].title,
+                lower_is_better=metrics[name].better == gates.LOWER_IS_BETTER,
+                absolute=bound.absolute,
+                may_worsen_by=bound.may_worsen_by,
+            )
+            for name, bound in config.gates.items()
+        ),
+        slices=tuple(
+            Slice(column=part.column, bands=part.bands or (), gated=part.gate)
+            for part in config.slices
+        ),
+    )

@@ -1,0 +1,93 @@
+"""What the nodes of a run are doing, shown as a live table or, without a terminal, line by line."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+WAITING, RUNNING, CACHED, DONE, FAILED = "waiting", "running", "cached", "done", "failed"
+
+_STYLES = {WAITING: "dim", RUNNING: "bold cyan", CACHED: "green", DONE: "green", FAILED: "bold red"}
+
+
+@dataclasses.dataclass
+class Node:
+    """The state of one node.
+
+    Attributes:
+        name: the node's id.
+        state: waiting, running, cached, done or failed.
+        started, seconds: when it started (monotonic clock), and how long it took.
+        error: what it raised.
+    """
+
+    name: str
+    state: str = WAITING
+    started: float = 0.0
+    seconds: float = 0.0
+    error: BaseException | None = None
+
+
+class Progress:
+    """Tracks and shows the nodes of one run."""
+
+    def __init__(self, console: Console, names: Sequence[str]):
+        self.nodes = {name: Node(name) for name in names}
+        self._console = console
+        self._live = Live(
+            get_renderable=self._table,
+            console=console,
+            refresh_per_second=4,
+            # The streams are the log's by now; the table has the terminal to itself.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Shows the table while the nodes run; it stays on the screen afterwards."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._live:
+            yield
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[Node]:
+        """Marks a node as running, then as done or failed; the caller may say it was cached."""
+        node = self.nodes[name]
+        node.state, node.started = RUNNING, time.monotonic()
+        try:
+            yield node
+            if node.state == RUNNING:
+                node.state = DONE
+        except BaseException as error:
+            node.state, node.error = FAILED, error
+            raise
+        finally:
+            node.seconds = time.monotonic() - node.started
+            if not self._console.is_terminal:
+                self._console.print(
+                    f"{node.name:<20} {node.state:<8} {node.seconds:6.1f} s", highlight=False
+                )
+
+    def _table(self) -> Table:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("node", min_width=20)
+        table.add_column("state", min_width=8)
+        table.add_column("seconds", justify="right", min_width=7)
+        for node in self.nodes.values():
+            seconds = node.seconds
+            if node.state == RUNNING:
+                seconds = time.monotonic() - node.started
+            table.add_row(
+                node.name,
+                f"[{_STYLES[node.state]}]{node.state}[/]",
+                "" if node.state == WAITING else f"{seconds:.1f}",
+            )
+        return table

@@ -1,0 +1,54 @@
+"""What a run came to: the verdict, and which version is deployed."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tfx.orchestration import metadata
+from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.types import Artifact
+
+from components.evaluator import verdict
+from pipeline.workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The end of a run.
+
+    Attributes:
+        verdict: see `components.evaluator.verdict.make`.
+        pushed: where the model of this run was pushed to, now or when it was first blessed; None
+            if it was not blessed.
+    """
+
+    verdict: dict[str, Any]
+    pushed: pathlib.Path | None
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the model passed every bound."""
+        return self.verdict["blessed"]
+
+
+def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
+    """Reads the outcome of a run from the metadata store.
+
+    Args:
+        workspace: where the run took place.
+        executions: of the run's nodes, cached ones included.
+    """
+    config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
+    with metadata.Metadata(config) as store:
+        evaluation = _output(store, executions["Evaluator"], "evaluation")
+        pushed = _output(store, executions["Pusher"], "pushed_model")
+    text = (pathlib.Path(evaluation.uri) / verdict.FILE_NAME).read_text()
+    destination = pushed.get_string_custom_property("pushed_destination")
+    return Outcome(json.loads(text), pathlib.Path(destination) if destination else None)
+
+
+def _output(store: metadata.Metadata, execution: int, key: str) -> Artifact:
+    (artifact,) = execution_lib.get_output_artifacts(store, execution)[key]
+    return artifact
