@@ -1,7 +1,6 @@
 """Heads: what logits mean for a task. A head owns the target's scale, loss, metrics and outputs."""
 
 from collections.abc import Mapping
-from typing import Union
 
 import tensorflow as tf
 
@@ -114,7 +113,7 @@ class ClassificationHead:
         return result
 
 
-Head = Union[RegressionHead, ClassificationHead]
+Head = RegressionHead | ClassificationHead
 
 
 def for_label(label: Label) -> Head:

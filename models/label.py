@@ -88,7 +88,8 @@ def from_transform(
     if len(counts) < 2 or (task == "binary" and len(counts) != 2):
         wanted = "2" if task == "binary" else "at least 2"
         raise ValueError(
-            f"label {name}: found the classes {sorted(counts)[:10]}, expected {wanted}"
+            f"label {name}: found {len(counts)} classes ({', '.join(sorted(counts)[:5])}), "
+            f"expected {wanted} for task {task}"
         )
     classes = tuple(sorted(counts, key=_natural_order))
     total = sum(counts.values())

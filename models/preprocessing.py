@@ -204,9 +204,8 @@ def _days(text, missing) -> tuple[tf.Tensor, tf.Tensor]:
 
     The civil calendar's arithmetic: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     """
-    missing = tf.logical_or(
-        missing, tf.logical_not(tf.strings.regex_full_match(text, _DATE_PATTERN))
-    )
+    readable = tf.strings.regex_full_match(text, _DATE_PATTERN)
+    missing = tf.logical_or(missing, tf.logical_not(readable))
     text = tf.where(missing, "2000-01-01", text)
     digits = tf.strings.regex_replace(text, _DATE_PATTERN, r"\1\2\3")
     year, month, day = (

@@ -1,4 +1,4 @@
-"""The Trainer's `run_fn`: an Estimator of any registered `model_fn`, trained, evaluated, exported."""
+"""The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any `model_fn`."""
 
 import dataclasses
 import hashlib

@@ -1,5 +1,7 @@
 """Beam's arguments: which engine runs the data-parallel steps, and the orchestration itself."""
 
+from typing import Any
+
 from pipeline.config import Beam
 
 # Named in full, because Beam's default first tries to download another runner.
@@ -10,7 +12,7 @@ _IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.
 _NO_PACKAGING = "--sdk_container_image=unused"
 
 
-def for_components(beam: Beam) -> list[str]:
+def for_components(beam: Beam) -> list[Any]:
     """Arguments of the components' Beam pipelines: the configured ones, or in-process defaults."""
     return list(beam.args) or [_IN_PROCESS, _NO_PACKAGING]
 

@@ -76,7 +76,7 @@ class _ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
                 custom_driver_spec=self._custom_driver_spec,
             )
             info = observed.launch()
-            if info is not None:
+            if info is not None and info.execution_id is not None:
                 _executions[self._node_id] = info.execution_id
             # Resolvers and importers have no executor; they only look something up.
             if self._executor_spec is not None and not observed.ran:

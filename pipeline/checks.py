@@ -96,10 +96,9 @@ def _columns(config: Config, file: pathlib.Path) -> list[str]:
 def _tfrecord_columns(file: pathlib.Path) -> list[str]:
     import tensorflow as tf
 
+    compression = "GZIP" if file.suffix == ".gz" else ""
     try:
-        record = next(
-            iter(tf.data.TFRecordDataset(str(file), "GZIP" if file.suffix == ".gz" else ""))
-        )
+        record = next(iter(tf.data.TFRecordDataset(str(file), compression)))
     except (StopIteration, tf.errors.OpError):
         raise UserError(f"data.path: {file}: holds no TFRecord of tf.Examples") from None
     return list(tf.train.Example.FromString(record.numpy()).features.feature)

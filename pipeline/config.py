@@ -15,7 +15,7 @@ from pipeline.errors import nearest
 class Section(pydantic.BaseModel):
     """A mapping of the file: unknown keys are refused, and nothing changes after loading."""
 
-    class Config:
+    class Config:  # noqa: D106 (pydantic's settings)
         extra = "forbid"
         frozen = True
 

@@ -45,17 +45,17 @@ def _split_config(splits: Splits) -> example_gen_pb2.SplitConfig:
     )
 
 
-def schema_directory(config: Config, workspace: Workspace) -> pathlib.Path:
+def schema_directory(schema_file: pathlib.Path, workspace: Workspace) -> pathlib.Path:
     """Puts the curated schema into a directory of its own, named by its content.
 
     A Schema artifact is a directory with one file, and TFX's cache knows an imported artifact by
     its path alone; so another content must be another path.
     """
-    content = config.data.schema_file.read_bytes()
+    content = schema_file.read_bytes()
     directory = workspace.artifacts / "schema" / hashlib.sha256(content).hexdigest()[:16]
     if not directory.exists():
         partial = directory.with_suffix(".partial")
         partial.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(config.data.schema_file, partial / "schema.pbtxt")
+        shutil.copyfile(schema_file, partial / "schema.pbtxt")
         partial.rename(directory)
     return directory

@@ -38,7 +38,7 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
     statistics_gen = StatisticsGen(examples=raw_examples)
     if config.data.schema_file:
         schema_gen: Any = Importer(
-            source_uri=str(examples.schema_directory(config, workspace)),
+            source_uri=str(examples.schema_directory(config.data.schema_file, workspace)),
             artifact_type=standard_artifacts.Schema,
         ).with_id("Schema")
         schema = schema_gen.outputs["result"]

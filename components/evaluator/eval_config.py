@@ -1,6 +1,7 @@
 """Makes TFMA's `EvalConfig` from a `Judgement` and what the training split says of the label."""
 
 import json
+from typing import Any
 
 import tensorflow_model_analysis as tfma
 
@@ -67,13 +68,14 @@ def make(judgement: Judgement, label: Label) -> tfma.EvalConfig:
 def _metric(name: str, task: str, label: Label) -> tfma.MetricConfig:
     if name == "auc":
         return tfma.MetricConfig(class_name="AUC", config=json.dumps({"name": "auc"}))
+    settings: dict[str, Any] = {"name": name}
     if task == "regression":
-        kind, settings = "Regression", {"mean": label.mean, "median": label.median}
+        kind = metrics.Regression.__name__
+        settings.update(mean=label.mean, median=label.median)
     else:
-        kind, settings = "Classification", {"frequencies": label.frequencies}
-    return tfma.MetricConfig(
-        class_name=kind, module=metrics.__name__, config=json.dumps({"name": name, **settings})
-    )
+        kind = metrics.Classification.__name__
+        settings.update(frequencies=label.frequencies)
+    return tfma.MetricConfig(class_name=kind, module=metrics.__name__, config=json.dumps(settings))
 
 
 def _add_thresholds(config: tfma.MetricConfig, bound: Bound, gated: list) -> None:

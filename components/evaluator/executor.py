@@ -52,7 +52,5 @@ def _label_of(models) -> Label:
 
 def _comparable(candidate: Label, baseline: Label) -> bool:
     """Metrics of two models compare if both predict the same thing."""
-    return all(
-        getattr(candidate, field) == getattr(baseline, field)
-        for field in ("name", "task", "classes")
-    )
+    fields = ("name", "task", "classes")
+    return all(getattr(candidate, field) == getattr(baseline, field) for field in fields)
