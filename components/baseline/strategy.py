@@ -5,8 +5,6 @@ baseline: comparing a model with itself says nothing, and the changed input defe
 candidate that is the latest blessed model gets the baseline it was judged against before.
 """
 
-from typing import Optional
-
 from tfx import types
 from tfx.dsl.components.common import resolver
 
@@ -20,7 +18,7 @@ class BaselineStrategy(resolver.ResolverStrategy):
 
     def resolve_artifacts(
         self, store, input_dict: dict[str, list[types.Artifact]]
-    ) -> Optional[dict[str, list[types.Artifact]]]:
+    ) -> dict[str, list[types.Artifact]] | None:
         """Picks the baseline; no model if nothing else was ever blessed."""
         candidates = {artifact.id for artifact in input_dict.get(CANDIDATE, [])}
         models = {artifact.id: artifact for artifact in input_dict.get(MODEL, [])}
@@ -32,5 +30,5 @@ class BaselineStrategy(resolver.ResolverStrategy):
         for blessing in sorted(blessings, key=lambda artifact: artifact.id, reverse=True):
             model_id = blessing.get_int_custom_property("current_model_id")
             if model_id in models and model_id not in candidates:
-                return {MODEL: [models[model_id]]}
-        return {MODEL: []}
+                return {**input_dict, MODEL: [models[model_id]], BLESSING: [blessing]}
+        return {**input_dict, MODEL: [], BLESSING: []}
