@@ -19,7 +19,7 @@ def check_data(config: Config) -> None:
     """
     files = data_files(config)
     columns = _columns(config, files[0])
-    named = {
+    named: dict[str, list[str]] = {
         "label": [config.label],
         "splits.key": [config.splits.key] if config.splits.key else [],
         "features": list(config.features),

@@ -3,10 +3,13 @@
 `config_file.load` makes a `Config` from a YAML file.
 """
 
+import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pydantic
+from pydantic.error_wrappers import ErrorWrapper
 
 from pipeline import gates
 from pipeline.errors import nearest
@@ -19,9 +22,36 @@ class Section(pydantic.BaseModel):
         extra = "forbid"
         frozen = True
 
+    @classmethod
+    def validate(cls, value: Any) -> "Section":
+        """Takes a mapping, and no list: pydantic would make an empty mapping of an empty one."""
+        if isinstance(value, cls):
+            return value
+        return super().validate(_mapping(value))
+
+
+def _mapping(value: Any) -> Any:
+    if value is not None and not isinstance(value, dict):
+        raise pydantic.DictError()
+    return value
+
+
+def _path(value: Any) -> Any:
+    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+        raise pydantic.PathError()
+    return value
+
+
+def _refuse(mistakes: Sequence[tuple[tuple[str, ...], str]]) -> None:
+    """Reports every mistake under its own key: pairs of a location and a message."""
+    if mistakes:
+        raise pydantic.ValidationError(
+            [ErrorWrapper(ValueError(message), location) for location, message in mistakes], Section
+        )
+
 
 class _Number(float):
-    """A number that is not a boolean; accepts `1e6`, which YAML reads as text."""
+    """A finite number that is not a boolean; accepts `1e6`, which YAML reads as text."""
 
     @classmethod
     def __get_validators__(cls):
@@ -32,9 +62,12 @@ class _Number(float):
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError("expected a number")
         try:
-            return float(value)
-        except ValueError:
+            number = float(value)
+        except (ValueError, OverflowError):
             raise ValueError("expected a number") from None
+        if not math.isfinite(number):
+            raise ValueError("expected a finite number")
+        return number
 
 
 class _Count(int):
@@ -49,6 +82,26 @@ class _Count(int):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError("expected a whole number above zero")
         return value
+
+
+class _Natural(int):
+    """A whole number, zero or above."""
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError("expected a whole number, zero or above")
+        return value
+
+
+class _Text(pydantic.StrictStr):
+    """Text that is not empty."""
+
+    min_length = 1
 
 
 class Data(Section):
@@ -66,7 +119,10 @@ class Data(Section):
 
     @pydantic.root_validator(pre=True)
     def _format_from_ending(cls, values):
-        if "format" not in values and isinstance(values.get("path"), str):
+        if not isinstance(values.get("path"), str):
+            # Without a path there is nothing to say about the format.
+            return {"format": "csv", **values}
+        if "format" not in values:
             path = pathlib.Path(values["path"])
             endings = {".csv": "csv", ".parquet": "parquet", ".tfrecord": "tfrecord"}
             found = next((endings[e] for e in reversed(path.suffixes) if e in endings), None)
@@ -75,6 +131,8 @@ class Data(Section):
             if found:
                 values = {**values, "format": found}
         return values
+
+    _usable = pydantic.validator("path", "schema_file", pre=True, allow_reuse=True)(_path)
 
 
 class Splits(Section):
@@ -88,7 +146,7 @@ class Splits(Section):
     train: _Count = 8
     eval: _Count = 1
     test: _Count = 1
-    key: pydantic.StrictStr | None = None
+    key: _Text | None = None
 
 
 class Feature(Section):
@@ -116,8 +174,10 @@ class Model(Section):
         params: handed to the `model_fn`, which checks them.
     """
 
-    name: pydantic.StrictStr = "wide_deep"
+    name: _Text = "wide_deep"
     params: dict[pydantic.StrictStr, Any] = {}
+
+    _mapping = pydantic.validator("params", pre=True, allow_reuse=True)(_mapping)
 
 
 class EarlyStopping(Section):
@@ -143,8 +203,8 @@ class Train(Section):
     evaluate_every: _Count = 1000
     keep_checkpoints: _Count = 5
     early_stopping: EarlyStopping | None = None
-    cache_mb: pydantic.NonNegativeInt = 512
-    seed: pydantic.NonNegativeInt = 42
+    cache_mb: _Natural = 512
+    seed: _Natural = 42
 
     @pydantic.root_validator(skip_on_failure=True)
     def _one_length(cls, values):
@@ -189,7 +249,7 @@ class Slice(Section):
         gate: whether the change bounds apply; false only reports the slice.
     """
 
-    column: pydantic.StrictStr
+    column: _Text
     bands: tuple[_Number, ...] | None = None
     gate: pydantic.StrictBool = True
 
@@ -211,13 +271,15 @@ class Push(Section):
 
     directory: pathlib.Path | None = None
 
+    _usable = pydantic.validator("directory", pre=True, allow_reuse=True)(_path)
+
 
 class Config(Section):
     """One problem. See the README for each key."""
 
     name: pydantic.constr(strict=True, regex=r"^[a-z][a-z0-9_]*$")  # type: ignore[valid-type]
     task: Literal["regression", "binary", "multiclass"]
-    label: pydantic.StrictStr
+    label: _Text
     log_label: pydantic.StrictBool | None = None
     data: Data
     splits: Splits = Splits()
@@ -230,21 +292,27 @@ class Config(Section):
     push: Push = Push()
     folder: pathlib.Path
 
+    _mappings = pydantic.validator("features", "gates", pre=True, allow_reuse=True)(_mapping)
+
     @pydantic.validator("gates")
     def _bounds_fit_the_task(cls, value, values):
         if "task" not in values:
             return value
         metrics = gates.METRICS[values["task"]]
+        mistakes = []
         for name, bound in value.items():
             metric = metrics.get(name)
             if metric is None:
-                raise ValueError(f"{name}: unknown metric{nearest(name, metrics)}")
+                mistakes.append(((name,), f"unknown metric{nearest(name, metrics)}"))
+                continue
             wrong = "at_least" if metric.bound_key == "at_most" else "at_most"
             if getattr(bound, wrong) is not None:
-                raise ValueError(
-                    f"{name}: found {wrong}, but a {metric.better} {metric.title} is better: "
+                message = (
+                    f"found {wrong}, but a {metric.better} {metric.title} is better: "
                     f"write {metric.bound_key}"
                 )
+                mistakes.append(((name,), message))
+        _refuse(mistakes)
         if all(bound.absolute is None for bound in value.values()):
             raise ValueError(
                 "no absolute bound: without one the first model would be blessed whatever it is "
@@ -256,10 +324,13 @@ class Config(Section):
     @pydantic.root_validator(skip_on_failure=True)
     def _fits_together(cls, values):
         label, task = values["label"], values["task"]
+        mistakes: list[tuple[tuple[str, ...], str]] = []
         if label in values["features"]:
-            raise ValueError(f"features.{label}: this is the label; remove it from features")
+            mistakes.append((("features", label), "this is the label; remove it from features"))
         if values["log_label"] and task != "regression":
-            raise ValueError(f"log_label: only for regression, found task {task}")
-        for column in (s.column for s in values["slices"] if s.column == label and not s.bands):
-            raise ValueError(f"slices: {column} is the label; give bands, as [250000, 500000]")
+            mistakes.append((("log_label",), f"only for regression, but the task is {task}"))
+        if any(part.column == label and not part.bands for part in values["slices"]):
+            message = f"{label} is the label; give bands, as [250000, 500000]"
+            mistakes.append((("slices",), message))
+        _refuse(mistakes)
         return values

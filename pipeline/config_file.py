@@ -4,6 +4,7 @@ Short forms are allowed where one value says it all: `data: houses.csv`, `model:
 `zipcode: categorical`, `slices: [zipcode]`.
 """
 
+import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +32,7 @@ def load(path: pathlib.Path, overrides: Sequence[str] = ()) -> Config:
     folder = path.resolve().parent
     raw.setdefault("name", _default_name(folder.name))
     if "folder" in raw:
-        raise UserError(f"{path}: folder: unknown key{nearest('folder', Config.__fields__)}")
+        raise UserError(f"{path}: folder: unknown key{nearest('folder', _keys(Config))}")
     try:
         config = Config.parse_obj({**_expand_short_forms(raw), "folder": folder})
     except pydantic.ValidationError as error:
@@ -59,43 +60,62 @@ def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8 text; convert it first") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        raw = yaml.load(text, Loader=_Loader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = f"the character #x{error.character:04x} is not allowed"
+        raise UserError(f"{path}:{line}: not valid YAML: {character}") from None
+    except yaml.MarkedYAMLError as error:
+        where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        raise UserError(f"{where}: not valid YAML: {error.problem}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected keys and values such as 'label: price'")
     return raw
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML allows no key twice, PyYAML silently takes the last."""
+class _Loader(yaml.SafeLoader):
+    """Stricter than PyYAML: keys are text and no key stands twice; every error has its line."""
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # such as the 45th of a month
+            message = f"{node.value!r}: {error}; put text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
 
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
+            if not isinstance(key, str):
+                problem = f"key {_shown(key)}: expected text; put it in quotes"
+            elif key in seen:
+                problem = f"key {key!r} stands twice"
+            else:
+                seen.add(key)
+                continue
+            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise UserError(f"--set {override}: expected key.path=value, as train.max_steps=500")
+    *parents, last = keys = key.split(".")
+    option = f"--set {_plain(override)}"
+    if not separator or not all(keys):
+        raise UserError(f"{option}: expected key.path=value, as train.max_steps=500")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override}: the value is not valid YAML") from None
-    *parents, last = key.split(".")
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "a character is not allowed"
+        raise UserError(f"{option}: the value is not valid YAML: {problem}") from None
     # A short form that an override reaches into becomes its long form first.
     raw.update(_expand_short_forms(raw))
     target = raw
@@ -104,13 +124,14 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
         if child is None:
             child = target[parent] = {}
         if not isinstance(child, dict):
-            raise UserError(f"--set {override}: {parent} is a value and has no keys below it")
+            kind = "a list" if isinstance(child, list) else "a value"
+            raise UserError(f"{option}: {parent} is {kind} and has no keys below it")
         target = child
     target[last] = value
 
 
 def _default_name(folder: str) -> str:
-    name = "".join(c if c.isalnum() else "_" for c in folder.lower()).strip("_")
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in folder.lower()).strip("_")
     return name if name[:1].isalpha() else f"problem_{name}"
 
 
@@ -133,35 +154,60 @@ def _with_absolute_paths(config: Config) -> Config:
 def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
     """One line for one of pydantic's findings."""
     location = [part for part in error["loc"] if part != "__root__"]
-    key = ".".join(str(part) for part in location)
+    key = _plain(".".join(str(part) for part in location))
     where = f"{path}: {key}" if key else str(path)
     kind = error["type"]
     if kind == "value_error.missing":
-        return f"{where}: missing; add '{key}: ...' ({_expectation(location)})"
+        return f"{where}: missing; add '{location[-1]}: ...' ({_expectation(location)})"
     if kind == "value_error.extra":
-        section = _section_at(location[:-1])
-        names = [field.alias for field in section.__fields__.values() if field.name != "folder"]
+        names = _keys(_section_at(location[:-1]))
         return f"{where}: unknown key{nearest(str(location[-1]), names)}"
     found = _lookup(raw, location)
-    shown = f", found {found!r}" if location and not isinstance(found, (dict, list)) else ""
     if "permitted" in error.get("ctx", {}):
         allowed = [str(value) for value in error["ctx"]["permitted"]]
-        return f"{where}: unknown value {found!r}{nearest(str(found), allowed)}"
-    return f"{where}: {_PLAIN.get(kind, error['msg'])}{shown}"
+        return f"{where}: unknown value {_shown(found)}{nearest(str(found), allowed)}"
+    message = _PLAIN.get(kind, error["msg"])
+    # A finding about a whole section says itself what it found there.
+    own_words = isinstance(found, dict) and kind not in _PLAIN
+    if found is None or own_words or not message.startswith("expected"):
+        return f"{where}: {message}"
+    quotes = (
+        "" if kind not in _TEXT or isinstance(found, (str, dict, list)) else "; put it in quotes"
+    )
+    return f"{where}: {message}, found {_shown(found)}{quotes}"
 
 
 _PLAIN = {
     "type_error.dict": "expected keys and values",
     "type_error.tuple": "expected a list",
     "type_error.str": "expected text",
-    "type_error.bool": "expected true or false",
+    "value_error.any_str.min_length": "is empty; give a value or remove the key",
     "value_error.strictbool": "expected true or false",
-    "type_error.integer": "expected a whole number",
     "type_error.path": "expected a path",
     "type_error.none.not_allowed": "is empty; give a value or remove the key",
-    "value_error.number.not_ge": "expected a whole number, zero or above",
     "value_error.str.regex": "expected lower-case letters, digits and _, as king_county",
 }
+_TEXT = ("type_error.str", "type_error.path")
+
+
+def _plain(text: str) -> str:
+    """Text on one line."""
+    return text if text.isprintable() else repr(text)
+
+
+def _shown(value: Any) -> str:
+    """A value as it may stand in the file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime.date):
+        return str(value)
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keys(section: type[Section]) -> list[str]:
+    """What may stand in a section of the file; `folder` is where the file is."""
+    return [field.alias for field in section.__fields__.values() if field.name != "folder"]
 
 
 def _section_at(location: Sequence[Any]) -> type[Section]:
@@ -180,7 +226,11 @@ def _expectation(location: Sequence[Any]) -> str:
         "label": "the column to predict",
         "data": "the table, as houses.csv",
         "gates": "at least one bound, as rmse: {at_most: 140000}",
-        "format": "csv, parquet or tfrecord",
+        "path": "the table, as houses.csv",
+        "format": "csv, parquet or tfrecord; the path's ending does not say it",
+        "kind": "numeric, categorical, boolean, date or ignore",
+        "column": "the column whose values or bands are the slices",
+        "patience": "steps",
     }.get(str(location[-1]), "required")
 
 
