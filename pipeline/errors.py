@@ -11,6 +11,8 @@ BAD_INPUT = 2
 """The configuration, an option or the data is wrong; nothing was run."""
 NOT_BLESSED = 3
 """The pipeline ran, but the model did not pass its gate and was not pushed."""
+INTERRUPTED = 130
+"""Ctrl-C; the same command continues."""
 
 
 class UserError(Exception):

@@ -6,14 +6,18 @@ import pathlib
 from collections.abc import Iterable
 
 
-def of_modules(*names: str) -> str:
-    """A fingerprint of the sources of modules, and of every module in a package named.
+def of_modules(*names: str, files: Iterable[pathlib.Path] = ()) -> str:
+    """A fingerprint of the sources of modules; of a package, of every module in it.
+
+    Args:
+        names: dotted names of modules and packages.
+        files: more sources.
 
     Raises:
         ModuleNotFoundError: there is no such module.
     """
     digest = hashlib.sha256()
-    for path in sorted({path for name in names for path in _sources(name)}):
+    for path in sorted({path for name in names for path in _sources(name)} | set(files)):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

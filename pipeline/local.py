@@ -1,6 +1,8 @@
 """Runs the pipeline on this machine with Beam, and tells what happened."""
 
+import os
 import pathlib
+import re
 import time
 import traceback
 
@@ -9,7 +11,7 @@ from rich.markup import escape
 
 from pipeline import checks, terminal
 from pipeline.config import Config
-from pipeline.errors import FAILED, NOT_BLESSED, OK
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
@@ -30,74 +32,78 @@ def run(config: Config, workspace: Workspace) -> int:
     with workspace.locked():
         log = workspace.new_log("run")
         with terminal.logging_to(log) as console:
-            console.print(f"log: {log}", highlight=False, soft_wrap=True)
             checks.check_data(config)
-            with console.status("importing TensorFlow and TFX"):
-                # Seconds of imports, which `--help` and a mistake above need not wait for.
-                from pipeline import beam_runner, results
-                from pipeline.pipeline import create_pipeline
-
-                terminal.quiet_logging()
-                checks.check_model(config)
-                pipeline = create_pipeline(config, workspace)
-            progress = Progress(console, [component.id for component in pipeline.components])
-            started = time.monotonic()
-            try:
-                with progress.shown():
-                    executions = beam_runner.run(pipeline, progress)
-            except Exception:
-                failed = next((node for node in progress.nodes.values() if node.error), None)
-                if failed is None:
-                    raise
-                traceback.print_exc()
-                _print_failure(console, failed, log)
-                return FAILED
-            outcome = results.read(workspace, executions)
-            _print_verdict(console, outcome.verdict)
-            pusher = progress.nodes["Pusher"]
-            _print_push(console, outcome, unchanged=pusher.state == CACHED)
-            console.print(f"{time.monotonic() - started:.0f} s", style="dim", highlight=False)
-            return OK if outcome.blessed else NOT_BLESSED
+            _say(console, f"log: {log}")
+            return _run(config, workspace, console, log)
 
 
-def _print_failure(console: Console, node: Node, log: pathlib.Path) -> None:
-    cause: BaseException | None = node.error
-    while cause is not None and (cause.__cause__ or cause.__context__):
-        cause = cause.__cause__ or cause.__context__
-    kind = type(cause).__name__
-    message = str(cause) if isinstance(cause, ValueError) else f"{kind}: {cause}"
-    console.print(
-        f"[bold red]{node.name} failed:[/] {escape(message)}", highlight=False, soft_wrap=True
-    )
-    console.print(f"The trace is at the end of {log}", highlight=False, soft_wrap=True)
+def _run(config: Config, workspace: Workspace, console: Console, log: pathlib.Path) -> int:
+    started = time.monotonic()
+    with console.status("importing TensorFlow and TFX"):
+        # Seconds of imports, which `--help` and mistakes in the data need not wait for.
+        from components.data_gate import AnomaliesFound
+        from pipeline import beam_runner, results
+        from pipeline.pipeline import create_pipeline
+
+        terminal.quiet_logging()
+        checks.check_model(config)
+        pipeline = create_pipeline(config, workspace)
+    progress = Progress(console, [component.id for component in pipeline.components])
+    try:
+        with progress.shown():
+            executions = beam_runner.run(pipeline, progress)
+    except (Exception, KeyboardInterrupt) as error:
+        failed = next((node for node in progress.nodes.values() if node.error), None)
+        if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
+            _say(console, "\nInterrupted; the same command continues from where it stopped.")
+            # Beam's worker threads would go on; what they were writing does not count yet.
+            os._exit(INTERRUPTED)
+        if failed is None:
+            raise
+        traceback.print_exc()
+        bad_data = isinstance(failed.error, AnomaliesFound)
+        _print_failure(console, failed, log, whole_message=bad_data)
+        return BAD_INPUT if bad_data else FAILED
+    outcome = results.read(workspace, executions)
+    _print_verdict(console, outcome.verdict)
+    _print_push(console, outcome, unchanged=progress.nodes["Pusher"].state == CACHED)
+    _say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
+    return OK if outcome.blessed else NOT_BLESSED
+
+
+def _say(console: Console, text: str) -> None:
+    """Prints a line as it is: neither wrapped, which would break paths, nor coloured by guess."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_message: bool) -> None:
+    # Beam puts the name of its own step behind the message.
+    text = re.sub(r"\s*\[while running '.*?'\]", "", str(node.error)).strip()
+    if not whole_message:
+        text = next(iter(text.splitlines()), "")
+    if not isinstance(node.error, ValueError):
+        text = f"{type(node.error).__name__}: {text}"
+    _say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
+    _say(console, f"The trace is at the end of {log}")
 
 
 def _print_verdict(console: Console, verdict: dict) -> None:
-    console.print()
+    _say(console, "")
     for line in verdict["lines"]:
         mark = "[green]pass[/]" if line["passed"] else "[bold red]FAIL[/]"
-        console.print(f"{mark}  {escape(line['text'])}", highlight=False, soft_wrap=True)
+        _say(console, f"{mark}  {escape(line['text'])}")
     for note in verdict["notes"]:
-        console.print(f"note  {escape(note)}", highlight=False, soft_wrap=True)
-    console.print()
+        _say(console, f"note  {escape(note)}")
+    _say(console, "")
 
 
 def _print_push(console: Console, outcome, unchanged: bool) -> None:
     if not outcome.blessed:
-        console.print(
+        _say(
+            console,
             "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
-            highlight=False,
-            soft_wrap=True,
         )
     elif unchanged:
-        console.print(
-            f"[bold green]Blessed[/] and unchanged; deployed at {outcome.pushed}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _say(console, f"[bold green]Blessed[/] and unchanged; deployed at {outcome.pushed}")
     else:
-        console.print(
-            f"[bold green]Blessed[/] and pushed to {outcome.pushed}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _say(console, f"[bold green]Blessed[/] and pushed to {outcome.pushed}")

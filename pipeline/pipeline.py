@@ -43,10 +43,9 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         ).with_id("Schema")
         schema = schema_gen.outputs["result"]
     else:
+        # From all splits: a value that only the test split has must not stop the first run.
         schema_gen = SchemaGen(
-            statistics=statistics_gen.outputs["statistics"],
-            infer_feature_shape=True,
-            exclude_splits=["eval", "test"],
+            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
         )
         schema = schema_gen.outputs["schema"]
     example_validator = ExampleValidator(
@@ -63,7 +62,10 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
         force_tf_compat_v1=True,
-        custom_config={**_problem(config), "code": fingerprint.of_modules("models.preprocessing")},
+        custom_config={
+            **_problem(config),
+            "code": fingerprint.of_modules("models.preprocessing", "models.features"),
+        },
     )
     transform.add_upstream_node(data_gate)
 
@@ -140,13 +142,18 @@ def _problem(config: Config) -> dict[str, Any]:
 
 
 def _training(config: Config, workspace: Workspace) -> dict[str, Any]:
-    model_module = registry.dotted_path(config.model.name).rpartition(".")[0]
+    modules = ["models"]
+    files = []
+    if config.model.name not in registry.MODELS:
+        # The user's own package, or the files beside the configuration, which may import each other.
+        modules.append(config.model.name.partition(".")[0])
+        files = sorted(config.folder.glob("*.py"))
     return {
         **_problem(config),
         "log_label": config.log_label,
         "model": config.model.dict(),
         "train": config.train.dict(),
-        "code": fingerprint.of_modules("models", model_module),
+        "code": fingerprint.of_modules(*modules, files=files),
         "training_root": str(workspace.training),
     }
 

@@ -29,13 +29,16 @@ class Executor(base_executor.BaseExecutor):
             path = pathlib.Path(artifact_utils.get_split_uris([artifact], split)[0]) / _FILE_NAME
             anomalies = anomalies_pb2.Anomalies.FromString(path.read_bytes())
             for column, info in anomalies.anomaly_info.items():
-                found.setdefault(f"column {column}: {info.description}", set()).add(split)
+                for reason in info.reason:
+                    text = reason.description.strip() or reason.short_description
+                    found.setdefault(f"column {column}: {text}", set()).add(split)
             if anomalies.HasField("dataset_anomaly_info"):
                 found.setdefault(anomalies.dataset_anomaly_info.description, set()).add(split)
             if anomalies.data_missing:
                 found.setdefault("no examples", set()).add(split)
         if found:
+            lines = [f"  {what} (split {', '.join(sorted(s))})" for what, s in found.items()]
             raise AnomaliesFound(
-                "the data does not fit the schema:\n"
-                + "\n".join(f"  {what} (split {', '.join(sorted(s))})" for what, s in found.items())
+                "the data does not fit the schema; mend the table, or the schema where it is wrong:"
+                + "".join(f"\n{line}" for line in sorted(lines))
             )

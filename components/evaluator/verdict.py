@@ -138,7 +138,8 @@ def _failures(validation) -> set[tuple[str, tuple, str]]:
             for x in (single.column, _slice_value(single))
         )
         for failure in part.failures:
-            kind = failure.metric_threshold.WhichOneof("type").removesuffix("_threshold")
+            changed = failure.metric_threshold.HasField("change_threshold")
+            kind = "change" if changed else "value"
             failures.add((kind, key, failure.metric_key.name))
     return failures
 

@@ -1,0 +1,90 @@
+"""Whole pipelines on a small part of the real table, each run a process of its own."""
+
+import dataclasses
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+KING_COUNTY = REPOSITORY / "data" / "king_county"
+ROWS = 4000
+
+
+@dataclasses.dataclass
+class Problem:
+    """A problem's folder and workspace, and the command line upon them."""
+
+    config: pathlib.Path
+    workspace: pathlib.Path
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        runner = [sys.executable, str(REPOSITORY / "local_runner.py"), name]
+        return [*runner, "-c", str(self.config), "-w", str(self.workspace), *arguments]
+
+    def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            self.command(name, *arguments), capture_output=True, text=True, timeout=600
+        )
+
+    def run(self, *settings: str, code: int = 0) -> str:
+        """Runs the pipeline with settings, and returns what it printed."""
+        arguments = [argument for setting in settings for argument in ("--set", setting)]
+        done = self.call("run", *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, *settings: str) -> subprocess.Popen:
+        arguments = [argument for setting in settings for argument in ("--set", setting)]
+        return subprocess.Popen(self.command("run", *arguments), stdout=subprocess.PIPE, text=True)
+
+    @property
+    def versions(self) -> list[str]:
+        serving = self.workspace / "serving"
+        return sorted(path.name for path in serving.iterdir()) if serving.exists() else []
+
+
+def states(output: str) -> dict[str, str]:
+    """State of each node, from the plain lines of a run."""
+    words = [line.split() for line in output.splitlines()]
+    known = {"done", "cached", "failed"}
+    return {line[0]: line[1] for line in words if len(line) > 2 and line[1] in known}
+
+
+@pytest.fixture(scope="session")
+def houses() -> pd.DataFrame:
+    """A part of the table; houses sold twice come first, so that the split key has work."""
+    table = pd.read_csv(KING_COUNTY / "kc_house_data.csv")
+    twice = table[table.id.duplicated(keep=False)]
+    rest = table.drop(twice.index).sample(ROWS - len(twice), random_state=0)
+    return pd.concat([twice, rest]).sample(frac=1, random_state=1)
+
+
+def problem(folder: pathlib.Path, settings: dict) -> Problem:
+    config = folder / "pipeline.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    return Problem(config, folder / "workspace")
+
+
+@pytest.fixture(scope="session")
+def king_county(houses, tmp_path_factory) -> Problem:
+    """The shipped problem with its own configuration, on fewer rows and for fewer steps."""
+    folder = tmp_path_factory.mktemp("king_county")
+    houses.to_csv(folder / "kc_house_data.csv", index=False)
+    (folder / "schema.pbtxt").write_text((KING_COUNTY / "schema.pbtxt").read_text())
+    settings = yaml.safe_load((KING_COUNTY / "pipeline.yaml").read_text())
+    settings["train"].update(max_steps=300, evaluate_every=100)
+    settings["gates"] = {
+        "rmse": {"at_most": 250_000, "may_worsen_by": 0.05},
+        "skill": {"at_least": 0.5},
+    }
+    return problem(folder, settings)
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,202 @@
+"""The life of the shipped problem: run, run again, a worse model, a killed run, predictions.
+
+The tests build on each other's workspace, in the order of the file, as a user's days do.
+"""
+
+import json
+import pathlib
+import re
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tests.e2e.conftest import Problem, kill, states
+
+pytestmark = pytest.mark.e2e
+
+NODES = [
+    "CsvExampleGen",
+    "StatisticsGen",
+    "Schema",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "Baseline",
+    "Evaluator",
+    "Pusher",
+]
+LOOKUPS = {"Schema", "Baseline"}  # nodes that only look something up are never cached
+
+
+@pytest.fixture(scope="module")
+def first(king_county) -> str:
+    return king_county.run()
+
+
+def latest_verdict(king_county: Problem) -> dict:
+    files = (king_county.workspace / "artifacts" / "Evaluator" / "evaluation").glob(
+        "*/verdict.json"
+    )
+    return json.loads(max(files, key=lambda path: int(path.parent.name)).read_text())
+
+
+def test_first_run_blesses_and_pushes(king_county, first):
+    assert states(first) == dict.fromkeys(NODES, "done")
+    assert "No blessed baseline exists yet" in first
+    assert "Blessed and pushed to" in first
+    (version,) = king_county.versions
+    assert (king_county.workspace / "serving" / version / "saved_model.pb").exists()
+    log = pathlib.Path(re.search(r"^log: (.*)$", first, re.MULTILINE).group(1))
+    assert log.parent == king_county.workspace / "logs"
+    assert "Trainer" in log.read_text()
+
+
+def test_what_was_judged_is_byte_for_byte_what_was_pushed(king_county, first):
+    (exported,) = (king_county.workspace / "artifacts" / "Trainer" / "model").iterdir()
+    exported /= "Format-Serving"
+    pushed = king_county.workspace / "serving" / king_county.versions[0]
+    files = sorted(path.relative_to(exported) for path in exported.rglob("*") if path.is_file())
+    assert files == sorted(p.relative_to(pushed) for p in pushed.rglob("*") if p.is_file())
+    for file in files:
+        assert (exported / file).read_bytes() == (pushed / file).read_bytes()
+
+
+def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, houses, tmp_path):
+    """`predict` and the Evaluator go different ways to the same model and the same rows."""
+    test = houses[houses.id.isin(split_ids(king_county, "test"))]
+    assert 0.15 < len(test) / len(houses) < 0.25
+    requests = tmp_path / "requests.csv"
+    test.drop(columns="price").to_csv(requests, index=False)
+    done = king_county.call("predict", "--csv", str(requests), "--out", str(tmp_path / "out.csv"))
+    assert done.returncode == 0, done.stderr
+    predicted = pd.read_csv(tmp_path / "out.csv").predicted_price
+    verdict = latest_verdict(king_county)
+    metrics = verdict["metrics"]["overall"]
+    error = predicted.to_numpy() - test.price.to_numpy()
+    assert verdict["examples"] == len(test)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
+    assert metrics["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-5)
+    ratio = np.log1p(predicted.to_numpy()) - np.log1p(test.price.to_numpy())
+    assert metrics["rmsle"] == pytest.approx(np.sqrt(np.mean(ratio**2)), rel=1e-5)
+
+    train = houses[houses.id.isin(split_ids(king_county, "train"))]
+    constant = train.price.mean()
+    squared = np.mean((test.price - constant) ** 2)
+    assert metrics["rmse_of_constant"] == pytest.approx(np.sqrt(squared), rel=1e-4)
+    assert metrics["skill"] == pytest.approx(1 - np.mean(error**2) / squared, rel=1e-4)
+
+    dear = test.price.to_numpy() >= 1_000_000
+    band = verdict["metrics"]["price in bands 300000, 600000, 1000000 1000000 and above"]
+    assert band["example_count"] == dear.sum()
+    assert band["rmse"] == pytest.approx(np.sqrt(np.mean(error[dear] ** 2)), rel=1e-5)
+
+
+def test_a_house_is_in_one_split_alone(king_county, first, houses):
+    ids = {name: split_ids(king_county, name) for name in ("train", "eval", "test")}
+    assert set(houses.id) == ids["train"] | ids["eval"] | ids["test"]
+    assert sum(len(part) for part in ids.values()) == houses.id.nunique() < len(houses)
+
+
+def test_second_run_is_cached(king_county, first):
+    before = king_county.versions
+    output = king_county.run()
+    found = states(output)
+    assert {node for node, state in found.items() if state != "cached"} == LOOKUPS
+    assert "Blessed and unchanged; deployed at" in output
+    assert king_county.versions == before
+
+
+def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
+    before = king_county.versions
+    output = king_county.run("model.params.learning_rate=0.00001", code=3)
+    assert states(output)["Transform"] == "cached"
+    assert states(output)["Trainer"] == "done"
+    assert re.search(r"^FAIL  RMSE is .* the baseline's is", output, re.MULTILINE)
+    assert "Not blessed" in output
+    assert king_county.versions == before
+    verdict = latest_verdict(king_county)
+    assert not verdict["blessed"]
+    assert verdict["baseline_metrics"]["overall"]["rmse"] < verdict["metrics"]["overall"]["rmse"]
+
+
+def test_the_first_configuration_again_is_cached_and_still_blessed(king_county, first):
+    output = king_county.run()
+    assert {node for node, state in states(output).items() if state != "cached"} == LOOKUPS
+
+
+def test_a_changed_gate_judges_again_without_training(king_county, first):
+    before = king_county.versions
+    output = king_county.run("gates.rmse.at_most=1000", code=3)
+    assert states(output)["Trainer"] == "cached"
+    assert states(output)["Evaluator"] == "done"
+    assert "it must be at most 1,000" in output
+    assert king_county.versions == before
+
+
+def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first):
+    # Longer training shifts the errors between the bands; this is not about that.
+    settings = ["train.max_steps=1500", "train.evaluate_every=250", "gates.rmse.may_worsen_by=0.5"]
+    known = set((king_county.workspace / "training").iterdir())
+    process = king_county.start(*settings)
+    directory = wait_for(
+        lambda: set((king_county.workspace / "training").iterdir()) - known, process
+    ).pop()
+    wait_for(lambda: (directory / "model.ckpt-500.index").exists(), process)
+    kill(process)
+    assert not list(directory.glob("model.ckpt-1500.*"))
+
+    output = king_county.run(*settings)
+    assert states(output)["Trainer"] == "done"
+    assert "Blessed and pushed to" in output
+    logs = sorted((king_county.workspace / "logs").glob("*-run.log"))
+    restored = re.search(r"Restoring parameters from \S*model\.ckpt-(\d+)", logs[-1].read_text())
+    assert restored is not None
+    assert 500 <= int(restored.group(1)) < 1500
+    assert (directory / "model.ckpt-1500.index").exists()
+
+
+def test_two_runs_at_once_are_refused(king_county, first):
+    process = king_county.start()
+    process.stdout.readline()  # it names its log once it holds the workspace
+    done = king_county.call("run")
+    kill(process)
+    assert done.returncode == 2
+    assert "another run is using it" in done.stderr
+
+
+def test_a_failing_model_fn_is_named_in_one_line(king_county, first):
+    file = king_county.config.parent / "broken_model.py"
+    file.write_text(
+        "def model_fn(features, labels, mode, params, config):\n"
+        "    raise RuntimeError('two layers do not fit')\n"
+    )
+    output = king_county.run("model=broken_model.model_fn", code=1)
+    assert "Trainer failed: RuntimeError: two layers do not fit" in output
+    assert "Traceback" not in output
+    log = pathlib.Path(re.search(r"^log: (.*)$", output, re.MULTILINE).group(1))
+    assert "broken_model.py" in log.read_text()
+
+
+def split_ids(king_county: Problem, split: str) -> set[int]:
+    """House ids of the raw examples that ExampleGen wrote."""
+    folder = king_county.workspace / "artifacts" / "CsvExampleGen" / "examples"
+    files = [str(path) for path in folder.glob(f"*/Split-{split}/*")]
+    spec = {"id": tf.io.FixedLenFeature([], tf.int64)}
+    records = tf.data.TFRecordDataset(files, "GZIP").batch(10_000)
+    parsed = records.map(lambda batch: tf.io.parse_example(batch, spec)["id"])
+    return {int(value) for batch in parsed for value in batch}
+
+
+def wait_for(condition, process):
+    """Polls until the condition holds; fails if the process ends before."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        assert process.poll() is None, process.stdout.read()
+    raise AssertionError("waited for 300 s")

@@ -1,0 +1,140 @@
+"""Tables as people bring them: other formats, other tasks, gaps, no schema, four lines of YAML."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tests.e2e.conftest import Problem, problem, states
+
+pytestmark = pytest.mark.e2e
+
+QUICK = ["train.max_steps=200", "train.evaluate_every=100"]
+
+
+def metrics(found: Problem) -> dict:
+    folder = found.workspace / "artifacts" / "Evaluator" / "evaluation"
+    (file,) = folder.glob("*/verdict.json")
+    return json.loads(file.read_text())["metrics"]
+
+
+def test_four_lines_and_a_csv_with_gaps(houses, tmp_path):
+    rng = np.random.default_rng(0)
+    table = houses.drop(columns="id")
+    table["waterfront"] = table.waterfront.map({0: "False", 1: "True"})
+    table["agent"] = rng.choice(["Ann", "Bo, Jr.", "Çelik"], len(table))
+    for column in ("sqft_lot", "waterfront", "agent", "date"):
+        table[column] = table[column].mask(rng.random(len(table)) < 0.2)
+    table.to_csv(tmp_path / "houses.csv", index=False)
+    found = problem(
+        tmp_path,
+        {
+            "data": "houses.csv",
+            "label": "price",
+            "task": "regression",
+            "gates": {"rmse": {"at_most": 250_000}},
+        },
+    )
+    output = found.run(*QUICK)
+    assert states(output)["SchemaGen"] == "done"
+    assert "Blessed and pushed to" in output
+
+    # A row with every gap there is, and a category that training never saw.
+    requests = table.head(3).drop(columns="price")
+    requests.loc[requests.index[0], ["sqft_lot", "waterfront", "agent", "date"]] = None
+    requests.loc[requests.index[1], "agent"] = "Zoë"
+    requests.to_csv(tmp_path / "in.csv", index=False)
+    done = found.call(
+        "predict", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "o.csv")
+    )
+    assert done.returncode == 0, done.stderr
+    scored = pd.read_csv(tmp_path / "o.csv")
+    assert scored.predicted_price.between(10_000, 10_000_000).all()
+
+    requests.drop(columns="grade").to_csv(tmp_path / "in.csv", index=False)
+    done = found.call(
+        "predict", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "p.csv")
+    )
+    assert done.returncode == 2
+    assert "column grade is missing" in done.stderr
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_binary_label_as_text_from_parquet(houses, tmp_path):
+    table = houses.drop(columns=["id", "date"])
+    table["dear"] = np.where(table.pop("price") > 600_000, "yes", "no")
+    table.to_parquet(tmp_path / "houses.parquet", index=False)
+    found = problem(
+        tmp_path,
+        {
+            "data": "houses.parquet",
+            "label": "dear",
+            "task": "binary",
+            "gates": {"auc": {"at_least": 0.9}, "log_loss": {"at_most": 0.4}},
+            "slices": ["waterfront"],
+        },
+    )
+    output = found.run(*QUICK)
+    assert "AUC is 0.9" in output
+    share = (table.dear == "yes").mean()
+    overall = metrics(found)["overall"]
+    assert overall["accuracy_of_constant"] == pytest.approx(1 - share, abs=0.05)
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert overall["log_loss_of_constant"] == pytest.approx(entropy, abs=0.05)
+
+    table.drop(columns="dear").head(50).to_csv(tmp_path / "in.csv", index=False)
+    done = found.call(
+        "predict", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "o.csv")
+    )
+    assert done.returncode == 0, done.stderr
+    scored = pd.read_csv(tmp_path / "o.csv")
+    assert (scored.probability_no + scored.probability_yes).to_numpy() == pytest.approx(1)
+    assert ((scored.probability_yes > 0.5) == (scored.predicted_dear == "yes")).all()
+    assert (scored.predicted_dear == table.dear.head(50).to_numpy()).mean() > 0.8
+
+
+def test_multiclass_label_as_numbers_from_tfrecord(houses, tmp_path):
+    table = houses.drop(columns=["id", "date", "price"])
+    table["band"] = pd.cut(houses.price, [0, 400_000, 700_000, 1e9], labels=[1, 2, 10]).astype(int)
+    with tf.io.TFRecordWriter(str(tmp_path / "houses.tfrecord.gz"), "GZIP") as writer:
+        for row in table.to_dict("records"):
+            writer.write(example(row))
+    found = problem(
+        tmp_path,
+        {
+            "data": "houses.tfrecord.gz",
+            "label": "band",
+            "task": "multiclass",
+            "gates": {"accuracy": {"at_least": 0.6}, "skill": {"at_least": 0.2}},
+        },
+    )
+    output = found.run(*QUICK)
+    assert "Blessed and pushed to" in output
+    overall = metrics(found)["overall"]
+    assert overall["accuracy"] > overall["accuracy_of_constant"] + 0.2
+
+
+def example(row: dict) -> bytes:
+    def feature(value):
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+    features = {name: feature(value) for name, value in row.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def test_anomalies_stop_the_pipeline_before_training(houses, king_county, tmp_path):
+    table = houses.copy()
+    table.loc[table.index[:3], "waterfront"] = 2
+    table.to_csv(tmp_path / "kc_house_data.csv", index=False)
+    (tmp_path / "pipeline.yaml").write_text(king_county.config.read_text())
+    (tmp_path / "schema.pbtxt").write_text((king_county.config.parent / "schema.pbtxt").read_text())
+    found = Problem(tmp_path / "pipeline.yaml", tmp_path / "workspace")
+    output = found.run(code=2)
+    assert "DataGate failed: the data does not fit the schema" in output
+    assert "column waterfront" in output
+    assert "Transform" not in states(output)
+    assert found.versions == []
