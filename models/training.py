@@ -77,7 +77,9 @@ def run_fn(fn_args) -> None:
             log_step_count_steps=500,
         ),
     )
+    eval_input = inputs.input_fn(eval_files, transform_output, 4096, training=False, cache_bytes=0)
     best = BestCheckpoint(directory / "best")
+    found = estimator.latest_checkpoint()
     estimator_api.train_and_evaluate(
         estimator,
         estimator_api.TrainSpec(
@@ -93,13 +95,13 @@ def run_fn(fn_args) -> None:
             hooks=_early_stopping(estimator, train),
         ),
         estimator_api.EvalSpec(
-            inputs.input_fn(eval_files, transform_output, 4096, training=False, cache_bytes=0),
-            steps=None,
-            exporters=[best],
-            start_delay_secs=0,
-            throttle_secs=0,
+            eval_input, steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
         ),
     )
+    if estimator.latest_checkpoint() == found:
+        # A run that was killed while it evaluated its last step has nothing left to train, and
+        # without a new checkpoint train_and_evaluate evaluates nothing.
+        best.export(estimator, None, found, estimator.evaluate(eval_input), True)
     _export(
         estimator,
         best.checkpoint(),
