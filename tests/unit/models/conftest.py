@@ -1,0 +1,86 @@
+"""Transformed tables, made once for all tests of this folder."""
+
+import numpy as np
+import pytest
+import rich_table
+from rich_table import Server, Transformed
+
+from models import preprocessing
+
+_REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory) -> Transformed:
+    """The rich table, with a regression label."""
+    return rich_table.transform(
+        tmp_path_factory.mktemp("rich"),
+        rich_table.RICH_SCHEMA,
+        rich_table.RICH_OVERRIDES,
+        "price",
+        "regression",
+        rich_table.rich_rows(640, seed=1),
+        rich_table.rich_rows(200, seed=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def rich_train(rich) -> dict[str, np.ndarray]:
+    """The transformed train split of the rich table; row i is `rich.train_rows[i]`."""
+    return by_row(rich, rich.train_files, rich.train_rows)
+
+
+def by_row(table, files, rows) -> dict[str, np.ndarray]:
+    """Transformed examples in the order of the raw rows; Beam need not keep it."""
+    arrays = rich_table.read(files, table.output.transformed_feature_spec())
+    order = {label: number for number, label in enumerate(arrays[preprocessing.LABEL].tolist())}
+    assert len(order) == len(rows), "labels must tell rows apart"
+    index = [order[row[table.label]] for row in rows]
+    return {name: array[index] for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="session")
+def serve(rich) -> Server:
+    """Transforms rows of the rich table as in serving."""
+    return Server(rich)
+
+
+def _class_rows(count: int, seed: int, classes: list, weights: list[float]) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        number = int(rng.choice(len(classes), p=weights))
+        rows.append(
+            {
+                "x": float(np.float32(number + rng.normal(0, 0.7))),
+                "side": str(rng.choice(["left", "right"])),
+                "outcome": classes[number],
+            }
+        )
+    return rows
+
+
+def _class_table(folder, task: str, dtype: str, classes: list, weights: list[float]) -> Transformed:
+    schema = f"""
+        feature {{ name: "x" type: FLOAT {_REQUIRED} }}
+        feature {{ name: "side" type: BYTES {_REQUIRED} }}
+        feature {{ name: "outcome" type: {dtype} {_REQUIRED} }}
+    """
+    rows = [_class_rows(count, seed, classes, weights) for count, seed in ((400, 3), (150, 4))]
+    return rich_table.transform(folder, schema, {}, "outcome", task, *rows)
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory) -> Transformed:
+    """A table with a text label of two classes; the rarer one is the positive one."""
+    return _class_table(
+        tmp_path_factory.mktemp("binary"), "binary", "BYTES", ["no", "yes"], [0.7, 0.3]
+    )
+
+
+@pytest.fixture(scope="session")
+def multiclass(tmp_path_factory) -> Transformed:
+    """A table with an int label of three classes, whose order as text differs."""
+    return _class_table(
+        tmp_path_factory.mktemp("multiclass"), "multiclass", "INT", [9, 10, 11], [0.2, 0.5, 0.3]
+    )

@@ -1,0 +1,135 @@
+"""What the Estimator is fed: each row once, shuffled anew at each pass, features with label."""
+
+import collections
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import inputs, preprocessing
+
+BATCH = 64
+
+
+def batches(table, files, count=None, **settings) -> list[tuple[dict, np.ndarray]]:
+    """Batches as arrays, in a graph of their own as an Estimator makes it."""
+    settings = {"training": True, "cache_bytes": 1 << 30, **settings}
+    batch_size = settings.pop("batch_size", BATCH)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.set_random_seed(1)
+        dataset = inputs.input_fn(files, table.output, batch_size, **settings)()
+        following = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
+        result = []
+        for _ in itertools.count() if count is None else range(count):
+            try:
+                result.append(session.run(following))
+            except tf.errors.OutOfRangeError:
+                break
+        return result
+
+
+def labels(batches) -> list[float]:
+    return [value for _, label in batches for value in label.tolist()]
+
+
+@pytest.fixture(scope="module")
+def halves(rich, tmp_path_factory) -> list[str]:
+    """The train rows in two files."""
+    folder = tmp_path_factory.mktemp("halves")
+    records = list(tf.data.TFRecordDataset(rich.train_files, "GZIP").as_numpy_iterator())
+    paths = []
+    for number, part in enumerate((records[:250], records[250:])):
+        paths.append(str(folder / f"{number}.gz"))
+        with tf.io.TFRecordWriter(paths[-1], "GZIP") as file:
+            for record in part:
+                file.write(record)
+    return paths
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+def test_each_pass_sees_every_row_once(rich, cache_bytes):
+    rows = len(rich.train_rows)
+    assert rows % BATCH == 0
+    epoch = rows // BATCH
+    found = batches(rich, rich.train_files, 3 * epoch, cache_bytes=cache_bytes)
+    expected = sorted(row["price"] for row in rich.train_rows)
+    passes = [labels(found[start : start + epoch]) for start in range(0, 3 * epoch, epoch)]
+    assert all(sorted(one) == expected for one in passes)
+    assert passes[0] != passes[1] != passes[2] != passes[0], "a new order at each pass"
+
+
+def test_an_incomplete_batch_is_dropped_in_training(rich):
+    rows = len(rich.train_rows)
+    size = 100
+    [*first, second] = batches(rich, rich.train_files, rows // size + 1, batch_size=size)
+    assert {len(label) for _, label in [*first, second]} == {size}
+    seen = labels(first)
+    assert len(set(seen)) == len(seen) == rows // size * size
+
+
+def test_the_seed_decides_the_order(rich):
+    one, again, other = (
+        labels(batches(rich, rich.train_files, 15, seed=seed)) for seed in (5, 5, 6)
+    )
+    assert one == again
+    assert one != other
+    assert one != [row["price"] for row in rich.train_rows][: len(one)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_features_stay_with_their_label(rich, rich_train, training):
+    by_label = {
+        label: (rich_train[preprocessing.SCALED][i], rich_train[preprocessing.CATEGORICAL][i])
+        for i, label in enumerate(rich_train[preprocessing.LABEL].tolist())
+    }
+    for features, label in batches(rich, rich.train_files, 12, training=training):
+        assert set(features) == {"scaled", "quantile", "indicator", "categorical"}
+        for i, value in enumerate(label.tolist()):
+            scaled, categorical = by_label[value]
+            np.testing.assert_array_equal(features[preprocessing.SCALED][i], scaled)
+            np.testing.assert_array_equal(features[preprocessing.CATEGORICAL][i], categorical)
+
+
+def test_data_smaller_than_a_batch_is_one_batch(rich):
+    rows = len(rich.train_rows)
+    found = batches(rich, rich.train_files, 3, batch_size=rows + 1)
+    assert [len(label) for _, label in found] == [rows] * 3
+    assert sorted(labels(found[:1])) == sorted(row["price"] for row in rich.train_rows)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+def test_rows_of_several_files_are_mixed(rich, halves, cache_bytes):
+    found = batches(rich, halves, len(rich.train_rows) // BATCH, cache_bytes=cache_bytes)
+    assert sorted(labels(found)) == sorted(row["price"] for row in rich.train_rows)
+    first_file = {row["price"] for row in rich.train_rows[:250]}
+    shares = [np.mean([value in first_file for value in label.tolist()]) for _, label in found]
+    assert all(0.1 < share < 0.9 for share in shares)
+
+
+@pytest.mark.parametrize("size", [BATCH, 100, 10_000])
+def test_evaluation_sees_every_row_once_and_ends(rich, halves, size):
+    found = batches(rich, halves, training=False, batch_size=size)
+    counts = collections.Counter(labels(found))
+    assert counts == collections.Counter(row["price"] for row in rich.train_rows)
+
+
+def test_chunks_are_shuffled_and_each_row_still_comes_once(rich, monkeypatch):
+    monkeypatch.setattr(inputs, "CHUNK", 128)
+    epoch = len(rich.train_rows) // BATCH
+    found = batches(rich, rich.train_files, 2 * epoch)
+    expected = sorted(row["price"] for row in rich.train_rows)
+    passes = [labels(found[:epoch]), labels(found[epoch:])]
+    assert [sorted(one) for one in passes] == [expected, expected]
+    assert passes[0] != passes[1]
+
+
+def test_class_labels_are_text(binary):
+    [_, label], *_ = batches(binary, binary.train_files, 1)
+    assert set(label.tolist()) == {b"no", b"yes"}
+
+
+def test_rows_are_counted(rich, halves):
+    assert inputs.count_rows(rich.train_files) == len(rich.train_rows)
+    assert inputs.count_rows(halves) == len(rich.train_rows)
+    assert inputs.count_rows(rich.eval_files) == len(rich.eval_rows)

@@ -1,0 +1,144 @@
+"""What the training split says of the label."""
+
+import math
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import label as label_lib
+from models import preprocessing
+from models.label import Label
+
+
+def test_regression_statistics_come_from_the_train_split(rich):
+    label = label_lib.from_transform("price", "regression", None, rich.output, rich.train_files)
+    prices = np.array([row["price"] for row in rich.train_rows])
+    assert label.mean == pytest.approx(prices.mean(), rel=1e-5)
+    assert label.deviation == pytest.approx(prices.std(), rel=1e-5)
+    assert label.log_mean == pytest.approx(np.log1p(prices).mean(), rel=1e-5)
+    assert label.log_deviation == pytest.approx(np.log1p(prices).std(), rel=1e-4)
+    assert label.median == pytest.approx(np.median(prices), rel=1e-2)
+    assert (label.name, label.task, label.classes) == ("price", "regression", ())
+
+
+def test_classes_of_text_labels(binary):
+    label = label_lib.from_transform("outcome", "binary", None, binary.output, binary.train_files)
+    outcomes = [row["outcome"] for row in binary.train_rows]
+    assert label.classes == ("no", "yes")
+    assert label.frequencies == pytest.approx([outcomes.count(c) / 400 for c in label.classes])
+
+
+def test_classes_of_numbers_are_ordered_by_size(multiclass):
+    label = label_lib.from_transform(
+        "outcome", "multiclass", None, multiclass.output, multiclass.train_files
+    )
+    outcomes = [row["outcome"] for row in multiclass.train_rows]
+    assert label.classes == ("9", "10", "11")
+    assert label.frequencies == pytest.approx([outcomes.count(c) / 400 for c in (9, 10, 11)])
+
+
+def test_too_many_classes_for_a_binary_label_are_refused(multiclass):
+    with pytest.raises(ValueError, match="label outcome: found 3 classes .*expected 2"):
+        label_lib.from_transform(
+            "outcome", "binary", None, multiclass.output, multiclass.train_files
+        )
+
+
+def statistics_file(folder, *values: float) -> list[str]:
+    """A transformed example that holds label statistics only."""
+    feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    features = tf.train.Features(feature={preprocessing.LABEL_STATISTICS: feature})
+    path = str(folder / "rows.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as file:
+        file.write(tf.train.Example(features=features).SerializeToString())
+    return [path]
+
+
+@pytest.mark.parametrize(
+    "mean, deviation, median, log",
+    [
+        (540.0, 360.0, 450.0, True),  # house prices: 3 · 90 / 360 = 0.75
+        (460.0, 360.0, 450.0, False),  # nearly symmetric
+        (400.0, 360.0, 450.0, False),  # skewed to the left
+        (3.0, 9.0, 0.0, False),  # half of the rows are zero
+        (-1.0, 9.0, -5.0, False),
+    ],
+)
+def test_skew_decides_the_scale_unless_it_is_set(tmp_path, mean, deviation, median, log):
+    files = statistics_file(tmp_path, mean, deviation, 6.0, 0.5, median)
+    for setting, expected in ((None, log), (True, True), (False, False)):
+        label = label_lib.from_transform("y", "regression", setting, None, files)
+        assert label.log is expected
+
+
+def test_a_constant_label_is_refused(tmp_path):
+    files = statistics_file(tmp_path, 7.5, 0.0, 2.14, 0.0, 7.5)
+    with pytest.raises(ValueError, match="label y: is 7.5 in every row; there is nothing to learn"):
+        label_lib.from_transform("y", "regression", None, None, files)
+
+
+def vocabulary(folder, counts: dict[str, int]):
+    """What `from_transform` asks of Transform's output: the file of a vocabulary."""
+    path = folder / "vocabulary"
+    path.write_text("".join(f"{count} {value}\n" for value, count in counts.items()))
+    return types.SimpleNamespace(vocabulary_file_by_name=lambda name: str(path))
+
+
+@pytest.mark.parametrize(
+    "counts, classes",
+    [
+        ({"1": 5, "0": 3}, ("0", "1")),
+        ({"yes": 5, "no": 3}, ("no", "yes")),
+        ({"10": 9, "2": 3, "-1": 1, "9": 2}, ("-1", "2", "9", "10")),
+        ({"other": 9, "12": 3, "3": 1}, ("3", "12", "other")),
+        ({"New York": 2, "Los Angeles": 1}, ("Los Angeles", "New York")),
+    ],
+)
+def test_natural_order_of_classes(tmp_path, counts, classes):
+    label = label_lib.from_transform("y", "multiclass", None, vocabulary(tmp_path, counts), [])
+    assert label.classes == classes
+    assert label.frequencies == pytest.approx([counts[c] / sum(counts.values()) for c in classes])
+
+
+@pytest.mark.parametrize(
+    "task, counts, expected",
+    [
+        ("multiclass", {"a": 9}, r"found 1 classes \(a\), expected at least 2 for task multiclass"),
+        ("binary", {"a": 9}, r"found 1 classes \(a\), expected 2 for task binary"),
+        ("binary", {"a": 9, "b": 2, "c": 1}, r"found 3 classes \(a, b, c\), expected 2"),
+    ],
+)
+def test_a_wrong_number_of_classes_is_refused(tmp_path, task, counts, expected):
+    with pytest.raises(ValueError, match=f"label y: {expected}"):
+        label_lib.from_transform("y", task, None, vocabulary(tmp_path, counts), [])
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+labels = st.builds(
+    Label,
+    name=st.text(max_size=9),
+    task=st.sampled_from(["regression", "binary", "multiclass"]),
+    log=st.booleans(),
+    mean=finite,
+    deviation=finite,
+    log_mean=finite,
+    log_deviation=finite,
+    median=finite,
+    classes=st.lists(st.text(max_size=9), max_size=4).map(tuple),
+    frequencies=st.lists(finite, max_size=4).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(label=labels)
+def test_json_gives_the_label_back(label):
+    assert Label.from_json(label.to_json()) == label
+
+
+def test_json_keeps_what_is_not_a_number():
+    label = Label.from_json(Label("y", "binary", classes=("a", "b")).to_json())
+    assert math.isnan(label.mean) and math.isnan(label.median)

@@ -1,0 +1,55 @@
+"""`model.params` against the dataclass that declares them."""
+
+import dataclasses
+
+import pytest
+
+from models.params import parse_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    units: tuple[int, ...]
+    rate: float = 0.5
+    depth: int = 2
+    wide: bool = True
+    activation: str = "relu"
+    steps: tuple[float, ...] = dataclasses.field(default_factory=lambda: (1.0,))
+
+
+def test_defaults_fill_what_is_not_set_and_the_context_is_passed_over():
+    params = parse_params(Params, {"units": [8, 4], "context": object()})
+    assert params == Params(units=(8, 4), rate=0.5, depth=2, wide=True, steps=(1.0,))
+
+
+def test_every_type():
+    values = {
+        "units": (1,), "rate": 1, "depth": 3, "wide": False, "activation": "elu", "steps": [1, 2.5]
+    }  # fmt: skip
+    params = parse_params(Params, values)
+    assert params == Params((1,), 1.0, 3, False, "elu", (1.0, 2.5))
+    assert isinstance(params.rate, float) and isinstance(params.steps[0], float)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"rat": 1.0}, "model.params.rat: unknown parameter; did you mean rate? (allowed: units,"),
+        ({"zzz": 1.0}, "model.params.zzz: unknown parameter; (allowed: units, rate, depth, wide,"),
+        ({"rate": "fast"}, "model.params.rate: expected float, found 'fast'"),
+        ({"rate": True}, "model.params.rate: expected float, found True"),
+        ({"rate": None}, "model.params.rate: expected float, found None"),
+        ({"depth": 2.0}, "model.params.depth: expected int, found 2.0"),
+        ({"depth": False}, "model.params.depth: expected int, found False"),
+        ({"wide": 1}, "model.params.wide: expected bool, found 1"),
+        ({"activation": 3}, "model.params.activation: expected str, found 3"),
+        ({"units": 8}, "model.params.units: expected a list, found 8"),
+        ({"units": "88"}, "model.params.units: expected a list, found '88'"),
+        ({"units": [8, "x"]}, "model.params.units[1]: expected int, found 'x'"),
+        ({}, "model.params.units: missing; the model has no default for it"),
+    ],
+)
+def test_what_does_not_fit_is_named(values, message):
+    with pytest.raises(ValueError) as refusal:
+        parse_params(Params, {"units": [1], **values} if values else {})
+    assert message in str(refusal.value)

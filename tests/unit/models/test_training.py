@@ -1,0 +1,273 @@
+"""`run_fn` from transformed examples to an export, and the best checkpoint."""
+
+import copy
+import json
+import pathlib
+import shutil
+
+import bump_model
+import numpy as np
+import pytest
+import rich_table
+import tensorflow as tf
+from tfx.components.trainer import fn_args_utils
+
+from models import estimator_api, inputs, label, training
+from models.training import BestCheckpoint
+
+TRAIN = {
+    "max_steps": 60,
+    "epochs": 1,
+    "batch_size": 64,
+    "evaluate_every": 10,
+    "keep_checkpoints": 2,
+    "early_stopping": None,
+    "cache_mb": 64,
+    "seed": 1,
+}
+
+
+def fn_args(table, folder: pathlib.Path, model=("bump_model.model_fn", {}), code="1", **train):
+    problem = {
+        "label": table.label,
+        "task": table.task,
+        "log_label": None,
+        "features": table.overrides,
+        "model": {"name": model[0], "params": model[1]},
+        "train": {**TRAIN, **train},
+        "code": code,
+        "training_root": str(folder / "training"),
+    }
+    return fn_args_utils.FnArgs(
+        train_files=[str(pathlib.Path(file).with_name("train-*")) for file in table.train_files],
+        eval_files=[str(pathlib.Path(file).with_name("eval-*")) for file in table.eval_files],
+        schema_path=table.schema_path,
+        transform_output=table.graph,
+        serving_model_dir=str(folder / "model" / "Format-Serving"),
+        model_run_dir=str(folder / "run"),
+        custom_config={"problem": json.dumps(problem)},
+    )
+
+
+def directories(folder) -> list[pathlib.Path]:
+    return list((folder / "training").iterdir())
+
+
+def score(export, rows) -> dict[str, np.ndarray]:
+    """What an export answers to raw rows without their label."""
+    signature = tf.saved_model.load(str(export)).signatures["predict"]
+    examples = tf.constant([rich_table.example(row) for row in rows])
+    return {name: value.numpy() for name, value in signature(examples=examples).items()}
+
+
+@pytest.fixture(scope="module")
+def bump(rich, tmp_path_factory):
+    """A finished run whose best checkpoint, of step 30, is neither the first nor the last."""
+    folder = tmp_path_factory.mktemp("bump")
+    training.run_fn(fn_args(rich, folder))
+    return folder
+
+
+def test_the_best_checkpoint_is_exported_not_the_last(rich, bump):
+    [directory] = directories(bump)
+    assert (
+        estimator_api.Estimator(lambda features: None, str(directory))
+        .latest_checkpoint()
+        .endswith("model.ckpt-60")
+    )
+    record = json.loads((directory / "best" / "best.json").read_text())
+    assert (record["checkpoint"], record["step"], record["loss"]) == ("model.ckpt-30", 30, 0.0)
+    assert record["metrics"]["global_step"] == 30
+    kept = {path.name.split(".")[1] for path in (directory / "best").glob("model.ckpt-*")}
+    assert kept == {"ckpt-30"}
+    predictions = score(bump / "model" / "Format-Serving", rich.eval_rows[:3])["predictions"]
+    np.testing.assert_array_equal(predictions, np.full((3, 1), 30.0))
+
+
+def test_the_export_is_the_serving_directory_itself(rich, bump):
+    export = bump / "model" / "Format-Serving"
+    assert {"saved_model.pb", "variables", "assets", "assets.extra"} <= {
+        path.name for path in export.iterdir()
+    }
+    assert label.Label.of_export(str(export)) == label.from_transform(
+        "price", "regression", None, rich.output, rich.train_files
+    )
+    signature = json.loads((export / "assets.extra" / training.FEATURES_FILE_NAME).read_text())
+    assert [feature["name"] for feature in signature["features"]] == [f.name for f in rich.features]
+    assert signature["columns"] == [column.name for column in rich.schema.feature]
+    assert {"predict", "serving_default"} <= set(tf.saved_model.load(str(export)).signatures)
+
+
+def test_summaries_go_to_the_run_and_checkpoints_do_not(bump):
+    files = [path.name for path in (bump / "run").rglob("*") if path.is_file()]
+    assert files and all(name.startswith("events.out.tfevents") for name in files)
+    assert list((bump / "run" / "eval").iterdir())
+
+
+def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
+    [directory] = directories(bump)
+    before = (directory / "best" / "best.json").read_text()
+    arguments = fn_args(rich, bump)
+    arguments.serving_model_dir = str(tmp_path / "model")
+    training.run_fn(arguments)
+    assert directories(bump) == [directory]
+    assert (directory / "best" / "best.json").read_text() == before
+    assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-60")
+    predictions = score(tmp_path / "model", rich.eval_rows[:1])["predictions"]
+    assert predictions == [[30.0]]
+
+
+def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
+    """The weight counts steps: had the run started again, its loss at step 30 would be 20²."""
+    arguments = fn_args(rich, tmp_path, max_steps=40)
+    directory = named(rich, arguments)
+    killed = estimator_api.Estimator(bump_model.model_fn, str(directory), params={})
+    training_input = inputs.input_fn(
+        rich.train_files, rich.output, 64, training=True, cache_bytes=0
+    )
+    killed.train(training_input, max_steps=20)
+    training.run_fn(arguments)
+    assert directories(tmp_path) == [directory]
+    record = json.loads((directory / "best" / "best.json").read_text())
+    assert (record["step"], record["loss"]) == (30, 0.0)
+    steps = {int(path.name.split("-")[1].split(".")[0]) for path in directory.glob("model.ckpt-*")}
+    assert steps <= {20, 30, 40} and 40 in steps
+
+
+def test_a_run_killed_before_its_only_evaluation_is_completed(rich, tmp_path):
+    arguments = fn_args(rich, tmp_path, max_steps=10)
+    training.run_fn(arguments)
+    [directory] = directories(tmp_path)
+    shutil.rmtree(directory / "best")
+    training.run_fn(arguments)
+    assert json.loads((directory / "best" / "best.json").read_text())["step"] == 10
+
+
+def named(table, arguments) -> pathlib.Path:
+    """The training directory of a run that has not begun."""
+    problem = json.loads(arguments.custom_config["problem"])
+    files = table.train_files + table.eval_files
+    return training._training_directory(problem, arguments.transform_output, files)
+
+
+@pytest.mark.parametrize("change", ["params", "code", "seed", "data", "graph"])
+def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
+    def directory(table, **changes) -> str:
+        return named(table, fn_args(table, tmp_path, **changes)).name
+
+    before = directory(rich)
+    assert directory(rich) == before
+    if change == "params":
+        after = directory(rich, model=("bump_model.model_fn", {"best_step": 31}))
+    elif change == "code":
+        after = directory(rich, code="2")
+    elif change == "seed":
+        after = directory(rich, seed=2)
+    else:
+        moved = copy.copy(rich.__dict__)
+        if change == "data":
+            target = tmp_path / pathlib.Path(rich.train_files[0]).name
+            target.write_bytes(pathlib.Path(rich.train_files[0]).read_bytes() + b"more")
+            moved["train_files"] = [str(target)]
+        else:
+            shutil.copytree(rich.graph, tmp_path / "graph")
+            moved["graph"] = str(tmp_path / "graph")
+            assert directory(rich_table.Transformed(**moved)) == before, "content, not place"
+            vocabulary = next((tmp_path / "graph").rglob("assets/vocabulary_city"))
+            vocabulary.write_bytes(vocabulary.read_bytes() + b"Paris\n")
+        after = directory(rich_table.Transformed(**moved))
+    assert after != before
+
+
+def test_training_stops_early_when_the_loss_no_longer_falls(rich, tmp_path):
+    patience = {"patience": 20}
+    training.run_fn(fn_args(rich, tmp_path, max_steps=200, early_stopping=patience))
+    [directory] = directories(tmp_path)
+    last = int(tf.train.latest_checkpoint(str(directory)).rpartition("-")[2])
+    assert 50 <= last <= 80
+    assert json.loads((directory / "best" / "best.json").read_text())["step"] == 30
+
+
+def test_epochs_count_when_no_number_of_steps_is_set(rich, tmp_path):
+    training.run_fn(fn_args(rich, tmp_path, max_steps=None, epochs=2, evaluate_every=50))
+    [directory] = directories(tmp_path)
+    assert tf.train.latest_checkpoint(str(directory)).endswith(
+        f"model.ckpt-{2 * len(rich.train_rows) // 64}"
+    )
+
+
+def test_a_loss_that_is_no_number_exports_nothing(rich, tmp_path):
+    model = ("bump_model.model_fn", {"loss_is_number": False})
+    with pytest.raises(ValueError, match="no evaluation gave a finite loss: lower model.params."):
+        training.run_fn(fn_args(rich, tmp_path, model, max_steps=10))
+    assert not (tmp_path / "model" / "Format-Serving").exists()
+
+
+def test_an_unknown_parameter_is_refused(rich, tmp_path):
+    with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
+        training.run_fn(fn_args(rich, tmp_path, ("wide_deep", {"no_such": 1}), max_steps=10))
+
+
+class TestBestCheckpoint:
+    @staticmethod
+    def checkpoint(folder: pathlib.Path, step: int) -> str:
+        for part in ("index", "data-00000-of-00001", "meta"):
+            (folder / f"model.ckpt-{step}.{part}").write_text(f"{part} of {step}")
+        return str(folder / f"model.ckpt-{step}")
+
+    @pytest.fixture
+    def evaluate(self, tmp_path):
+        """Reports an evaluation to an exporter, with its checkpoint."""
+
+        def evaluate(best: BestCheckpoint, step: int, loss: float) -> None:
+            result = {"loss": np.float32(loss), "global_step": np.int64(step)}
+            best.export(None, None, self.checkpoint(tmp_path, step), result, False)
+
+        return evaluate
+
+    def test_the_lowest_loss_is_kept_and_not_a_number_is_passed_over(self, tmp_path, evaluate):
+        best = BestCheckpoint(tmp_path / "best")
+        kept = []
+        for step, loss in ((1, 9), (2, float("nan")), (3, 4), (4, 5), (5, float("-inf")), (6, 4)):
+            evaluate(best, step, loss)
+            kept.append(pathlib.Path(best.checkpoint()).name)
+        assert kept == [f"model.ckpt-{step}" for step in (1, 1, 3, 3, 3, 3)]
+        assert {path.name for path in (tmp_path / "best").iterdir()} == {
+            "best.json", *(f"model.ckpt-3.{p}" for p in ("index", "data-00000-of-00001", "meta"))
+        }  # fmt: skip
+
+    def test_a_new_process_knows_the_record(self, tmp_path, evaluate):
+        evaluate(BestCheckpoint(tmp_path / "best"), 1, 3.0)
+        evaluate(BestCheckpoint(tmp_path / "best"), 2, 5.0)
+        assert BestCheckpoint(tmp_path / "best").checkpoint().endswith("model.ckpt-1")
+
+    def test_nothing_finite_is_refused(self, tmp_path, evaluate):
+        best = BestCheckpoint(tmp_path / "best")
+        evaluate(best, 1, float("inf"))
+        with pytest.raises(ValueError, match="no evaluation gave a finite loss"):
+            best.checkpoint()
+
+    def test_a_step_whose_name_starts_alike_is_another(self, tmp_path, evaluate):
+        best = BestCheckpoint(tmp_path / "best")
+        self.checkpoint(tmp_path, 10)
+        evaluate(best, 1, 3.0)
+        assert not list((tmp_path / "best").glob("model.ckpt-10.*"))
+        evaluate(best, 10, 2.0)
+        assert not list((tmp_path / "best").glob("model.ckpt-1.*"))
+
+    def test_a_copy_without_its_record_does_not_count(self, tmp_path, evaluate, monkeypatch):
+        best = BestCheckpoint(tmp_path / "best")
+        evaluate(best, 1, 3.0)
+
+        def killed(self, target):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pathlib.PosixPath, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(best, 2, 1.0)
+        assert best.checkpoint().endswith("model.ckpt-1")
+        assert pathlib.Path(best.checkpoint() + ".index").read_text() == "index of 1"
+        evaluate(best, 3, 2.0)
+        assert best.checkpoint().endswith("model.ckpt-3")
+        assert not list((tmp_path / "best").glob("model.ckpt-2.*")), "the leftover is gone"
