@@ -17,19 +17,21 @@ class Params:
     """What `model.params` in the configuration may set.
 
     Attributes:
+        members: networks in the ensemble; they share all but their inputs' factors and last layers.
         hidden: units of each hidden layer.
-        embedding: width of a category's embedding.
+        embedding: width of the embedding of a number or a category.
         dropout: share of hidden units dropped in training, 0 to 1.
         learning_rate: at the start; it falls to zero along a cosine over the run.
         weight_decay: decoupled, per step and unit of learning rate (AdamW).
         clip_norm: gradients are scaled down to this global norm.
     """
 
-    hidden: tuple[int, ...] = (256, 128)
+    members: int = 8
+    hidden: tuple[int, ...] = (192, 96)
     embedding: int = 16
     dropout: float = 0.1
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.2
     clip_norm: float = 1.0
 
 
@@ -56,22 +58,32 @@ def model_fn(
     network = networks.WideDeep(
         outputs=head.logits,
         vocabulary_sizes=context.vocabulary_sizes,
+        members=settings.members,
         hidden=settings.hidden,
         embedding=settings.embedding,
         dropout=settings.dropout,
         seed=config.tf_random_seed,
     )
-    logits = network(features, training=mode == ModeKeys.TRAIN)
+    member_logits = network(features, training=mode == ModeKeys.TRAIN)
+    logits = tf.reduce_mean(member_logits, axis=1)
     predictions = head.predictions(logits)
     if mode == ModeKeys.PREDICT:
         return EstimatorSpec(
             mode, predictions=predictions, export_outputs=heads.export_outputs(predictions)
         )
 
-    loss = head.loss(labels, logits)
     if mode == ModeKeys.EVAL:
-        return EstimatorSpec(mode, loss=loss, eval_metric_ops=head.metrics(labels, predictions))
+        return EstimatorSpec(
+            mode,
+            loss=head.loss(labels, logits),
+            eval_metric_ops=head.metrics(labels, predictions),
+        )
 
+    # Each member learns by its own loss, as if it were a row of its own: members that learned by
+    # the loss of their mean would not stay different.
+    loss = head.loss(
+        tf.repeat(labels, settings.members), tf.reshape(member_logits, [-1, head.logits])
+    )
     global_step = tf.compat.v1.train.get_or_create_global_step()
     learning_rate = tf.compat.v1.train.cosine_decay(
         settings.learning_rate, global_step, context.max_steps

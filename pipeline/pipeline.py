@@ -145,7 +145,7 @@ def _training(config: Config, workspace: Workspace) -> dict[str, Any]:
     modules = ["models"]
     files = []
     if config.model.name not in registry.MODELS:
-        # The user's own package, or the files beside the configuration, which may import each other.
+        # The package, or the files beside the configuration, which may import each other.
         modules.append(config.model.name.partition(".")[0])
         files = sorted(config.folder.glob("*.py"))
     return {

@@ -11,6 +11,7 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
 
 from components.evaluator import verdict
+from components.pusher.executor import deploy
 from pipeline.workspace import Workspace
 
 
@@ -34,7 +35,7 @@ class Outcome:
 
 
 def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
-    """Reads the outcome of a run from the metadata store.
+    """Reads the outcome of a run from the metadata store; restores a deployment that is gone.
 
     Args:
         workspace: where the run took place.
@@ -46,7 +47,13 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
         pushed = _output(store, executions["Pusher"], "pushed_model")
     text = (pathlib.Path(evaluation.uri) / verdict.FILE_NAME).read_text()
     destination = pushed.get_string_custom_property("pushed_destination")
-    return Outcome(json.loads(text), pathlib.Path(destination) if destination else None)
+    if not destination:
+        return Outcome(json.loads(text), None)
+    version = pathlib.Path(destination)
+    if not version.exists():
+        # A cached Pusher does not see that somebody removed what it once pushed.
+        deploy(pathlib.Path(pushed.uri), version)
+    return Outcome(json.loads(text), version)
 
 
 def _output(store: metadata.Metadata, execution: int, key: str) -> Artifact:

@@ -34,15 +34,21 @@ class Executor(executor.Executor):
         model = pathlib.Path(self.GetModelPath(input_dict))
         serving = pathlib.Path(destination.filesystem.base_directory)
         version = _next_version(serving)
-        # TensorFlow Serving looks only at directories whose names are numbers.
-        partial = serving / f".{version}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(model, partial)
-        os.rename(partial, serving / str(version))
+        deploy(model, serving / str(version))
+        # The artifact keeps a copy, from which a deployment that was lost can be restored.
         shutil.copytree(model, pushed.uri, dirs_exist_ok=True)
         self._MarkPushed(
             pushed, pushed_destination=str(serving / str(version)), pushed_version=str(version)
         )
+
+
+def deploy(model: pathlib.Path, version: pathlib.Path) -> None:
+    """Copies an exported model to a version's directory, which appears whole or not at all."""
+    # TensorFlow Serving looks only at directories whose names are numbers.
+    partial = version.with_name(f".{version.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(model, partial)
+    os.rename(partial, version)
 
 
 def _next_version(serving: pathlib.Path) -> int:

@@ -38,6 +38,9 @@ class Problem:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
+    def predict(self, source: pathlib.Path, target: pathlib.Path) -> subprocess.CompletedProcess:
+        return self.call("predict", "--csv", str(source), "--out", str(target))
+
     def start(self, *settings: str) -> subprocess.Popen:
         arguments = [argument for setting in settings for argument in ("--set", setting)]
         return subprocess.Popen(self.command("run", *arguments), stdout=subprocess.PIPE, text=True)

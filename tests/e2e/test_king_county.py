@@ -6,6 +6,7 @@ The tests build on each other's workspace, in the order of the file, as a user's
 import json
 import pathlib
 import re
+import shutil
 import time
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, hou
     assert 0.15 < len(test) / len(houses) < 0.25
     requests = tmp_path / "requests.csv"
     test.drop(columns="price").to_csv(requests, index=False)
-    done = king_county.call("predict", "--csv", str(requests), "--out", str(tmp_path / "out.csv"))
+    done = king_county.predict(requests, tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
     predicted = pd.read_csv(tmp_path / "out.csv").predicted_price
     verdict = latest_verdict(king_county)
@@ -103,6 +104,8 @@ def test_a_house_is_in_one_split_alone(king_county, first, houses):
 
 def test_second_run_is_cached(king_county, first):
     before = king_county.versions
+    # Cached or not, a run ends with its model deployed.
+    shutil.rmtree(king_county.workspace / "serving")
     output = king_county.run()
     found = states(output)
     assert {node for node, state in found.items() if state != "cached"} == LOOKUPS

@@ -1,13 +1,14 @@
 """Tables as people bring them: other formats, other tasks, gaps, no schema, four lines of YAML."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tests.e2e.conftest import Problem, problem, states
+from tests.e2e.conftest import REPOSITORY, Problem, problem, states
 
 pytestmark = pytest.mark.e2e
 
@@ -95,7 +96,10 @@ def test_binary_label_as_text_from_parquet(houses, tmp_path):
     assert (scored.predicted_dear == table.dear.head(50).to_numpy()).mean() > 0.8
 
 
-def test_multiclass_label_as_numbers_from_tfrecord(houses, tmp_path):
+def test_the_readme_model_fn_on_a_multiclass_label_from_tfrecord(houses, tmp_path):
+    readme = (REPOSITORY / "README.md").read_text()
+    (code,) = re.findall(r"```python\n# my_problem/my_model.py\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "my_model.py").write_text(code)
     table = houses.drop(columns=["id", "date", "price"])
     table["band"] = pd.cut(houses.price, [0, 400_000, 700_000, 1e9], labels=[1, 2, 10]).astype(int)
     with tf.io.TFRecordWriter(str(tmp_path / "houses.tfrecord.gz"), "GZIP") as writer:
@@ -107,6 +111,7 @@ def test_multiclass_label_as_numbers_from_tfrecord(houses, tmp_path):
             "data": "houses.tfrecord.gz",
             "label": "band",
             "task": "multiclass",
+            "model": {"name": "my_model.model_fn", "params": {"learning_rate": 0.003}},
             "gates": {"accuracy": {"at_least": 0.6}, "skill": {"at_least": 0.2}},
         },
     )
