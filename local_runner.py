@@ -9,6 +9,7 @@ from typing import Annotated
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
+from typer.exceptions import TyperException
 
 from pipeline import config_file, errors
 from pipeline.config import Config
@@ -97,7 +98,12 @@ def _workspace(config: Config, root: pathlib.Path | None) -> Workspace:
 def main() -> None:
     """Runs the command line; a user's mistake is its message alone."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        # `error` of a call without a command is the help, which is on the screen by now.
+        if message := error.format_message():
+            print(f"{message.rstrip('.')}; see --help", file=sys.stderr)
+        sys.exit(error.exit_code)
     except errors.UserError as error:
         print(error, file=sys.stderr)
         sys.exit(errors.BAD_INPUT)

@@ -1,6 +1,7 @@
 """Checks of the data and the model before anything runs: does what the configuration says exist?"""
 
 import csv
+import itertools
 import pathlib
 from collections.abc import Iterable
 
@@ -8,7 +9,7 @@ from pipeline.config import Config
 from pipeline.errors import UserError, nearest
 
 _SAMPLE = 1000
-"""Rows whose label is looked at."""
+"""Rows that are looked at."""
 
 
 def check_data(config: Config) -> None:
@@ -34,7 +35,7 @@ def check_data(config: Config) -> None:
     if config.data.schema_file:
         mistakes += _schema_mistakes(config.data.schema_file, columns, files[0])
     if not mistakes and config.data.format == "csv":
-        mistakes += _label_mistakes(config, files[0])
+        mistakes += _row_mistakes(config, files[0])
     if mistakes:
         raise UserError("\n".join(mistakes))
 
@@ -83,8 +84,8 @@ def _columns(config: Config, file: pathlib.Path) -> list[str]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             header = next(csv.reader(lines), [])
-    except UnicodeDecodeError:
-        raise UserError(f"data.path: {file}: is not UTF-8 text; convert it first") from None
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise UserError(_unreadable(file, error)) from None
     repeated = sorted({name for name in header if header.count(name) > 1})
     if not header:
         raise UserError(f"data.path: {file}: is empty; expected a header line and rows")
@@ -111,9 +112,13 @@ def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.P
     if not path.exists():
         return [f"data.schema: no such file: {path}"]
     try:
-        schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
+        schema = text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
     except text_format.ParseError as error:
-        return [f"data.schema: {path}:{error.GetLine()}: {error}"]
+        return [f"data.schema: {path}:{error.GetLine()}: {' '.join(str(error).split())}"]
+    except UnicodeDecodeError:
+        return [f"data.schema: {path}: is not UTF-8 text; convert it first"]
+    except OSError as error:
+        return [f"data.schema: {path}: cannot be read: {error.strerror}"]
     known = [feature.name for feature in schema.feature]
     mistakes = [
         f"data.schema: {path}: no feature for the column {column} of {file}{nearest(column, known)}"
@@ -127,25 +132,39 @@ def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.P
     ]
 
 
-def _label_mistakes(config: Config, file: pathlib.Path) -> list[str]:
-    """Looks at the first rows: a label must be there, and of a regression be a number."""
-    with open(file, newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
-        seen = 0
-        for row in rows:
-            value = row[config.label]
-            where = f"{file}:{rows.line_num}: {config.label}"
-            if not value:
-                return [f"{where}: the label is empty; remove the row or fill it in"]
-            if config.task == "regression" and not _is_number(value):
-                return [
-                    f"{where}: found {value!r}, expected a number; choose another label, or task: "
-                    "multiclass"
-                ]
-            seen += 1
-            if seen == _SAMPLE:
-                break
+def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
+    """Looks at the first rows: as wide as the header, with a label that fits the task."""
+    seen = 0
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as lines:
+            rows = csv.reader(lines)
+            header = next(rows)
+            label = header.index(config.label)
+            for row in itertools.islice(filter(None, rows), _SAMPLE):
+                seen += 1
+                where = f"{file}:{rows.line_num}"
+                if len(row) != len(header):
+                    return [
+                        f"{where}: found {len(row)} fields, expected {len(header)} as in the header"
+                    ]
+                if not row[label]:
+                    return [
+                        f"{where}: {config.label}: the label is empty; remove the row or fill it in"
+                    ]
+                if config.task == "regression" and not _is_number(row[label]):
+                    return [
+                        f"{where}: {config.label}: found {row[label]!r}, expected a number; choose "
+                        "another label, or task: multiclass"
+                    ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        return [_unreadable(file, error)]
     return [] if seen else [f"data.path: {file}: has a header but no rows"]
+
+
+def _unreadable(file: pathlib.Path, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"data.path: {file}: is not UTF-8 text; convert it first"
+    return f"data.path: {file}: cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def _is_number(text: str) -> bool:

@@ -25,7 +25,7 @@ def latest_version(serving: pathlib.Path) -> pathlib.Path:
     Raises:
         UserError: nothing was pushed yet.
     """
-    versions = [path for path in serving.glob("*") if path.name.isdigit()]
+    versions = [path for path in serving.glob("*") if path.name.isdigit() and path.is_dir()]
     if not versions:
         raise UserError(f"{serving}: no model was pushed yet; `run` trains and pushes one")
     return max(versions, key=lambda path: int(path.name))
@@ -57,6 +57,8 @@ def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> 
     label = json.loads((extra / "label.json").read_text())
     if target.resolve() == source.resolve():
         raise UserError(f"--out {target}: is the input itself; name another file")
+    if target.is_dir():
+        raise UserError(f"--out {target}: is a folder; name a file in it")
 
     score = _scorer(model, label)
     rows = 0
@@ -67,10 +69,11 @@ def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> 
             if not rows:
                 writer.writerow([*header, *scores])
             columns = [column.to_pylist() for column in block.columns]
-            writer.writerows(zip(*columns, *scores.values()))
+            try:
+                writer.writerows(zip(*columns, *scores.values()))
+            except csv.Error as error:  # a NUL character
+                raise UserError(f"{source}: row {rows + 1} or later: {error}") from None
             rows += block.num_rows
-        if not rows:
-            raise UserError(f"{source}: has a header but no rows")
     return rows
 
 
@@ -78,30 +81,44 @@ def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> 
 def _whole_file(target: pathlib.Path) -> Iterator[Any]:
     partial = target.with_name(target.name + ".partial")
     try:
-        sink = open(partial, "w", newline="", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(f"--out {target}: cannot be written: {error.strerror}") from None
-    try:
-        with sink:
+        with open(partial, "w", newline="", encoding="utf-8") as sink:
             yield sink
         os.replace(partial, target)
+    except OSError as error:
+        raise UserError(f"--out {target}: cannot be written: {error.strerror or error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _blocks(source: pathlib.Path) -> Iterator[Any]:
     """The column names, then tables of text columns; an empty field is null."""
+    ragged: list[pyarrow.csv.InvalidRow] = []
+
+    def skip(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "skip"
+
     try:
-        with open(source, "rb") as file:
-            first = file.readline()
-        names = pyarrow.csv.read_csv(pa.BufferReader(first)).column_names if first.strip() else []
+        with open(source, newline="", encoding="utf-8-sig") as file:
+            lines = filter(None, csv.reader(file))
+            names: list[str] = next(lines, [])
+            has_rows = next(lines, None) is not None
         if not names:
             raise UserError(f"{source}: is empty; expected a header line and rows")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise UserError(f"{source}: columns stand twice: {', '.join(repeated)}")
         yield names
+        if not has_rows:
+            raise UserError(f"{source}: has a header but no rows")
         reader = pyarrow.csv.open_csv(
             source,
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            # Only a serial reader knows the numbers of rows.
+            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
+            parse_options=pyarrow.csv.ParseOptions(
+                newlines_in_values=True, invalid_row_handler=skip
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pa.string() for name in names},
                 null_values=[""],
@@ -109,13 +126,23 @@ def _blocks(source: pathlib.Path) -> Iterator[Any]:
                 quoted_strings_can_be_null=True,
             ),
         )
-        for batch in reader:
-            if batch.num_rows:
-                yield pa.Table.from_batches([batch])
+        with reader:
+            for batch in reader:
+                if ragged:
+                    break
+                if batch.num_rows:
+                    yield pa.Table.from_batches([batch])
+        if ragged:
+            row = ragged[0]
+            raise UserError(
+                f"{source}: row {row.number - 1}: found {row.actual_columns} fields, expected "
+                f"{row.expected_columns} as in the header"
+            )
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: is not a UTF-8 CSV with a header: {error}") from None
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source}: is not a UTF-8 CSV with a header: {reason}") from None
 
 
 def _check_columns(
@@ -153,7 +180,7 @@ def _encode(
             row = start + pc.index(text.is_null(), True).as_py()
             raise UserError(f"{source}: row {row + 1}: column {name} is empty; the model needs it")
         values = _convert(source, name, text, feature["dtype"], start)
-        # One list per row: of one value, or null where there is none.
+        # One list per row: of one value, or empty where there is none.
         offsets = np.concatenate([[0], np.cumsum(values.is_valid().to_numpy(zero_copy_only=False))])
         columns[name] = pa.LargeListArray.from_arrays(
             pa.array(offsets, pa.int64()), values.drop_null()
@@ -168,28 +195,17 @@ def _convert(source: pathlib.Path, name: str, text: pa.Array, dtype: str, start:
         if dtype == "text":
             return text.cast(pa.large_string()).cast(wanted)
         trimmed = pc.utf8_trim_whitespace(text)
-        try:
-            return trimmed.cast(wanted)
-        except pa.ArrowInvalid:
-            # A whole number may be written 3.0; one that is not whole is refused by the cast.
-            return trimmed.cast(pa.float64()).cast(wanted)
+        if dtype == "whole numbers":  # which may be written 3.0
+            trimmed = pc.replace_substring_regex(trimmed, r"\.0*$", "")
+        return trimmed.cast(wanted)
     except pa.ArrowInvalid:
-        row, value = next(
-            (row, value)
-            for row, value in enumerate(text.to_pylist())
-            if value is not None and not _fits(value, dtype)
-        )
+        if len(text) > 1:  # Halves the block until the value that does not fit is alone.
+            middle = len(text) // 2
+            _convert(source, name, text[:middle], dtype, start)
+            _convert(source, name, text[middle:], dtype, start + middle)
         raise UserError(
-            f"{source}: row {start + row + 1}: column {name}: found {value!r}, expected {dtype}"
+            f"{source}: row {start + 1}: column {name}: found {text[0].as_py()!r}, expected {dtype}"
         ) from None
-
-
-def _fits(value: str, dtype: str) -> bool:
-    try:
-        number = float(value)
-    except ValueError:
-        return False
-    return dtype != "whole numbers" or number.is_integer()
 
 
 def _scorer(

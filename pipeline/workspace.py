@@ -42,8 +42,12 @@ class Workspace:
         return self.root / "logs"
 
     def new_log(self, command: str) -> pathlib.Path:
-        """Path of a log for one call of a command."""
-        self.logs.mkdir(parents=True, exist_ok=True)
+        """Path of a log for one call of a command.
+
+        Raises:
+            UserError: the workspace cannot be written.
+        """
+        self._make()
         return self.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{command}.log"
 
     @contextlib.contextmanager
@@ -53,15 +57,8 @@ class Workspace:
         Raises:
             UserError: another run holds it, or it cannot be written.
         """
-        try:
-            self.logs.mkdir(parents=True, exist_ok=True)
-            lock = open(self.root / ".lock", "w")  # noqa: SIM115
-        except OSError as error:
-            raise UserError(
-                f"workspace {self.root}: cannot be written: {error.strerror}; choose another with "
-                "--workspace"
-            ) from None
-        with lock:
+        self._make()
+        with open(self.root / ".lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -70,3 +67,13 @@ class Workspace:
                     "another with --workspace"
                 ) from None
             yield
+
+    def _make(self) -> None:
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            (self.root / ".lock").touch()
+        except OSError as error:
+            raise UserError(
+                f"workspace {self.root}: cannot be written: {error.strerror}; choose another with "
+                "--workspace"
+            ) from None
