@@ -13,7 +13,9 @@ from models.label import Label
 CANDIDATE = "candidate"
 BASELINE = "baseline"
 
-_AUC_OF_CONSTANT = 0.5
+REACHED_BY_CONSTANT = {"skill": 0.0, "auc": 0.5}
+"""Metrics whose value for a constant predictor is known beforehand."""
+
 _ABOVE = 1e-9
 """TFMA's bounds include the bound itself; a gain must be above zero."""
 
@@ -84,10 +86,8 @@ def _add_thresholds(config: tfma.MetricConfig, bound: Bound, gated: list) -> Non
         key = "upper_bound" if bound.lower_is_better else "lower_bound"
         _on(config, overall, **{key: bound.absolute})
     # Whatever the bound, no better than a constant is not good enough.
-    if bound.metric == "skill":
-        _on(config, overall, lower_bound=_ABOVE)
-    if bound.metric == "auc":
-        _on(config, overall, lower_bound=_AUC_OF_CONSTANT + _ABOVE)
+    if bound.metric in REACHED_BY_CONSTANT:
+        _on(config, overall, lower_bound=REACHED_BY_CONSTANT[bound.metric] + _ABOVE)
     if bound.may_worsen_by is None:
         return
     change = tfma.GenericChangeThreshold(

@@ -52,6 +52,9 @@ def _map_arrays(arrays, function):
     """Maps every value of an array, or of the arrays of each model."""
     if isinstance(arrays, dict):
         return {key: _map_arrays(array, function) for key, array in arrays.items()}
+    if hasattr(arrays, "dense_shape"):  # an optional column: only some rows have a value
+        values = np.array([function(value) for value in arrays.values])
+        return type(arrays)(values, arrays.indices, arrays.dense_shape)
     return np.array([function(value) for value in np.ravel(arrays)]).reshape(-1, 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 
 from components.evaluator import metrics
-from components.evaluator.eval_config import BASELINE, CANDIDATE
+from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CONSTANT
 from components.evaluator.judgement import Bound, Judgement
 
 FILE_NAME = "verdict.json"
@@ -72,7 +72,12 @@ def make(evaluation: str, judgement: Judgement, has_baseline: bool) -> dict[str,
 def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list[dict[str, Any]]:
     value = values[bound.metric]
     lines = []
-    if bound.absolute is not None:
+    reached = REACHED_BY_CONSTANT.get(bound.metric)
+    if reached is not None and (bound.absolute is None or bound.absolute <= reached):
+        passed = ("value", _OVERALL, bound.metric) not in failed
+        rule = f"it must be above {number(reached)}, which a constant predictor reaches"
+        lines.append(_line(passed, f"{bound.title} is {number(value)}; {rule}"))
+    elif bound.absolute is not None:
         rule = "at most" if bound.lower_is_better else "at least"
         passed = ("value", _OVERALL, bound.metric) not in failed
         lines.append(
@@ -121,7 +126,7 @@ def _values(evaluation: str, model: str) -> dict[tuple, dict[str, float]]:
     for slice_key, outputs in result.slicing_metrics:
         part = tuple(str(x) for pair in slice_key for x in pair)
         values[part] = {
-            name: value["doubleValue"]
+            name: float(value["doubleValue"])  # JSON has no NaN: there it is text
             for name, value in outputs[""][""].items()
             if "doubleValue" in value
         }
