@@ -1,0 +1,110 @@
+"""A version appears whole, once, and only if it was blessed."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import pytest
+from tfx.types import standard_artifacts
+from tiny_model import artifact
+
+from components.pusher import executor
+
+
+class Setting:
+    """A model, its blessing, and a serving directory."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder, self.serving = folder, folder / "serving"
+        self.model = artifact(standard_artifacts.Model, folder / "model", 1)
+        export = folder / "model" / "Format-Serving"
+        for name in ("saved_model.pb", "variables/variables.index", "assets.extra/label.json"):
+            (export / name).parent.mkdir(parents=True, exist_ok=True)
+            (export / name).write_text(f"content of {name}")
+        self.export = tree(export)
+
+    def push(self, blessed: bool = True):
+        blessing = artifact(standard_artifacts.ModelBlessing, self.folder / "blessing", 2)
+        blessing.set_int_custom_property("blessed", int(blessed))
+        for path in (self.folder / "blessing").iterdir():
+            path.unlink()
+        (self.folder / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+        number = len(list(self.folder.glob("pushed-*")))
+        pushed = artifact(standard_artifacts.PushedModel, self.folder / f"pushed-{number}", 3)
+        destination = {"filesystem": {"base_directory": str(self.serving)}}
+        executor.Executor().Do(
+            {"model": [self.model], "model_blessing": [blessing]},
+            {"pushed_model": [pushed]},
+            {"push_destination": json.dumps(destination), "custom_config": "null"},
+        )
+        return pushed
+
+    def versions(self) -> list[str]:
+        return sorted(path.name for path in self.serving.iterdir() if path.name.isdigit())
+
+
+def tree(folder: pathlib.Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def setting(tmp_path) -> Setting:
+    return Setting(tmp_path)
+
+
+def test_a_blessed_model_is_pushed_whole(setting):
+    pushed = setting.push()
+    [version] = setting.versions()
+    assert tree(setting.serving / version) == setting.export
+    assert tree(pathlib.Path(pushed.uri)) == setting.export
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_version") == version
+    assert pushed.get_string_custom_property("pushed_destination") == str(setting.serving / version)
+    assert [path.name for path in setting.serving.iterdir()] == [version], "nothing is left beside"
+
+
+def test_a_model_that_is_not_blessed_is_not_pushed(setting):
+    pushed = setting.push(blessed=False)
+    assert not setting.serving.exists() or not list(setting.serving.iterdir())
+    assert pushed.get_int_custom_property("pushed") == 0
+
+
+def test_pushes_within_a_second_are_versions_of_their_own(setting, monkeypatch):
+    monkeypatch.setattr(executor.time, "time", lambda: 1_700_000_000.9)
+    for _ in range(3):
+        setting.push()
+    assert setting.versions() == ["1700000000", "1700000001", "1700000002"]
+
+
+def test_a_version_is_above_all_others_even_if_the_clock_was_set_back(setting):
+    (setting.serving / "99999999999").mkdir(parents=True)
+    setting.push()
+    assert setting.versions() == ["100000000000", "99999999999"]
+    assert tree(setting.serving / "99999999999") == {}, "what is served stays as it is"
+
+
+@pytest.mark.parametrize("killed_in", ["copytree", "rename"])
+def test_a_push_that_was_killed_leaves_no_version(setting, monkeypatch, killed_in):
+    monkeypatch.setattr(executor.time, "time", lambda: 1_700_000_000.0)
+    real = shutil.copytree
+
+    def killed(source, target, *rest, **options):
+        if killed_in == "copytree":
+            real(source, target, *rest, **options)
+            next(path for path in pathlib.Path(target).rglob("*") if path.is_file()).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil if killed_in == "copytree" else os, killed_in, killed)
+        with pytest.raises(KeyboardInterrupt):
+            setting.push()
+    assert setting.versions() == []
+    (setting.serving / ".1700000000.partial" / "leftover").write_text("of another model")
+    setting.push()
+    [version] = setting.versions()
+    assert tree(setting.serving / version) == setting.export

@@ -1,0 +1,129 @@
+"""Real SavedModels that answer what a column of the raw examples says, and their evaluation."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import standard_artifacts
+
+from components.evaluator import executor, verdict
+from components.evaluator.judgement import Judgement
+from models.label import Label
+
+BEAM = [
+    "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
+    "--sdk_container_image=unused",
+]
+_KEYS = {"regression": "predictions", "binary": "logistic", "multiclass": "probabilities"}
+_TFX_VERSION = "1.15.1"
+
+
+def save(folder: pathlib.Path, number: int, label: Label, column: str) -> standard_artifacts.Model:
+    """A model artifact that predicts `column`, which holds one number per output."""
+    width = len(label.classes) if label.task == "multiclass" else 1
+    key = _KEYS[label.task]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def predict(examples):
+        spec = {column: tf.io.FixedLenFeature([width], tf.float32)}
+        return {key: tf.io.parse_example(examples, spec)[column]}
+
+    export = folder / f"model-{number}" / "Format-Serving"
+    module = tf.Module()
+    module.predict = predict
+    tf.saved_model.save(module, str(export), {"predict": predict})
+    (export / "assets.extra").mkdir()
+    (export / "assets.extra" / "label.json").write_text(label.to_json())
+    return artifact(standard_artifacts.Model, export.parent, number)
+
+
+def artifact(kind, folder: pathlib.Path, number: int):
+    made = kind()
+    made.uri, made.id = str(folder), number
+    made.set_string_custom_property("tfx_version", _TFX_VERSION)
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def examples(folder: pathlib.Path, rows: Sequence[dict[str, Any]]) -> standard_artifacts.Examples:
+    """Raw examples with a test split."""
+    made = artifact(standard_artifacts.Examples, folder, 900)
+    made.split_names = json.dumps(["test"])
+    (folder / "Split-test").mkdir()
+    with tf.io.TFRecordWriter(str(folder / "Split-test" / "rows.gz"), "GZIP") as file:
+        for row in rows:
+            file.write(_example(row))
+    return made
+
+
+def _example(row: dict[str, Any]) -> bytes:
+    features = {}
+    for name, value in row.items():
+        values = np.ravel(value).tolist()
+        if value is None:
+            continue
+        if isinstance(values[0], str):
+            texts = [text.encode() for text in values]
+            feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+        elif isinstance(values[0], int):
+            feature = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+        else:
+            feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        features[name] = feature
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _schema(rows: Sequence[dict[str, Any]]) -> schema_pb2.Schema:
+    schema = schema_pb2.Schema()
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        sample = np.ravel(next(value for value in values if value is not None))
+        kinds = {"U": schema_pb2.BYTES, "i": schema_pb2.INT, "f": schema_pb2.FLOAT}
+        feature = schema.feature.add(name=name, type=kinds[sample.dtype.kind])
+        if None not in values:
+            feature.presence.min_fraction = 1
+            feature.shape.dim.add(size=len(sample))
+    return schema
+
+
+def evaluate(
+    folder: pathlib.Path,
+    rows: Sequence[dict[str, Any]],
+    judgement: Judgement,
+    label: Label,
+    candidate: str,
+    baseline: str | None = None,
+    baseline_label: Label | None = None,
+):
+    """Runs the real executor; gives the verdict and the blessing."""
+    schema = artifact(standard_artifacts.Schema, folder / "schema", 901)
+    (folder / "schema" / "schema.pbtxt").write_text(text_format.MessageToString(_schema(rows)))
+    inputs = {
+        "examples": [examples(folder / "examples", rows)],
+        "model": [save(folder, 1, label, candidate)],
+        "schema": [schema],
+    }
+    if baseline:
+        inputs["baseline_model"] = [save(folder, 2, baseline_label or label, baseline)]
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation", 902)
+    blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing", 903)
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=BEAM, tmp_dir=str(folder / "temporary"), unique_id="1"
+    )
+    executor.Executor(context).Do(
+        inputs,
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "judgement": judgement.to_json(),
+            "example_splits": json.dumps(["test"]),
+            "code": "1",
+        },
+    )
+    written = (folder / "evaluation" / verdict.FILE_NAME).read_text()
+    return json.loads(written), blessing
