@@ -21,23 +21,22 @@ def custom_extractors(
         tensor_adapter_config=tensor_adapter_config,
     )
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
-    classes = Label.of_export(models[0].model_path).classes
+    label = Label.of_export(models[0].model_path)
     slices = [Slice.of_key(key) for spec in eval_config.slicing_specs for key in spec.feature_keys]
     banded = [part for part in slices if part.bands]
     after = [extractor.stage_name for extractor in extractors].index("ExtractLabels") + 1
     ours = tfma.extractors.Extractor(
-        "AddClassesAndBands", beam.Map(_add_classes_and_bands, classes, banded)
+        "AddClassesAndBands", beam.Map(_add_classes_and_bands, label, banded)
     )
     return [*extractors[:after], ours, *extractors[after:]]
 
 
-def _add_classes_and_bands(extracts, classes: Sequence[str], banded: Sequence[Slice]):
+def _add_classes_and_bands(extracts, label: Label, banded: Sequence[Slice]):
     """Works on a batch: features and labels are arrays with a row for each example."""
     extracts = copy.copy(extracts)
-    if classes:
-        numbers = {name: number for number, name in enumerate(classes)}
+    if label.classes:
         extracts[tfma.LABELS_KEY] = _map_arrays(
-            extracts[tfma.LABELS_KEY], lambda value: numbers.get(_text(value), -1)
+            extracts[tfma.LABELS_KEY], lambda value: _class_number(label, _text(value))
         )
     features = dict(extracts[tfma.FEATURES_KEY])
     for part in banded:
@@ -56,6 +55,19 @@ def _map_arrays(arrays, function):
         values = np.array([function(value) for value in arrays.values])
         return type(arrays)(values, arrays.indices, arrays.dense_shape)
     return np.array([function(value) for value in np.ravel(arrays)]).reshape(-1, 1)
+
+
+def _class_number(label: Label, value: str) -> int:
+    """-1 of a class that the train split does not have; a binary label cannot have a third one."""
+    if value in label.classes:
+        return label.classes.index(value)
+    if label.task == "binary":
+        raise ValueError(
+            f"label {label.name}: found {value!r} in the test split, expected "
+            f"{' or '.join(label.classes)} as in the train split; mend the table or set "
+            "task: multiclass"
+        )
+    return -1
 
 
 def _text(value) -> str:

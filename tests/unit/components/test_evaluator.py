@@ -278,6 +278,13 @@ def test_binary_metrics_are_those_of_scikit_learn(tmp_path):
             assert auc == pytest.approx(sklearn.metrics.roc_auc_score(y, p), abs=1e-3)
 
 
+def test_a_third_class_of_a_binary_label_is_named(tmp_path):
+    rows = answers()
+    rows[3]["answer"] = "maybe"
+    with pytest.raises(Exception, match="label answer: found 'maybe' in the test split, expected"):
+        evaluate(tmp_path, rows, judgement("binary", bound("auc", 0.8)), ANSWER, "probability")
+
+
 def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
     """Int labels; a row of an unknown class is a miss at the price of the smallest probability."""
     names = [9, 10, 11, 12]

@@ -16,7 +16,7 @@ from components.evaluator import executor, verdict
 from components.evaluator.judgement import Judgement
 from models.label import Label
 
-BEAM = [
+BEAM: list[Any] = [
     "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
     "--sdk_container_image=unused",
 ]
