@@ -1,0 +1,317 @@
+"""What is said before a run when the data or the model is not what the configuration names."""
+
+import pathlib
+import textwrap
+from typing import Any
+
+import pytest
+
+from pipeline import checks, config_file
+from pipeline.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+GOOD = "id,price,rooms\n1,10,3\n2,20.5,4\n"
+SCHEMA = """\
+feature { name: "id" type: INT presence { min_fraction: 1.0 } }
+feature { name: "price" type: FLOAT presence { min_fraction: 1.0 } }
+feature { name: "rooms" type: INT }
+"""
+
+
+@pytest.fixture
+def problem(tmp_path):
+    """Makes a configuration of houses.csv, with more lines of YAML."""
+    (tmp_path / "houses.csv").write_text(GOOD)
+
+    def make(extra="", data="houses.csv", task="regression", label="price"):
+        metric = "rmse: {at_most: 5}" if task == "regression" else "skill: {at_least: 0.1}"
+        path = tmp_path / "pipeline.yaml"
+        path.write_text(
+            f"task: {task}\nlabel: {label}\ndata: {data}\ngates: {{{metric}}}\n{extra}\n"
+        )
+        return config_file.load(path)
+
+    fixture: Any = make
+    fixture.folder = tmp_path
+    fixture.csv = tmp_path / "houses.csv"
+    return fixture
+
+
+def mistakes(config):
+    with pytest.raises(UserError) as caught:
+        checks.check_data(config)
+    return str(caught.value).split("\n")
+
+
+def test_good_data_pass(problem):
+    checks.check_data(problem("features: {rooms: categorical}\nslices: [rooms]\nsplits: {key: id}"))
+
+
+def test_the_shipped_data_pass():
+    checks.check_data(config_file.load(ROOT / "data/king_county/pipeline.yaml"))
+
+
+def test_missing_file_and_empty_folder(problem):
+    path = problem.folder / "no.csv"
+    assert mistakes(problem(data="no.csv")) == [f"data.path: no such file or folder: {path}"]
+    folder = problem.folder / "tables"
+    folder.mkdir()
+    assert mistakes(problem(data="tables")) == [f"data.path: the folder is empty: {folder}"]
+    (folder / "1.csv").write_text(GOOD)
+    checks.check_data(problem(data="tables"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; expected a header line and rows"),
+        ("id,price\n", "has a header but no rows"),
+        ("id,price", "has a header but no rows"),
+        ("id,price,id,price\n1,2,3,4\n", "columns stand twice: id, price"),
+        ("préis,price\n1,2\n".encode("latin-1"), "is not UTF-8 text; convert it first"),
+        (b"price\n" + b"1\n" * 9000 + b"\xe9\n", None),  # beyond the rows that are looked at
+        (b"price,x\n" + b"1,\n" * 500 + b"1,\xe9\n", "is not UTF-8 text; convert it first"),
+        (b"price,x\n1,\x00\n", "cannot be read: line contains NUL"),
+    ],
+)
+def test_files_that_are_no_table(problem, content, message):
+    problem.csv.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if message is None:
+        checks.check_data(problem())
+    else:
+        assert mistakes(problem()) == [f"data.path: {problem.csv}: {message}"]
+
+
+def test_not_parquet(problem):
+    (problem.folder / "p.parquet").write_text("no parquet")
+    (line,) = mistakes(problem(data="p.parquet"))
+    assert line.startswith(f"data.path: {problem.folder / 'p.parquet'}: is not a Parquet file: ")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(problem):
+    problem.csv.write_bytes(b"\xef\xbb\xbf" + b"price,rooms\n1,2\n")
+    checks.check_data(problem())
+
+
+@pytest.mark.parametrize(
+    ("extra", "label", "line"),
+    [
+        (
+            "",
+            "prize",
+            "label: no column prize in {csv}; did you mean price? (known: id, price, rooms)",
+        ),
+        (
+            "features: {room: date}",
+            "price",
+            "features: no column room in {csv}; did you mean rooms?",
+        ),
+        ("slices: [zip]", "price", "slices: no column zip in {csv} (known: id, price, rooms)"),
+        (
+            "splits: {key: ids}",
+            "price",
+            "splits.key: no column ids in {csv}; did you mean id? (known",
+        ),
+    ],
+)
+def test_columns_that_are_not_there(problem, extra, label, line):
+    (found,) = mistakes(problem(extra, label=label))
+    assert found.startswith(line.format(csv=problem.csv))
+
+
+def test_every_missing_column_is_told(problem):
+    config = problem("features: {a: date, b: date}\nslices: [c]\nsplits: {key: d}", label="e")
+    assert [line.split(" in ")[0] for line in mistakes(config)] == [
+        "label: no column e",
+        "splits.key: no column d",
+        "features: no column a",
+        "features: no column b",
+        "slices: no column c",
+    ]
+
+
+@pytest.mark.parametrize("quoted", ["", '"line one\nline two"'])
+def test_a_label_that_is_no_number_names_its_line(problem, quoted):
+    problem.csv.write_text(f"text,price\n{quoted},1\n,cheap\n")
+    number = 3 + quoted.count("\n")
+    assert mistakes(problem()) == [
+        f"{problem.csv}:{number}: price: found 'cheap', expected a number; choose another label, "
+        "or task: multiclass"
+    ]
+    checks.check_data(problem(task="multiclass"))
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_an_empty_label_names_its_line(problem, task):
+    problem.csv.write_text("id,price\n1,1\n2,\n")
+    assert mistakes(problem(task=task)) == [
+        f"{problem.csv}:3: price: the label is empty; remove the row or fill it in"
+    ]
+
+
+@pytest.mark.parametrize(("row", "count"), [("1,2", 2), ("1,2,3,4", 4), ("1", 1)])
+def test_a_ragged_row_names_its_line(problem, row, count):
+    problem.csv.write_text(f"{GOOD}\n{row}\n")
+    fields = f"{count} fields, expected 3 as in the header"
+    assert mistakes(problem()) == [f"{problem.csv}:5: found {fields}"]
+
+
+class TestSchema:
+    @pytest.fixture
+    def with_schema(self, problem):
+        def make(text):
+            path = problem.folder / "schema.pbtxt"
+            if text is not None:
+                path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            return problem(data="{path: houses.csv, schema: schema.pbtxt}")
+
+        fixture: Any = make
+        fixture.path = problem.folder / "schema.pbtxt"
+        return fixture
+
+    def test_agrees(self, with_schema):
+        checks.check_data(with_schema(SCHEMA))
+
+    def test_missing(self, with_schema):
+        assert mistakes(with_schema(None)) == [f"data.schema: no such file: {with_schema.path}"]
+
+    def test_not_a_schema(self, with_schema):
+        (line,) = mistakes(with_schema('feature { name: "id" }\nfeatur { }\n'))
+        assert line.startswith(f"data.schema: {with_schema.path}:2: ")
+        assert "featur" in line
+
+    def test_not_text(self, with_schema):
+        (line,) = mistakes(with_schema(b"\xff\xfe"))
+        assert line == f"data.schema: {with_schema.path}: is not UTF-8 text; convert it first"
+
+    def test_is_a_folder(self, with_schema):
+        with_schema.path.mkdir()
+        (line,) = mistakes(with_schema(None))
+        assert line == f"data.schema: {with_schema.path}: cannot be read: Is a directory"
+
+    def test_a_column_that_the_schema_lacks(self, with_schema, problem):
+        (line,) = mistakes(with_schema(SCHEMA.replace('"rooms"', '"room"')))
+        assert line == (
+            f"data.schema: {with_schema.path}: no feature for the column rooms of {problem.csv}; "
+            "did you mean room? (known: id, price, room)"
+        )
+
+    def test_a_required_feature_that_the_table_lacks(self, with_schema, problem):
+        extra = 'feature { name: "pric" type: INT presence { min_fraction: 1.0 } }\n'
+        (line,) = mistakes(with_schema(SCHEMA + extra))
+        assert line == (
+            f"data.schema: {problem.csv}: has no column pric; did you mean price? "
+            "(known: id, price, rooms)"
+        )
+
+    def test_an_optional_feature_may_be_absent(self, with_schema):
+        checks.check_data(with_schema(SCHEMA + 'feature { name: "attic" type: INT }\n'))
+
+
+def test_parquet_columns(problem):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    pa.parquet.write_table(pa.table({"price": [1.0], "rooms": [2]}), problem.folder / "h.parquet")
+    checks.check_data(problem(data="h.parquet"))
+    (line,) = mistakes(problem(data="h.parquet", label="prce"))
+    assert line.endswith("h.parquet; did you mean price? (known: price, rooms)")
+
+
+@pytest.mark.parametrize("name", ["h.tfrecord", "h.tfrecord.gz"])
+def test_tfrecord_columns(problem, name):
+    import tensorflow as tf
+
+    example = tf.train.Example()
+    example.features.feature["price"].float_list.value.append(1.0)
+    path = problem.folder / name
+    with tf.io.TFRecordWriter(str(path), "GZIP" if name.endswith("gz") else "") as writer:
+        writer.write(example.SerializeToString())
+    checks.check_data(problem(data=name))
+    (line,) = mistakes(problem(data=name, label="prce"))
+    assert line == f"label: no column prce in {path}; did you mean price? (known: price)"
+
+    path.write_bytes(b"not a record of anything")
+    (line,) = mistakes(problem(data=name))
+    assert line == f"data.path: {path}: holds no TFRecord of tf.Examples"
+
+
+class TestModel:
+    """A `model_fn` beside the configuration, as `local_runner` makes it importable."""
+
+    @pytest.fixture
+    def check(self, problem, monkeypatch):
+        monkeypatch.syspath_prepend(str(problem.folder))
+
+        def call(name, params="{}"):
+            checks.check_model(problem(f"model: {{name: {name}, params: {params}}}"))
+
+        return call
+
+    @pytest.fixture(autouse=True)
+    def own_model(self, problem):
+        source = """\
+            import dataclasses
+
+            @dataclasses.dataclass(frozen=True)
+            class Params:
+                hidden: tuple[int, ...] = (64,)
+                rate: float = 0.1
+                deep: bool = True
+
+            def model_fn(features, labels, mode, params, config): ...
+
+            def other(features, labels): ...
+
+            constant = 3
+            """
+        (problem.folder / "own_check_model.py").write_text(textwrap.dedent(source))
+
+    @pytest.fixture
+    def mistake(self, check):
+        def call(*arguments):
+            with pytest.raises(UserError) as caught:
+                check(*arguments)
+            assert "\n" not in str(caught.value)
+            return str(caught.value)
+
+        return call
+
+    def test_a_model_of_the_users_own(self, check):
+        check("own_check_model.model_fn", "{hidden: [8, 4], rate: 1, deep: false}")
+
+    def test_unknown_name(self, mistake):
+        line = mistake("wide_dep")
+        assert line.startswith(
+            "model.name: no registered model is called wide_dep; did you mean wide"
+        )
+
+    def test_missing_module(self, mistake):
+        assert mistake("no_such_module.model_fn").startswith(
+            "model.name: no_such_module.model_fn: cannot import no_such_module; put the file beside"
+        )
+
+    @pytest.mark.parametrize("name", ["modl_fn", "constant"])
+    def test_missing_function(self, mistake, name):
+        line = mistake(f"own_check_model.{name}")
+        assert line.endswith(f": module own_check_model has no {name}()")
+
+    def test_wrong_signature(self, mistake):
+        assert mistake("own_check_model.other").endswith(
+            "expected other(features, labels, mode, params, config), found other(features, labels)"
+        )
+
+    @pytest.mark.parametrize(
+        ("params", "start"),
+        [
+            ("{hiden: [1]}", "model.params.hiden: unknown parameter; did you mean hidden? "),
+            ("{hidden: 3}", "model.params.hidden: expected a list, found 3"),
+            ("{hidden: [1, a]}", "model.params.hidden[1]: expected int, found 'a'"),
+            ("{rate: x}", "model.params.rate: expected float, found 'x'"),
+            ("{rate: true}", "model.params.rate: expected float, found True"),
+            ("{deep: 1}", "model.params.deep: expected bool, found 1"),
+        ],
+    )
+    def test_wrong_parameters(self, mistake, params, start):
+        assert mistake("own_check_model.model_fn", params).startswith(start)

@@ -1,0 +1,87 @@
+"""The command line as a user meets it: exit codes, and one line for a mistake."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def call(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "local_runner.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def problem(tmp_path):
+    (tmp_path / "houses.csv").write_text("price,rooms\n1,2\n")
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        "task: regression\nlabel: price\ndata: houses.csv\ngates: {mae: {at_most: 1}}\n"
+    )
+    return path
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['local_runner.py', '--help']\n"
+        "try: runpy.run_path('local_runner.py', run_name='__main__')\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'tensorflow', 'tfx', 'apache_beam', 'pyarrow', 'numpy'} & set(sys.modules)\n"
+        "print('imported', sorted(heavy), 'code', code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert "Run the pipeline" in done.stdout
+    assert "Exit codes" in done.stdout
+    assert done.stdout.endswith("imported [] code 0\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["run", "--confg", "x"],
+            "No such option: --confg (Possible options: --config); see --help",
+        ),
+        (["predict", "--csv", "x"], "Missing option '--out'; see --help"),
+        (["run", "--config", "no.yaml"], "no.yaml: no such configuration file"),
+        (["run", "--set", "x"], "--set x: expected key.path=value, as train.max_steps=500"),
+    ],
+)
+def test_a_wrong_option_is_one_line(arguments, line):
+    done = call(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{line}\n")
+
+
+def test_several_mistakes_in_a_configuration(problem):
+    done = call("run", "--config", problem, "--set", "labl=x", "--set", "train.seed=x")
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"{problem}: train.seed: expected a whole number")
+    assert second.startswith(f"{problem}: labl: unknown key; did you mean label?")
+
+
+def test_wrong_data_are_one_line(problem, tmp_path):
+    done = call("run", "-c", problem, "-w", tmp_path / "w", "--set", "data.path=no.csv")
+    assert done.returncode == 2
+    assert done.stderr == f"data.path: no such file or folder: {tmp_path / 'no.csv'}\n"
+
+
+def test_predict_before_anything_was_pushed(problem, tmp_path):
+    arguments = ["predict", "--csv", tmp_path / "houses.csv", "--out", tmp_path / "out.csv"]
+    done = call(*arguments, "--config", problem, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    serving = tmp_path / "workspace" / tmp_path.name / "serving"
+    assert done.stderr.endswith("serving: no model was pushed yet; `run` trains and pushes one\n")
+    assert done.stderr.count("\n") == 1
+    assert serving.parent.parent.name == "workspace" and not (tmp_path / "out.csv").exists()

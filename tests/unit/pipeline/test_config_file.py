@@ -1,0 +1,672 @@
+"""The configuration: what a valid file means, and what is said about every kind of mistake."""
+
+import copy
+import pathlib
+import string
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import config_file
+from pipeline.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+BASE = """\
+task: regression
+label: price
+data: houses.csv
+gates: {rmse: {at_most: 5}}
+"""
+BASE_LINES = BASE.count("\n")
+
+
+@pytest.fixture
+def load(tmp_path):
+    folder = tmp_path / "my houses"
+    folder.mkdir()
+    path = folder / "pipeline.yaml"
+
+    def call(text, *overrides):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return config_file.load(path, overrides)
+
+    fixture: Any = call
+    fixture.path = path
+    return fixture
+
+
+@pytest.fixture
+def mistakes(load):
+    """The lines of the message, without the file's name at their beginning."""
+
+    def call(text, *overrides):
+        with pytest.raises(UserError) as caught:
+            load(text, *overrides)
+        lines = str(caught.value).split("\n")
+        start = str(load.path)
+        assert all(line.startswith((start, "--set ")) for line in lines), lines
+        return [line.removeprefix(start) for line in lines]
+
+    return call
+
+
+def replaced(**values):
+    """The base with other YAML text for some keys; None leaves a key out."""
+    keys = {
+        "task": "regression",
+        "label": "price",
+        "data": "houses.csv",
+        "gates": "{rmse: {at_most: 5}}",
+    }
+    return "".join(f"{k}: {v}\n" for k, v in {**keys, **values}.items() if v is not None)
+
+
+def test_four_lines_are_enough(load):
+    config = load(BASE)
+    assert config.name == "my_houses"
+    assert config.folder == load.path.parent
+    assert config.log_label is None
+    assert config.data.path == load.path.parent / "houses.csv"
+    assert config.data.format == "csv"
+    assert config.data.schema_file is None
+    assert config.splits.dict() == {"train": 8, "eval": 1, "test": 1, "key": None}
+    assert config.features == {}
+    assert config.model.dict() == {"name": "wide_deep", "params": {}}
+    assert config.train.dict() == {
+        "max_steps": None,
+        "epochs": 50,
+        "batch_size": 256,
+        "evaluate_every": 1000,
+        "keep_checkpoints": 5,
+        "early_stopping": None,
+        "cache_mb": 512,
+        "seed": 42,
+    }
+    assert config.gates["rmse"].absolute == 5
+    assert config.gates["rmse"].may_worsen_by is None
+    assert config.slices == ()
+    assert config.beam.args == ()
+    assert config.push.directory is None
+
+
+def test_the_shipped_problem_loads():
+    config = config_file.load(ROOT / "data/king_county/pipeline.yaml")
+    assert config.name == "king_county"
+    assert config.data.path.is_file()
+    assert config.data.schema_file and config.data.schema_file.is_file()
+    assert config.splits.key == "id"
+    assert config.features["zipcode"].kind == "categorical"
+    assert list(map(float, config.slices[0].bands or ())) == [3e5, 6e5, 1e6]
+    assert [part.gate for part in config.slices] == [True, False, False]
+
+
+def test_max_steps_replaces_the_default_length(load):
+    train = load(BASE + "train: {max_steps: 7}\n").train
+    assert (train.max_steps, train.epochs) == (7, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "format_"),
+    [
+        ("a.csv", "csv"),
+        ("folder", "csv"),
+        ("a.parquet", "parquet"),
+        ("a.tfrecord", "tfrecord"),
+        ("a.tfrecord.gz", "tfrecord"),
+    ],
+)
+def test_format_follows_the_ending(load, path, format_):
+    assert load(replaced(data=path)).data.format == format_
+
+
+def test_a_given_format_wins_over_the_ending(load):
+    assert load(replaced(data="{path: a.csv, format: parquet}")).data.format == "parquet"
+
+
+def test_relative_paths_are_from_the_file(load, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    text = replaced(data="{path: ../t.csv, schema: s/x.pbtxt}") + "push: {directory: out}\n"
+    config = load(text)
+    assert config.data.path == tmp_path / "t.csv"
+    assert config.data.schema_file == load.path.parent / "s" / "x.pbtxt"
+    assert config.push.directory == load.path.parent / "out"
+    assert load(replaced(data="/elsewhere/t.csv")).data.path == pathlib.Path("/elsewhere/t.csv")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("King County", "king_county"),
+        ("2014", "problem_2014"),
+        ("Größe", "gr__e"),
+        ("é", "problem_"),
+    ],
+)
+def test_default_name_is_made_of_the_folder(tmp_path, folder, name):
+    path = tmp_path / folder / "pipeline.yaml"
+    path.parent.mkdir()
+    path.write_text(BASE)
+    assert config_file.load(path).name == name
+
+
+def test_nothing_changes_after_loading(load):
+    config = load(BASE + "features: {zip: categorical}\nslices: [zip]\n")
+    for section, name in [
+        (config, "label"),
+        (config.train, "max_steps"),
+        (config.data, "path"),
+        (config.gates["rmse"], "at_most"),
+        (config.features["zip"], "kind"),
+        (config.slices[0], "gate"),
+    ]:
+        with pytest.raises(TypeError, match="immutable"):
+            setattr(section, name, getattr(section, name))
+
+
+def test_numbers_may_be_written_1e6(load):
+    # YAML 1.1 reads 1e6 as text.
+    assert load(replaced(gates="{rmse: {at_most: 1e6}}")).gates["rmse"].at_most == 1e6
+
+
+def test_merge_keys_work(load):
+    text = (
+        BASE + "features:\n  a: &c {kind: categorical, min_count: 3}\n  b: {<<: *c, min_count: 4}\n"
+    )
+    features = load(text).features
+    assert (features["b"].kind, features["b"].min_count) == ("categorical", 4)
+    assert features["a"].min_count == 3
+
+
+UNKNOWN = [
+    ("lable: x", ": lable: unknown key; did you mean label? (known: name, task, label,"),
+    ("train: {max_step: 3}", ": train.max_step: unknown key; did you mean max_steps? (known: max"),
+    ("splits: {trian: 1}", ": splits.trian: unknown key; did you mean train? (known: train, eval"),
+    (
+        "model: {parms: {}}",
+        ": model.parms: unknown key; did you mean params? (known: name, params)",
+    ),
+    ("beam: {arg: []}", ": beam.arg: unknown key; did you mean args? (known: args)"),
+    (
+        "push: {directry: x}",
+        ": push.directry: unknown key; did you mean directory? (known: directory)",
+    ),
+    ("slices: [{column: a, gat: true}]", ": slices.0.gat: unknown key; did you mean gate? (known:"),
+    (
+        "train: {early_stopping: {patience: 3, min: 1}}",
+        ": train.early_stopping.min: unknown key (known: patience)",
+    ),
+    (
+        "features: {zip: {kind: date, min_cout: 1}}",
+        ": features.zip.min_cout: unknown key; did you mean min_count? (known: kind,",
+    ),
+    (
+        "features: {zip: categoricl}",
+        ": features.zip.kind: unknown value 'categoricl'; did you mean",
+    ),
+    ("folder: x", ": folder: unknown key (known: name, task,"),
+]
+
+WRONG_TYPE = [
+    ("train: 3", ": train: expected keys and values, found 3"),
+    ("train: []", ": train: expected keys and values, found []"),
+    ("features: [a]", ": features: expected keys and values, found ['a']"),
+    ("features: []", ": features: expected keys and values, found []"),
+    ("features: {a: 3}", ": features.a: expected keys and values, found 3"),
+    ("model: {params: [1]}", ": model.params: expected keys and values, found [1]"),
+    ("slices: zip", ": slices: expected a list, found 'zip'"),
+    ("slices: {a: b}", ": slices: expected a list, found {'a': 'b'}"),
+    ("slices: [3]", ": slices.0: expected keys and values, found 3"),
+    ("slices: [a, {column: b, bands: 3}]", ": slices.1.bands: expected a list, found 3"),
+    ("slices: [{column: b, bands: [x]}]", ": slices.0.bands.0: expected a number, found 'x'"),
+    ("slices: [{column: b, gate: 'no'}]", ": slices.0.gate: expected true or false, found 'no'"),
+    ("log_label: 1", ": log_label: expected true or false, found 1"),
+    ("beam: {args: [--a, 3]}", ": beam.args.1: expected text, found 3; put it in quotes"),
+    ("splits: {key: 5}", ": splits.key: expected text, found 5; put it in quotes"),
+    ("model: {name: true}", ": model.name: expected text, found true; put it in quotes"),
+    (
+        "splits: {key: 2014-10-13}",
+        ": splits.key: expected text, found 2014-10-13; put it in quotes",
+    ),
+    ("push: {directory: 5}", ": push.directory: expected a path, found 5; put it in quotes"),
+    ("push: {directory: ''}", ": push.directory: expected a path, found ''"),
+    ('push: {directory: "a\\0b"}', ": push.directory: expected a path, found 'a\\x00b'"),
+    *(
+        (
+            f"train: {{max_steps: {value}}}",
+            f": train.max_steps: expected a whole number above zero, {found}",
+        )
+        for value, found in [
+            ("true", "found true"),
+            ("1.5", "found 1.5"),
+            ("0", "found 0"),
+            ("-3", "found -3"),
+            ("'5'", "found '5'"),
+            ("1e6", "found '1e6'"),
+            ("[5]", "found [5]"),
+        ]
+    ),
+    *(
+        (
+            f"train: {{{key}: {value}}}",
+            f": train.{key}: expected a whole number, zero or above, {found}",
+        )
+        for key in ("cache_mb", "seed")
+        for value, found in [
+            ("true", "found true"),
+            ("1.5", "found 1.5"),
+            ("-1", "found -1"),
+            ("'5'", "found '5'"),
+        ]
+    ),
+    (
+        "name: King",
+        ": name: expected lower-case letters, digits and _, as king_county, found 'King'",
+    ),
+]
+
+EMPTY = [
+    ("train:", ": train: is empty; give a value or remove the key"),
+    ("train: {seed: }", ": train.seed: is empty; give a value or remove the key"),
+    ("model:", ": model: is empty; give a value or remove the key"),
+    ("features: {a: }", ": features.a: is empty; give a value or remove the key"),
+    ("slices: ['']", ": slices.0.column: is empty; give a value or remove the key"),
+]
+
+MISSING = [
+    ("features: {zip: {}}", ": features.zip.kind: missing; add 'kind: ...' (numeric, categorical,"),
+    ("slices: [{}]", ": slices.0.column: missing; add 'column: ...' (the column"),
+    (
+        "train: {early_stopping: {}}",
+        ": train.early_stopping.patience: missing; add 'patience: ...'",
+    ),
+]
+
+TOGETHER = [
+    (
+        "train: {max_steps: 3, epochs: 3}",
+        ": train: expected max_steps or epochs, found both: remove",
+    ),
+    ("features: {price: numeric}", ": features.price: this is the label; remove it from features"),
+    ("slices: [price]", ": slices: price is the label; give bands, as [250000, 500000]"),
+    (
+        "slices: [{column: x, bands: [3, 2]}]",
+        ": slices.0.bands: expected edges in rising order, as [250000, 500000], found [3, 2]",
+    ),
+    ("slices: [{column: x, bands: []}]", ": slices.0.bands: expected edges in rising order"),
+    ("slices: [{column: x, bands: [2, 2]}]", ": slices.0.bands: expected edges in rising order"),
+]
+
+YAML = [
+    ("name: a\nname: b", f":{BASE_LINES + 2}: not valid YAML: key 'name' stands twice"),
+    ("train: {seed: 1, seed: 2}", f":{BASE_LINES + 1}: not valid YAML: key 'seed' stands twice"),
+    ("\n\nx: [", f":{BASE_LINES + 4}: not valid YAML: expected the node content"),
+    ("x: \t3", f":{BASE_LINES + 1}: not valid YAML: found character '\\t' that cannot start"),
+    ("x: *a", f":{BASE_LINES + 1}: not valid YAML: found undefined alias 'a'"),
+    ("\x00: 3", f":{BASE_LINES + 1}: not valid YAML: the character #x0000 is not allowed"),
+    (
+        "x: !!python/name:os.system",
+        f":{BASE_LINES + 1}: not valid YAML: could not determine a constr",
+    ),
+    ("x: 2014-13-45", f":{BASE_LINES + 1}: not valid YAML: '2014-13-45': month must be in 1..12"),
+    ("1: 2", f":{BASE_LINES + 1}: not valid YAML: key 1: expected text; put it in quotes"),
+    (
+        "features: {98001: date}",
+        f":{BASE_LINES + 1}: not valid YAML: key 98001: expected text; put",
+    ),
+    (
+        "? [a]\n: 3",
+        f":{BASE_LINES + 1}: not valid YAML: key ['a']: expected text; put it in quotes",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("extra", "start"), UNKNOWN + WRONG_TYPE + EMPTY + MISSING + TOGETHER + YAML
+)
+def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra, start):
+    (line,) = mistakes(f"{BASE}{extra}\n")
+    assert line[: len(start)] == start
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ({"task": None}, ": task: missing; add 'task: ...' (regression, binary or multiclass)"),
+        ({"label": None}, ": label: missing; add 'label: ...' (the column to predict)"),
+        ({"data": None}, ": data: missing; add 'data: ...' (the table, as houses.csv)"),
+        ({"gates": None}, ": gates: missing; add 'gates: ...' (at least one bound, as rmse:"),
+        ({"task": ""}, ": task: is empty; give a value or remove the key"),
+        (
+            {"task": "regresion"},
+            ": task: unknown value 'regresion'; did you mean regression? (known",
+        ),
+        ({"task": "5"}, ": task: unknown value 5 (known: regression, binary, multiclass)"),
+        ({"label": ""}, ": label: is empty; give a value or remove the key"),
+        ({"label": "''"}, ": label: is empty; give a value or remove the key"),
+        ({"label": "5"}, ": label: expected text, found 5; put it in quotes"),
+        ({"label": "[a]"}, ": label: expected text, found ['a']"),
+        ({"data": ""}, ": data: is empty; give a value or remove the key"),
+        ({"data": "''"}, ": data.path: expected a path, found ''"),
+        ({"data": "5"}, ": data: expected keys and values, found 5"),
+        ({"data": "[]"}, ": data: expected keys and values, found []"),
+        ({"data": "{}"}, ": data.path: missing; add 'path: ...' (the table, as houses.csv)"),
+        ({"data": "{path: 5}"}, ": data.path: expected a path, found 5; put it in quotes"),
+        ({"data": "{path: }"}, ": data.path: is empty; give a value or remove the key"),
+        (
+            {"data": "a.dat"},
+            ": data.format: missing; add 'format: ...' (csv, parquet or tfrecord; the",
+        ),
+        (
+            {"data": "{path: a, format: cvs}"},
+            ": data.format: unknown value 'cvs'; did you mean csv?",
+        ),
+        ({"data": "{path: a, schema: 5}"}, ": data.schema: expected a path, found 5; put it in"),
+        (
+            {"data": "{path: a, schema_file: x}"},
+            ": data.schema_file: unknown key; did you mean schema? (known: path, format, schema)",
+        ),
+        ({"gates": ""}, ": gates: is empty; give a value or remove the key"),
+        ({"gates": "5"}, ": gates: expected keys and values, found 5"),
+        (
+            {"gates": "{}"},
+            ": gates: no absolute bound: without one the first model would be blessed",
+        ),
+        ({"gates": "{rmse: {}}"}, ": gates: no absolute bound"),
+        (
+            {"gates": "{rmse: {may_worsen_by: 0.1}}"},
+            ": gates: no absolute bound: without one the first model would be blessed whatever it "
+            "is worth; add for example rmse: {at_most: <value>}",
+        ),
+        (
+            {"task": "binary", "gates": "{auc: {may_worsen_by: 0.1}}"},
+            ": gates: no absolute bound: without one the first model would be blessed whatever it "
+            "is worth; add for example auc: {at_least: <value>}",
+        ),
+        ({"gates": "{rmse: }"}, ": gates.rmse: is empty; give a value or remove the key"),
+        ({"gates": "{rmse: 5}"}, ": gates.rmse: expected keys and values, found 5"),
+        (
+            {"gates": "{rmsee: {at_most: 1}}"},
+            ": gates.rmsee: unknown metric; did you mean rmse? (known: rmse, mae, rmsle, skill)",
+        ),
+        (
+            {"task": "multiclass", "gates": "{auc: {at_least: 1}}"},
+            ": gates.auc: unknown metric (known: accuracy, log_loss, skill)",
+        ),
+        (
+            {"gates": "{rmse: {at_least: 1}}"},
+            ": gates.rmse: found at_least, but a lower RMSE is better: write at_most",
+        ),
+        (
+            {"gates": "{rmse: {at_most: 1, at_least: 2}}"},
+            ": gates.rmse: found at_least, but a lower RMSE is better: write at_most",
+        ),
+        (
+            {"gates": "{skill: {at_most: 1}}"},
+            ": gates.skill: found at_most, but a higher skill is better: write at_least",
+        ),
+        (
+            {"gates": "{rmse: {at_mst: 3}}"},
+            ": gates.rmse.at_mst: unknown key; did you mean at_most?",
+        ),
+        (
+            {"gates": "{rmse: {at_most: true}}"},
+            ": gates.rmse.at_most: expected a number, found true",
+        ),
+        ({"gates": "{rmse: {at_most: x}}"}, ": gates.rmse.at_most: expected a number, found 'x'"),
+        ({"gates": "{rmse: {at_most: [1]}}"}, ": gates.rmse.at_most: expected a number, found [1]"),
+        (
+            {"gates": "{rmse: {at_most: .nan}}"},
+            ": gates.rmse.at_most: expected a finite number, found",
+        ),
+        (
+            {"gates": "{rmse: {at_most: .inf}}"},
+            ": gates.rmse.at_most: expected a finite number, found",
+        ),
+        (
+            {"gates": f"{{rmse: {{at_most: 1{'0' * 400}}}}}"},
+            ": gates.rmse.at_most: expected a number, found 1000",
+        ),
+        (
+            {"gates": "{rmse: {at_most: 3, may_worsen_by: 5}}"},
+            ": gates.rmse.may_worsen_by: expected a share of the baseline's value from 0 to 1 (0",
+        ),
+        (
+            {"task": "binary", "gates": "{auc: {at_least: 1}}", "log_label": "true"},
+            ": log_label: only for regression, but the task is binary",
+        ),
+    ],
+)
+def test_a_wrong_required_key_is_one_line(mistakes, values, start):
+    (line,) = mistakes(replaced(**values))
+    assert line[: len(start)] == start
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ": expected keys and values such as 'label: price'"),
+        ("- a", ": expected keys and values such as 'label: price'"),
+        ("just text", ": expected keys and values such as 'label: price'"),
+        (b"label: pr\xe9s", ": is not UTF-8 text; convert it first"),
+    ],
+)
+def test_not_a_configuration_at_all(mistakes, text, line):
+    assert mistakes(text) == [line]
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(UserError, match="nope.yaml: no such configuration file$"):
+        config_file.load(tmp_path / "nope.yaml")
+    with pytest.raises(UserError, match=": cannot be read: Is a directory$"):
+        config_file.load(tmp_path)
+
+
+def test_several_mistakes_are_several_lines(mistakes):
+    text = (
+        replaced(task="regresion", label="", data="5", gates="3")
+        + "foo: 3\ntrain: {seed: x, a: 1}\n"
+    )
+    keys = sorted(line.split(": ")[1] for line in mistakes(text))
+    assert keys == ["data", "foo", "gates", "label", "task", "train.a", "train.seed"]
+
+
+def test_every_wrong_gate_is_told(mistakes):
+    lines = mistakes(
+        replaced(gates="{rmsee: {at_most: 1}, mae: {at_least: 1}, skill: {at_least: 0}}")
+    )
+    assert [line.split(": ")[1] for line in lines] == ["gates.rmsee", "gates.mae"]
+
+
+def test_everything_that_does_not_fit_together_is_told(mistakes):
+    lines = mistakes(BASE + "features: {price: date}\nslices: [price]\n")
+    assert [line.split(": ")[1] for line in lines] == ["features.price", "slices"]
+
+
+def test_a_key_with_a_line_break_stays_on_one_line(mistakes):
+    (line,) = mistakes(BASE + 'train: {"a\\nb": 3}\n')
+    assert line.startswith(r": 'train.a\nb': unknown key")
+
+
+class TestOverrides:
+    def test_replace_and_create(self, load):
+        config = load(
+            BASE,
+            "label=cost",
+            "train.max_steps=5",
+            "train.early_stopping.patience=3",
+            "gates.mae.at_most=1e5",
+            "features.zip=categorical",
+            "slices=[zip]",
+        )
+        assert config.label == "cost"
+        assert config.train.max_steps == 5
+        assert config.train.early_stopping.patience == 3
+        assert set(config.gates) == {"rmse", "mae"}
+        assert config.features["zip"].kind == "categorical"
+        assert config.slices[0].column == "zip"
+
+    def test_the_last_one_wins(self, load):
+        assert load(BASE, "train.seed=1", "train.seed=2").train.seed == 2
+
+    def test_a_value_may_hold_equals_signs(self, load):
+        assert load(BASE, "beam.args=[--a=b]").beam.args == ("--a=b",)
+
+    def test_short_forms_are_reached_into(self, load):
+        text = BASE + "model: wide_deep\nfeatures: {zip: categorical}\n"
+        config = load(
+            text, "data.format=parquet", "model.params.hidden=[64]", "features.zip.min_count=3"
+        )
+        assert config.data.format == "parquet"
+        assert config.data.path.name == "houses.csv"
+        assert config.model.name == "wide_deep"
+        assert config.model.params == {"hidden": [64]}
+        assert (config.features["zip"].kind, config.features["zip"].min_count) == ("categorical", 3)
+
+    def test_an_empty_section_is_reached_into(self, load):
+        assert load(BASE + "train:\n", "train.seed=1").train.seed == 1
+
+    @pytest.mark.parametrize("override", ["a", "", "=3", "a..b=3", ".a=3", "a.=3"])
+    def test_not_key_and_value(self, mistakes, override):
+        assert mistakes(BASE, override) == [
+            f"--set {override}: expected key.path=value, as train.max_steps=500"
+        ]
+
+    @pytest.mark.parametrize(
+        ("override", "start"),
+        [
+            ("label.x=3", "--set label.x=3: label is a value and has no keys below it"),
+            (
+                "slices.0.gate=no",
+                "--set slices.0.gate=no: slices is a list and has no keys below it",
+            ),
+            ("train=[", "--set train=[: the value is not valid YAML: expected the node content"),
+            (
+                "train={a: 1, a: 2}",
+                "--set train={a: 1, a: 2}: the value is not valid YAML: key 'a' st",
+            ),
+            (
+                "label=2014-13-45",
+                "--set label=2014-13-45: the value is not valid YAML: '2014-13-45'",
+            ),
+            (
+                "label=\x00",
+                r"--set 'label=\x00': the value is not valid YAML: a character is not all",
+            ),
+            ("train.max_stps=3", ": train.max_stps: unknown key; did you mean max_steps?"),
+            (
+                "train.max_steps=x",
+                ": train.max_steps: expected a whole number above zero, found 'x'",
+            ),
+            ("folder=x", ": folder: unknown key"),
+        ],
+    )
+    def test_wrong_key_or_value(self, mistakes, override, start):
+        (line,) = mistakes(BASE + "slices: [a]\n", override)
+        assert line[: len(start)] == start
+
+
+FULL = yaml.safe_load(
+    """
+name: houses
+task: regression
+label: price
+log_label: true
+data: {path: houses.csv, format: csv, schema: schema.pbtxt}
+splits: {train: 7, eval: 1, test: 2, key: id}
+features: {zip: {kind: categorical, vocabulary: 5, min_count: 1, oov_buckets: 2}, day: date}
+model: {name: wide_deep, params: {hidden: [64], dropout: 0.1}}
+train: {max_steps: 5, batch_size: 2, early_stopping: {patience: 2}, cache_mb: 0, seed: 0}
+gates: {rmse: {at_most: 5, may_worsen_by: 0.1}, skill: {at_least: 0.5}}
+slices: [{column: price, bands: [1, 2]}, zip]
+beam: {args: [--a]}
+push: {directory: out}
+"""
+)
+
+
+def _containers(value, path=()):
+    """Paths of the mappings and lists below a value, the value included."""
+    if isinstance(value, (dict, list)) and value:
+        yield path
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from _containers(value[key], (*path, key))
+
+
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.just(10**400),
+    st.floats(),
+    st.dates(),
+    st.text(max_size=5),
+    st.sampled_from(["csv", "binary", "price", "numeric", "1e6", "a\nb", "a\0b", "é", "0"]),
+)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.dictionaries(st.one_of(st.text(max_size=3), st.integers()), inner, max_size=2),
+    ),
+    max_leaves=3,
+)
+_KEYS = st.one_of(
+    st.text(string.printable, max_size=4),
+    st.integers(),
+    st.booleans(),
+    st.none(),
+    st.dates(),
+    st.sampled_from(
+        ["train", "kind", "column", "rmse", "price", "folder", "schema_file", "__root__"]
+    ),
+)
+
+
+@st.composite
+def _mutated(draw):
+    config = copy.deepcopy(FULL)
+    for _ in range(draw(st.integers(1, 4))):
+        if not config:
+            break
+        target = config
+        for key in draw(st.sampled_from(list(_containers(config)))):
+            target = target[key]
+        keys = list(target) if isinstance(target, dict) else list(range(len(target)))
+        key = draw(st.sampled_from(keys))
+        change = draw(st.sampled_from(["delete", "replace", "rename"]))
+        if change == "delete":
+            del target[key]
+        elif change == "replace" or isinstance(target, list):
+            target[key] = draw(_VALUES)
+        else:
+            target[draw(_KEYS)] = target.pop(key)
+    return config
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(_mutated())
+def test_any_configuration_loads_or_is_refused_in_plain_lines(load, raw):
+    try:
+        load(yaml.safe_dump(raw, allow_unicode=True))
+    except UserError as error:
+        lines = str(error).split("\n")
+        assert all(line.startswith(str(load.path)) for line in lines)
+        assert all(line.isprintable() for line in lines)
+        for words in (
+            "value is not",
+            "field required",
+            "none is not",
+            "must be strings",
+            "pydantic",
+        ):
+            assert words not in str(error)
+
+
+def test_the_configuration_that_is_mutated_is_valid(load):
+    assert load(yaml.safe_dump(FULL)).train.max_steps == 5

@@ -1,0 +1,298 @@
+"""Scoring a CSV, with an exported model of two features whose predictions are known."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from models.features import Feature
+from models.label import Label
+from pipeline import predict as predict_lib
+from pipeline.errors import UserError
+from pipeline.predict import latest_version, predict
+
+FEATURES = [
+    Feature("rooms", "numeric", "whole numbers", optional=False),
+    Feature("area", "numeric", "numbers", optional=True),
+    Feature("kind", "categorical", "text", optional=True),
+]
+COLUMNS = ["id", "rooms", "area", "kind", "note", "price"]
+
+
+class _Rooms(tf.Module):
+    """100 times the rooms, plus the area, plus 0.5 if there is a kind."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def predict(self, examples):
+        spec = {
+            "rooms": tf.io.FixedLenFeature([1], tf.int64),
+            "area": tf.io.VarLenFeature(tf.float32),
+            "kind": tf.io.VarLenFeature(tf.string),
+        }
+        parsed = tf.io.parse_example(examples, spec)
+        shape = [tf.size(examples, tf.int64), 1]
+        area = tf.sparse.to_dense(tf.sparse.reset_shape(parsed["area"], shape))
+        kind = tf.sparse.to_dense(tf.sparse.reset_shape(parsed["kind"], shape))
+        rooms = tf.cast(parsed["rooms"], tf.float32)
+        return {"predictions": 100 * rooms + area + tf.where(kind == "", 0.0, 0.5)}
+
+
+class _Classes(tf.Module):
+    """Class `many` with a probability of 0.75 from three rooms on."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def predict(self, examples):
+        spec = {"rooms": tf.io.FixedLenFeature([1], tf.int64)}
+        many = tf.io.parse_example(examples, spec)["rooms"] >= 3
+        probability = tf.where(many, 0.75, 0.25)
+        return {
+            "probabilities": tf.concat([1 - probability, probability], 1),
+            "classes": tf.where(many, "many", "few"),
+        }
+
+
+def export(module, label, directory):
+    tf.saved_model.save(module, str(directory), signatures={"predict": module.predict})
+    extra = directory / "assets.extra"
+    extra.mkdir()
+    features = [dataclasses.asdict(feature) for feature in FEATURES]
+    signature = {"features": features, "columns": COLUMNS}
+    (extra / "features.json").write_text(json.dumps(signature))
+    (extra / "label.json").write_text(label.to_json())
+    return directory
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("regression") / "1"
+    return export(_Rooms(), Label("price", "regression"), directory)
+
+
+@pytest.fixture
+def score(model, tmp_path):
+    """Scores a text; gives the rows of the result as they are."""
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+
+    def call(text, model=model):
+        source.write_bytes(text if isinstance(text, bytes) else text.encode())
+        count = predict(model, source, target)
+        with open(target, newline="", encoding="utf-8") as lines:
+            rows = list(csv.reader(lines))
+        assert count == len(rows) - 1
+        return rows
+
+    fixture: Any = call
+    fixture.source, fixture.target, fixture.folder = source, target, tmp_path
+    return fixture
+
+
+@pytest.fixture
+def mistake(score):
+    """The message of a refusal, which must leave the target and the folder as they were."""
+
+    def call(text):
+        score.target.write_text("of the last time")
+        with pytest.raises(UserError) as caught:
+            score(text)
+        assert score.target.read_text() == "of the last time"
+        assert sorted(path.name for path in score.folder.iterdir()) == ["in.csv", "out.csv"]
+        return str(caught.value).removeprefix(f"{score.source}: ")
+
+    return call
+
+
+def test_predictions_stand_beside_their_rows(score):
+    assert score("rooms,area,kind\n3,1.25,x\n2,,\n-1,0.5,\n") == [
+        ["rooms", "area", "kind", "predicted_price"],
+        ["3", "1.25", "x", "301.75"],
+        ["2", "", "", "200"],
+        ["-1", "0.5", "", "-99.5"],
+    ]
+
+
+def test_columns_are_kept_as_they_were(score):
+    text = 'price,note,rooms,id\n,"a ""b"", c",1,007\n12.50,"two\nlines",2, 8 \n1,ü,3,1e5\n'
+    assert score(text) == [
+        ["price", "note", "rooms", "id", "predicted_price"],
+        ["", 'a "b", c', "1", "007", "100"],
+        ["12.50", "two\nlines", "2", " 8 ", "200"],
+        ["1", "ü", "3", "1e5", "300"],
+    ]
+
+
+def test_a_class_and_its_probabilities(score, tmp_path_factory):
+    label = Label("size", "binary", classes=("few", "many"), frequencies=(0.5, 0.5))
+    model = export(_Classes(), label, tmp_path_factory.mktemp("classes") / "1")
+    assert score("rooms\n2\n3\n", model) == [
+        ["rooms", "predicted_size", "probability_few", "probability_many"],
+        ["2", "few", "0.75", "0.25"],
+        ["3", "many", "0.25", "0.75"],
+    ]
+
+
+def test_blocks_do_not_show(score, monkeypatch):
+    rows = [[str(i), str(i % 7), f"line\nof {i}"] for i in range(400)]
+    text = "id,rooms,note\n" + "".join(f'{a},{b},"{c}"\n' for a, b, c in rows)
+    whole = score(text)
+    blocks = 0
+    encode = predict_lib._encode
+
+    def counted(*arguments):
+        nonlocal blocks
+        blocks += 1
+        return encode(*arguments)
+
+    monkeypatch.setattr(predict_lib, "_encode", counted)
+    monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", 600)
+    assert score(text) == whole
+    assert blocks > 5
+    assert whole[1:] == [[*row, str(100 * int(row[1]))] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rooms\r\n1\r\n2\r\n",
+        "\ufeffrooms\n1\n2\n",
+        "rooms\n1\n\n2",
+        "\nrooms\n1\n2\n",
+        "rooms\n1.0\n2.\n",
+        "rooms\n 1\n2 \n",
+        '"rooms"\n"1"\n"2"\n',
+    ],
+)
+def test_ways_to_write_the_same_rows(score, text):
+    rows = score(text)
+    assert rows[0] == ["rooms", "predicted_price"]
+    assert [row[1] for row in rows[1:]] == ["100", "200"]
+
+
+def test_large_whole_numbers_beside_3_0_stay_exact():
+    import pyarrow as pa
+
+    text = pa.array(["9007199254740993", "3.0", None])
+    values = predict_lib._convert(pathlib.Path("x.csv"), "id", text, "whole numbers", 0)
+    assert values.to_pylist() == [9007199254740993, 3, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; expected a header line and rows"),
+        ("\n\n", "is empty; expected a header line and rows"),
+        ("rooms\n", "has a header but no rows"),
+        ("rooms", "has a header but no rows"),
+        ("rooms,id,id\n1,2,3\n", "columns stand twice: id"),
+        ("area,id\n1,2\n", "column rooms is missing; the model needs it (whole numbers)"),
+        (
+            "rooms,aera\n1,2\n",
+            "column aera: the model knows no such column; did you mean area? "
+            "(known: id, rooms, area, kind, note, price)",
+        ),
+        ("rooms\n1\nx\n", "row 2: column rooms: found 'x', expected whole numbers"),
+        ("rooms\n1\n3.5\n", "row 2: column rooms: found '3.5', expected whole numbers"),
+        ("rooms\nnan\n", "row 1: column rooms: found 'nan', expected whole numbers"),
+        ("rooms\n1_0\n", "row 1: column rooms: found '1_0', expected whole numbers"),
+        ("rooms\n+1\n", "row 1: column rooms: found '+1', expected whole numbers"),
+        (f"rooms\n{10**20}\n", f"row 1: column rooms: found '{10**20}', expected whole numbers"),
+        ("rooms,area\n1,2\n3,big\n", "row 2: column area: found 'big', expected numbers"),
+        ("rooms,area\n1,1_0\n", "row 1: column area: found '1_0', expected numbers"),
+        ("rooms,area\n1,2\n,3\n", "row 2: column rooms is empty; the model needs it"),
+        ("rooms,id\n1,1\n2\n", "row 2: found 1 fields, expected 2 as in the header"),
+        ("rooms,id\n1,1\n2,2,2\n", "row 2: found 3 fields, expected 2 as in the header"),
+    ],
+)
+def test_a_mistake_names_column_and_row(mistake, text, message):
+    assert mistake(text) == message
+
+
+def test_every_wrong_column_is_told(mistake):
+    lines = mistake("aera,knd\n1,2\n").split("\n")
+    assert len(lines) == 3
+
+
+def test_what_is_not_utf_8(mistake):
+    start = "is not a UTF-8 CSV with a header: "
+    assert mistake("rooms,nöte\n1,\n".encode("latin-1")).startswith(start)
+    assert mistake(b"rooms,note\n1,\xe9\n").startswith(start)
+    assert mistake(b"rooms,note\n" + b"1,y\n" * 5000 + b"1,\xe9\n").startswith(start)
+
+
+def test_what_cannot_be_written_as_csv_again(mistake):
+    assert mistake("rooms,note\n1,\n2,\0\n").startswith("row 1 or later: ")
+    assert mistake("rooms,note\n1,\0\n").endswith("with a header: line contains NUL")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("x,", "row 401: column rooms: found 'x', expected whole numbers"),
+        (",", "row 401: column rooms is empty; the model needs it"),
+        ("1", "row 401: found 1 fields, expected 2 as in the header"),
+        ("1,2,3", "row 401: found 3 fields, expected 2 as in the header"),
+    ],
+)
+def test_a_mistake_in_a_later_block_has_its_row(mistake, monkeypatch, line, message):
+    monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", 200)
+    rows = "".join(f"{i},\n" for i in range(400))
+    assert mistake(f"rooms,note\n{rows}{line}\n1,\n") == message
+
+
+class TestTarget:
+    def refused(self, score, model, target):
+        score.source.write_text("rooms\n1\n")
+        with pytest.raises(UserError) as caught:
+            predict(model, score.source, target)
+        assert [path.name for path in score.folder.iterdir()] == ["in.csv"]
+        assert score.source.read_text() == "rooms\n1\n"
+        return str(caught.value)
+
+    def test_in_no_folder(self, score, model):
+        target = score.folder / "no" / "out.csv"
+        message = self.refused(score, model, target)
+        assert message == f"--out {target}: cannot be written: No such file or directory"
+
+    def test_below_a_file(self, score, model):
+        target = score.source / "out.csv"
+        assert self.refused(score, model, target).endswith("cannot be written: Not a directory")
+
+    def test_a_folder(self, score, model):
+        message = self.refused(score, model, score.folder)
+        assert message == f"--out {score.folder}: is a folder; name a file in it"
+
+    def test_the_input(self, score, model):
+        target = score.folder / "." / "in.csv"
+        assert self.refused(score, model, target).endswith("is the input itself; name another file")
+
+    def test_a_link_to_the_input(self, score, model, tmp_path_factory):
+        link = tmp_path_factory.mktemp("links") / "x.csv"
+        link.symlink_to(score.source)
+        assert self.refused(score, model, link).endswith("is the input itself; name another file")
+
+    def test_no_such_source(self, score, model):
+        with pytest.raises(UserError) as caught:
+            predict(model, score.source, score.target)
+        assert str(caught.value) == f"{score.source}: cannot be read: No such file or directory"
+
+
+class TestLatestVersion:
+    def test_is_the_greatest_number(self, tmp_path):
+        for name in ("9", "10", "11.x.partial", ".12.partial", "notes"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "13").write_text("a file")
+        assert latest_version(tmp_path) == tmp_path / "10"
+
+    @pytest.mark.parametrize("made", [False, True])
+    def test_nothing_was_pushed(self, tmp_path, made):
+        serving = tmp_path / "serving"
+        if made:
+            serving.mkdir()
+        with pytest.raises(UserError) as caught:
+            latest_version(serving)
+        assert (
+            str(caught.value) == f"{serving}: no model was pushed yet; `run` trains and pushes one"
+        )
