@@ -76,7 +76,7 @@ def test_training_lowers_the_loss_and_the_export_predicts_the_same(table, model,
         str(tmp_path / "export"),
         inputs.serving_input_receiver_fn(table.schema, table.features, table.output),
     ).decode()
-    # The transformed rows are in another order: the label, which identifies a price, tells which.
+    # Beam may have put the transformed rows into another order, so the sorted outputs compare.
     rows = [{k: v for k, v in row.items() if k != table.label} for row in table.eval_rows]
     answers = score(export, rows)
     predictions = list(trained.predict(eval_input(table, table.eval_files)))
