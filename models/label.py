@@ -99,9 +99,10 @@ def from_transform(
 def _natural_order(value: str) -> tuple:
     """Numbers by size and before text, so that class 10 follows class 9."""
     try:
-        return (0, float(value), value)
+        number = float(value)
     except ValueError:
-        return (1, 0.0, value)
+        number = math.nan
+    return (0, number, value) if math.isfinite(number) else (1, 0.0, value)
 
 
 def _of_numbers(name: str, log: bool | None, files: list[str]) -> Label:

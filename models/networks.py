@@ -29,7 +29,7 @@ class PiecewiseLinear(tf.keras.layers.Layer):
 class NumberEmbedding(tf.keras.layers.Layer):
     """A vector for each number: a small ReLU layer of the column's own on its encoding.
 
-    It keeps the next layer small, and is the "LR" (linear, ReLU) of Gorishniy et al. 2022, section 3.
+    It keeps the next layer small. It is "LR" (linear, ReLU) in Gorishniy et al. 2022, section 3.
 
     Shape: [batch, n, bins] → [batch, n · width].
     """
@@ -189,18 +189,18 @@ class WideDeep(tf.keras.layers.Layer):
             encoded = self.encode(features[preprocessing.QUANTILE])
             inputs.append(self.embed_numbers(encoded))
             wide_inputs.append(tf.reshape(encoded, [-1, encoded.shape[1] * encoded.shape[2]]))
-        wide = self.wide(tf.concat(wide_inputs, axis=1)) if wide_inputs else 0.0
+        wide = [self.wide(tf.concat(wide_inputs, axis=1))] if wide_inputs else []
         categorical = features.get(preprocessing.CATEGORICAL)
         if categorical is not None:
             inputs.append(self.embed(categorical))
             weights = tf.reshape(
                 self.embed_wide(categorical), [-1, len(self.embed.sizes), self.outputs]
             )
-            wide += tf.reduce_sum(weights, axis=1)
+            wide.append(tf.reduce_sum(weights, axis=1))
         deep = self.members(tf.concat(inputs, axis=1))
         for dense, dropout in zip(self.hidden, self.dropout):
             deep = dropout(dense(deep), training=training)
-        return wide[:, tf.newaxis, :] + self.heads(deep)
+        return tf.add_n(wide)[:, tf.newaxis, :] + self.heads(deep)
 
 
 def _uniform(fan_in: int, seed: int) -> tf.keras.initializers.Initializer:

@@ -43,7 +43,7 @@ CLIP = 4.0
 """Standardised values beyond are clipped: an outlier in a request must not explode the network."""
 
 # A date becomes its day (a number like any other) and its place in the year and the week.
-_DATE_PATTERN = r"^\s*(\d{4})[-/]?(\d{2})[-/]?(\d{2}).*$"
+_DATE_PATTERN = r"^\s*(\d{4})[-/]?(0[1-9]|1[0-2])[-/]?(0[1-9]|[12]\d|3[01]).*$"
 _DAYS_PER_YEAR = 365.2425
 
 
@@ -115,7 +115,13 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         if feature.optional:
             indicator.append(tf.cast(missing, tf.float32))
 
-    outputs = _label(inputs[custom_config["label"]], custom_config["task"])
+    label = inputs[custom_config["label"]]
+    if isinstance(label, tf.SparseTensor):
+        raise ValueError(
+            f"label {custom_config['label']}: some rows have none (the schema calls it optional); "
+            "remove them from the table, or fix its shape in the schema"
+        )
+    outputs = _label(label, custom_config["task"])
     if numbers:
         outputs[SCALED], outputs[QUANTILE] = _scale(tf.stack(numbers, axis=1))
     if indicator:

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,6 +48,15 @@ def load(name: str) -> Callable[..., Any]:
         raise ValueError(
             f"model.name: {path}: cannot import {error.name}; put the file beside the "
             "configuration or install its package"
+        ) from error
+    except Exception as error:
+        # Whatever the user's module raises is the user's to mend; the place is what helps.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = (
+            error if isinstance(error, SyntaxError) else f"{last.filename}:{last.lineno}: {error}"
+        )
+        raise ValueError(
+            f"model.name: {path}: cannot import {module_name}: {type(error).__name__}: {place}"
         ) from error
     model_fn = getattr(module, function_name, None)
     if not callable(model_fn):

@@ -237,7 +237,9 @@ def _training_directory(
     problem: Mapping[str, Any], transform_graph: str, files: Sequence[str]
 ) -> pathlib.Path:
     """A directory named by the configuration, the code, the transform graph and the data."""
-    digest = hashlib.sha256(json.dumps(problem, sort_keys=True).encode())
+    # Where the directory is does not determine the result.
+    settings = {key: value for key, value in problem.items() if key != "training_root"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     graph = pathlib.Path(transform_graph)
     for path in [*sorted(p for p in graph.rglob("*") if p.is_file()), *map(pathlib.Path, files)]:
         digest.update(str(path.name).encode())

@@ -220,8 +220,9 @@ class Bound(Section):
 
     Attributes:
         at_most, at_least: the absolute bound, on the whole test split.
-        may_worsen_by: how much worse than the baseline the model may be, as a share of the
-            baseline's value (0.02 is 2 %), overall and on every gated slice.
+        may_worsen_by: how much worse than the baseline the model may be, overall and on every
+            gated slice: of an error a share of the baseline's value (0.02 is 2 %), of a score
+            (auc, accuracy, skill) an absolute difference.
     """
 
     at_most: _Number | None = None

@@ -5,11 +5,10 @@ import pathlib
 import shutil
 
 from tfx.components import CsvExampleGen, ImportExampleGen
-from tfx.components.example_gen.component import FileBasedExampleGen
-from tfx.components.example_gen.custom_executors import parquet_executor
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_component
 from tfx.proto import example_gen_pb2
 
+from components.parquet_example_gen import ParquetExampleGen
 from pipeline.config import Config, Splits
 from pipeline.workspace import Workspace
 
@@ -29,10 +28,7 @@ def example_gen(config: Config) -> base_component.BaseComponent:
         return CsvExampleGen(**arguments)
     if config.data.format == "tfrecord":
         return ImportExampleGen(**arguments).with_id("TFRecordExampleGen")
-    return FileBasedExampleGen(
-        **arguments,
-        custom_executor_spec=executor_spec.BeamExecutorSpec(parquet_executor.Executor),
-    ).with_id("ParquetExampleGen")
+    return ParquetExampleGen(**arguments)
 
 
 def _split_config(splits: Splits) -> example_gen_pb2.SplitConfig:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer
+from tfx.components import ExampleValidator, StatisticsGen, Trainer
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
@@ -16,6 +16,7 @@ from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.evaluator.judgement import Bound, Judgement, Slice
 from components.pusher import Pusher
+from components.schema_gen import SchemaGen
 from components.transform import Transform
 from models import registry
 from pipeline import beam_args, examples, fingerprint, gates

@@ -96,8 +96,13 @@ def _add_thresholds(config: tfma.MetricConfig, bound: Bound, gated: list) -> Non
             if bound.lower_is_better
             else tfma.MetricDirection.HIGHER_IS_BETTER
         ),
-        relative={"value": bound.may_worsen_by if bound.lower_is_better else -bound.may_worsen_by},
     )
+    # An error may rise by a share of itself; of a score, which may be zero or negative, a share
+    # says nothing, so it may fall by so much.
+    if bound.lower_is_better:
+        change.relative.value = bound.may_worsen_by
+    else:
+        change.absolute.value = -bound.may_worsen_by
     for spec in [overall, *gated]:
         threshold = config.per_slice_thresholds.add(slicing_specs=[spec])
         threshold.threshold.change_threshold.CopyFrom(change)

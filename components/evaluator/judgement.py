@@ -16,7 +16,8 @@ class Bound:
         title: how a verdict calls it.
         lower_is_better: the metric's direction.
         absolute: the value that must not be passed, if bounded absolutely.
-        may_worsen_by: share of the baseline's value by which the metric may be worse than it.
+        may_worsen_by: how much worse than the baseline's the metric may be: of an error a share
+            of the baseline's value, of a score (where higher is better) an absolute difference.
     """
 
     metric: str

@@ -10,7 +10,7 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluator import metrics
 from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CONSTANT
-from components.evaluator.judgement import Bound, Judgement
+from components.evaluator.judgement import Bound, Judgement, Slice
 
 FILE_NAME = "verdict.json"
 """Its name in the evaluation artifact."""
@@ -40,22 +40,9 @@ def make(evaluation: str, judgement: Judgement, has_baseline: bool) -> dict[str,
     lines = []
     for bound in judgement.bounds:
         lines += _absolute_lines(bound, candidate[_OVERALL], failed)
-        if baseline is None or bound.may_worsen_by is None:
-            continue
-        slices = [part for part in candidate if part == _OVERALL or part[0] in keys]
-        for part in sorted(slices):
-            passed = ("change", part, bound.metric) not in failed
-            if passed and part != _OVERALL:
-                continue
-            lines.append(_change_line(bound, part, candidate, baseline, passed))
-        if all(line["passed"] for line in lines) and len(slices) > 1:
-            lines.append(
-                _line(
-                    True,
-                    f"{bound.title} on {len(slices) - 1} slices: none is worse "
-                    f"than the baseline by more than {bound.may_worsen_by:.1%}",
-                )
-            )
+        if baseline is not None and bound.may_worsen_by is not None:
+            slices = sorted(part for part in candidate if part and part[0] in keys)
+            lines += _change_lines(bound, slices, candidate, baseline, failed)
     notes = []
     if baseline is None:
         notes.append("No blessed baseline exists yet: only the absolute bounds apply.")
@@ -92,22 +79,39 @@ def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list
         text = f"{bound.title} of a constant predictor is {number(values[constant])}"
         rule = f"the model {'is' if passed else 'is not'} better than that"
         if bound.lower_is_better:
-            rule += f" ({values[gain]:+.0%} of its error removed)" if passed else ""
+            rule += f" ({values[gain]:.0%} of its error removed)" if passed else ""
         lines.append(_line(passed, f"{text}; {rule}"))
     return lines
 
 
-def _change_line(bound: Bound, part: tuple, candidate, baseline, passed: bool) -> dict[str, Any]:
-    value = candidate[part][bound.metric]
-    before = baseline.get(part, {}).get(bound.metric, math.nan)
-    where = f" where {part[0]} is {part[1]}" if part else ""
-    change = value / before - 1 if before else math.nan
-    rule = "rise" if bound.lower_is_better else "fall"
-    return _line(
-        passed,
-        f"{bound.title}{where} is {number(value)}, the baseline's is "
-        f"{number(before)} ({change:+.1%}); it may {rule} by {bound.may_worsen_by:.1%}",
-    )
+def _change_lines(
+    bound: Bound, slices: list[tuple], candidate, baseline, failed: set
+) -> list[dict[str, Any]]:
+    """One line overall, one for each slice that failed, or one for all slices if none did."""
+    may_worsen_by = bound.may_worsen_by or 0.0
+    if bound.lower_is_better:
+        rule = f"it may rise by {may_worsen_by:.1%}"
+    else:
+        rule = f"it may fall by {number(may_worsen_by)}"
+    failures = [part for part in slices if ("change", part, bound.metric) in failed]
+    lines = []
+    for part in [_OVERALL, *failures]:
+        value = candidate[part][bound.metric]
+        before = baseline.get(part, {}).get(bound.metric, math.nan)
+        where = ""
+        if part:
+            column = Slice.of_key(part[0]).column
+            examples = int(candidate[part]["example_count"])
+            where = f" where {column} is {part[1]} ({examples} examples)"
+        compared = f"{number(value)}, the baseline's is {number(before)}"
+        if bound.lower_is_better and before:
+            compared += f" ({value / before - 1:+.1%})"
+        passed = ("change", part, bound.metric) not in failed
+        lines.append(_line(passed, f"{bound.title}{where} is {compared}; {rule}"))
+    if slices and not failures:
+        text = f"{bound.title} on each of {len(slices)} slices, beside the baseline's; {rule}"
+        lines.append(_line(True, text))
+    return lines
 
 
 def _line(passed: bool, text: str) -> dict[str, Any]:
@@ -155,5 +159,11 @@ def _slice_value(single) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _by_name(values: dict[tuple, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {" ".join(part) or "overall": metrics for part, metrics in values.items()}
+def _by_name(values: dict[tuple, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """By `overall` and `column: value`; NaN, which JSON does not have, is None."""
+    return {
+        ": ".join(part) or "overall": {
+            name: None if math.isnan(value) else value for name, value in metrics.items()
+        }
+        for part, metrics in values.items()
+    }

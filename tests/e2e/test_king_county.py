@@ -38,6 +38,11 @@ def first(king_county) -> str:
     return king_county.run()
 
 
+def log_of(output: str) -> pathlib.Path:
+    (path,) = re.findall(r"^log: (.*)$", output, re.MULTILINE)
+    return pathlib.Path(path)
+
+
 def latest_verdict(king_county: Problem) -> dict:
     files = (king_county.workspace / "artifacts" / "Evaluator" / "evaluation").glob(
         "*/verdict.json"
@@ -51,7 +56,7 @@ def test_first_run_blesses_and_pushes(king_county, first):
     assert "Blessed and pushed to" in first
     (version,) = king_county.versions
     assert (king_county.workspace / "serving" / version / "saved_model.pb").exists()
-    log = pathlib.Path(re.search(r"^log: (.*)$", first, re.MULTILINE).group(1))
+    log = log_of(first)
     assert log.parent == king_county.workspace / "logs"
     assert "Trainer" in log.read_text()
 
@@ -91,7 +96,7 @@ def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, hou
     assert metrics["skill"] == pytest.approx(1 - np.mean(error**2) / squared, rel=1e-4)
 
     dear = test.price.to_numpy() >= 1_000_000
-    band = verdict["metrics"]["price in bands 300000, 600000, 1000000 1000000 and above"]
+    band = verdict["metrics"]["price in bands 300000, 600000, 1000000: 1000000 and above"]
     assert band["example_count"] == dear.sum()
     assert band["rmse"] == pytest.approx(np.sqrt(np.mean(error[dear] ** 2)), rel=1e-5)
 
@@ -180,7 +185,7 @@ def test_a_failing_model_fn_is_named_in_one_line(king_county, first):
     output = king_county.run("model=broken_model.model_fn", code=1)
     assert "Trainer failed: RuntimeError: two layers do not fit" in output
     assert "Traceback" not in output
-    log = pathlib.Path(re.search(r"^log: (.*)$", output, re.MULTILINE).group(1))
+    log = log_of(output)
     assert "broken_model.py" in log.read_text()
 
 

@@ -1,0 +1,30 @@
+"""Makes a column optional where TFX's executor would deprecate it.
+
+TFX's executor infers a schema from the first split and updates it by each other one; a column that
+has no value in one of them, as a rare one may in a small eval split, is marked DEPRECATED then,
+which takes it from the model without a word.
+"""
+
+import os
+
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components.schema_gen import executor
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils
+
+
+class Executor(executor.Executor):
+    """See the module."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Infers the schema, and keeps every column in it."""
+        super().Do(input_dict, output_dict, exec_properties)
+        uri = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
+        path = os.path.join(uri, executor.DEFAULT_FILE_NAME)
+        schema = io_utils.SchemaReader().read(path)
+        for column in schema.feature:
+            if column.lifecycle_stage == schema_pb2.DEPRECATED:
+                column.ClearField("lifecycle_stage")
+                column.ClearField("shape")
+                column.presence.Clear()
+        io_utils.write_pbtxt_file(path, schema)
