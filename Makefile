@@ -2,6 +2,8 @@
 
 CONFIG ?= data/king_county/pipeline.yaml
 PYTHON_BIN := .venv/bin/python
+# A file is the unit: the tests of one share their pipelines.
+PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all lint format lock clean setup-run setup-dev
@@ -14,10 +16,10 @@ run: setup-run ## raw CSV to pushed model; ARGS="--set train.max_steps=500", CON
 	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
 
 test: setup-dev ## every test but the slow ones; ARGS="-k name"
-	@$(PYTHON_BIN) -m pytest -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: setup-dev ## every test
-	@$(PYTHON_BIN) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: setup-dev ## ruff (rules and format), mypy
 	@status=0; .venv/bin/ruff check . || status=1; .venv/bin/ruff format --check . || status=1; \

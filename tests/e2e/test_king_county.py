@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
 import time
 
 import numpy as np
@@ -153,7 +154,9 @@ def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first
     directory = wait_for(
         lambda: set((king_county.workspace / "training").iterdir()) - known, process
     ).pop()
-    wait_for(lambda: (directory / "model.ckpt-500.index").exists(), process)
+    # The record of checkpoints is what a restart reads; it follows the checkpoint itself.
+    record = directory / "checkpoint"
+    wait_for(lambda: record.exists() and "model.ckpt-500" in record.read_text(), process)
     kill(process)
     assert not list(directory.glob("model.ckpt-1500.*"))
 
@@ -206,5 +209,9 @@ def wait_for(condition, process):
         found = condition()
         if found:
             return found
-        assert process.poll() is None, process.stdout.read()
+        try:
+            process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"the run ended before: {process.stdout.read()}")
     raise AssertionError("waited for 300 s")

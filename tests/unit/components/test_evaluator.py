@@ -153,8 +153,8 @@ def test_bands_of_an_optional_column_leave_out_what_is_missing(alone):
     }
     there = [row["size"] for row in ROWS if row["size"] is not None]
     key = Slice("size", (10.0,)).key
-    assert counts[f"{key} below 10"] == sum(size < 10 for size in there)
-    assert counts[f"{key} 10 and above"] == sum(size >= 10 for size in there)
+    assert counts[f"{key}: below 10"] == sum(size < 10 for size in there)
+    assert counts[f"{key}: 10 and above"] == sum(size >= 10 for size in there)
 
 
 def test_a_good_model_alone_is_blessed_in_sentences(alone):
