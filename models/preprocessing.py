@@ -161,21 +161,23 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             n columns costs a fraction of n analyzers.
     """
     missing = tf.math.is_nan(numbers)
-    # These three pass over NaN; the extremes would not.
-    mean = tft.mean(numbers, reduce_instance_dims=False)
-    deviation = tf.sqrt(tft.var(numbers, reduce_instance_dims=False))
+    # In double precision the moments do not depend on how Beam happens to cut its batches. They
+    # and the quantiles pass over NaN; the extremes would not.
+    doubles = tf.cast(numbers, tf.float64)
+    mean = tft.mean(doubles, reduce_instance_dims=False)
+    deviation = tf.sqrt(tft.var(doubles, reduce_instance_dims=False))
     inner = tft.quantiles(numbers, QUANTILES, epsilon=0.1 / QUANTILES, reduce_instance_dims=False)
     low = -tft.max(tf.where(missing, -math.inf, -numbers), reduce_instance_dims=False)
     high = tft.max(tf.where(missing, -math.inf, numbers), reduce_instance_dims=False)
     edges = tf.concat([low[:, tf.newaxis], inner, high[:, tf.newaxis]], axis=1)
 
-    filled = tf.where(missing, tf.zeros_like(numbers) + mean, numbers)
+    filled = tf.where(missing, tf.zeros_like(numbers) + tf.cast(mean, tf.float32), numbers)
     widths = tf.maximum(edges[:, 1:] - edges[:, :-1], 1e-6)
     within = (filled[:, :, tf.newaxis] - edges[:, :-1]) / widths
     position = tf.reduce_mean(tf.clip_by_value(within, 0.0, 1.0), axis=2)
-    standardised = (filled - mean) / tf.maximum(deviation, 1e-6)
+    standardised = tf.cast((doubles - mean) / tf.maximum(deviation, 1e-6), tf.float32)
     return (
-        tf.clip_by_value(standardised, -CLIP, CLIP),
+        tf.where(missing, 0.0, tf.clip_by_value(standardised, -CLIP, CLIP)),
         tf.where(missing, 0.5, position),
     )
 
@@ -227,25 +229,24 @@ def _days(text, missing) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _cycles(days) -> list[tf.Tensor]:
     """Sine and cosine of the place in the year and in the week (`_DATE_PARTS`)."""
+    # In single precision a vectorised sine differs in the last bit from that of a batch's rest.
+    days = tf.cast(days, tf.float64)
     angles = [
-        2 * 3.14159265 * tf.math.floormod(days, period) / period for period in (_DAYS_PER_YEAR, 7.0)
+        2 * math.pi * tf.math.floormod(days, period) / period for period in (_DAYS_PER_YEAR, 7.0)
     ]
-    return [wave(angle) for angle in angles for wave in (tf.sin, tf.cos)]
+    return [tf.cast(wave(angle), tf.float32) for angle in angles for wave in (tf.sin, tf.cos)]
 
 
 def _label(column, task: str) -> dict[str, tf.Tensor]:
     values, _ = _dense(column)
     if task == "regression":
+        doubles = tf.cast(values, tf.float64)
+        logs = tf.math.log1p(tf.maximum(doubles, 0.0))
+        median = tf.reshape(tft.quantiles(doubles, 2, epsilon=0.001), [-1])[0]
+        moments = [tft.mean(doubles), tf.sqrt(tft.var(doubles))]
+        moments += [tft.mean(logs), tf.sqrt(tft.var(logs))]
+        statistics = [*(tf.cast(moment, tf.float32) for moment in moments), median]
         values = tf.cast(values, tf.float32)
-        logs = tf.math.log1p(tf.maximum(values, 0.0))
-        median = tf.reshape(tft.quantiles(values, 2, epsilon=0.001), [-1])[0]
-        statistics = [
-            tft.mean(values),
-            tf.sqrt(tft.var(values)),
-            tft.mean(logs),
-            tf.sqrt(tft.var(logs)),
-            median,
-        ]
         rows = tf.ones_like(values)[:, tf.newaxis]
         return {LABEL: values, LABEL_STATISTICS: rows * tf.stack(statistics)[tf.newaxis, :]}
     if values.dtype != tf.string:

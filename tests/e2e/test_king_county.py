@@ -81,7 +81,7 @@ def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, hou
     done = king_county.predict(requests, tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
     predicted = pd.read_csv(tmp_path / "out.csv").predicted_price
-    verdict = latest_verdict(king_county)
+    verdict = verdicts(king_county)[-1]
     metrics = verdict["metrics"]["overall"]
     error = predicted.to_numpy() - test.price.to_numpy()
     assert verdict["examples"] == len(test)
@@ -127,7 +127,7 @@ def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
     assert re.search(r"^FAIL  RMSE is .* the baseline's is", output, re.MULTILINE)
     assert "Not blessed" in output
     assert king_county.versions == before
-    verdict = latest_verdict(king_county)
+    verdict = verdicts(king_county)[-1]
     assert not verdict["blessed"]
     assert verdict["baseline_metrics"]["overall"]["rmse"] < verdict["metrics"]["overall"]["rmse"]
 
@@ -135,6 +135,13 @@ def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
 def test_the_first_configuration_again_is_cached_and_still_blessed(king_county, first):
     output = king_county.run()
     assert {node for node, state in states(output).items() if state != "cached"} == LOOKUPS
+
+
+@pytest.mark.slow
+def test_a_fresh_workspace_gives_the_same_numbers(king_county, first, tmp_path):
+    again = Problem(king_county.config, tmp_path / "workspace")
+    again.run()
+    assert verdicts(again)[0]["metrics"] == verdicts(king_county)[0]["metrics"]
 
 
 def test_a_changed_gate_judges_again_without_training(king_county, first):
