@@ -164,8 +164,10 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # In double precision the moments do not depend on how Beam happens to cut its batches. They
     # and the quantiles pass over NaN; the extremes would not.
     doubles = tf.cast(numbers, tf.float64)
-    mean = tft.mean(doubles, reduce_instance_dims=False)
-    deviation = tf.sqrt(tft.var(doubles, reduce_instance_dims=False))
+    # (Reshaped because of a single column tft makes a scalar.)
+    columns = [numbers.shape[1]]
+    mean = tf.reshape(tft.mean(doubles, reduce_instance_dims=False), columns)
+    deviation = tf.sqrt(tf.reshape(tft.var(doubles, reduce_instance_dims=False), columns))
     inner = tft.quantiles(numbers, QUANTILES, epsilon=0.1 / QUANTILES, reduce_instance_dims=False)
     low = -tft.max(tf.where(missing, -math.inf, -numbers), reduce_instance_dims=False)
     high = tft.max(tf.where(missing, -math.inf, numbers), reduce_instance_dims=False)

@@ -44,11 +44,10 @@ def log_of(output: str) -> pathlib.Path:
     return pathlib.Path(path)
 
 
-def latest_verdict(king_county: Problem) -> dict:
-    files = (king_county.workspace / "artifacts" / "Evaluator" / "evaluation").glob(
-        "*/verdict.json"
-    )
-    return json.loads(max(files, key=lambda path: int(path.parent.name)).read_text())
+def verdicts(found: Problem) -> list[dict]:
+    """In the order of the runs that made them."""
+    files = found.workspace.glob("artifacts/Evaluator/evaluation/*/verdict.json")
+    return [json.loads(f.read_text()) for f in sorted(files, key=lambda f: int(f.parent.name))]
 
 
 def test_first_run_blesses_and_pushes(king_county, first):
