@@ -33,7 +33,7 @@ def run(config: Config, workspace: Workspace) -> int:
         log = workspace.new_log("run")
         with terminal.logging_to(log) as console:
             checks.check_data(config)
-            _say(console, f"log: {log}")
+            _say(console, f"log: {_shown(log)}")
             return _run(config, workspace, console, log)
 
 
@@ -76,6 +76,12 @@ def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
+def _shown(path: pathlib.Path) -> pathlib.Path:
+    """As the user would type it."""
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_message: bool) -> None:
     # Beam puts the name of its own step behind the message.
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(node.error)).strip()
@@ -84,7 +90,7 @@ def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_messag
     if not isinstance(node.error, ValueError):
         text = f"{type(node.error).__name__}: {text}"
     _say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
-    _say(console, f"The trace is at the end of {log}")
+    _say(console, f"The trace is at the end of {_shown(log)}")
 
 
 def _print_verdict(console: Console, verdict: dict) -> None:
@@ -104,6 +110,6 @@ def _print_push(console: Console, outcome, unchanged: bool) -> None:
             "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
         )
     elif unchanged:
-        _say(console, f"[bold green]Blessed[/] and unchanged; deployed at {outcome.pushed}")
+        _say(console, f"[bold green]Blessed[/] and unchanged; deployed at {_shown(outcome.pushed)}")
     else:
-        _say(console, f"[bold green]Blessed[/] and pushed to {outcome.pushed}")
+        _say(console, f"[bold green]Blessed[/] and pushed to {_shown(outcome.pushed)}")

@@ -1,0 +1,77 @@
+"""What `make run` costs: the default problem in a fresh workspace, then once more from the cache.
+
+    python benchmarks/default_run.py
+
+Each repetition is two processes, as a user would start them. Wall and CPU seconds and peak memory
+are those of the whole process, imports included. Prints a table of medians and writes
+`benchmarks/results/default_run.json`.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+
+import rich
+import rich.table
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+RESULTS = pathlib.Path(__file__).with_name("results") / "default_run.json"
+RUNNER = [sys.executable, str(REPOSITORY / "local_runner.py"), "run", "--workspace"]
+
+
+def measure(workspace: str) -> dict[str, float]:
+    """One run in a process of its own; raises if it does not end blessed."""
+    began = time.monotonic()
+    process = subprocess.Popen([*RUNNER, workspace], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"the run in {workspace} failed: {os.waitstatus_to_exitcode(status)}")
+    return {
+        "wall_s": round(time.monotonic() - began, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_rss_mb": round(usage.ru_maxrss / 1024),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=3)
+    repetitions = parser.parse_args().repetitions
+    raw: dict[str, list[dict[str, float]]] = {"fresh": [], "cached": []}
+    for _ in range(repetitions):
+        with tempfile.TemporaryDirectory() as workspace:
+            for kind in raw:
+                raw[kind].append(measure(workspace))
+
+    summary = [
+        {"run": kind, **{key: statistics.median(r[key] for r in runs) for key in runs[0]}}
+        for kind, runs in raw.items()
+    ]
+    table = rich.table.Table("run", "wall s", "CPU s", "peak MB", title=f"medians of {repetitions}")
+    for row in summary:
+        table.add_row(*(str(value) for value in row.values()))
+    rich.print(table)
+    record = {
+        "machine": {"system": platform.system(), "cores": os.cpu_count()},
+        "date": datetime.date.today().isoformat(),
+        "versions": {n: metadata.version(n) for n in ("tfx", "tensorflow", "apache-beam")},
+        "command": shlex.join(["python", "benchmarks/default_run.py", *sys.argv[1:]]),
+        "summary": summary,
+        "repetitions": raw,
+    }
+    RESULTS.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"written: {RESULTS.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()
