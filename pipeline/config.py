@@ -3,105 +3,14 @@
 `config_file.load` makes a `Config` from a YAML file.
 """
 
-import math
 import pathlib
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import pydantic
-from pydantic.error_wrappers import ErrorWrapper
 
 from pipeline import gates
 from pipeline.errors import nearest
-
-
-class Section(pydantic.BaseModel):
-    """A mapping of the file: unknown keys are refused, and nothing changes after loading."""
-
-    class Config:  # noqa: D106 (pydantic's settings)
-        extra = "forbid"
-        frozen = True
-
-    @classmethod
-    def validate(cls, value: Any) -> "Section":
-        """Takes a mapping, and no list: pydantic would make an empty mapping of an empty one."""
-        if isinstance(value, cls):
-            return value
-        return super().validate(_mapping(value))
-
-
-def _mapping(value: Any) -> Any:
-    if value is not None and not isinstance(value, dict):
-        raise pydantic.DictError()
-    return value
-
-
-def _path(value: Any) -> Any:
-    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
-        raise pydantic.PathError()
-    return value
-
-
-def _refuse(mistakes: Sequence[tuple[tuple[str, ...], str]]) -> None:
-    """Reports every mistake under its own key: pairs of a location and a message."""
-    if mistakes:
-        raise pydantic.ValidationError(
-            [ErrorWrapper(ValueError(message), location) for location, message in mistakes], Section
-        )
-
-
-class _Number(float):
-    """A finite number that is not a boolean; accepts `1e6`, which YAML reads as text."""
-
-    @classmethod
-    def __get_validators__(cls):
-        yield cls.validate
-
-    @classmethod
-    def validate(cls, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise ValueError("expected a number")
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise ValueError("expected a number") from None
-        if not math.isfinite(number):
-            raise ValueError("expected a finite number")
-        return number
-
-
-class _Count(int):
-    """A whole number above zero."""
-
-    @classmethod
-    def __get_validators__(cls):
-        yield cls.validate
-
-    @classmethod
-    def validate(cls, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError("expected a whole number above zero")
-        return value
-
-
-class _Natural(int):
-    """A whole number, zero or above."""
-
-    @classmethod
-    def __get_validators__(cls):
-        yield cls.validate
-
-    @classmethod
-    def validate(cls, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError("expected a whole number, zero or above")
-        return value
-
-
-class _Text(pydantic.StrictStr):
-    """Text that is not empty."""
-
-    min_length = 1
+from pipeline.fields import Count, Natural, Number, Section, Text, mapping, path_text, refuse
 
 
 class Data(Section):
@@ -132,7 +41,7 @@ class Data(Section):
                 values = {**values, "format": found}
         return values
 
-    _usable = pydantic.validator("path", "schema_file", pre=True, allow_reuse=True)(_path)
+    _usable = pydantic.validator("path", "schema_file", pre=True, allow_reuse=True)(path_text)
 
 
 class Splits(Section):
@@ -143,10 +52,10 @@ class Splits(Section):
             the whole row.
     """
 
-    train: _Count = 8
-    eval: _Count = 1
-    test: _Count = 1
-    key: _Text | None = None
+    train: Count = 8
+    eval: Count = 1
+    test: Count = 1
+    key: Text | None = None
 
 
 class Feature(Section):
@@ -160,9 +69,9 @@ class Feature(Section):
     """
 
     kind: Literal["numeric", "categorical", "boolean", "date", "ignore"]
-    vocabulary: _Count = 10_000
-    min_count: _Count = 5
-    oov_buckets: _Count = 1
+    vocabulary: Count = 10_000
+    min_count: Count = 5
+    oov_buckets: Count = 1
 
 
 class Model(Section):
@@ -174,16 +83,16 @@ class Model(Section):
         params: handed to the `model_fn`, which checks them.
     """
 
-    name: _Text = "wide_deep"
+    name: Text = "wide_deep"
     params: dict[pydantic.StrictStr, Any] = {}
 
-    _mapping = pydantic.validator("params", pre=True, allow_reuse=True)(_mapping)
+    _mapping = pydantic.validator("params", pre=True, allow_reuse=True)(mapping)
 
 
 class EarlyStopping(Section):
     """Stop when the eval loss has not fallen for `patience` steps."""
 
-    patience: _Count
+    patience: Count
 
 
 class Train(Section):
@@ -197,14 +106,14 @@ class Train(Section):
         cache_mb: transformed data up to this size stay decoded in memory.
     """
 
-    max_steps: _Count | None = None
-    epochs: _Count | None = None
-    batch_size: _Count = 256
-    evaluate_every: _Count = 1000
-    keep_checkpoints: _Count = 5
+    max_steps: Count | None = None
+    epochs: Count | None = None
+    batch_size: Count = 256
+    evaluate_every: Count = 1000
+    keep_checkpoints: Count = 5
     early_stopping: EarlyStopping | None = None
-    cache_mb: _Natural = 512
-    seed: _Natural = 42
+    cache_mb: Natural = 512
+    seed: Natural = 42
 
     @pydantic.root_validator(skip_on_failure=True)
     def _one_length(cls, values):
@@ -225,9 +134,9 @@ class Bound(Section):
             (auc, accuracy, skill) an absolute difference.
     """
 
-    at_most: _Number | None = None
-    at_least: _Number | None = None
-    may_worsen_by: _Number | None = None
+    at_most: Number | None = None
+    at_least: Number | None = None
+    may_worsen_by: Number | None = None
 
     @pydantic.validator("may_worsen_by")
     def _share(cls, value):
@@ -250,8 +159,8 @@ class Slice(Section):
         gate: whether the change bounds apply; false only reports the slice.
     """
 
-    column: _Text
-    bands: tuple[_Number, ...] | None = None
+    column: Text
+    bands: tuple[Number, ...] | None = None
     gate: pydantic.StrictBool = True
 
     @pydantic.validator("bands")
@@ -272,7 +181,7 @@ class Push(Section):
 
     directory: pathlib.Path | None = None
 
-    _usable = pydantic.validator("directory", pre=True, allow_reuse=True)(_path)
+    _usable = pydantic.validator("directory", pre=True, allow_reuse=True)(path_text)
 
 
 class Config(Section):
@@ -280,7 +189,7 @@ class Config(Section):
 
     name: pydantic.constr(strict=True, regex=r"^[a-z][a-z0-9_]*$")  # type: ignore[valid-type]
     task: Literal["regression", "binary", "multiclass"]
-    label: _Text
+    label: Text
     log_label: pydantic.StrictBool | None = None
     data: Data
     splits: Splits = Splits()
@@ -293,7 +202,7 @@ class Config(Section):
     push: Push = Push()
     folder: pathlib.Path
 
-    _mappings = pydantic.validator("features", "gates", pre=True, allow_reuse=True)(_mapping)
+    _mappings = pydantic.validator("features", "gates", pre=True, allow_reuse=True)(mapping)
 
     @pydantic.validator("gates")
     def _bounds_fit_the_task(cls, value, values):
@@ -313,7 +222,7 @@ class Config(Section):
                     f"write {metric.bound_key}"
                 )
                 mistakes.append(((name,), message))
-        _refuse(mistakes)
+        refuse(mistakes)
         if all(bound.absolute is None for bound in value.values()):
             raise ValueError(
                 "no absolute bound: without one the first model would be blessed whatever it is "
@@ -333,5 +242,5 @@ class Config(Section):
         if any(part.column == label and not part.bands for part in values["slices"]):
             message = f"{label} is the label; give bands, as [250000, 500000]"
             mistakes.append((("slices",), message))
-        _refuse(mistakes)
+        refuse(mistakes)
         return values

@@ -12,8 +12,9 @@ from typing import Any
 import pydantic
 import yaml
 
-from pipeline.config import Config, Section
+from pipeline.config import Config
 from pipeline.errors import UserError, nearest
+from pipeline.fields import Section
 
 
 def load(path: pathlib.Path, overrides: Sequence[str] = ()) -> Config:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline import checks, terminal
+from pipeline import progress as progress_lib
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
 from pipeline.progress import CACHED, Node, Progress
@@ -39,7 +40,7 @@ def run(config: Config, workspace: Workspace) -> int:
 
 def _run(config: Config, workspace: Workspace, console: Console, log: pathlib.Path) -> int:
     started = time.monotonic()
-    with console.status("importing TensorFlow and TFX"):
+    with progress_lib.spinner(console, "importing TensorFlow and TFX"):
         # Seconds of imports, which `--help` and mistakes in the data need not wait for.
         from components.data_gate import AnomaliesFound
         from pipeline import beam_runner, results

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.console import Console
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 
 WAITING, RUNNING, CACHED, DONE, FAILED = "waiting", "running", "cached", "done", "failed"
@@ -31,6 +32,20 @@ class Node:
     started: float = 0.0
     seconds: float = 0.0
     error: BaseException | None = None
+
+
+def spinner(console: Console, text: str) -> Live:
+    """Shows that something is going on, while it is; `console.status` would take over the streams.
+
+    A logger that is made meanwhile keeps the stream it finds, and that must be the log's.
+    """
+    return Live(
+        Spinner("dots", text),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 class Progress:

@@ -3,8 +3,11 @@
 The tests build on each other's workspace, in the order of the file, as a user's days do.
 """
 
+import contextlib
 import json
+import os
 import pathlib
+import pty
 import re
 import shutil
 import subprocess
@@ -116,6 +119,26 @@ def test_second_run_is_cached(king_county, first):
     assert {node for node, state in found.items() if state != "cached"} == LOOKUPS
     assert "Blessed and unchanged; deployed at" in output
     assert king_county.versions == before
+
+
+def test_a_terminal_shows_the_table_and_nothing_of_the_libraries(king_county, first):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        king_county.command("run"), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+    )
+    os.close(theirs)
+    screen = b""
+    # Reading ends with an error once the last writer has closed the terminal.
+    with contextlib.suppress(OSError):
+        while block := os.read(ours, 65_536):
+            screen += block
+    assert process.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())
+    for node in NODES:
+        assert re.search(rf"{node} +(done|cached) +\d+\.\d", text)
+    assert "Blessed" in text
+    for leak in ("INFO", "WARNING", "Warning", "tensorflow/", "tfx", "I11", "W11"):
+        assert leak not in text.replace("importing TensorFlow and TFX", ""), text
 
 
 def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
