@@ -47,17 +47,13 @@ def test_four_lines_and_a_csv_with_gaps(houses, tmp_path):
     requests.loc[requests.index[0], ["sqft_lot", "waterfront", "agent", "date"]] = None
     requests.loc[requests.index[1], "agent"] = "Zoë"
     requests.to_csv(tmp_path / "in.csv", index=False)
-    done = found.call(
-        "predict", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "o.csv")
-    )
+    done = found.predict(tmp_path / "in.csv", tmp_path / "o.csv")
     assert done.returncode == 0, done.stderr
     scored = pd.read_csv(tmp_path / "o.csv")
     assert scored.predicted_price.between(10_000, 10_000_000).all()
 
     requests.drop(columns="grade").to_csv(tmp_path / "in.csv", index=False)
-    done = found.call(
-        "predict", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "p.csv")
-    )
+    done = found.predict(tmp_path / "in.csv", tmp_path / "p.csv")
     assert done.returncode == 2
     assert "column grade is missing" in done.stderr
     assert not (tmp_path / "p.csv").exists()
@@ -86,9 +82,7 @@ def test_binary_label_as_text_from_parquet(houses, tmp_path):
     assert overall["log_loss_of_constant"] == pytest.approx(entropy, abs=0.05)
 
     table.drop(columns="dear").head(50).to_csv(tmp_path / "in.csv", index=False)
-    done = found.call(
-        "predict", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "o.csv")
-    )
+    done = found.predict(tmp_path / "in.csv", tmp_path / "o.csv")
     assert done.returncode == 0, done.stderr
     scored = pd.read_csv(tmp_path / "o.csv")
     assert (scored.probability_no + scored.probability_yes).to_numpy() == pytest.approx(1)

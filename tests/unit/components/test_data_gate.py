@@ -41,8 +41,10 @@ def run(made) -> None:
     executor.Executor().Do({"anomalies": [made]}, {}, {})
 
 
-def test_data_that_fits_passes(tmp_path):
-    run(anomalies(tmp_path, train=GOOD, eval=GOOD))
+def test_only_data_that_fits_passes(tmp_path):
+    run(anomalies(tmp_path / "good", train=GOOD, eval=GOOD))
+    with pytest.raises(executor.AnomaliesFound):
+        run(anomalies(tmp_path / "bad", train=GOOD, eval=GOOD.assign(rooms=[1, 99])))
 
 
 def test_every_column_is_named_with_its_splits(tmp_path):
