@@ -79,6 +79,7 @@ def predict(
     problem = _load(config, set_)
     place = _workspace(problem, workspace)
     model = predict_lib.latest_version(problem.push.directory or place.serving)
+    predict_lib.check_label(model, problem.label, problem.task)
     with terminal.logging_to(place.new_log("predict")) as console:
         rows = predict_lib.predict(model, csv, out)
         console.print(f"{out}: {rows:,} rows scored by version {model.name}", highlight=False)

@@ -5,7 +5,9 @@ The schema knows types, domains and what may be missing; an override says what a
 """
 
 import dataclasses
-from collections.abc import Mapping
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -16,7 +18,7 @@ BOOLEAN = "boolean"
 DATE = "date"
 IGNORE = "ignore"
 
-_TYPES = {schema_pb2.BYTES: "text", schema_pb2.INT: "whole numbers", schema_pb2.FLOAT: "numbers"}
+DTYPES = {schema_pb2.BYTES: "text", schema_pb2.INT: "whole numbers", schema_pb2.FLOAT: "numbers"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Feature:
         dtype: `text`, `whole numbers` or `numbers`, as the raw examples hold it.
         optional: whether it may be missing; then the model gets an indicator beside it.
         vocabulary, min_count, oov_buckets: of a category.
+        true_value: the text that is true, of a boolean whose schema names it.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Feature:
     vocabulary: int = 10_000
     min_count: int = 5
     oov_buckets: int = 1
+    true_value: str = ""
 
 
 def resolve(
@@ -77,7 +81,7 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
     kind = override.get("kind") or _kind(column)
     if kind == IGNORE or column.lifecycle_stage == schema_pb2.DEPRECATED:
         return None
-    if column.type not in _TYPES:
+    if column.type not in DTYPES:
         raise ValueError(
             f"column {column.name}: has no type in the schema; set features."
             f"{column.name}: ignore or curate the schema"
@@ -87,8 +91,8 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
             f"column {column.name}: holds lists; expected one value per example; set features."
             f"{column.name}: ignore"
         )
-    dtype = _TYPES[column.type]
-    if kind in (NUMERIC,) and dtype == "text" or kind == DATE and dtype != "text":
+    dtype = DTYPES[column.type]
+    if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype != "text"):
         wanted = "numbers" if kind == NUMERIC else "text such as 2014-10-13"
         raise ValueError(f"column {column.name}: cannot be {kind}: it holds {dtype}, not {wanted}")
     if kind == CATEGORICAL and dtype == "numbers":
@@ -98,6 +102,8 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
         )
     settings = {key: value for key, value in override.items() if key != "kind"}
     # Without a fixed shape a column is parsed as sparse: it may be absent from an example.
+    if kind == BOOLEAN and column.bool_domain.true_value:
+        settings["true_value"] = column.bool_domain.true_value
     return Feature(column.name, kind, dtype, not column.HasField("shape"), **settings)
 
 
@@ -113,3 +119,22 @@ def _kind(column: schema_pb2.Feature) -> str:
         if (column.int_domain.min, column.int_domain.max) == (0, 1):
             return BOOLEAN
     return CATEGORICAL if column.type == schema_pb2.BYTES else NUMERIC
+
+
+FILE_NAME = "features.json"
+"""In an export's `assets.extra/`: the features it reads, and all columns of the raw examples."""
+
+
+def signature(schema: schema_pb2.Schema, features: Sequence[Feature]) -> str:
+    """The content of `FILE_NAME`."""
+    content = {
+        "features": [dataclasses.asdict(feature) for feature in features],
+        "columns": [feature.name for feature in schema.feature],
+    }
+    return json.dumps(content, indent=2)
+
+
+def of_export(export: str) -> tuple[Feature, ...]:
+    """The features that an exported model reads (a SavedModel's directory)."""
+    content = json.loads((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
+    return tuple(Feature(**feature) for feature in content["features"])

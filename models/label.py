@@ -106,18 +106,20 @@ def _natural_order(value: str) -> tuple:
 
 
 def _of_numbers(name: str, log: bool | None, files: list[str]) -> Label:
-    spec = {preprocessing.LABEL_STATISTICS: tf.io.FixedLenFeature([5], tf.float32)}
+    spec = {preprocessing.LABEL_STATISTICS: tf.io.FixedLenFeature([6], tf.float32)}
     record = next(iter(tf.data.TFRecordDataset(files, "GZIP")))
     row = tf.io.parse_single_example(record, spec)[preprocessing.LABEL_STATISTICS]
-    mean, deviation, log_mean, log_deviation, median = (float(value) for value in row)
+    mean, deviation, log_mean, log_deviation, median, low = (float(value) for value in row)
     # Single precision gives a constant label a deviation in its seventh digit.
     if not deviation > 1e-6 * abs(mean):
         raise ValueError(f"label {name}: is {mean:g} in every row; there is nothing to learn")
+    if log and low < 0:
+        raise ValueError(f"label {name}: found {low:g}; log_label: true needs labels from zero up")
     if log is None:
-        log = _is_skewed(mean, deviation, median)
+        log = low >= 0 and _is_skewed(mean, deviation, median)
     return Label(name, "regression", log, mean, deviation, log_mean, log_deviation, median)
 
 
 def _is_skewed(mean: float, deviation: float, median: float) -> bool:
-    """Pearson's second coefficient of skewness, above 0.5, of a label whose bulk is positive."""
+    """Pearson's second coefficient of skewness, above 0.5, of a label that is mostly not zero."""
     return median > 0 and 3 * (mean - median) / deviation > 0.5

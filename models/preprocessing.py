@@ -10,16 +10,18 @@ times faster than dozens of narrow ones:
 | `indicator`   | [batch, m]   | booleans as 0/1, and 1 where an optional column is missing      |
 | `categorical` | [batch, c]   | indices into each column's vocabulary, out-of-vocabulary last   |
 | label         | [batch]      | as in the raw example: numbers as float32, classes as text      |
-| `label_statistics` | [batch, 5] | of the training split, the same in every row (regression)   |
+| `label_statistics` | [batch, 6] | of the training split, the same in every row (regression)   |
 
 `Layout` says which column stands where.
 """
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from google.protobuf import text_format
@@ -41,6 +43,9 @@ QUANTILES = 48
 
 CLIP = 4.0
 """Standardised values beyond are clipped: an outlier in a request must not explode the network."""
+
+_NAN = np.float64(math.nan)
+_INFINITY = np.float64(math.inf)
 
 # A date becomes its day (a number like any other) and its place in the year and the week.
 _DATE_PATTERN = r"^\s*(\d{4})[-/]?(0[1-9]|1[0-2])[-/]?(0[1-9]|[12]\d|3[01]).*$"
@@ -79,7 +84,8 @@ _DATE_PARTS = ("year_sin", "year_cos", "week_sin", "week_cos")
 
 def vocabulary_name(column: str) -> str:
     """The name under which Transform keeps a category's vocabulary."""
-    return f"vocabulary_{column}"
+    # Transform makes a file name of it, in which a.b and a_b would be the same.
+    return f"vocabulary_{hashlib.sha256(column.encode()).hexdigest()[:8]}_{column}"
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]):
@@ -105,13 +111,13 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
             categorical.append(_category(feature, values, missing))
             continue
         if feature.kind == features_lib.BOOLEAN:
-            indicator.append(tf.where(missing, 0.0, _truth(values)))
+            indicator.append(tf.where(missing, 0.0, _truth(values, feature.true_value)))
         elif feature.kind == features_lib.DATE:
             days, missing = _days(values, missing)
             indicator += [tf.where(missing, 0.0, part) for part in _cycles(days)]
-            numbers.append(tf.where(missing, math.nan, days))
+            numbers.append(tf.where(missing, _NAN, tf.cast(days, tf.float64)))
         else:
-            numbers.append(tf.where(missing, math.nan, tf.cast(values, tf.float32)))
+            numbers.append(tf.where(missing, _NAN, tf.cast(values, tf.float64)))
         if feature.optional:
             indicator.append(tf.cast(missing, tf.float32))
 
@@ -142,7 +148,7 @@ def _dense(column) -> tuple[tf.Tensor, tf.Tensor]:
         values, missing = column, tf.zeros_like(column, tf.bool)
     values, missing = tf.reshape(values, [-1]), tf.reshape(missing, [-1])
     if values.dtype == tf.float32:
-        missing = tf.logical_or(missing, tf.math.is_nan(values))
+        missing = tf.logical_or(missing, tf.logical_not(tf.math.is_finite(values)))
     elif values.dtype == tf.string:
         missing = tf.logical_or(missing, tf.equal(values, ""))
     return values, missing
@@ -157,31 +163,34 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     `networks.PiecewiseLinear`. Where quantiles coincide the position jumps.
 
     Args:
-        numbers: [batch, n], NaN where missing. All columns are analyzed at once: one analyzer over
-            n columns costs a fraction of n analyzers.
+        numbers: float64 [batch, n], NaN where missing. All columns are analyzed at once: one
+            analyzer over n columns costs a fraction of n analyzers.
     """
     missing = tf.math.is_nan(numbers)
     # In double precision the moments do not depend on how Beam happens to cut its batches. They
     # and the quantiles pass over NaN; the extremes would not.
-    doubles = tf.cast(numbers, tf.float64)
     # (Reshaped because of a single column tft makes a scalar.)
     columns = [numbers.shape[1]]
-    mean = tf.reshape(tft.mean(doubles, reduce_instance_dims=False), columns)
-    deviation = tf.sqrt(tf.reshape(tft.var(doubles, reduce_instance_dims=False), columns))
+    mean = tf.reshape(tft.mean(numbers, reduce_instance_dims=False), columns)
+    deviation = tf.sqrt(tf.reshape(tft.var(numbers, reduce_instance_dims=False), columns))
     inner = tft.quantiles(numbers, QUANTILES, epsilon=0.1 / QUANTILES, reduce_instance_dims=False)
-    low = -tft.max(tf.where(missing, -math.inf, -numbers), reduce_instance_dims=False)
-    high = tft.max(tf.where(missing, -math.inf, numbers), reduce_instance_dims=False)
-    edges = tf.concat([low[:, tf.newaxis], inner, high[:, tf.newaxis]], axis=1)
+    low = -tft.max(tf.where(missing, -_INFINITY, -numbers), reduce_instance_dims=False)
+    high = tft.max(tf.where(missing, -_INFINITY, numbers), reduce_instance_dims=False)
+    edges = [tf.reshape(low, [-1, 1]), tf.cast(inner, tf.float64), tf.reshape(high, [-1, 1])]
+    edges = tf.concat(edges, axis=1)
 
-    filled = tf.where(missing, tf.zeros_like(numbers) + tf.cast(mean, tf.float32), numbers)
-    widths = tf.maximum(edges[:, 1:] - edges[:, :-1], 1e-6)
-    within = (filled[:, :, tf.newaxis] - edges[:, :-1]) / widths
-    position = tf.reduce_mean(tf.clip_by_value(within, 0.0, 1.0), axis=2)
-    standardised = tf.cast((doubles - mean) / tf.maximum(deviation, 1e-6), tf.float32)
-    return (
-        tf.where(missing, 0.0, tf.clip_by_value(standardised, -CLIP, CLIP)),
-        tf.where(missing, 0.5, position),
+    filled = tf.where(missing, tf.zeros_like(numbers) + mean, numbers)
+    widths = edges[:, 1:] - edges[:, :-1]
+    passed = filled[:, :, tf.newaxis] - edges[:, :-1]
+    within = tf.where(
+        widths > 0,
+        tf.clip_by_value(passed / tf.where(widths > 0, widths, 1.0), 0.0, 1.0),
+        tf.cast(passed > 0, tf.float64),
     )
+    position = tf.cast(tf.reduce_mean(within, axis=2), tf.float32)
+    standardised = (filled - mean) / tf.where(deviation > 0, deviation, 1.0)
+    scaled = tf.cast(tf.clip_by_value(standardised, -CLIP, CLIP), tf.float32)
+    return tf.where(missing, 0.0, scaled), tf.where(missing, 0.5, position)
 
 
 def _category(feature: Feature, values, missing) -> tf.Tensor:
@@ -201,7 +210,9 @@ def _category(feature: Feature, values, missing) -> tf.Tensor:
 MISSING_TOKEN = "(missing)"
 
 
-def _truth(values) -> tf.Tensor:
+def _truth(values, true_value: str) -> tf.Tensor:
+    if true_value:
+        return tf.cast(tf.equal(values, true_value), tf.float32)
     if values.dtype == tf.string:
         return tf.cast(
             tf.strings.regex_full_match(tf.strings.lower(values), "true|t|yes|y|1"), tf.float32
@@ -247,7 +258,8 @@ def _label(column, task: str) -> dict[str, tf.Tensor]:
         median = tf.reshape(tft.quantiles(doubles, 2, epsilon=0.001), [-1])[0]
         moments = [tft.mean(doubles), tf.sqrt(tft.var(doubles))]
         moments += [tft.mean(logs), tf.sqrt(tft.var(logs))]
-        statistics = [*(tf.cast(moment, tf.float32) for moment in moments), median]
+        low = -tft.max(-doubles)
+        statistics = [tf.cast(value, tf.float32) for value in (*moments, median, low)]
         values = tf.cast(values, tf.float32)
         rows = tf.ones_like(values)[:, tf.newaxis]
         return {LABEL: values, LABEL_STATISTICS: rows * tf.stack(statistics)[tf.newaxis, :]}

@@ -1,6 +1,5 @@
 """The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any `model_fn`."""
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -21,9 +20,6 @@ from models import label as label_lib
 from models.context import Context
 from models.params import CONTEXT
 from models.preprocessing import Layout, vocabulary_name
-
-FEATURES_FILE_NAME = "features.json"
-"""In an export's `assets.extra/`: the features it reads, and all columns of the raw examples."""
 
 
 def run_fn(fn_args) -> None:
@@ -109,7 +105,7 @@ def run_fn(fn_args) -> None:
         pathlib.Path(fn_args.serving_model_dir),
         directory,
         {
-            FEATURES_FILE_NAME: _signature(schema, features),
+            features_lib.FILE_NAME: features_lib.signature(schema, features),
             label_lib.FILE_NAME: label.to_json(),
         },
     )
@@ -202,14 +198,6 @@ def _export(
     shutil.rmtree(destination, ignore_errors=True)
     destination.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(exported.decode(), destination)
-
-
-def _signature(schema: schema_pb2.Schema, features: Sequence[features_lib.Feature]) -> str:
-    content = {
-        "features": [dataclasses.asdict(feature) for feature in features],
-        "columns": [feature.name for feature in schema.feature],
-    }
-    return json.dumps(content, indent=2)
 
 
 def _copy_summaries(directory: pathlib.Path, run: pathlib.Path) -> None:

@@ -1,15 +1,12 @@
 """Checks of the data and the model before anything runs: does what the configuration says exist?"""
 
 import csv
-import itertools
+import math
 import pathlib
 from collections.abc import Iterable
 
 from pipeline.config import Config
 from pipeline.errors import UserError, nearest
-
-_SAMPLE = 1000
-"""Rows that are looked at."""
 
 
 def check_data(config: Config) -> None:
@@ -35,7 +32,9 @@ def check_data(config: Config) -> None:
     if config.data.schema_file:
         mistakes += _schema_mistakes(config.data.schema_file, columns, files[0])
     if not mistakes and config.data.format == "csv":
-        mistakes += _row_mistakes(config, files[0])
+        mistakes = _header_mistakes(files, columns)
+    if not mistakes and config.data.format == "csv":
+        mistakes = next(filter(None, (_row_mistakes(config, file) for file in files)), [])
     if mistakes:
         raise UserError("\n".join(mistakes))
 
@@ -132,15 +131,34 @@ def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.P
     ]
 
 
+def _header_mistakes(files: list[pathlib.Path], columns: list[str]) -> list[str]:
+    """CsvExampleGen splits headers at commas and wants the same one in every file."""
+    mistakes = []
+    for file in files:
+        with open(file, newline="", encoding="utf-8", errors="replace") as lines:
+            found = lines.readline().rstrip("\r\n")
+        if found.startswith("\ufeff"):
+            mistakes.append(f"data.path: {file}: starts with a byte-order mark; save it without")
+        elif '"' in found:
+            mistakes.append(f"data.path: {file}:1: the header has quotes; write the names without")
+        elif found != ",".join(columns):
+            mistakes.append(
+                f"data.path: {file}:1: the columns are not those of {files[0].name}, in the same "
+                "order; give every file the same header"
+            )
+    return mistakes
+
+
 def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
-    """Looks at the first rows: as wide as the header, with a label that fits the task."""
+    """Looks at every row: as wide as the header, with a label and bands that can be used."""
+    banded = [part.column for part in config.slices if part.bands]
     seen = 0
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             rows = csv.reader(lines)
             header = next(rows)
             label = header.index(config.label)
-            for row in itertools.islice(filter(None, rows), _SAMPLE):
+            for row in filter(None, rows):
                 seen += 1
                 where = f"{file}:{rows.line_num}"
                 if len(row) != len(header):
@@ -151,6 +169,13 @@ def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
                     return [
                         f"{where}: {config.label}: the label is empty; remove the row or fill it in"
                     ]
+                for column in banded:
+                    value = row[header.index(column)]
+                    if value and not _is_number(value):
+                        return [
+                            f"{where}: {column}: found {value!r}, expected a number; only numbers "
+                            "have bands (slices)"
+                        ]
                 if config.task == "regression" and not _is_number(row[label]):
                     return [
                         f"{where}: {config.label}: found {row[label]!r}, expected a number; choose "
@@ -169,7 +194,6 @@ def _unreadable(file: pathlib.Path, error: Exception) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True

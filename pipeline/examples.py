@@ -1,5 +1,6 @@
 """The table's way in: an ExampleGen for its format, hash-bucket splits, the curated schema."""
 
+import glob
 import hashlib
 import pathlib
 import shutil
@@ -16,7 +17,7 @@ from pipeline.workspace import Workspace
 def example_gen(config: Config) -> base_component.BaseComponent:
     """The ExampleGen for the data's format, with outputs in the splits train, eval and test."""
     path = config.data.path
-    directory, pattern = (path, "*") if path.is_dir() else (path.parent, path.name)
+    directory, pattern = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
     arguments = {
         "input_base": str(directory),
         "input_config": example_gen_pb2.Input(

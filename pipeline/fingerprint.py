@@ -23,9 +23,25 @@ def of_modules(*names: str, files: Iterable[pathlib.Path] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
+def sources_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Python files in a folder and those below it, but not in workspaces and hidden folders."""
+    return [
+        path
+        for path in sorted(folder.rglob("*.py"))
+        if not any(
+            part.startswith(".") or part == "workspace" for part in path.relative_to(folder).parts
+        )
+    ]
+
+
 def _sources(name: str) -> Iterable[pathlib.Path]:
     spec = importlib.util.find_spec(name)
-    if spec is None or not spec.origin:
+    if spec is None:
         raise ModuleNotFoundError(f"no module named {name}", name=name)
-    origin = pathlib.Path(spec.origin)
-    return origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
+    if spec.submodule_search_locations:  # a package, with or without an __init__.py
+        return [
+            path
+            for place in spec.submodule_search_locations
+            for path in pathlib.Path(place).rglob("*.py")
+        ]
+    return [pathlib.Path(spec.origin)] if spec.origin else []

@@ -65,7 +65,9 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         force_tf_compat_v1=True,
         custom_config={
             **_problem(config),
-            "code": fingerprint.of_modules("models.preprocessing", "models.features"),
+            "code": fingerprint.of_modules(
+                "components.transform", "models.preprocessing", "models.features"
+            ),
         },
     )
     transform.add_upstream_node(data_gate)
@@ -96,7 +98,7 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         baseline_model=baseline.outputs["model"],
         schema=schema,
         judgement=_judgement(config),
-        code=fingerprint.of_modules("components.evaluator"),
+        code=fingerprint.of_modules("components.evaluator", "models.heads", "models.label"),
     )
 
     # Only what was blessed is deployed.
@@ -148,7 +150,7 @@ def _training(config: Config, workspace: Workspace) -> dict[str, Any]:
     if config.model.name not in registry.MODELS:
         # The package, or the files beside the configuration, which may import each other.
         modules.append(config.model.name.partition(".")[0])
-        files = sorted(config.folder.glob("*.py"))
+        files = fingerprint.sources_below(config.folder)
     return {
         **_problem(config),
         "log_label": config.log_label,

@@ -31,6 +31,20 @@ def latest_version(serving: pathlib.Path) -> pathlib.Path:
     return max(versions, key=lambda path: int(path.name))
 
 
+def check_label(model: pathlib.Path, name: str, task: str) -> None:
+    """Checks that a pushed model is one of this problem.
+
+    Raises:
+        UserError: it predicts something else: two problems share a workspace.
+    """
+    label = json.loads((model / "assets.extra" / "label.json").read_text())
+    if (label["name"], label["task"]) != (name, task):
+        raise UserError(
+            f"{model}: predicts {label['name']} ({label['task']}), not {name} ({task}) as the "
+            "configuration says; give each problem a name of its own (name: ...) and run it"
+        )
+
+
 def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> int:
     """Writes the rows of a CSV with the model's predictions beside them.
 

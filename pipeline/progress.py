@@ -11,9 +11,17 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-WAITING, RUNNING, CACHED, DONE, FAILED = "waiting", "running", "cached", "done", "failed"
+WAITING, RUNNING, CACHED, DONE = "waiting", "running", "cached", "done"
+FAILED, INTERRUPTED = "failed", "interrupted"
 
-_STYLES = {WAITING: "dim", RUNNING: "bold cyan", CACHED: "green", DONE: "green", FAILED: "bold red"}
+_STYLES = {
+    WAITING: "dim",
+    RUNNING: "bold cyan",
+    CACHED: "green",
+    DONE: "green",
+    FAILED: "bold red",
+    INTERRUPTED: "yellow",
+}
 
 
 @dataclasses.dataclass
@@ -22,7 +30,7 @@ class Node:
 
     Attributes:
         name: the node's id.
-        state: waiting, running, cached, done or failed.
+        state: waiting, running, cached, done, failed or interrupted.
         started, seconds: when it started (monotonic clock), and how long it took.
         error: what it raised.
     """
@@ -82,7 +90,8 @@ class Progress:
             if node.state == RUNNING:
                 node.state = DONE
         except BaseException as error:
-            node.state, node.error = FAILED, error
+            node.state = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+            node.error = error
             raise
         finally:
             node.seconds = time.monotonic() - node.started

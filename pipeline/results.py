@@ -21,8 +21,7 @@ class Outcome:
 
     Attributes:
         verdict: see `components.evaluator.verdict.make`.
-        pushed: where the model of this run was pushed to, now or when it was first blessed; None
-            if it was not blessed.
+        pushed: the version that this run's model is deployed as; None if it was not blessed.
     """
 
     verdict: dict[str, Any]
@@ -35,7 +34,7 @@ class Outcome:
 
 
 def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
-    """Reads the outcome of a run from the metadata store; restores a deployment that is gone.
+    """Reads the outcome of a run from the metadata store; makes sure that its model is deployed.
 
     Args:
         workspace: where the run took place.
@@ -50,9 +49,11 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
     if not destination:
         return Outcome(json.loads(text), None)
     version = pathlib.Path(destination)
-    if not version.exists():
-        # A cached Pusher does not see that somebody removed what it once pushed.
-        deploy(pathlib.Path(pushed.uri), version)
+    versions = [int(path.name) for path in version.parent.glob("*") if path.name.isdigit()]
+    if int(version.name) != max(versions, default=None):
+        # A cached Pusher does not see that what it once pushed was removed, or that another model
+        # was pushed since; a server takes the highest version.
+        version = deploy(pathlib.Path(pushed.uri), version.parent)
     return Outcome(json.loads(text), version)
 
 

@@ -1,12 +1,12 @@
 """Resolves the baseline: the model of the latest blessing that is not the candidate's own.
 
 TFX's `LatestBlessedModelStrategy` would hand an unchanged candidate to the Evaluator as its own
-baseline: comparing a model with itself says nothing, and the changed input defeats the cache. A
-candidate that is the latest blessed model gets the baseline it was judged against before.
+baseline: comparing a model with itself says nothing, and the changed input defeats the cache.
 """
 
 from tfx import types
 from tfx.dsl.components.common import resolver
+from tfx.dsl.io import fileio
 
 CANDIDATE = "candidate"
 MODEL = "model"
@@ -29,6 +29,9 @@ class BaselineStrategy(resolver.ResolverStrategy):
         ]
         for blessing in sorted(blessings, key=lambda artifact: artifact.id, reverse=True):
             model_id = blessing.get_int_custom_property("current_model_id")
-            if model_id in models and model_id not in candidates:
+            if model_id not in models or model_id in candidates:
+                continue
+            # A workspace that was moved or tidied has records of models that are not there.
+            if fileio.exists(models[model_id].uri):
                 return {**input_dict, MODEL: [models[model_id]], BLESSING: [blessing]}
         return {**input_dict, MODEL: [], BLESSING: []}

@@ -16,14 +16,15 @@ BASELINE = "baseline"
 REACHED_BY_CONSTANT = {"skill": 0.0, "auc": 0.5}
 """Metrics whose value for a constant predictor is known beforehand."""
 
-_ABOVE = 1e-9
-"""TFMA's bounds include the bound itself; a gain must be above zero."""
+SMALLEST_GAIN = 0.01
+"""What a model must be better than a constant by: less may be the luck of a test split."""
 
 
 def make(judgement: Judgement, label: Label) -> tfma.EvalConfig:
-    """The complete configuration of an evaluation of a candidate beside a baseline.
+    """The configuration of an evaluation beside a baseline, with the absolute bounds.
 
-    The Evaluator drops the baseline and the change bounds itself when there is no baseline.
+    The Evaluator drops the baseline itself when there is none. Change bounds are the verdict's:
+    TFMA refuses whatever is compared with a zero, and a gated slice that has no examples.
     """
     prediction_key = {
         "regression": heads.PREDICTIONS,
@@ -44,21 +45,20 @@ def make(judgement: Judgement, label: Label) -> tfma.EvalConfig:
     ]
     slices = [tfma.SlicingSpec()]
     slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices]
-    gated = [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices if part.gated]
     bounds = {bound.metric: bound for bound in judgement.bounds}
     configs = [tfma.MetricConfig(class_name="ExampleCount")]
     for name in judgement.metrics:
         bound = bounds.get(name)
         config = _metric(name, judgement.task, label)
         if bound:
-            _add_thresholds(config, bound, gated)
+            _add_thresholds(config, bound)
         configs.append(config)
         if name == "skill" or judgement.task == "binary" and name == "auc":
             continue
         configs.append(_metric(name + metrics.OF_CONSTANT, judgement.task, label))
         gain = _metric(name + metrics.GAIN, judgement.task, label)
         if bound:
-            _on(gain, tfma.SlicingSpec(), lower_bound=_ABOVE)
+            _on(gain, lower_bound=SMALLEST_GAIN)
         configs.append(gain)
     return tfma.EvalConfig(
         model_specs=specs,
@@ -73,43 +73,24 @@ def _metric(name: str, task: str, label: Label) -> tfma.MetricConfig:
     settings: dict[str, Any] = {"name": name}
     if task == "regression":
         kind = metrics.Regression.__name__
-        settings.update(mean=label.mean, median=label.median)
+        settings.update(mean=label.mean, median=label.median, log_mean=label.log_mean)
     else:
         kind = metrics.Classification.__name__
         settings.update(frequencies=label.frequencies)
     return tfma.MetricConfig(class_name=kind, module=metrics.__name__, config=json.dumps(settings))
 
 
-def _add_thresholds(config: tfma.MetricConfig, bound: Bound, gated: list) -> None:
-    overall = tfma.SlicingSpec()
+def _add_thresholds(config: tfma.MetricConfig, bound: Bound) -> None:
     if bound.absolute is not None:
         key = "upper_bound" if bound.lower_is_better else "lower_bound"
-        _on(config, overall, **{key: bound.absolute})
+        _on(config, **{key: bound.absolute})
     # Whatever the bound, no better than a constant is not good enough.
     if bound.metric in REACHED_BY_CONSTANT:
-        _on(config, overall, lower_bound=REACHED_BY_CONSTANT[bound.metric] + _ABOVE)
-    if bound.may_worsen_by is None:
-        return
-    change = tfma.GenericChangeThreshold(
-        direction=(
-            tfma.MetricDirection.LOWER_IS_BETTER
-            if bound.lower_is_better
-            else tfma.MetricDirection.HIGHER_IS_BETTER
-        ),
-    )
-    # An error may rise by a share of itself; of a score, which may be zero or negative, a share
-    # says nothing, so it may fall by so much.
-    if bound.lower_is_better:
-        change.relative.value = bound.may_worsen_by
-    else:
-        change.absolute.value = -bound.may_worsen_by
-    for spec in [overall, *gated]:
-        threshold = config.per_slice_thresholds.add(slicing_specs=[spec])
-        threshold.threshold.change_threshold.CopyFrom(change)
+        _on(config, lower_bound=REACHED_BY_CONSTANT[bound.metric] + SMALLEST_GAIN)
 
 
-def _on(config: tfma.MetricConfig, spec: tfma.SlicingSpec, **bounds: float) -> None:
-    """Adds an absolute bound on the slices of `spec`."""
-    threshold = config.per_slice_thresholds.add(slicing_specs=[spec])
+def _on(config: tfma.MetricConfig, **bounds: float) -> None:
+    """Adds an absolute bound on the whole split."""
+    threshold = config.per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()])
     for key, value in bounds.items():
         getattr(threshold.threshold.value_threshold, key).value = value

@@ -3,12 +3,14 @@
 import json
 import pathlib
 
-from tfx.components.evaluator import executor
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components.evaluator import constants, executor
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import path_utils, proto_utils
+from tfx.utils import io_utils, path_utils, proto_utils
 
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
+from models import features
 from models.label import Label
 
 
@@ -18,39 +20,70 @@ class Executor(executor.Executor):
     def Do(self, input_dict, output_dict, exec_properties):
         """Evaluates `model` beside `baseline_model`, blesses or not, writes `verdict.json`."""
         judgement = Judgement.from_json(exec_properties["judgement"])
-        label = _label_of(input_dict[standard_component_specs.MODEL_KEY])
-        baseline = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
-        comparable = bool(baseline) and _comparable(label, _label_of(baseline))
+        model = _export(input_dict[standard_component_specs.MODEL_KEY])
+        label = Label.of_export(model)
         inputs = dict(input_dict)
-        if baseline and not comparable:
-            del inputs[standard_component_specs.BASELINE_MODEL_KEY]
-        config = eval_config.make(judgement, label)
+        note = "Nothing else was blessed before: only the absolute bounds apply."
+        if baseline := inputs.get(standard_component_specs.BASELINE_MODEL_KEY):
+            note = _why_not_comparable(label, _export(baseline), _schema(input_dict))
+            if note:
+                del inputs[standard_component_specs.BASELINE_MODEL_KEY]
         properties = {
             **exec_properties,
-            standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
+            standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(
+                eval_config.make(judgement, label)
+            ),
             # TFX's executor looks here for the name of a function that makes the extractors.
             "custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}",
         }
         super().Do(inputs, output_dict, properties)
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        result = verdict.make(evaluation, judgement, comparable)
-        if baseline and not comparable:
-            result["notes"].append(
-                "The last blessed model predicts another label or other classes: no comparison, "
-                "only the absolute bounds apply."
-            )
+        result = verdict.make(evaluation, judgement, not note, note)
         (pathlib.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
+        if not result["blessed"]:
+            _take_back(artifact_utils.get_single_instance(output_dict["blessing"]))
 
 
-def _label_of(models) -> Label:
-    model = artifact_utils.get_single_instance(models)
-    return Label.of_export(
-        path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+def _take_back(blessing) -> None:
+    """TFX's executor blesses by the absolute bounds alone; the verdict knows the changes too."""
+    folder = pathlib.Path(blessing.uri)
+    (folder / constants.BLESSED_FILE_NAME).unlink(missing_ok=True)
+    (folder / constants.NOT_BLESSED_FILE_NAME).touch()
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
     )
 
 
-def _comparable(candidate: Label, baseline: Label) -> bool:
-    """Metrics of two models compare if both predict the same thing."""
-    fields = ("name", "task", "classes")
-    return all(getattr(candidate, field) == getattr(baseline, field) for field in fields)
+def _export(models) -> str:
+    model = artifact_utils.get_single_instance(models)
+    return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+
+
+def _schema(input_dict) -> schema_pb2.Schema:
+    uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
+    return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
+
+
+def _why_not_comparable(candidate: Label, baseline: str, schema: schema_pb2.Schema) -> str:
+    """Why a baseline cannot be judged beside the candidate, as a note; empty if it can."""
+    label = Label.of_export(baseline)
+    for field in ("name", "task", "classes"):
+        if getattr(candidate, field) != getattr(label, field):
+            return (
+                "The last blessed model predicts another label or other classes: no comparison, "
+                "only the absolute bounds apply."
+            )
+    columns = {column.name: column for column in schema.feature}
+    for feature in features.of_export(baseline):
+        column = columns.get(feature.name)
+        if (
+            column is None
+            or features.DTYPES.get(column.type) != feature.dtype
+            or not (feature.optional or column.HasField("shape"))
+        ):
+            return (
+                f"The last blessed model needs the column {feature.name} as it was: no comparison, "
+                "only the absolute bounds apply."
+            )
+    return ""

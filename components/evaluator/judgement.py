@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import Optional
 
 _BANDS = " in bands "
@@ -56,6 +57,8 @@ class Slice:
 
     def band(self, value: float) -> str:
         """The band of a value: `below 250000`, `250000 to 500000`, `500000 and above`."""
+        if math.isnan(value):
+            return "missing"
         edges = [f"{edge:.12g}" for edge in self.bands]
         above = sum(value >= edge for edge in self.bands)
         if above == 0:

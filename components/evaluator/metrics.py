@@ -2,11 +2,12 @@
 
 For every metric NAME there are three: NAME of the model, `NAME_of_constant` of the constant on the
 same rows, and `NAME_gain`, the share of the constant's error that the model removes
-(1 − model / constant; of a metric that is better when higher: model − constant). A model with no
-gain has learned nothing, whatever its absolute value.
+(1 − model / constant; the error of accuracy is the share of misses). A model with no gain has
+learned nothing, whatever its absolute value.
 
-The constants, from the training split: the mean for squared errors, the median for absolute and
-logarithmic ones, the class frequencies for the log loss, the most frequent class for accuracy.
+The constants, from the training split, are the best there are: the mean for squared errors, the
+median for absolute ones, the mean of the logarithms for logarithmic ones, the class frequencies for
+the log loss, the most frequent class for accuracy.
 """
 
 import math
@@ -29,10 +30,11 @@ class Regression(metric_types.Metric):
         name: which.
         mean: of the label in the training split.
         median: likewise.
+        log_mean: of log(1 + label).
     """
 
-    def __init__(self, name: str, mean: float, median: float):
-        super().__init__(_computations, name=name, row=_RegressionRow(mean, median))
+    def __init__(self, name: str, mean: float, median: float, log_mean: float):
+        super().__init__(_computations, name=name, row=_RegressionRow(mean, median, log_mean))
 
 
 class Classification(metric_types.Metric):
@@ -56,15 +58,15 @@ class _RegressionRow:
 
     name = "_regression_sums"
 
-    def __init__(self, mean: float, median: float):
-        self._mean, self._median = mean, median
+    def __init__(self, mean: float, median: float, log_mean: float):
+        self._mean, self._median, self._log_mean = mean, median, log_mean
 
     def __call__(self, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         y, p = float(label.item()), float(prediction.item())
         mean, median = self._mean, self._median
         return np.array([
             (y - p) ** 2, abs(y - p), (_log1p(y) - _log1p(p)) ** 2,
-            (y - mean) ** 2, abs(y - median), (_log1p(y) - _log1p(median)) ** 2,
+            (y - mean) ** 2, abs(y - median), (_log1p(y) - self._log_mean) ** 2,
         ])  # fmt: skip
 
     @staticmethod
@@ -149,7 +151,9 @@ def _value(name: str, metrics: dict[str, tuple[float, float, bool]]) -> float:
         return metrics[name.removesuffix(OF_CONSTANT)][1]
     if name.endswith(GAIN):
         model, constant, lower_is_better = metrics[name.removesuffix(GAIN)]
-        return _gain(model, constant) if lower_is_better else model - constant
+        if not lower_is_better:
+            model, constant = 1 - model, 1 - constant
+        return _gain(model, constant)
     return metrics[name][0]
 
 

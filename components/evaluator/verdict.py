@@ -1,6 +1,7 @@
 """The verdict of an evaluation, in sentences: every bound, its value, and what it was held against.
 
-What passed is decided by TFMA alone; this module reads its results and puts them into words.
+TFMA decides the absolute bounds, on the whole split; the change bounds, overall and on slices, are
+decided here from TFMA's metrics.
 """
 
 import math
@@ -18,13 +19,16 @@ FILE_NAME = "verdict.json"
 _OVERALL = ()
 
 
-def make(evaluation: str, judgement: Judgement, has_baseline: bool) -> dict[str, Any]:
-    """Reads TFMA's results of an evaluation.
+def make(
+    evaluation: str, judgement: Judgement, has_baseline: bool, without_baseline: str = ""
+) -> dict[str, Any]:
+    """Reads TFMA's results of an evaluation, and judges the changes against the baseline.
 
     Args:
         evaluation: the evaluation artifact's directory.
         judgement: what was judged.
         has_baseline: whether a baseline was evaluated beside the candidate.
+        without_baseline: why not, as a note.
 
     Returns:
         `blessed`; `lines`, each with `passed` and `text`, one for every bound and, of the slices,
@@ -42,14 +46,11 @@ def make(evaluation: str, judgement: Judgement, has_baseline: bool) -> dict[str,
         lines += _absolute_lines(bound, candidate[_OVERALL], failed)
         if baseline is not None and bound.may_worsen_by is not None:
             slices = sorted(part for part in candidate if part and part[0] in keys)
-            lines += _change_lines(bound, slices, candidate, baseline, failed)
-    notes = []
-    if baseline is None:
-        notes.append("No blessed baseline exists yet: only the absolute bounds apply.")
+            lines += _change_lines(bound, slices, candidate, baseline)
     return {
-        "blessed": validation.validation_ok,
+        "blessed": validation.validation_ok and all(line["passed"] for line in lines),
         "lines": lines,
-        "notes": notes,
+        "notes": [without_baseline] if without_baseline else [],
         "examples": int(candidate[_OVERALL]["example_count"]),
         "metrics": _by_name(candidate),
         "baseline_metrics": _by_name(baseline) if baseline else None,
@@ -61,12 +62,12 @@ def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list
     lines = []
     reached = REACHED_BY_CONSTANT.get(bound.metric)
     if reached is not None and (bound.absolute is None or bound.absolute <= reached):
-        passed = ("value", _OVERALL, bound.metric) not in failed
+        passed = bound.metric not in failed
         rule = f"it must be above {number(reached)}, which a constant predictor reaches"
         lines.append(_line(passed, f"{bound.title} is {number(value)}; {rule}"))
     elif bound.absolute is not None:
         rule = "at most" if bound.lower_is_better else "at least"
-        passed = ("value", _OVERALL, bound.metric) not in failed
+        passed = bound.metric not in failed
         lines.append(
             _line(
                 passed,
@@ -75,7 +76,7 @@ def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list
         )
     gain, constant = bound.metric + metrics.GAIN, bound.metric + metrics.OF_CONSTANT
     if constant in values:
-        passed = ("value", _OVERALL, gain) not in failed
+        passed = gain not in failed
         text = f"{bound.title} of a constant predictor is {number(values[constant])}"
         rule = f"the model {'is' if passed else 'is not'} better than that"
         if bound.lower_is_better:
@@ -84,16 +85,37 @@ def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list
     return lines
 
 
-def _change_lines(
-    bound: Bound, slices: list[tuple], candidate, baseline, failed: set
-) -> list[dict[str, Any]]:
+def _worsened(bound: Bound, value: float, before: float) -> bool:
+    """Whether a metric is worse than the baseline's by more than the bound; NaN is worst of all.
+
+    An error may rise by a share of itself. Of a score, which may be zero or negative, a share says
+    nothing, so it may fall by so much.
+    """
+    if math.isnan(before):
+        return False
+    if bound.lower_is_better:
+        allowed = value <= before * (1 + (bound.may_worsen_by or 0.0))
+    else:
+        allowed = value >= before - (bound.may_worsen_by or 0.0)
+    return not allowed
+
+
+def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> list[dict[str, Any]]:
     """One line overall, one for each slice that failed, or one for all slices if none did."""
     may_worsen_by = bound.may_worsen_by or 0.0
     if bound.lower_is_better:
         rule = f"it may rise by {may_worsen_by:.1%}"
     else:
         rule = f"it may fall by {number(may_worsen_by)}"
-    failures = [part for part in slices if ("change", part, bound.metric) in failed]
+    worse = {
+        part: _worsened(
+            bound,
+            candidate[part][bound.metric],
+            baseline.get(part, {}).get(bound.metric, math.nan),
+        )
+        for part in [_OVERALL, *slices]
+    }
+    failures = [part for part in slices if worse[part]]
     lines = []
     for part in [_OVERALL, *failures]:
         value = candidate[part][bound.metric]
@@ -106,8 +128,7 @@ def _change_lines(
         compared = f"{number(value)}, the baseline's is {number(before)}"
         if bound.lower_is_better and before:
             compared += f" ({value / before - 1:+.1%})"
-        passed = ("change", part, bound.metric) not in failed
-        lines.append(_line(passed, f"{bound.title}{where} is {compared}; {rule}"))
+        lines.append(_line(not worse[part], f"{bound.title}{where} is {compared}; {rule}"))
     if slices and not failures:
         text = f"{bound.title} on each of {len(slices)} slices, beside the baseline's; {rule}"
         lines.append(_line(True, text))
@@ -137,26 +158,13 @@ def _values(evaluation: str, model: str) -> dict[tuple, dict[str, float]]:
     return values
 
 
-def _failures(validation) -> set[tuple[str, tuple, str]]:
-    """Kind (value or change), slice and metric of every failed bound."""
-    failures = set()
-    for part in validation.metric_validations_per_slice:
-        key = tuple(
-            x
-            for single in part.slice_key.single_slice_keys
-            for x in (single.column, _slice_value(single))
-        )
-        for failure in part.failures:
-            changed = failure.metric_threshold.HasField("change_threshold")
-            kind = "change" if changed else "value"
-            failures.add((kind, key, failure.metric_key.name))
-    return failures
-
-
-def _slice_value(single) -> str:
-    kind = single.WhichOneof("kind")
-    value = getattr(single, kind)
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _failures(validation) -> set[str]:
+    """Metrics whose absolute bound on the whole split failed."""
+    return {
+        failure.metric_key.name
+        for part in validation.metric_validations_per_slice
+        for failure in part.failures
+    }
 
 
 def _by_name(values: dict[tuple, dict[str, float]]) -> dict[str, dict[str, float | None]]:

@@ -32,27 +32,23 @@ class Executor(executor.Executor):
             exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination
         )
         model = pathlib.Path(self.GetModelPath(input_dict))
-        serving = pathlib.Path(destination.filesystem.base_directory)
-        version = _next_version(serving)
-        deploy(model, serving / str(version))
+        version = deploy(model, pathlib.Path(destination.filesystem.base_directory))
         # The artifact keeps a copy, from which a deployment that was lost can be restored.
         shutil.copytree(model, pushed.uri, dirs_exist_ok=True)
-        self._MarkPushed(
-            pushed, pushed_destination=str(serving / str(version)), pushed_version=str(version)
-        )
+        self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 
-def deploy(model: pathlib.Path, version: pathlib.Path) -> None:
-    """Copies an exported model to a version's directory, which appears whole or not at all."""
-    # TensorFlow Serving looks only at directories whose names are numbers.
-    partial = version.with_name(f".{version.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(model, partial)
-    os.rename(partial, version)
+def deploy(model: pathlib.Path, serving: pathlib.Path) -> pathlib.Path:
+    """Copies an exported model to a new version below `serving`, whole or not at all.
 
-
-def _next_version(serving: pathlib.Path) -> int:
-    """The time in seconds, or one above the latest version if that is not later."""
+    The version is the time in seconds, or one above the highest one there if that is not later.
+    """
     serving.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in serving.iterdir() if path.name.isdigit()]
-    return max(int(time.time()), *(version + 1 for version in versions), 0)
+    version = max(int(time.time()), *(there + 1 for there in versions), 0)
+    # TensorFlow Serving looks only at directories whose names are numbers.
+    partial = serving / f".{version}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(model, partial)
+    os.rename(partial, serving / str(version))
+    return serving / str(version)

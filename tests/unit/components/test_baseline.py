@@ -1,14 +1,17 @@
 """Which blessed model a candidate is compared with."""
 
+import pathlib
+
 import pytest
 from tfx.types import standard_artifacts
 
 from components.baseline import BaselineStrategy
 
 
-def model(number: int):
+def model(number: int, folder: pathlib.Path = pathlib.Path(__file__).parent):
     made = standard_artifacts.Model()
     made.id = number
+    made.uri = str(folder)
     return made
 
 
@@ -53,6 +56,16 @@ def resolve(candidate: int, models, blessings) -> tuple[list[int], list[int]]:
 )
 def test_the_baseline_is_the_latest_other_blessed_model(candidate, models, blessings, expected):
     assert resolve(candidate, models, blessings) == expected
+
+
+def test_a_model_whose_files_are_gone_is_no_baseline(tmp_path):
+    channels = {
+        "candidate": [model(3)],
+        "model": [model(1), model(2, tmp_path / "gone"), model(3)],
+        "model_blessing": [blessing(10, 1), blessing(11, 2)],
+    }
+    resolved = BaselineStrategy().resolve_artifacts(None, channels)
+    assert resolved is not None and [made.id for made in resolved["model"]] == [1]
 
 
 def test_without_any_model_there_is_no_baseline():

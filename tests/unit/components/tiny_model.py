@@ -40,6 +40,7 @@ def save(folder: pathlib.Path, number: int, label: Label, column: str) -> standa
     tf.saved_model.save(module, str(export), {"predict": predict})
     (export / "assets.extra").mkdir()
     (export / "assets.extra" / "label.json").write_text(label.to_json())
+    (export / "assets.extra" / "features.json").write_text('{"features": [], "columns": []}')
     return artifact(standard_artifacts.Model, export.parent, number)
 
 

@@ -69,20 +69,27 @@ def statistics_file(folder, *values: float) -> list[str]:
         (460.0, 360.0, 450.0, False),  # nearly symmetric
         (400.0, 360.0, 450.0, False),  # skewed to the left
         (3.0, 9.0, 0.0, False),  # half of the rows are zero
-        (-1.0, 9.0, -5.0, False),
     ],
 )
 def test_skew_decides_the_scale_unless_it_is_set(tmp_path, mean, deviation, median, log):
-    files = statistics_file(tmp_path, mean, deviation, 6.0, 0.5, median)
+    files = statistics_file(tmp_path, mean, deviation, 6.0, 0.5, median, 0.0)
     for setting, expected in ((None, log), (True, True), (False, False)):
         label = label_lib.from_transform("y", "regression", setting, NO_GRAPH, files)
         assert label.log is expected
 
 
+def test_a_label_below_zero_has_no_logarithm(tmp_path):
+    files = statistics_file(tmp_path, 540.0, 360.0, 6.0, 0.5, 450.0, -5.0)
+    label = label_lib.from_transform("y", "regression", None, NO_GRAPH, files)
+    assert not label.log
+    with pytest.raises(ValueError, match="label y: found -5; log_label: true needs labels from"):
+        label_lib.from_transform("y", "regression", True, NO_GRAPH, files)
+
+
 @pytest.mark.parametrize("deviation", [0.0, 0.0067])
 def test_a_constant_label_is_refused(tmp_path, deviation):
     """Transform's arithmetic in single precision leaves a constant 123456.7 a deviation."""
-    files = statistics_file(tmp_path, 123456.7, deviation, 11.7, 0.0, 123456.7)
+    files = statistics_file(tmp_path, 123456.7, deviation, 11.7, 0.0, 123456.7, 123456.7)
     with pytest.raises(ValueError, match="label y: is 123457 in every row; there is nothing to l"):
         label_lib.from_transform("y", "regression", None, NO_GRAPH, files)
 

@@ -235,6 +235,7 @@ def test_label_statistics_are_those_of_the_train_split(rich, rich_train):
     prices = numbers(rich.train_rows, "price")
     logs = np.log1p(prices)
     expected = [prices.mean(), prices.std(), logs.mean(), logs.std(), np.median(prices)]
+    expected.append(prices.min())
     statistics = rich_train[preprocessing.LABEL_STATISTICS]
     np.testing.assert_allclose(statistics[0], expected, rtol=1e-2)
     np.testing.assert_allclose(statistics[0, :4], expected[:4], rtol=1e-5)

@@ -70,17 +70,14 @@ def test_missing_file_and_empty_folder(problem):
         ("id,price", "has a header but no rows"),
         ("id,price,id,price\n1,2,3,4\n", "columns stand twice: id, price"),
         ("préis,price\n1,2\n".encode("latin-1"), "is not UTF-8 text; convert it first"),
-        (b"price\n" + b"1\n" * 9000 + b"\xe9\n", None),  # beyond the rows that are looked at
+        (b"price\n" + b"1\n" * 9000 + b"\xe9\n", "is not UTF-8 text; convert it first"),
         (b"price,x\n" + b"1,\n" * 500 + b"1,\xe9\n", "is not UTF-8 text; convert it first"),
         (b"price,x\n1,\x00\n", "cannot be read: line contains NUL"),
     ],
 )
 def test_files_that_are_no_table(problem, content, message):
     problem.csv.write_bytes(content if isinstance(content, bytes) else content.encode())
-    if message is None:
-        checks.check_data(problem())
-    else:
-        assert mistakes(problem()) == [f"data.path: {problem.csv}: {message}"]
+    assert mistakes(problem()) == [f"data.path: {problem.csv}: {message}"]
 
 
 def test_not_parquet(problem):
@@ -89,9 +86,37 @@ def test_not_parquet(problem):
     assert line.startswith(f"data.path: {problem.folder / 'p.parquet'}: is not a Parquet file: ")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(problem):
-    problem.csv.write_bytes(b"\xef\xbb\xbf" + b"price,rooms\n1,2\n")
-    checks.check_data(problem())
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"\xef\xbb\xbfprice,rooms\n1,2\n", ": starts with a byte-order mark; save it without"),
+        (b'"price","rooms"\n1,2\n', ":1: the header has quotes; write the names without"),
+    ],
+)
+def test_headers_that_tfx_would_misread(problem, content, line):
+    problem.csv.write_bytes(content)
+    assert mistakes(problem()) == [f"data.path: {problem.csv}{line}"]
+
+
+def test_files_of_one_folder_have_one_header(problem):
+    folder = problem.folder / "tables"
+    folder.mkdir()
+    (folder / "1.csv").write_text("price,rooms\n1,2\n")
+    (folder / "2.csv").write_text("rooms,price\n1,2\n")
+    (line,) = mistakes(problem(data="tables"))
+    assert line.startswith(f"data.path: {folder / '2.csv'}:1: the columns are not those of 1.csv")
+
+
+def test_a_label_that_is_no_number_is_found_in_any_row(problem):
+    problem.csv.write_text("price,rooms\n" + "1,2\n" * 5000 + "nan,2\n")
+    (line,) = mistakes(problem())
+    assert line.startswith(f"{problem.csv}:5002: price: found 'nan', expected a number")
+
+
+def test_bands_need_numbers(problem):
+    problem.csv.write_text("price,rooms\n1,2\n1,many\n")
+    (line,) = mistakes(problem("slices: [{column: rooms, bands: [3]}]"))
+    assert line.startswith(f"{problem.csv}:3: rooms: found 'many', expected a number; only numbers")
 
 
 @pytest.mark.parametrize(
