@@ -8,7 +8,7 @@ OK = 0
 FAILED = 1
 """A step failed; the log has the trace."""
 BAD_INPUT = 2
-"""The configuration, an option or the data is wrong; nothing was run."""
+"""The configuration, an option or the data is wrong; nothing was trained."""
 NOT_BLESSED = 3
 """The pipeline ran, but the model did not pass its gate and was not pushed."""
 INTERRUPTED = 130
