@@ -7,31 +7,44 @@ The schema knows types, domains and what may be missing; an override says what a
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from models import expressions
+
 NUMERIC = "numeric"
+ORDINAL = "ordinal"
 CATEGORICAL = "categorical"
 BOOLEAN = "boolean"
 DATE = "date"
+SEQUENCE = "sequence"
+DERIVED = "derived"
 IGNORE = "ignore"
+
+NUMBERS = (NUMERIC, ORDINAL, DATE, DERIVED)
+"""The kinds that are numbers to a model."""
 
 DTYPES = {schema_pb2.BYTES: "text", schema_pb2.INT: "whole numbers", schema_pb2.FLOAT: "numbers"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """One column of the raw examples that the model sees.
+    """What the model sees of one column of the raw examples, or of several.
 
     Attributes:
-        name: the column.
-        kind: numeric, categorical, boolean or date.
+        name: the column, or the name of what is derived.
+        kind: numeric, ordinal, categorical, boolean, date, sequence or derived.
         dtype: `text`, `whole numbers` or `numbers`, as the raw examples hold it.
-        optional: whether it may be missing; then the model gets an indicator beside it.
+        optional: whether it may be missing; then the model gets an indicator beside it (none
+            beside a sequence, which is empty then).
         vocabulary, min_count, oov_buckets: of a category.
         true_value: the text that is true, of a boolean whose schema names it.
+        order: the values of an ordinal column, rising.
+        length: of every list of a sequence; 0 where lists differ.
+        expression: the arithmetic that derives it.
+        operands: what the expression reads: columns, or what is derived itself.
     """
 
     name: str
@@ -42,39 +55,46 @@ class Feature:
     min_count: int = 5
     oov_buckets: int = 1
     true_value: str = ""
+    order: tuple[str, ...] | tuple[int, ...] = ()
+    length: int = 0
+    expression: str = ""
+    operands: tuple["Feature", ...] = ()
 
 
-def resolve(
-    schema: schema_pb2.Schema,
-    overrides: Mapping[str, Mapping[str, Any]],
-    label: str,
-) -> tuple[Feature, ...]:
-    """Merges the schema with the overrides.
+def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feature, ...]:
+    """Merges the schema with what the configuration says.
 
     Args:
         schema: the curated or inferred schema of the raw examples.
-        overrides: by column: `kind` and the settings of `Feature`.
-        label: the label's column; never a feature.
+        problem: `labels`, a list of mappings with a `name`, and `weight`, a column or None: these
+            are never features; `features`: overrides by column, `kind` and the settings of
+            `Feature`; `derived`: expressions by name. All but `labels` may be left out.
 
     Returns:
-        The features in the schema's order.
+        The features in the schema's order, then the derived ones by name: the order of a mapping
+        does not survive TFX.
 
     Raises:
         ValueError: an override names no column, or a column cannot be what it is said to be.
     """
     columns = {feature.name: feature for feature in schema.feature}
-    for name in [label, *overrides]:
+    labels = [label["name"] for label in problem["labels"]]
+    weight = problem.get("weight")
+    overrides = problem.get("features") or {}
+    for name in [*labels, *([weight] if weight else []), *overrides]:
         if name not in columns:
             raise ValueError(f"column {name}: not in the schema, which has {', '.join(columns)}")
-    features = (
-        _resolve_column(column, overrides.get(name, {}))
+    resolved = {
+        name: _resolve_column(column, overrides.get(name, {}))
         for name, column in columns.items()
-        if name != label
-    )
-    resolved = tuple(feature for feature in features if feature is not None)
-    if not resolved:
+        if name not in labels and name != weight
+    }
+    features = [feature for feature in resolved.values() if feature is not None]
+    derivation = _Derivation(columns, resolved, problem.get("derived") or {})
+    features += [derivation.of(name) for name in sorted(derivation.expressions)]
+    if not features:
         raise ValueError("no column is left to learn from: every column is the label or ignored")
-    return resolved
+    return tuple(features)
 
 
 def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> Feature | None:
@@ -86,28 +106,68 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
             f"column {column.name}: has no type in the schema; set features."
             f"{column.name}: ignore or curate the schema"
         )
-    if column.value_count.max > 1 or any(dim.size != 1 for dim in column.shape.dim):
-        raise ValueError(
-            f"column {column.name}: holds lists; expected one value per example; set features."
-            f"{column.name}: ignore"
-        )
     dtype = DTYPES[column.type]
-    if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype != "text"):
-        wanted = "numbers" if kind == NUMERIC else "text such as 2014-10-13"
-        raise ValueError(f"column {column.name}: cannot be {kind}: it holds {dtype}, not {wanted}")
-    if kind == CATEGORICAL and dtype == "numbers":
-        raise ValueError(
-            f"column {column.name}: cannot be categorical: it holds fractional numbers; "
-            "make it numeric, or text in the table"
-        )
+    _check_kind(column, kind, dtype)
     settings = {key: value for key, value in override.items() if key != "kind"}
-    # Without a fixed shape a column is parsed as sparse: it may be absent from an example.
     if kind == BOOLEAN and column.bool_domain.true_value:
         settings["true_value"] = column.bool_domain.true_value
+    if kind == SEQUENCE and column.shape.dim:
+        settings["length"] = column.shape.dim[0].size
+    if kind == ORDINAL:
+        settings["order"] = _order(column, dtype, settings.get("order", ()))
+    # Without a fixed shape a column is parsed as sparse: it may be absent from an example.
     return Feature(column.name, kind, dtype, not column.HasField("shape"), **settings)
 
 
+def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
+    name = column.name
+    if column.HasField("value_counts") or len(column.shape.dim) > 1:
+        raise ValueError(
+            f"column {name}: holds lists of lists; expected one value or one list per example; "
+            f"set features.{name}: ignore"
+        )
+    if kind == SEQUENCE and dtype == "text":
+        raise ValueError(
+            f"column {name}: holds lists of text; only numbers can be a sequence; set features."
+            f"{name}: ignore"
+        )
+    if kind != SEQUENCE and _holds_lists(column):
+        raise ValueError(
+            f"column {name}: holds lists; expected one value per example to be {kind}; set "
+            f"features.{name}: sequence or ignore"
+        )
+    if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype != "text"):
+        wanted = "numbers" if kind == NUMERIC else "text such as 2014-10-13"
+        raise ValueError(f"column {name}: cannot be {kind}: it holds {dtype}, not {wanted}")
+    if kind in (CATEGORICAL, ORDINAL) and dtype == "numbers":
+        raise ValueError(
+            f"column {name}: cannot be {kind}: it holds fractional numbers; "
+            "make it numeric, or text in the table"
+        )
+
+
+def _holds_lists(column: schema_pb2.Feature) -> bool:
+    if column.shape.dim:
+        return any(dim.size != 1 for dim in column.shape.dim)
+    # Without a maximum a list may be of any length.
+    return column.HasField("value_count") and column.value_count.max != 1
+
+
+def _order(column: schema_pb2.Feature, dtype: str, order: Sequence) -> tuple:
+    wanted = str if dtype == "text" else int
+    strange = next((value for value in order if not isinstance(value, wanted)), None)
+    if strange is not None:
+        quoted = "in quotes" if dtype == "text" else "without quotes"
+        raise ValueError(
+            f"column {column.name}: holds {dtype}, but its order has {strange!r}; write its values "
+            f"{quoted}"
+        )
+    return tuple(order)
+
+
 def _kind(column: schema_pb2.Feature) -> str:
+    if _holds_lists(column):
+        return SEQUENCE
     domain = column.WhichOneof("domain_info")
     if domain == "bool_domain":
         return BOOLEAN
@@ -121,20 +181,111 @@ def _kind(column: schema_pb2.Feature) -> str:
     return CATEGORICAL if column.type == schema_pb2.BYTES else NUMERIC
 
 
+class _Derivation:
+    """Makes features of expressions, which may read each other in any order but not in a circle."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, schema_pb2.Feature],
+        resolved: Mapping[str, Feature | None],
+        derived: Mapping[str, str],
+    ):
+        self.expressions = derived
+        self._columns = columns
+        self._resolved = resolved
+        self._done: dict[str, Feature] = {}
+        for name in derived:
+            if name in columns:
+                raise ValueError(f"derived.{name}: is a column too; choose another name")
+
+    def of(self, name: str, *above: str) -> Feature:
+        """The derived feature; `above` are those that it is an operand of."""
+        if name in above:
+            circle = " of ".join([*above[above.index(name) :], name])
+            raise ValueError(f"derived.{name}: is made of itself: {circle}")
+        if name not in self._done:
+            text = self.expressions[name]
+            try:
+                expression = expressions.parse(text)
+            except ValueError as error:
+                raise ValueError(f"derived.{name}: {error}") from None
+            operands = tuple(self._operand(name, used, above) for used in expression.columns)
+            optional = any(operand.optional for operand in operands)
+            self._done[name] = Feature(
+                name, DERIVED, "numbers", optional, expression=text, operands=operands
+            )
+        return self._done[name]
+
+    def _operand(self, name: str, used: str, above: tuple[str, ...]) -> Feature:
+        if used in self.expressions:
+            return self.of(used, *above, name)
+        if used not in self._columns:
+            raise ValueError(
+                f"derived.{name}: there is no column {used}; the schema has "
+                f"{', '.join(self._columns)}"
+            )
+        if used not in self._resolved:
+            raise ValueError(
+                f"derived.{name}: {used} is a label or the weight, which a request does not have"
+            )
+        # A column that is ignored by itself is what the schema says.
+        operand = self._resolved[used] or _resolve_column(self._columns[used], {})
+        if operand is None or operand.kind not in (*NUMBERS, BOOLEAN):
+            found = operand.kind if operand else "deprecated in the schema"
+            raise ValueError(
+                f"derived.{name}: {used} is {found}; expected a numeric, ordinal, boolean or date "
+                "column"
+            )
+        return operand
+
+
+def columns_read(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The columns of the raw examples that features are made of, each once, in order."""
+    read: dict[str, Feature] = {}
+    for feature in features:
+        columns = columns_read(feature.operands) if feature.kind == DERIVED else (feature,)
+        for column in columns:
+            read.setdefault(column.name, column)
+    return tuple(read.values())
+
+
 FILE_NAME = "features.json"
-"""In an export's `assets.extra/`: the features it reads, and all columns of the raw examples."""
+"""In an export's `assets.extra/`: the columns it reads, and all columns of the raw examples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """A column that an exported model reads.
+
+    Attributes:
+        name: the column.
+        dtype: `text`, `whole numbers` or `numbers`.
+        optional: whether it may be missing.
+        sequence: whether it holds lists.
+        length: of each of these lists; 0 where they differ.
+    """
+
+    name: str
+    dtype: str
+    optional: bool
+    sequence: bool = False
+    length: int = 0
 
 
 def signature(schema: schema_pb2.Schema, features: Sequence[Feature]) -> str:
-    """The content of `FILE_NAME`."""
+    """The content of `FILE_NAME`: `inputs`, which are `Input`s, and the names of all `columns`."""
+    inputs = [
+        Input(column.name, column.dtype, column.optional, column.kind == SEQUENCE, column.length)
+        for column in columns_read(features)
+    ]
     content = {
-        "features": [dataclasses.asdict(feature) for feature in features],
+        "inputs": [dataclasses.asdict(column) for column in inputs],
         "columns": [feature.name for feature in schema.feature],
     }
     return json.dumps(content, indent=2)
 
 
-def of_export(export: str) -> tuple[Feature, ...]:
-    """The features that an exported model reads (a SavedModel's directory)."""
+def inputs_of_export(export: str) -> tuple[Input, ...]:
+    """The columns that an exported model reads (a SavedModel's directory)."""
     content = json.loads((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
-    return tuple(Feature(**feature) for feature in content["features"])
+    return tuple(Input(**column) for column in content["inputs"])

@@ -1,6 +1,7 @@
 """Input functions over transformed examples, and the receiver of serving requests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -9,7 +10,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 
 from models import preprocessing
 from models.estimator_api import ServingInputReceiver
-from models.features import Feature
+from models.features import Feature, columns_read
 
 CHUNK = 16_384
 """Rows that are parsed, kept and shuffled together."""
@@ -26,8 +27,9 @@ def input_fn(
     training: bool,
     cache_bytes: int,
     seed: int = 0,
+    labels: Sequence[str] = (),
 ) -> Callable[[], tf.data.Dataset]:
-    """Batches of (features, label), parsed a chunk at a time.
+    """Batches of (features, labels), parsed a chunk at a time.
 
     In training the rows come in a new order at each pass, for ever: the order of the files' chunks
     is shuffled, then the rows within each. Chunks stay parsed in memory when the files are smaller
@@ -40,17 +42,28 @@ def input_fn(
         training: shuffle and repeat.
         cache_bytes: files up to this size together are cached.
         seed: of the shuffling.
+        labels: the columns of the labels, the judged one first; wanted where there are several.
+
+    Returns:
+        A function that makes the dataset. Its features are dense, or `tf.RaggedTensor`s where
+        lists differ in length; its label is one tensor [batch], or a mapping of them by column
+        where there are several.
+
+    Raises:
+        ValueError: there are several labels, but other ones than `labels`.
     """
     spec = transform_output.transformed_feature_spec()
+    count = sum(preprocessing.label_name(index) in spec for index in range(len(spec)))
+    if count != max(len(labels), 1):
+        raise ValueError(f"found {count} labels in the examples, expected {len(labels) or 1}")
 
     def parse(records):
-        features = tf.io.parse_example(records, spec)
-        label = features.pop(preprocessing.LABEL)
-        features.pop(preprocessing.LABEL_STATISTICS, None)
-        return features, label
+        features, found = _split(tf.io.parse_example(records, spec))
+        return features, dict(zip(labels, found)) if count > 1 else found[0]
 
     def shuffled_batches(features, label):
-        rows = tf.random.shuffle(tf.range(tf.shape(label)[0]), seed=seed)
+        size = tf.shape(tf.nest.flatten(label)[0])[0]
+        rows = tf.random.shuffle(tf.range(size), seed=seed)
         whole = tf.maximum(tf.shape(rows)[0] // batch_size * batch_size, 1)
         rows = rows[: tf.where(whole < batch_size, tf.shape(rows)[0], whole)]
         return (
@@ -76,6 +89,21 @@ def input_fn(
     return make
 
 
+def _split(
+    tensors: Mapping[str, Any],
+) -> tuple[dict[str, tf.Tensor | tf.RaggedTensor], list[tf.Tensor]]:
+    """Features and labels; lists of different lengths are ragged, whatever they are kept as."""
+    count = len(tensors)
+    labels = [preprocessing.label_name(index) for index in range(count)]
+    statistics = {preprocessing.statistics_name(index) for index in range(count)}
+    features = {
+        name: tf.RaggedTensor.from_sparse(value) if isinstance(value, tf.SparseTensor) else value
+        for name, value in tensors.items()
+        if name not in statistics and name not in labels
+    }
+    return features, [tensors[name] for name in labels if name in tensors]
+
+
 def count_rows(files: Sequence[str]) -> int:
     """Rows of gzipped TFRecords."""
     counts = tf.data.TFRecordDataset(list(files), "GZIP").batch(CHUNK).map(tf.shape)
@@ -89,18 +117,17 @@ def serving_input_receiver_fn(
 ) -> Callable[[], ServingInputReceiver]:
     """Receives serialized raw examples without a label, and transforms them as in training.
 
-    Columns that are no feature (the label, ignored ones) may be absent or present; they are not
-    read.
+    Columns that no feature is made of (the labels, the weight, ignored ones) may be absent or
+    present; they are not read.
     """
     raw_spec = schema_utils.schema_as_feature_spec(schema).feature_spec
-    used = {feature.name: raw_spec[feature.name] for feature in features}
+    used = {column.name: raw_spec[column.name] for column in columns_read(features)}
 
     def receive() -> ServingInputReceiver:
         records = tf.compat.v1.placeholder(tf.string, [None], name=EXAMPLES)
         raw = tf.io.parse_example(records, used)
         transformed = transform_output.transform_raw_features(raw, drop_unused_features=True)
-        for name in (preprocessing.LABEL, preprocessing.LABEL_STATISTICS):
-            transformed.pop(name, None)
-        return ServingInputReceiver(transformed, {EXAMPLES: records})
+        served, _ = _split(transformed)
+        return ServingInputReceiver(served, {EXAMPLES: records})
 
     return receive

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -11,7 +13,9 @@ import tensorflow_transform as tft
 from models import preprocessing
 
 FILE_NAME = "label.json"
-"""Its name in an export's `assets.extra/`: an exported model knows its own label."""
+"""Its name in an export's `assets.extra/`: an exported model knows its own labels."""
+
+BALANCED = "balanced"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Label:
         median: of the label (regression).
         classes: in rising order; of a binary label the second one is the positive one.
         frequencies: share of each class in the training split.
+        interval: share of the labels that should be within a prediction's interval; None if it has
+            none (regression).
+        calibration: what that interval was widened by, after training.
+        class_weights: what a row of each class counts in the loss; empty if all count the same.
     """
 
     name: str
@@ -39,47 +47,62 @@ class Label:
     median: float = math.nan
     classes: tuple[str, ...] = ()
     frequencies: tuple[float, ...] = ()
-
-    def to_json(self) -> str:
-        """As text, read back by `from_json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Label":
-        """The label written by `to_json`."""
-        fields = json.loads(text)
-        for name in ("classes", "frequencies"):
-            fields[name] = tuple(fields[name])
-        return cls(**fields)
+    interval: float | None = None
+    calibration: float = 0.0
+    class_weights: tuple[float, ...] = ()
 
     @classmethod
     def of_export(cls, export: str) -> "Label":
-        """The label of an exported model (a SavedModel's directory)."""
-        return cls.from_json((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
+        """The judged label of an exported model (a SavedModel's directory)."""
+        return labels_of_export(export)[0]
+
+
+def labels_of_export(export: str) -> tuple[Label, ...]:
+    """All labels of an exported model (a SavedModel's directory), the judged one first."""
+    return from_json((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
+
+
+def to_json(labels: Sequence[Label]) -> str:
+    """The content of `FILE_NAME`, read back by `from_json`."""
+    return json.dumps({"labels": [dataclasses.asdict(label) for label in labels]}, indent=2)
+
+
+def from_json(text: str) -> tuple[Label, ...]:
+    """The labels written by `to_json`."""
+    labels = []
+    for fields in json.loads(text)["labels"]:
+        for name in ("classes", "frequencies", "class_weights"):
+            fields[name] = tuple(fields[name])
+        labels.append(Label(**fields))
+    return tuple(labels)
 
 
 def from_transform(
-    name: str,
-    task: str,
-    log: bool | None,
+    spec: Mapping[str, Any],
+    index: int,
     transform_output: tft.TFTransformOutput,
-    transformed_files: list[str],
+    transformed_files: Sequence[str],
 ) -> Label:
-    """Reads the label's statistics from what Transform wrote.
+    """Reads a label's statistics from what Transform wrote.
 
     Args:
-        name: the label's column.
-        task: regression, binary or multiclass.
-        log: learn on a log scale; None decides by the label's skew (see `_is_skewed`).
+        spec: `name`, the label's column; `task`: regression, binary or multiclass; `log_label`:
+            learn on a log scale, None decides by the label's skew (see `_is_skewed`); `interval`;
+            `class_weights`: `balanced`, or a number by class (1 for those that it leaves out). All
+            but the first two may be left out.
+        index: which of the labels; 0 is the judged one.
         transform_output: holds the class vocabulary.
         transformed_files: of the train split; any row holds the regression statistics.
 
     Raises:
-        ValueError: the label cannot be learned: it is constant, or has too few or many classes.
+        ValueError: the label cannot be learned: it is constant, or has too few or many classes, or
+            not the classes that have a weight.
     """
-    if task == "regression":
-        return _of_numbers(name, log, transformed_files)
-    path = transform_output.vocabulary_file_by_name(preprocessing.CLASSES_VOCABULARY)
+    if spec["task"] == "regression":
+        label = _of_numbers(spec["name"], spec.get("log_label"), index, transformed_files)
+        return dataclasses.replace(label, interval=spec.get("interval"))
+    name, task = spec["name"], spec["task"]
+    path = transform_output.vocabulary_file_by_name(preprocessing.classes_name(index))
     counts = {}
     with tf.io.gfile.GFile(path) as lines:
         for line in lines:
@@ -93,7 +116,29 @@ def from_transform(
         )
     classes = tuple(sorted(counts, key=_natural_order))
     total = sum(counts.values())
-    return Label(name, task, classes=classes, frequencies=tuple(counts[c] / total for c in classes))
+    frequencies = tuple(counts[value] / total for value in classes)
+    weights = _class_weights(name, spec.get("class_weights"), classes, frequencies)
+    return Label(name, task, classes=classes, frequencies=frequencies, class_weights=weights)
+
+
+def _class_weights(
+    name: str,
+    weights: str | Mapping[str, float] | None,
+    classes: Sequence[str],
+    frequencies: Sequence[float],
+) -> tuple[float, ...]:
+    if not weights:
+        return ()
+    if weights == BALANCED:
+        return tuple(1 / (len(classes) * share) for share in frequencies)
+    assert not isinstance(weights, str)
+    for value in weights:
+        if value not in classes:
+            raise ValueError(
+                f"class_weights: label {name} has no class {value!r}; the train split has "
+                f"{', '.join(classes)}"
+            )
+    return tuple(float(weights.get(value, 1.0)) for value in classes)
 
 
 def _natural_order(value: str) -> tuple:
@@ -105,10 +150,12 @@ def _natural_order(value: str) -> tuple:
     return (0, number, value) if math.isfinite(number) else (1, 0.0, value)
 
 
-def _of_numbers(name: str, log: bool | None, files: list[str]) -> Label:
-    spec = {preprocessing.LABEL_STATISTICS: tf.io.FixedLenFeature([6], tf.float32)}
-    record = next(iter(tf.data.TFRecordDataset(files, "GZIP")))
-    row = tf.io.parse_single_example(record, spec)[preprocessing.LABEL_STATISTICS]
+def _of_numbers(name: str, log: bool | None, index: int, files: Sequence[str]) -> Label:
+    statistics = preprocessing.statistics_name(index)
+    record = next(iter(tf.data.TFRecordDataset(list(files), "GZIP")))
+    row = tf.io.parse_single_example(record, {statistics: tf.io.FixedLenFeature([6], tf.float32)})[
+        statistics
+    ]
     mean, deviation, log_mean, log_deviation, median, low = (float(value) for value in row)
     # Single precision gives a constant label a deviation in its seventh digit.
     if not deviation > 1e-6 * abs(mean):

@@ -9,16 +9,21 @@ times faster than dozens of narrow ones:
 | `quantile`    | [batch, n]   | the same numbers as their position among the quantiles, 0 to 1  |
 | `indicator`   | [batch, m]   | booleans as 0/1, and 1 where an optional column is missing      |
 | `categorical` | [batch, c]   | indices into each column's vocabulary, out-of-vocabulary last   |
-| label         | [batch]      | as in the raw example: numbers as float32, classes as text      |
+| `sequence_X`  | [batch, any] | the list that column X holds, standardised and clipped: dense   |
+|               |              | where all lists are of one length, otherwise a `RaggedTensor`   |
+| `weight`      | [batch]      | of the example; only in training and evaluation                 |
+| `label`       | [batch]      | as in the raw example: numbers as float32, classes as text      |
 | `label_statistics` | [batch, 6] | of the training split, the same in every row (regression)   |
 
-`Layout` says which column stands where.
+`Layout` says which column stands where. What further labels give is named by `label_name` and
+`statistics_name`.
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +32,7 @@ import tensorflow_transform as tft
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from models import expressions
 from models import features as features_lib
 from models.features import Feature
 
@@ -34,9 +40,8 @@ SCALED = "scaled"
 QUANTILE = "quantile"
 INDICATOR = "indicator"
 CATEGORICAL = "categorical"
+WEIGHT = "weight"
 LABEL = "label"
-LABEL_STATISTICS = "label_statistics"
-CLASSES_VOCABULARY = "label_classes"
 
 QUANTILES = 48
 """Bins of the quantile encoding."""
@@ -59,27 +64,58 @@ class Layout:
     numeric: tuple[str, ...]
     indicator: tuple[str, ...]
     categorical: tuple[str, ...]
+    sequences: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, features: Sequence[Feature]) -> "Layout":
         """The layout that `preprocessing_fn` gives these features."""
-        numeric, indicator, categorical = [], [], []
+        indicator: list[str] = []
         for feature in features:
-            if feature.kind == features_lib.NUMERIC:
-                numeric.append(feature.name)
-            elif feature.kind == features_lib.DATE:
-                numeric.append(feature.name)
+            if feature.kind == features_lib.DATE:
                 indicator += [f"{feature.name}:{part}" for part in _DATE_PARTS]
             elif feature.kind == features_lib.BOOLEAN:
                 indicator.append(feature.name)
-            else:
-                categorical.append(feature.name)
-            if feature.optional and feature.kind != features_lib.CATEGORICAL:
+            if _has_missing_indicator(feature):
                 indicator.append(f"{feature.name}:missing")
-        return cls(tuple(numeric), tuple(indicator), tuple(categorical))
+
+        def names(*kinds: str) -> tuple[str, ...]:
+            return tuple(feature.name for feature in features if feature.kind in kinds)
+
+        return cls(
+            numeric=names(*features_lib.NUMBERS),
+            indicator=tuple(indicator),
+            categorical=names(features_lib.CATEGORICAL),
+            sequences=names(features_lib.SEQUENCE),
+        )
+
+
+def _has_missing_indicator(feature: Feature) -> bool:
+    # A missing category is a category, and a missing list an empty one.
+    own_way = (features_lib.CATEGORICAL, features_lib.SEQUENCE)
+    return feature.optional and feature.kind not in own_way
 
 
 _DATE_PARTS = ("year_sin", "year_cos", "week_sin", "week_cos")
+
+
+def label_name(index: int) -> str:
+    """The output of a label; 0 is the one that is judged."""
+    return f"{LABEL}_{index}" if index else LABEL
+
+
+def statistics_name(index: int) -> str:
+    """The output with the statistics of a label that is a number."""
+    return f"{label_name(index)}_statistics"
+
+
+def classes_name(index: int) -> str:
+    """The name under which Transform keeps the classes of a label that is none."""
+    return f"{label_name(index)}_classes"
+
+
+def sequence_name(column: str) -> str:
+    """The output of a column that holds lists."""
+    return f"sequence_{column}"
 
 
 def vocabulary_name(column: str) -> str:
@@ -93,48 +129,159 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 
     Args:
         inputs: raw columns: dense [batch, 1] where required, sparse where optional.
-        custom_config: `schema` (text format), `features` (overrides by column), `label`, `task`.
+        custom_config: `schema` (text format); `labels`, mappings with `name` and `task`; and, as
+            `features.resolve` wants them, `features`, `derived` and `weight`.
 
     Returns:
         The packed tensors by name; kinds that no feature has are left out.
 
     Raises:
-        ValueError: see `features.resolve`.
+        ValueError: see `features.resolve`; or a label or the weight may be missing.
     """
     schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
-    features = features_lib.resolve(schema, custom_config["features"], custom_config["label"])
+    features = features_lib.resolve(schema, custom_config)
 
+    outputs: dict[str, Any] = {}
     numbers, indicator, categorical = [], [], []
+    known: dict[Feature, tf.Tensor] = {}
     for feature in features:
-        values, missing = _dense(inputs[feature.name])
-        if feature.kind == features_lib.CATEGORICAL:
-            categorical.append(_category(feature, values, missing))
+        if feature.kind == features_lib.SEQUENCE:
+            outputs[sequence_name(feature.name)] = _sequence(inputs[feature.name])
             continue
+        if feature.kind == features_lib.CATEGORICAL:
+            categorical.append(_category(feature, inputs[feature.name]))
+            continue
+        number = _number(feature, inputs, known)
+        missing = tf.math.is_nan(number)
         if feature.kind == features_lib.BOOLEAN:
-            indicator.append(tf.where(missing, 0.0, _truth(values, feature.true_value)))
+            indicator.append(tf.cast(_or_zero(number), tf.float32))
         elif feature.kind == features_lib.DATE:
-            days, missing = _days(values, missing)
-            indicator += [tf.where(missing, 0.0, part) for part in _cycles(days)]
-            numbers.append(tf.where(missing, _NAN, tf.cast(days, tf.float64)))
+            cycles = _cycles(_or_zero(number))
+            indicator += [tf.where(missing, 0.0, part) for part in cycles]
+            numbers.append(number)
         else:
-            numbers.append(tf.where(missing, _NAN, tf.cast(values, tf.float64)))
-        if feature.optional:
+            numbers.append(number)
+        if _has_missing_indicator(feature):
             indicator.append(tf.cast(missing, tf.float32))
 
-    label = inputs[custom_config["label"]]
-    if isinstance(label, tf.SparseTensor):
-        raise ValueError(
-            f"label {custom_config['label']}: some rows have none (the schema calls it optional); "
-            "remove them from the table, or fix its shape in the schema"
-        )
-    outputs = _label(label, custom_config["task"])
     if numbers:
         outputs[SCALED], outputs[QUANTILE] = _scale(tf.stack(numbers, axis=1))
     if indicator:
         outputs[INDICATOR] = tf.stack(indicator, axis=1)
     if categorical:
         outputs[CATEGORICAL] = tf.stack(categorical, axis=1)
+    for index, label in enumerate(custom_config["labels"]):
+        column = _required("label", label["name"], inputs)
+        outputs |= _label(index, label["name"], label["task"], column)
+    if weight := custom_config.get("weight"):
+        column = _required("weight", weight, inputs)
+        if column.dtype == tf.string:
+            raise ValueError(f"weight {weight}: holds text, expected numbers from zero up")
+        outputs[WEIGHT] = tf.cast(_dense(column)[0], tf.float32)
     return outputs
+
+
+def _required(role: str, name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
+    column = inputs[name]
+    if isinstance(column, tf.SparseTensor):
+        raise ValueError(
+            f"{role} {name}: some rows have none (the schema calls it optional); "
+            "remove them from the table, or fix its shape in the schema"
+        )
+    return column
+
+
+def _number(
+    feature: Feature, inputs: Mapping[str, Any], known: dict[Feature, tf.Tensor]
+) -> tf.Tensor:
+    """A numeric, ordinal, boolean, date or derived feature: float64 [batch], NaN where missing."""
+    if feature not in known:
+        if feature.kind == features_lib.DERIVED:
+            known[feature] = _derived(feature, inputs, known)
+        else:
+            values, missing = _dense(inputs[feature.name])
+            if feature.kind == features_lib.BOOLEAN:
+                values = _truth(values, feature.true_value)
+            elif feature.kind == features_lib.DATE:
+                values, missing = _days(values, missing)
+            elif feature.kind == features_lib.ORDINAL:
+                values, missing = _place(feature, values, missing)
+            known[feature] = tf.where(missing, _NAN, tf.cast(values, tf.float64))
+    return known[feature]
+
+
+def _or_zero(number: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_nan(number), tf.zeros_like(number), number)
+
+
+def _place(feature: Feature, values, missing) -> tuple[tf.Tensor, tf.Tensor]:
+    """The place of each value in its order; one that has none counts as missing."""
+    order = tf.constant(feature.order, values.dtype)
+    found = tf.equal(values[:, tf.newaxis], order[tf.newaxis, :])
+    missing = tf.logical_or(missing, tf.logical_not(tf.reduce_any(found, axis=1)))
+    return tf.argmax(tf.cast(found, tf.int32), axis=1), missing
+
+
+def _derived(
+    feature: Feature, inputs: Mapping[str, Any], known: dict[Feature, tf.Tensor]
+) -> tf.Tensor:
+    """Evaluates an expression: float64 [batch]; missing where an operand or any step is."""
+    operands = {operand.name: _number(operand, inputs, known) for operand in feature.operands}
+    some = next(iter(operands.values()))
+    return expressions.parse(feature.expression).evaluate(
+        operands.__getitem__, lambda value: tf.fill(tf.shape(some), np.float64(value)), _step
+    )
+
+
+_STEPS: dict[str, Callable] = {
+    "+": tf.add,
+    "-": tf.subtract,
+    "*": tf.multiply,
+    "/": tf.divide,
+    "**": tf.pow,
+    "negative": tf.negative,
+    "log1p": tf.math.log1p,
+    "sqrt": tf.sqrt,
+    "abs": tf.abs,
+    "min": lambda *values: functools.reduce(tf.minimum, values),
+    "max": lambda *values: functools.reduce(tf.maximum, values),
+}
+
+
+def _step(name: str, arguments: list[tf.Tensor]) -> tf.Tensor:
+    # IEEE has 1 ** NaN = 1, and 1 / (1 / 0) = 0: what is missing must stay missing.
+    there = functools.reduce(
+        tf.logical_and, [tf.logical_not(tf.math.is_nan(value)) for value in arguments]
+    )
+    result = _STEPS[name](*arguments)
+    there = tf.logical_and(there, tf.math.is_finite(result))
+    return tf.where(there, result, _NAN * tf.ones_like(result))
+
+
+def _sequence(column) -> tf.Tensor | tf.RaggedTensor:
+    """Lists, standardised over all their elements; a missing element stands in the middle.
+
+    Shape: dense [batch, n] → float32 [batch, n]; sparse or ragged → ragged float32 [batch, any].
+    """
+    if isinstance(column, tf.SparseTensor):
+        column = tf.RaggedTensor.from_value_rowids(
+            column.values, column.indices[:, 0], column.dense_shape[0], validate=False
+        )
+    if isinstance(column, tf.RaggedTensor):
+        return column.with_values(_standardised(column.values))
+    return tf.reshape(_standardised(tf.reshape(column, [-1])), tf.shape(column))
+
+
+def _standardised(values: tf.Tensor) -> tf.Tensor:
+    """[n] → float32 [n]."""
+    values = tf.cast(values, tf.float64)
+    there = tf.math.is_finite(values)
+    # The moments pass over NaN; of no element at all there are none.
+    values = tf.where(there, values, _NAN * tf.ones_like(values))
+    mean, deviation = _or_zero(tft.mean(values)), tf.sqrt(tft.var(values))
+    standardised = (values - mean) / tf.where(deviation > 0, deviation, 1.0)
+    clipped = tf.cast(tf.clip_by_value(standardised, -CLIP, CLIP), tf.float32)
+    return tf.where(there, clipped, tf.zeros_like(clipped))
 
 
 def _dense(column) -> tuple[tf.Tensor, tf.Tensor]:
@@ -193,8 +340,9 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.where(missing, 0.0, scaled), tf.where(missing, 0.5, position)
 
 
-def _category(feature: Feature, values, missing) -> tf.Tensor:
+def _category(feature: Feature, column) -> tf.Tensor:
     """Index into the vocabulary; missing is a value of its own, unseen values follow by hash."""
+    values, missing = _dense(column)
     if values.dtype != tf.string:
         values = tf.strings.as_string(values)
     values = tf.where(missing, MISSING_TOKEN, values)
@@ -237,22 +385,30 @@ def _days(text, missing) -> tuple[tf.Tensor, tf.Tensor]:
     months_since_march = tf.math.floormod(month + 9, 12)
     day_of_year = (153 * months_since_march + 2) // 5 + day - 1
     days = 365 * year + year // 4 - year // 100 + year // 400 + day_of_year
-    return tf.cast(days, tf.float32), missing
+    return days, missing
 
 
 def _cycles(days) -> list[tf.Tensor]:
-    """Sine and cosine of the place in the year and in the week (`_DATE_PARTS`)."""
-    # In single precision a vectorised sine differs in the last bit from that of a batch's rest.
-    days = tf.cast(days, tf.float64)
+    """Sine and cosine of the place in the year and in the week (`_DATE_PARTS`).
+
+    Args:
+        days: float64 [batch]: in single precision a vectorised sine differs in the last bit from
+            that of a batch's rest.
+    """
     angles = [
         2 * math.pi * tf.math.floormod(days, period) / period for period in (_DAYS_PER_YEAR, 7.0)
     ]
     return [tf.cast(wave(angle), tf.float32) for angle in angles for wave in (tf.sin, tf.cos)]
 
 
-def _label(column, task: str) -> dict[str, tf.Tensor]:
+def _label(index: int, name: str, task: str, column: tf.Tensor) -> dict[str, tf.Tensor]:
     values, _ = _dense(column)
     if task == "regression":
+        if values.dtype == tf.string:
+            raise ValueError(
+                f"label {name}: holds text, expected numbers; choose another label, or task: "
+                "multiclass"
+            )
         doubles = tf.cast(values, tf.float64)
         logs = tf.math.log1p(tf.maximum(doubles, 0.0))
         median = tf.reshape(tft.quantiles(doubles, 2, epsilon=0.001), [-1])[0]
@@ -261,9 +417,9 @@ def _label(column, task: str) -> dict[str, tf.Tensor]:
         low = -tft.max(-doubles)
         statistics = [tf.cast(value, tf.float32) for value in (*moments, median, low)]
         values = tf.cast(values, tf.float32)
-        rows = tf.ones_like(values)[:, tf.newaxis]
-        return {LABEL: values, LABEL_STATISTICS: rows * tf.stack(statistics)[tf.newaxis, :]}
+        rows = tf.ones_like(values)[:, tf.newaxis] * tf.stack(statistics)[tf.newaxis, :]
+        return {label_name(index): values, statistics_name(index): rows}
     if values.dtype != tf.string:
         values = tf.strings.as_string(tf.cast(values, tf.int64))
-    tft.vocabulary(values, store_frequency=True, vocab_filename=CLASSES_VOCABULARY)
-    return {LABEL: values}
+    tft.vocabulary(values, store_frequency=True, vocab_filename=classes_name(index))
+    return {label_name(index): values}

@@ -8,9 +8,25 @@ from typing import Any, Literal
 
 import pydantic
 
+from models import expressions
 from pipeline import gates
 from pipeline.errors import nearest
-from pipeline.fields import Count, Natural, Number, Section, Text, mapping, path_text, refuse
+from pipeline.fields import (
+    ClassWeights,
+    Code,
+    Count,
+    Natural,
+    Number,
+    Section,
+    Text,
+    mapping,
+    path_text,
+    refuse,
+)
+from pipeline.tune_config import Tune, fits_training
+
+Mistakes = list[tuple[tuple[str, ...], str]]
+Task = Literal["regression", "binary", "multiclass"]
 
 
 class Data(Section):
@@ -66,12 +82,67 @@ class Feature(Section):
         vocabulary: the most frequent values that get an index of their own (categorical).
         min_count: rarer values share the out-of-vocabulary buckets (categorical).
         oov_buckets: hash buckets for unseen values (categorical).
+        order: the values, rising (ordinal).
     """
 
-    kind: Literal["numeric", "categorical", "boolean", "date", "ignore"]
+    kind: Literal["numeric", "ordinal", "categorical", "boolean", "date", "sequence", "ignore"]
     vocabulary: Count = 10_000
     min_count: Count = 5
     oov_buckets: Count = 1
+    order: tuple[Code, ...] | None = None
+
+    @pydantic.validator("order")
+    def _distinct(cls, value):
+        repeated = [code for code in value or () if value.count(code) > 1]
+        if repeated:
+            raise ValueError(f"expected each value once, with {repeated[0]!r} but one time")
+        if value is not None and len(value) < 2:
+            raise ValueError("expected two values or more, rising, as [low, medium, high]")
+        if len({type(code) for code in value or ()}) > 1:
+            raise ValueError("expected text alone or whole numbers alone")
+        return value
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _order_of_ordinals(cls, values):
+        if values["kind"] == "ordinal" and not values["order"]:
+            raise ValueError(
+                "missing its order; add 'order: [...]' (the values, rising, as [low, medium, high])"
+            )
+        if values["kind"] != "ordinal" and values["order"]:
+            kind = values["kind"]
+            refuse([(("order",), f"only for ordinal, but the kind is {kind}")])
+        return values
+
+
+class FurtherLabel(Section):
+    """A label that is learned beside the judged one.
+
+    Attributes:
+        log_label, class_weights: as for the judged one.
+    """
+
+    task: Task
+    log_label: pydantic.StrictBool | None = None
+    class_weights: ClassWeights | None = None
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _fits_the_task(cls, values):
+        refuse(_unfit_for_task(values))
+        return values
+
+
+def _unfit_for_task(values) -> Mistakes:
+    """The settings of a label that its task does not have."""
+    task = values["task"]
+    for_numbers = [key for key in ("log_label", "interval") if values.get(key)]
+    mistakes: Mistakes = []
+    if task != "regression":
+        mistakes += [
+            ((key,), f"only for regression, but the task is {task}") for key in for_numbers
+        ]
+    elif values.get("class_weights"):
+        mistakes.append((("class_weights",), "only for classes, but the task is regression"))
+    return mistakes
 
 
 class Model(Section):
@@ -188,21 +259,48 @@ class Config(Section):
     """One problem. See the README for each key."""
 
     name: pydantic.constr(strict=True, regex=r"^[a-z][a-z0-9_]*$")  # type: ignore[valid-type]
-    task: Literal["regression", "binary", "multiclass"]
+    task: Task
     label: Text
     log_label: pydantic.StrictBool | None = None
+    interval: Number | None = None
+    class_weights: ClassWeights | None = None
+    more_labels: dict[pydantic.StrictStr, FurtherLabel] = {}
+    weight: Text | None = None
     data: Data
     splits: Splits = Splits()
     features: dict[pydantic.StrictStr, Feature] = {}
+    derived: dict[pydantic.StrictStr, Text] = {}
     model: Model = Model()
     train: Train = Train()
+    tune: Tune | None = None
     gates: dict[str, Bound]
     slices: tuple[Slice, ...] = ()
     beam: Beam = Beam()
     push: Push = Push()
     folder: pathlib.Path
 
-    _mappings = pydantic.validator("features", "gates", pre=True, allow_reuse=True)(mapping)
+    _mappings = pydantic.validator(
+        "features", "derived", "more_labels", "gates", pre=True, allow_reuse=True
+    )(mapping)
+
+    _fits_training = pydantic.validator("tune", allow_reuse=True)(fits_training)
+
+    @pydantic.validator("interval")
+    def _coverage(cls, value):
+        if value is not None and not 0 < value < 1:
+            raise ValueError("expected a share of the labels between 0 and 1, as 0.9")
+        return value
+
+    @pydantic.validator("derived")
+    def _arithmetic(cls, value):
+        mistakes: Mistakes = []
+        for name, text in value.items():
+            try:
+                expressions.parse(text)
+            except ValueError as error:
+                mistakes.append(((name,), str(error)))
+        refuse(mistakes)
+        return value
 
     @pydantic.validator("gates")
     def _bounds_fit_the_task(cls, value, values):
@@ -233,12 +331,18 @@ class Config(Section):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _fits_together(cls, values):
-        label, task = values["label"], values["task"]
-        mistakes: list[tuple[tuple[str, ...], str]] = []
-        if label in values["features"]:
-            mistakes.append((("features", label), "this is the label; remove it from features"))
-        if values["log_label"] and task != "regression":
-            mistakes.append((("log_label",), f"only for regression, but the task is {task}"))
+        label, more, weight = values["label"], values["more_labels"], values["weight"]
+        roles = {weight: "the weight", **dict.fromkeys(more, "a label"), label: "the label"}
+        mistakes: Mistakes = [
+            (("features", name), f"this is {roles[name]}; remove it from features")
+            for name in values["features"]
+            if name in roles
+        ]
+        mistakes += _unfit_for_task(values)
+        if label in more:
+            mistakes.append((("more_labels", label), "this is the label; remove it from here"))
+        if weight in (label, *more):
+            mistakes.append((("weight",), f"{weight} is a label; name another column"))
         if any(part.column == label and not part.bands for part in values["slices"]):
             message = f"{label} is the label; give bands, as [250000, 500000]"
             mistakes.append((("slices",), message))

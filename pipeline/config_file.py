@@ -1,7 +1,7 @@
 """Reads a problem's configuration from its YAML file, and says in plain words what is wrong in it.
 
 Short forms are allowed where one value says it all: `data: houses.csv`, `model: wide_deep`,
-`zipcode: categorical`, `slices: [zipcode]`.
+`zipcode: categorical`, `more_labels: {waterfront: binary}`, `slices: [zipcode]`.
 """
 
 import datetime
@@ -50,6 +50,10 @@ def _expand_short_forms(raw: dict[str, Any]) -> dict[str, Any]:
     if isinstance(raw.get("features"), dict):
         raw["features"] = {
             k: {"kind": v} if isinstance(v, str) else v for k, v in raw["features"].items()
+        }
+    if isinstance(raw.get("more_labels"), dict):
+        raw["more_labels"] = {
+            k: {"task": v} if isinstance(v, str) else v for k, v in raw["more_labels"].items()
         }
     if isinstance(raw.get("slices"), list):
         raw["slices"] = [{"column": s} if isinstance(s, str) else s for s in raw["slices"]]
@@ -229,7 +233,7 @@ def _expectation(location: Sequence[Any]) -> str:
         "gates": "at least one bound, as rmse: {at_most: 140000}",
         "path": "the table, as houses.csv",
         "format": "csv, parquet or tfrecord; the path's ending does not say it",
-        "kind": "numeric, categorical, boolean, date or ignore",
+        "kind": "numeric, ordinal, categorical, boolean, date, sequence or ignore",
         "column": "the column whose values or bands are the slices",
         "patience": "steps",
     }.get(str(location[-1]), "required")

@@ -100,3 +100,50 @@ class Text(pydantic.StrictStr):
     """Text that is not empty."""
 
     min_length = 1
+
+
+class Code:
+    """A value of a column as a configuration writes it: text that is not empty, or a whole number.
+
+    YAML reads No, Yes, On and Off as booleans.
+    """
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> str | int:
+        """Takes it, or raises `ValueError`."""
+        if isinstance(value, bool):
+            raise ValueError("expected text or a whole number; put Yes, No, On and Off in quotes")
+        if not isinstance(value, (str, int)) or value == "":
+            raise ValueError("expected text or a whole number")
+        return value
+
+
+class ClassWeights:
+    """`balanced`, or a number above zero for each class."""
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> str | dict[str, float]:
+        """Takes it, or raises `ValueError`."""
+        if value == "balanced":
+            return value
+        if not isinstance(value, dict) or not value:
+            raise ValueError("expected balanced, or a number for each class, as {'yes': 5}")
+        weights, mistakes = {}, []
+        for name, weight in value.items():
+            try:
+                weights[name] = Number.validate(weight)
+            except ValueError as error:
+                mistakes.append(((name,), str(error)))
+                continue
+            if weights[name] <= 0:
+                mistakes.append(((name,), "expected a number above zero"))
+        refuse(mistakes)
+        return weights

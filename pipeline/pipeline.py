@@ -64,9 +64,12 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         disable_statistics=True,
         force_tf_compat_v1=True,
         custom_config={
-            **_problem(config),
+            **_transformed(_problem(config)),
             "code": fingerprint.of_modules(
-                "components.transform", "models.preprocessing", "models.features"
+                "components.transform",
+                "models.preprocessing",
+                "models.features",
+                "models.expressions",
             ),
         },
     )
@@ -141,7 +144,31 @@ def _problem(config: Config) -> dict[str, Any]:
     if config.splits.key and config.splits.key not in overrides:
         # A key that only says which rows belong together would be learned by heart.
         overrides[config.splits.key] = {"kind": "ignore"}
-    return {"label": config.label, "task": config.task, "features": overrides}
+    labels = [
+        {
+            "name": config.label,
+            "task": config.task,
+            "log_label": config.log_label,
+            "interval": config.interval,
+            "class_weights": config.class_weights,
+        }
+    ]
+    labels += [
+        {"name": name, **label.dict(), "interval": None}
+        for name, label in config.more_labels.items()
+    ]
+    return {
+        "labels": labels,
+        "features": overrides,
+        "derived": config.derived,
+        "weight": config.weight,
+    }
+
+
+def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
+    """What of it Transform depends on: another loss must not transform the data again."""
+    labels = [{key: label[key] for key in ("name", "task")} for label in problem["labels"]]
+    return {**problem, "labels": labels}
 
 
 def _training(config: Config, workspace: Workspace) -> dict[str, Any]:

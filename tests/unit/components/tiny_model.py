@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 
 from components.evaluator import executor, verdict
 from components.evaluator.judgement import Judgement
+from models import label as label_lib
 from models.label import Label
 
 BEAM: list[Any] = [
@@ -39,8 +40,8 @@ def save(folder: pathlib.Path, number: int, label: Label, column: str) -> standa
     module.predict = predict
     tf.saved_model.save(module, str(export), {"predict": predict})
     (export / "assets.extra").mkdir()
-    (export / "assets.extra" / "label.json").write_text(label.to_json())
-    (export / "assets.extra" / "features.json").write_text('{"features": [], "columns": []}')
+    (export / "assets.extra" / "label.json").write_text(label_lib.to_json([label]))
+    (export / "assets.extra" / "features.json").write_text('{"inputs": [], "columns": []}')
     return artifact(standard_artifacts.Model, export.parent, number)
 
 

@@ -40,6 +40,12 @@ def by_row(table, files, rows) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def full(tmp_path_factory) -> Transformed:
+    """The table with ordinal columns, lists, derived features, a weight and three labels."""
+    return rich_table.full_table(tmp_path_factory.mktemp("full"))
+
+
+@pytest.fixture(scope="session")
 def serve(rich) -> Server:
     """Transforms rows of the rich table as in serving."""
     return Server(rich)

@@ -87,12 +87,14 @@ def example(row: Mapping[str, Any]) -> bytes:
     """A serialized `tf.Example`, without the values that are None."""
     features = {}
     for name, value in row.items():
-        if isinstance(value, str):
-            feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-        elif isinstance(value, int):
-            feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-        elif isinstance(value, float):
-            feature = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+        values = value if isinstance(value, list) else [value]
+        if not values or isinstance(values[0], float):
+            feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        elif isinstance(values[0], str):
+            texts = [text.encode() for text in values]
+            feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+        elif isinstance(values[0], int):
+            feature = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
         else:
             continue
         features[name] = feature
@@ -112,6 +114,7 @@ class Transformed:
     label: str
     task: str
     overrides: dict[str, dict[str, Any]]
+    problem: dict[str, Any]
     train_rows: list[dict[str, Any]]
     eval_rows: list[dict[str, Any]]
 
@@ -128,12 +131,20 @@ def transform(
     task: str,
     train_rows: Sequence[dict[str, Any]],
     eval_rows: Sequence[dict[str, Any]],
+    more_labels: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Transformed:
-    """Analyzes the train rows and transforms both splits, as TFX's Transform does."""
+    """Analyzes the train rows and transforms both splits, as TFX's Transform does.
+
+    `more_labels` are tasks by column; `more` is the rest of what `features.resolve` wants.
+    """
+    tasks = {label: task, **(more_labels or {})}
+    labels = [{"name": name, "task": task} for name, task in tasks.items()]
+    problem = {"labels": labels, "features": overrides, **more}
     schema = text_format.Parse(schema_text, schema_pb2.Schema())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema))
-    config = {"schema": schema_text, "features": overrides, "label": label, "task": task}
+    config = {"schema": schema_text, **problem}
     tfxio = tf_example_record.TFExampleBeamRecord(
         physical_format="inmem", telemetry_descriptors=["test"], schema=schema
     )
@@ -176,10 +187,11 @@ def transform(
         eval_files=sorted(map(str, folder.glob("eval-*.gz"))),
         schema=schema,
         schema_path=str(folder / "schema.pbtxt"),
-        features=features_lib.resolve(schema, overrides, label),
+        features=features_lib.resolve(schema, problem),
         label=label,
         task=task,
         overrides=overrides,
+        problem=problem,
         train_rows=list(train_rows),
         eval_rows=list(eval_rows),
     )
@@ -188,6 +200,79 @@ def transform(
 def _encode(element, schema):
     batch, _ = element
     return example_coder.RecordBatchToExamplesEncoder(schema).encode(batch)
+
+
+FULL_SCHEMA = f"""
+feature {{ name: "Lot Area" type: FLOAT {_REQUIRED} }}
+feature {{ name: "quality" type: BYTES }}
+feature {{ name: "stars" type: INT {_REQUIRED} }}
+feature {{ name: "built" type: INT }}
+feature {{ name: "sold" type: BYTES {_REQUIRED} }}
+feature {{ name: "garden" type: INT {_REQUIRED} int_domain {{ min: 0 max: 1 }} }}
+feature {{ name: "window" type: FLOAT value_count {{ min: 1 }} }}
+feature {{ name: "counts" type: INT {_REQUIRED.replace("1 } }", "3 } }")} }}
+feature {{ name: "sure" type: FLOAT {_REQUIRED} }}
+feature {{ name: "waterfront" type: BYTES {_REQUIRED} }}
+feature {{ name: "grade" type: INT {_REQUIRED} }}
+feature {{ name: "price" type: FLOAT {_REQUIRED} }}
+"""
+QUALITY = ["No", "Po", "Fa", "TA", "Gd"]
+FULL_OVERRIDES: dict[str, dict[str, Any]] = {
+    "quality": {"kind": "ordinal", "order": QUALITY},
+    "stars": {"kind": "ordinal", "order": [3, 1, 2]},
+    "sold": {"kind": "date"},
+    "built": {"kind": "ignore"},
+}
+DERIVED = {
+    "age": "1 + sold_year - built",
+    "sold_year": "sold / 365.2425",
+    "per star": "'Lot Area' / (stars * garden)",
+    "best": "max(quality, 2, -1) + log1p(abs('Lot Area')) ** 2",
+}
+
+
+def full_rows(count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of a table with ordinal columns, lists, a weight and three labels."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        area = float(np.float32(rng.lognormal(4, 0.5)))
+        size = int(rng.integers(0, 5))
+        window = [float(np.float32(value)) for value in rng.normal(5, 3, size)]
+        stars = int(rng.choice([1, 2, 3, 7]))
+        rows.append(
+            {
+                "Lot Area": area,
+                "quality": [None, "Ex", *QUALITY][rng.integers(0, 7)],
+                "stars": stars,
+                "built": None if rng.random() < 0.2 else int(rng.integers(1900, 2015)),
+                "sold": f"20{int(rng.integers(10, 20))}-06-15",
+                "garden": int(rng.integers(0, 2)),
+                "window": window if rng.random() < 0.9 else None,
+                "counts": [int(value) for value in rng.integers(0, 50, 3)],
+                "sure": float(np.float32(rng.uniform(0, 2))),
+                "waterfront": str(rng.choice(["no", "yes"], p=[0.8, 0.2])),
+                "grade": stars + int(rng.integers(0, 4)),
+                "price": float(np.float32(area * 1000 + sum(window) + rng.normal())),
+            }
+        )
+    return rows
+
+
+def full_table(folder: pathlib.Path) -> Transformed:
+    """The full table through Transform, with everything that a configuration can say of it."""
+    return transform(
+        folder,
+        FULL_SCHEMA,
+        FULL_OVERRIDES,
+        "price",
+        "regression",
+        full_rows(300, seed=5),
+        full_rows(100, seed=6),
+        more_labels={"waterfront": "binary", "grade": "regression"},
+        derived=DERIVED,
+        weight="sure",
+    )
 
 
 def read(files: Sequence[str], spec: Mapping[str, Any]) -> dict[str, np.ndarray]:

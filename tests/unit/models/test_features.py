@@ -1,18 +1,21 @@
 """Which columns are features, and of what kind."""
 
+import json
+
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models import features
-from models.features import Feature
+from models.features import Feature, Input
 
 SHAPE = "shape { dim { size: 1 } }"
 
 
-def resolve(columns: str, overrides=None, label="y"):
+def resolve(columns: str, overrides=None, label="y", **more):
     text = columns + f'feature {{ name: "y" type: FLOAT {SHAPE} }}'
-    return features.resolve(text_format.Parse(text, schema_pb2.Schema()), overrides or {}, label)
+    problem = {"labels": [{"name": label}], "features": overrides or {}, **more}
+    return features.resolve(text_format.Parse(text, schema_pb2.Schema()), problem)
 
 
 @pytest.mark.parametrize(
@@ -27,16 +30,21 @@ def resolve(columns: str, overrides=None, label="y"):
         ("type: INT int_domain { min: 0 max: 2 }", "numeric", "whole numbers"),
         ("type: INT int_domain { is_categorical: true }", "categorical", "whole numbers"),
         ("type: INT int_domain { min: 0 max: 1 is_categorical: true }", "categorical", None),
+        ("type: INT value_count { min: 1 max: 1 }", "numeric", "whole numbers"),
+        ("type: FLOAT value_count { min: 1 }", "sequence", "numbers"),
+        ("type: INT value_count { min: 2 max: 2 }", "sequence", "whole numbers"),
+        ("type: INT int_domain { is_categorical: true } value_count { max: 3 }", "sequence", None),
         ('type: BYTES time_domain { string_format: "%Y" }', "date", "text"),
         ("type: BYTES string_domain { value: 'a' }", "categorical", "text"),
         ("type: FLOAT float_domain { min: 0 max: 1 }", "numeric", "numbers"),
     ],
 )
 def test_the_schema_says_the_kind(column, kind, dtype):
-    [feature] = resolve(f'feature {{ name: "x" {column} {SHAPE} }}')
+    shape = "" if "value_count" in column else SHAPE
+    [feature] = resolve(f'feature {{ name: "x" {column} {shape} }}')
     assert feature.kind == kind
     assert dtype is None or feature.dtype == dtype
-    assert not feature.optional
+    assert feature.optional == (not shape)
 
 
 def test_a_column_without_a_shape_is_optional():
@@ -97,8 +105,31 @@ def test_an_ignored_column_may_be_of_any_form():
         ("type: FLOAT", {"kind": "date"}, "column x: cannot be date: it holds numbers, not text"),
         ("type: FLOAT", {"kind": "categorical"}, "column x: cannot be categorical: it holds fract"),
         ("", {}, "column x: has no type in the schema; set features.x: ignore"),
-        ("type: INT value_count { min: 1 max: 3 }", {}, "column x: holds lists; expected one val"),
-        ("type: INT shape { dim { size: 2 } }", {}, "column x: holds lists"),
+        (
+            "type: INT value_count { min: 1 max: 3 }",
+            {"kind": "numeric"},
+            "column x: holds lists; expected one value per example to be numeric; set features.x: "
+            "sequence or ignore",
+        ),
+        ("type: INT shape { dim { size: 2 } }", {"kind": "boolean"}, "column x: holds lists; exp"),
+        ("type: BYTES value_count { min: 1 }", {}, "column x: holds lists of text; only numbers"),
+        ("type: BYTES", {"kind": "sequence"}, "column x: holds lists of text; only numbers can"),
+        (
+            "type: INT shape { dim { size: 2 } dim { size: 2 } }",
+            {},
+            "column x: holds lists of lists; expected one value or one list per example; set feat",
+        ),
+        ("type: FLOAT", {"kind": "ordinal", "order": [1, 2]}, "cannot be ordinal: it holds frac"),
+        (
+            "type: INT",
+            {"kind": "ordinal", "order": ["1", "2"]},
+            "column x: holds whole numbers, but its order has '1'; write its values without quotes",
+        ),
+        (
+            "type: BYTES",
+            {"kind": "ordinal", "order": [1, 2]},
+            "column x: holds text, but its order has 1; write its values in quotes",
+        ),
     ],
 )
 def test_what_a_column_cannot_be_is_refused(column, override, message):
@@ -116,3 +147,81 @@ def test_an_unknown_column_is_refused_and_the_known_ones_are_listed(overrides, l
 def test_a_table_without_features_is_refused():
     with pytest.raises(ValueError, match="no column is left to learn from"):
         resolve('feature { name: "x" type: INT }', {"x": {"kind": "ignore"}})
+
+
+def test_a_sequence_knows_its_length():
+    columns = (
+        'feature { name: "a" type: INT shape { dim { size: 3 } } }'
+        'feature { name: "b" type: FLOAT value_count { min: 3 max: 3 } }'
+        'feature { name: "c" type: FLOAT }'
+    )
+    found = resolve(columns, {"c": {"kind": "sequence"}})
+    assert [(f.kind, f.length, f.optional) for f in found] == [
+        ("sequence", 3, False),
+        ("sequence", 0, True),
+        ("sequence", 0, True),
+    ]
+
+
+COLUMNS = (
+    f'feature {{ name: "a" type: INT {SHAPE} }} feature {{ name: "b" type: FLOAT }}'
+    f'feature {{ name: "t" type: BYTES {SHAPE} }} feature {{ name: "w" type: INT {SHAPE} }}'
+    'feature { name: "s" type: FLOAT value_count { min: 1 } }'
+    'feature { name: "z" type: INT lifecycle_stage: DEPRECATED }'
+)
+
+
+def test_labels_and_weight_are_no_features():
+    names = [f.name for f in resolve(COLUMNS, labels=[{"name": "y"}, {"name": "t"}], weight="w")]
+    assert names == ["a", "b", "s"]
+
+
+def test_derived_features_follow_by_name_whatever_they_read():
+    found = resolve(
+        COLUMNS, {"b": {"kind": "ignore"}}, derived={"e": "f + a", "f": "-b * a", "d": "a + 1"}
+    )
+    assert [f.name for f in found] == ["a", "t", "w", "s", "d", "e", "f"]
+    d, e, f = found[-3:]
+    assert (d.kind, d.optional, [o.name for o in d.operands]) == ("derived", False, ["a"])
+    assert (e.optional, e.operands) == (True, (f, found[0]))
+    assert [(o.name, o.kind) for o in f.operands] == [("b", "numeric"), ("a", "numeric")]
+    assert [c.name for c in features.columns_read(found)] == ["a", "t", "w", "s", "b"]
+    assert [c.name for c in features.columns_read([e])] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("derived", "message"),
+    [
+        ({"a": "b + 1"}, "derived.a: is a column too; choose another name"),
+        ({"d": "q + 1"}, "derived.d: there is no column q; the schema has a, b, t, w, s, z, y"),
+        ({"d": "t + 1"}, "derived.d: t is categorical; expected a numeric, ordinal, boolean or da"),
+        ({"d": "s + 1"}, "derived.d: s is sequence; expected a numeric"),
+        ({"d": "z + 1"}, "derived.d: z is deprecated in the schema; expected a numeric"),
+        ({"d": "y + 1"}, "derived.d: y is a label or the weight, which a request does not have"),
+        ({"d": "w + 1"}, "derived.d: w is a label or the weight, which a request does not have"),
+        ({"d": "d + 1"}, "derived.d: is made of itself: d of d"),
+        ({"d": "e + 1", "e": "a + f", "f": "e"}, "derived.e: is made of itself: e of f of e"),
+        ({"d": "a +"}, "derived.d: found 'a +', expected columns"),
+    ],
+)
+def test_what_cannot_be_derived_is_refused(derived, message):
+    with pytest.raises(ValueError) as refusal:
+        resolve(COLUMNS, derived=derived, weight="w")
+    assert str(refusal.value).startswith(message)
+
+
+def test_an_export_knows_the_columns_it_reads(tmp_path):
+    text = COLUMNS + 'feature { name: "l" type: INT shape { dim { size: 3 } } }'
+    schema = text_format.Parse(text, schema_pb2.Schema())
+    problem = {"labels": [{"name": "t"}], "weight": "w", "derived": {"d": "b / a"}}
+    problem["features"] = {"b": {"kind": "ignore"}, "a": {"kind": "ignore"}}
+    (tmp_path / "assets.extra").mkdir()
+    signature = features.signature(schema, features.resolve(schema, problem))
+    (tmp_path / "assets.extra" / features.FILE_NAME).write_text(signature)
+    assert features.inputs_of_export(str(tmp_path)) == (
+        Input("s", "numbers", True, sequence=True),
+        Input("l", "whole numbers", False, sequence=True, length=3),
+        Input("b", "numbers", True),
+        Input("a", "whole numbers", False),
+    )
+    assert json.loads(signature)["columns"] == ["a", "b", "t", "w", "s", "z", "l"]

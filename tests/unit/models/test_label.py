@@ -15,8 +15,16 @@ from models import preprocessing
 from models.label import Label
 
 
+def made(spec: dict[str, Any], output, files=(), index=0) -> Label:
+    return label_lib.from_transform(spec, index, output, files)
+
+
+def regression(log: bool | None = None) -> dict[str, Any]:
+    return {"name": "y", "task": "regression", "log_label": log}
+
+
 def test_regression_statistics_come_from_the_train_split(rich):
-    label = label_lib.from_transform("price", "regression", None, rich.output, rich.train_files)
+    label = made({"name": "price", "task": "regression"}, rich.output, rich.train_files)
     prices = np.array([row["price"] for row in rich.train_rows])
     assert label.mean == pytest.approx(prices.mean(), rel=1e-5)
     assert label.deviation == pytest.approx(prices.std(), rel=1e-5)
@@ -27,15 +35,15 @@ def test_regression_statistics_come_from_the_train_split(rich):
 
 
 def test_classes_of_text_labels(binary):
-    label = label_lib.from_transform("outcome", "binary", None, binary.output, binary.train_files)
+    label = made({"name": "outcome", "task": "binary"}, binary.output, binary.train_files)
     outcomes = [row["outcome"] for row in binary.train_rows]
     assert label.classes == ("no", "yes")
     assert label.frequencies == pytest.approx([outcomes.count(c) / 400 for c in label.classes])
 
 
 def test_classes_of_numbers_are_ordered_by_size(multiclass):
-    label = label_lib.from_transform(
-        "outcome", "multiclass", None, multiclass.output, multiclass.train_files
+    label = made(
+        {"name": "outcome", "task": "multiclass"}, multiclass.output, multiclass.train_files
     )
     outcomes = [row["outcome"] for row in multiclass.train_rows]
     assert label.classes == ("9", "10", "11")
@@ -44,9 +52,7 @@ def test_classes_of_numbers_are_ordered_by_size(multiclass):
 
 def test_too_many_classes_for_a_binary_label_are_refused(multiclass):
     with pytest.raises(ValueError, match="label outcome: found 3 classes .*expected 2"):
-        label_lib.from_transform(
-            "outcome", "binary", None, multiclass.output, multiclass.train_files
-        )
+        made({"name": "outcome", "task": "binary"}, multiclass.output, multiclass.train_files)
 
 
 NO_GRAPH: Any = None  # a regression does not look at it
@@ -55,7 +61,7 @@ NO_GRAPH: Any = None  # a regression does not look at it
 def statistics_file(folder, *values: float) -> list[str]:
     """A transformed example that holds label statistics only."""
     feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    features = tf.train.Features(feature={preprocessing.LABEL_STATISTICS: feature})
+    features = tf.train.Features(feature={preprocessing.statistics_name(0): feature})
     path = str(folder / "rows.gz")
     with tf.io.TFRecordWriter(path, "GZIP") as file:
         file.write(tf.train.Example(features=features).SerializeToString())
@@ -74,16 +80,16 @@ def statistics_file(folder, *values: float) -> list[str]:
 def test_skew_decides_the_scale_unless_it_is_set(tmp_path, mean, deviation, median, log):
     files = statistics_file(tmp_path, mean, deviation, 6.0, 0.5, median, 0.0)
     for setting, expected in ((None, log), (True, True), (False, False)):
-        label = label_lib.from_transform("y", "regression", setting, NO_GRAPH, files)
+        label = made(regression(setting), NO_GRAPH, files)
         assert label.log is expected
 
 
 def test_a_label_below_zero_has_no_logarithm(tmp_path):
     files = statistics_file(tmp_path, 540.0, 360.0, 6.0, 0.5, 450.0, -5.0)
-    label = label_lib.from_transform("y", "regression", None, NO_GRAPH, files)
+    label = made(regression(), NO_GRAPH, files)
     assert not label.log
     with pytest.raises(ValueError, match="label y: found -5; log_label: true needs labels from"):
-        label_lib.from_transform("y", "regression", True, NO_GRAPH, files)
+        made(regression(True), NO_GRAPH, files)
 
 
 @pytest.mark.parametrize("deviation", [0.0, 0.0067])
@@ -91,7 +97,7 @@ def test_a_constant_label_is_refused(tmp_path, deviation):
     """Transform's arithmetic in single precision leaves a constant 123456.7 a deviation."""
     files = statistics_file(tmp_path, 123456.7, deviation, 11.7, 0.0, 123456.7, 123456.7)
     with pytest.raises(ValueError, match="label y: is 123457 in every row; there is nothing to l"):
-        label_lib.from_transform("y", "regression", None, NO_GRAPH, files)
+        made(regression(), NO_GRAPH, files)
 
 
 def vocabulary(folder, counts: dict[str, int]):
@@ -99,6 +105,54 @@ def vocabulary(folder, counts: dict[str, int]):
     path = folder / "vocabulary"
     path.write_text("".join(f"{count} {value}\n" for value, count in counts.items()))
     return types.SimpleNamespace(vocabulary_file_by_name=lambda name: str(path))
+
+
+def test_each_of_several_labels_has_its_own_statistics(full):
+    price = made({"name": "price", "task": "regression"}, full.output, full.train_files)
+    front = made({"name": "waterfront", "task": "binary"}, full.output, full.train_files, 1)
+    grade = made(
+        {"name": "grade", "task": "regression", "log_label": False},
+        full.output,
+        full.train_files,
+        2,
+    )
+    rows = full.train_rows
+    assert price.mean == pytest.approx(np.mean([row["price"] for row in rows]), rel=1e-5)
+    assert grade.mean == pytest.approx(np.mean([row["grade"] for row in rows]), rel=1e-5)
+    assert front.classes == ("no", "yes")
+    share = np.mean([row["waterfront"] == "yes" for row in rows])
+    assert front.frequencies == pytest.approx([1 - share, share])
+
+
+def test_a_regression_may_have_an_interval(tmp_path):
+    files = statistics_file(tmp_path, 540.0, 360.0, 6.0, 0.5, 450.0, 0.0)
+    assert made({**regression(), "interval": 0.9}, NO_GRAPH, files).interval == 0.9
+    assert made(regression(), NO_GRAPH, files).interval is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (None, ()),
+        ("balanced", (2.0, 2 / 3)),
+        ({"no": 5}, (5.0, 1.0)),
+        ({"yes": 0.5, "no": 2}, (2.0, 0.5)),
+    ],
+)
+def test_class_weights_are_in_the_order_of_the_classes(tmp_path, weights, expected):
+    spec = {"name": "y", "task": "binary", "class_weights": weights}
+    label = made(spec, vocabulary(tmp_path, {"yes": 6, "no": 2}))
+    assert label.classes == ("no", "yes")
+    assert label.class_weights == pytest.approx(expected)
+    # Balanced weights leave the sum over the rows as it is.
+    if weights == "balanced":
+        assert 2 * label.class_weights[0] + 6 * label.class_weights[1] == pytest.approx(8)
+
+
+def test_a_weight_of_no_class_is_refused(tmp_path):
+    spec = {"name": "y", "task": "binary", "class_weights": {"maybe": 5.0}}
+    with pytest.raises(ValueError, match="class_weights: label y has no class 'maybe'; .* no, yes"):
+        made(spec, vocabulary(tmp_path, {"yes": 6, "no": 2}))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +166,7 @@ def vocabulary(folder, counts: dict[str, int]):
     ],
 )
 def test_natural_order_of_classes(tmp_path, counts, classes):
-    label = label_lib.from_transform("y", "multiclass", None, vocabulary(tmp_path, counts), [])
+    label = made({"name": "y", "task": "multiclass"}, vocabulary(tmp_path, counts))
     assert label.classes == classes
     assert label.frequencies == pytest.approx([counts[c] / sum(counts.values()) for c in classes])
 
@@ -127,7 +181,7 @@ def test_natural_order_of_classes(tmp_path, counts, classes):
 )
 def test_a_wrong_number_of_classes_is_refused(tmp_path, task, counts, expected):
     with pytest.raises(ValueError, match=f"label y: {expected}"):
-        label_lib.from_transform("y", task, None, vocabulary(tmp_path, counts), [])
+        made({"name": "y", "task": task}, vocabulary(tmp_path, counts))
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -143,15 +197,26 @@ labels = st.builds(
     median=finite,
     classes=st.lists(st.text(max_size=9), max_size=4).map(tuple),
     frequencies=st.lists(finite, max_size=4).map(tuple),
+    interval=st.one_of(st.none(), finite),
+    calibration=finite,
+    class_weights=st.lists(finite, max_size=4).map(tuple),
 )
 
 
 @settings(deadline=None)
-@given(label=labels)
-def test_json_gives_the_label_back(label):
-    assert Label.from_json(label.to_json()) == label
+@given(several=st.lists(labels, min_size=1, max_size=3).map(tuple))
+def test_json_gives_the_labels_back(several):
+    assert label_lib.from_json(label_lib.to_json(several)) == several
 
 
 def test_json_keeps_what_is_not_a_number():
-    label = Label.from_json(Label("y", "binary", classes=("a", "b")).to_json())
+    [label] = label_lib.from_json(label_lib.to_json([Label("y", "binary", classes=("a", "b"))]))
     assert math.isnan(label.mean) and math.isnan(label.median)
+
+
+def test_an_export_knows_its_labels(tmp_path):
+    several = (Label("y", "binary", classes=("a", "b"), mean=0.0), Label("z", "regression"))
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / label_lib.FILE_NAME).write_text(label_lib.to_json(several))
+    assert Label.of_export(str(tmp_path)).name == "y"
+    assert [label.name for label in label_lib.labels_of_export(str(tmp_path))] == ["y", "z"]

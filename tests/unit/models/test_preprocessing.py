@@ -236,12 +236,12 @@ def test_label_statistics_are_those_of_the_train_split(rich, rich_train):
     logs = np.log1p(prices)
     expected = [prices.mean(), prices.std(), logs.mean(), logs.std(), np.median(prices)]
     expected.append(prices.min())
-    statistics = rich_train[preprocessing.LABEL_STATISTICS]
+    statistics = rich_train[preprocessing.statistics_name(0)]
     np.testing.assert_allclose(statistics[0], expected, rtol=1e-2)
     np.testing.assert_allclose(statistics[0, :4], expected[:4], rtol=1e-5)
     assert np.all(statistics == statistics[0])
     evals = rich_table.read(rich.eval_files, rich.output.transformed_feature_spec())
-    np.testing.assert_array_equal(evals[preprocessing.LABEL_STATISTICS][0], statistics[0])
+    np.testing.assert_array_equal(evals[preprocessing.statistics_name(0)][0], statistics[0])
 
 
 def test_class_labels_are_text(binary, multiclass):

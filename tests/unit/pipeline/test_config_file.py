@@ -277,7 +277,7 @@ EMPTY = [
 ]
 
 MISSING = [
-    ("features: {zip: {}}", ": features.zip.kind: missing; add 'kind: ...' (numeric, categorical,"),
+    ("features: {zip: {}}", ": features.zip.kind: missing; add 'kind: ...' (numeric, ordinal,"),
     ("slices: [{}]", ": slices.0.column: missing; add 'column: ...' (the column"),
     (
         "train: {early_stopping: {}}",

@@ -1,0 +1,145 @@
+"""Arithmetic over columns, as the configuration's `derived` writes it: `price_paid / log1p(area)`.
+
+An expression is read with Python's own parser, and nothing but arithmetic is let through:
+
+    >>> parse("('Gr Liv Area' - basement) / max(rooms, 1)").columns
+    ('Gr Liv Area', 'basement', 'rooms')
+
+This module knows no tensors: `Expression.evaluate` is told how to do a step.
+"""
+
+import ast
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+FUNCTIONS = {"log1p": 1, "sqrt": 1, "abs": 1, "min": None, "max": None}
+"""The functions, and how many arguments each takes; None is two or more."""
+
+OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+
+_ALLOWED = (
+    "expected columns (in quotes where the name is no word), numbers, + - * / **, parentheses, "
+    "log1p(), sqrt(), abs(), min(a, b), max(a, b)"
+)
+_DEEPEST = 200
+"""Steps within each other; a sum of as many columns is as deep."""
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Expression:
+    """An expression that may be evaluated.
+
+    Attributes:
+        text: as it was written.
+        columns: the columns it reads, each once, in order.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+    _tree: ast.expr = dataclasses.field(repr=False, compare=False)
+
+    def evaluate(
+        self,
+        column: Callable[[str], T],
+        number: Callable[[float], T],
+        step: Callable[[str, list[T]], T],
+    ) -> T:
+        """Evaluates from the inside out.
+
+        Args:
+            column: gives the value of a column.
+            number: gives the value of a number.
+            step: does one operator (`+ - * / **`, or `negative`) or function on its arguments.
+        """
+
+        def value(node: ast.expr) -> T:
+            if isinstance(node, ast.Constant):
+                if isinstance(node.value, str):
+                    return column(node.value)
+                assert isinstance(node.value, (int, float))
+                return number(float(node.value))
+            if isinstance(node, ast.Name):
+                return column(node.id)
+            if isinstance(node, ast.BinOp):
+                return step(OPERATORS[type(node.op)], [value(node.left), value(node.right)])
+            if isinstance(node, ast.UnaryOp):
+                operand = value(node.operand)
+                return operand if isinstance(node.op, ast.UAdd) else step("negative", [operand])
+            assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            return step(node.func.id, [value(argument) for argument in node.args])
+
+        return value(self._tree)
+
+
+def parse(text: str) -> Expression:
+    """Reads an expression.
+
+    Raises:
+        ValueError: it is not arithmetic over columns; one line with what was found, and what may
+            stand there.
+    """
+    text = text.strip()
+    if not text.isprintable():  # Python's parser has words of its own for some of these.
+        raise ValueError(f"found {text!r}, expected one line of printable characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in quotes
+            tree = ast.parse(text, mode="eval").body
+        columns = list(dict.fromkeys(_columns(tree, 1)))
+    except SyntaxError:
+        raise ValueError(f"found {text!r}, {_ALLOWED}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError(f"is nested too deeply; expected at most {_DEEPEST} steps") from None
+    if not columns:
+        raise ValueError(f"found {text!r}, expected at least one column in it")
+    return Expression(text, tuple(columns), tree)
+
+
+def _columns(node: ast.expr, depth: int) -> list[str]:
+    """The columns below a node, in order; refuses whatever is not arithmetic."""
+    if depth > _DEEPEST:
+        raise RecursionError
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str) and node.value:
+            return [node.value]
+        _check_number(node)
+        return []
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
+        parts = [node.operand]
+    elif isinstance(node, ast.Call):
+        _check_call(node)
+        parts = node.args
+    else:
+        raise ValueError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
+    return [column for part in parts for column in _columns(part, depth + 1)]
+
+
+def _check_number(node: ast.Constant) -> None:
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+        raise ValueError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
+    try:
+        finite = math.isfinite(float(node.value))
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise ValueError("found a number beyond 1.8e308, expected a smaller one")
+
+
+def _check_call(node: ast.Call) -> None:
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if name not in FUNCTIONS or node.keywords:
+        raise ValueError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
+    wanted = FUNCTIONS[name]
+    if wanted is None and len(node.args) < 2:
+        raise ValueError(f"found {ast.unparse(node)!r}, expected two or more arguments of {name}()")
+    if wanted is not None and len(node.args) != wanted:
+        raise ValueError(f"found {ast.unparse(node)!r}, expected one argument of {name}()")

@@ -1,0 +1,229 @@
+"""Ordinal columns, lists, derived features, weights and several labels: raw rows to the model."""
+
+import datetime
+import math
+
+import numpy as np
+import pytest
+import rich_table
+import tensorflow as tf
+from rich_table import Server, Transformed
+
+from models import inputs
+from models.preprocessing import INDICATOR, QUANTILE, SCALED, WEIGHT, Layout, sequence_name
+
+LABELS = ["price", "waterfront", "grade"]
+WINDOW, COUNTS = sequence_name("window"), sequence_name("counts")
+
+
+def batches(table: Transformed, files, count, **settings) -> list:
+    """Batches as arrays, in a graph of their own as an Estimator makes it."""
+    settings = {"training": True, "cache_bytes": 1 << 30, "labels": LABELS, **settings}
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.set_random_seed(1)
+        dataset = inputs.input_fn(files, table.output, 50, **settings)()
+        following = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
+        return [session.run(following) for _ in range(count)]
+
+
+def joined(batches, name) -> np.ndarray:
+    return np.concatenate([features[name] for features, _ in batches])
+
+
+@pytest.fixture(scope="module")
+def layout(full) -> Layout:
+    return Layout.of(full.features)
+
+
+@pytest.fixture(scope="module")
+def served(full) -> dict:
+    """The train rows as an exported model sees them: without labels and weight."""
+    without = ("price", "waterfront", "grade", "sure")
+    rows = [{k: v for k, v in row.items() if k not in without} for row in full.train_rows]
+    return Server(full)(rows)
+
+
+@pytest.fixture(scope="module")
+def read(full) -> list:
+    """The train split in batches of the eval input."""
+    return batches(full, full.train_files, 6, training=False)
+
+
+def scaled(served, layout, name) -> np.ndarray:
+    return served[SCALED][:, layout.numeric.index(name)]
+
+
+def standardised(values) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    there = np.isfinite(values)
+    result = (values - values[there].mean()) / (values[there].std() or 1.0)
+    return np.where(there, np.clip(result, -4, 4), 0.0)
+
+
+def test_layout(layout):
+    assert layout == Layout(
+        numeric=("Lot Area", "quality", "stars", "sold", "age", "best", "per star", "sold_year"),
+        indicator=(
+            "quality:missing",
+            *(f"sold:{part}" for part in ("year_sin", "year_cos", "week_sin", "week_cos")),
+            "garden",
+            "age:missing",
+            "best:missing",
+        ),
+        categorical=(),
+        sequences=("window", "counts"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [("quality", rich_table.QUALITY), ("stars", [3, 1, 2])], ids=["text", "int"]
+)
+def test_an_ordinal_value_is_its_place_and_others_are_missing(full, served, layout, name, order):
+    values = [row[name] for row in full.train_rows]
+    places = [float(order.index(value)) if value in order else math.nan for value in values]
+    assert 0 < np.isnan(places).sum() < len(places)
+    np.testing.assert_allclose(scaled(served, layout, name), standardised(places), atol=1e-4)
+    position = served[QUANTILE][:, layout.numeric.index(name)]
+    assert set(position[np.isnan(places)]) == {0.5}
+    if name == "quality":
+        missing = served[INDICATOR][:, layout.indicator.index("quality:missing")]
+        np.testing.assert_array_equal(missing, np.isnan(places))
+
+
+def expected_of(row) -> dict[str, float]:
+    """The derived features in Python's own arithmetic; NaN where missing."""
+    day = datetime.date.fromisoformat(row["sold"]).toordinal() + 305  # from the year 0's March on
+    place = {code: number for number, code in enumerate(rich_table.QUALITY)}.get(row["quality"])
+    stars = {3: 0, 1: 1, 2: 2}.get(row["stars"])
+    values = {"sold_year": day / 365.2425}
+    if row["built"] is not None:
+        values["age"] = 1 + day / 365.2425 - row["built"]
+    if stars and row["garden"]:
+        values["per star"] = row["Lot Area"] / (stars * row["garden"])
+    if place is not None:
+        values["best"] = max(place, 2, -1) + math.log1p(abs(row["Lot Area"])) ** 2
+    return values
+
+
+@pytest.mark.parametrize("name", list(rich_table.DERIVED))
+def test_derived_features_and_where_they_are_missing(full, served, layout, name):
+    values = np.array([expected_of(row).get(name, math.nan) for row in full.train_rows])
+    found = scaled(served, layout, name)
+    np.testing.assert_allclose(found, standardised(values), atol=2e-3)
+    position = served[QUANTILE][:, layout.numeric.index(name)]
+    assert np.all(position[np.isnan(values)] == 0.5)
+    # A division by zero is missing without an indicator: no operand is optional.
+    assert (f"{name}:missing" in layout.indicator) == (name in ("age", "best"))
+    if f"{name}:missing" in layout.indicator:
+        missing = served[INDICATOR][:, layout.indicator.index(f"{name}:missing")]
+        np.testing.assert_array_equal(missing, np.isnan(values))
+
+
+def lists(rows, name) -> list[list[float]]:
+    return [row[name] or [] for row in rows]
+
+
+def test_lists_of_one_length_are_dense(full, served):
+    values = np.array(lists(full.train_rows, "counts"), np.float64)
+    expected = (values - values.mean()) / values.std()
+    assert served[COUNTS].dtype == np.float32
+    np.testing.assert_allclose(served[COUNTS], expected, atol=1e-4)
+
+
+def test_other_lists_are_ragged_and_missing_ones_are_empty(full, served):
+    raw = lists(full.train_rows, "window")
+    assert any(row["window"] is None for row in full.train_rows)
+    elements = np.array([value for values in raw for value in values])
+    found = served[WINDOW]
+    assert isinstance(found, tf.compat.v1.ragged.RaggedTensorValue)
+    assert found.flat_values.dtype == np.float32
+    assert np.diff(found.row_splits).tolist() == [len(values) for values in raw]
+    np.testing.assert_allclose(found.flat_values, standardised(elements), atol=1e-4)
+
+
+def test_wild_elements_are_clipped_and_those_that_are_no_numbers_stand_in_the_middle(full):
+    row = full.train_rows[0]
+    found = Server(full)([{**row, "window": [1e30, -1e30, math.nan, math.inf]}, row])[WINDOW]
+    assert found.flat_values[:4].tolist() == [4.0, -4.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+@pytest.mark.parametrize("chunk", [64, 16_384])
+def test_training_sees_each_row_whole(full, read, monkeypatch, cache_bytes, chunk):
+    monkeypatch.setattr(inputs, "CHUNK", chunk)
+    rows = {
+        price: (features[SCALED][i], features[COUNTS][i], features[WEIGHT][i], window(features, i))
+        for features, labels in read
+        for i, price in enumerate(labels["price"].tolist())
+    }
+    assert len(rows) == len(full.train_rows)
+    for features, labels in batches(full, full.train_files, 8, cache_bytes=cache_bytes):
+        for i, price in enumerate(labels["price"].tolist()):
+            found = features[SCALED][i], features[COUNTS][i], features[WEIGHT][i]
+            for one, other in zip((*found, window(features, i)), rows[price]):
+                np.testing.assert_array_equal(one, other)
+
+
+def window(features, i) -> np.ndarray:
+    ragged = features[WINDOW]
+    return ragged.flat_values[ragged.row_splits[i] : ragged.row_splits[i + 1]]
+
+
+def test_what_a_model_gets_in_training_and_in_serving(full, read, served):
+    features, labels = read[0]
+    assert set(features) == {SCALED, QUANTILE, INDICATOR, WINDOW, COUNTS, WEIGHT}
+    assert set(served) == set(features) - {WEIGHT}
+    assert features[WEIGHT].dtype == np.float32
+    assert labels["price"].dtype == labels["grade"].dtype == np.float32
+    raw = {np.float32(row["price"]): row for row in full.train_rows}
+    for features, labels in read:
+        for i, price in enumerate(labels["price"]):
+            row = raw[price]
+            assert features[WEIGHT][i] == np.float32(row["sure"])
+            assert labels["waterfront"][i].decode() == row["waterfront"]
+            assert labels["grade"][i] == row["grade"]
+
+
+def test_labels_that_are_not_named_do_not_become_features(full):
+    with pytest.raises(ValueError, match="found 3 labels in the examples, expected 1"):
+        batches(full, full.train_files, 1, labels=())
+
+
+def test_serving_transforms_as_training_did(full, read, served):
+    order = {np.float32(row["price"]): i for i, row in enumerate(full.train_rows)}
+    prices = np.concatenate([labels["price"] for _, labels in read])
+    index = [order[price] for price in prices]
+    for name in (SCALED, QUANTILE, INDICATOR, COUNTS):
+        np.testing.assert_allclose(served[name][index], joined(read, name), atol=1e-6)
+
+
+REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
+
+
+def table(folder, columns: str, rows, **more) -> Transformed:
+    schema = columns + f'feature {{ name: "y" type: FLOAT {REQUIRED} }}'
+    rows = [{**row, "y": float(number)} for number, row in enumerate(rows)]
+    return rich_table.transform(folder, schema, {}, "y", "regression", rows, rows, **more)
+
+
+def test_lists_that_are_all_empty(tmp_path):
+    columns = (
+        f'feature {{ name: "x" type: INT {REQUIRED} }}'
+        'feature { name: "w" type: INT value_count { min: 0 max: 9 } }'
+    )
+    made = table(tmp_path, columns, [{"x": 1, "w": None}, {"x": 2, "w": None}])
+    found = Server(made)([{"x": 1, "w": None}, {"x": 1, "w": [3, 3]}])[sequence_name("w")]
+    assert np.diff(found.row_splits).tolist() == [0, 2]
+    assert np.all(np.isfinite(found.flat_values))
+
+
+def test_a_weight_must_be_there(tmp_path):
+    columns = 'feature { name: "x" type: INT } feature { name: "w" type: INT }'
+    with pytest.raises(ValueError, match="weight w: some rows have none"):
+        table(tmp_path, columns, [{"x": 1, "w": 1}, {"x": 1}], weight="w")
+
+
+def test_a_weight_is_a_number(tmp_path):
+    columns = f'feature {{ name: "x" type: INT }} feature {{ name: "w" type: BYTES {REQUIRED} }}'
+    with pytest.raises(ValueError, match="weight w: holds text, expected numbers"):
+        table(tmp_path, columns, [{"x": 1, "w": "a"}], weight="w")
