@@ -131,7 +131,7 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
             f"column {name}: holds lists of text; only numbers can be a sequence; set features."
             f"{name}: ignore"
         )
-    if kind != SEQUENCE and _holds_lists(column):
+    if kind != SEQUENCE and holds_lists(column):
         raise ValueError(
             f"column {name}: holds lists; expected one value per example to be {kind}; set "
             f"features.{name}: sequence or ignore"
@@ -146,7 +146,8 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
         )
 
 
-def _holds_lists(column: schema_pb2.Feature) -> bool:
+def holds_lists(column: schema_pb2.Feature) -> bool:
+    """Whether the schema says so; of a column without `shape` and `value_count` it says nothing."""
     if column.shape.dim:
         return any(dim.size != 1 for dim in column.shape.dim)
     # Without a maximum a list may be of any length.
@@ -166,7 +167,7 @@ def _order(column: schema_pb2.Feature, dtype: str, order: Sequence) -> tuple:
 
 
 def _kind(column: schema_pb2.Feature) -> str:
-    if _holds_lists(column):
+    if holds_lists(column):
         return SEQUENCE
     domain = column.WhichOneof("domain_info")
     if domain == "bool_domain":

@@ -3,8 +3,9 @@
 import csv
 import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from models import expressions
 from pipeline.config import Config
 from pipeline.errors import UserError, nearest
 
@@ -19,6 +20,8 @@ def check_data(config: Config) -> None:
     columns = _columns(config, files[0])
     named: dict[str, list[str]] = {
         "label": [config.label],
+        "more_labels": list(config.more_labels),
+        "weight": [config.weight] if config.weight else [],
         "splits.key": [config.splits.key] if config.splits.key else [],
         "features": list(config.features),
         "slices": [part.column for part in config.slices],
@@ -29,14 +32,22 @@ def check_data(config: Config) -> None:
         for name in names
         if name not in columns
     ]
+    mistakes += _derived_mistakes(config, columns, files[0])
     if config.data.schema_file:
         mistakes += _schema_mistakes(config.data.schema_file, columns, files[0])
     if not mistakes and config.data.format == "csv":
         mistakes = _header_mistakes(files, columns)
     if not mistakes and config.data.format == "csv":
-        mistakes = next(filter(None, (_row_mistakes(config, file) for file in files)), [])
+        mistakes = _first(_row_mistakes(config, file) for file in files)
+        mistakes = mistakes or _key_mistakes(config, files)
+    if not mistakes and config.data.format == "parquet":
+        mistakes = _first(_parquet_mistakes(config, file) for file in files)
     if mistakes:
         raise UserError("\n".join(mistakes))
+
+
+def _first(mistakes: Iterable[list[str]]) -> list[str]:
+    return next(filter(None, mistakes), [])
 
 
 def data_files(config: Config) -> list[pathlib.Path]:
@@ -104,6 +115,19 @@ def _tfrecord_columns(file: pathlib.Path) -> list[str]:
     return list(tf.train.Example.FromString(record.numpy()).features.feature)
 
 
+def _derived_mistakes(config: Config, columns: list[str], file: pathlib.Path) -> list[str]:
+    mistakes = []
+    for name, text in config.derived.items():
+        if name in columns:
+            mistakes.append(f"derived.{name}: is a column of {file} too; choose another name")
+        mistakes += [
+            f"derived.{name}: no column {used} in {file}{nearest(used, columns)}"
+            for used in expressions.parse(text).columns
+            if used not in columns and used not in config.derived
+        ]
+    return mistakes
+
+
 def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.Path) -> list[str]:
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -150,14 +174,16 @@ def _header_mistakes(files: list[pathlib.Path], columns: list[str]) -> list[str]
 
 
 def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
-    """Looks at every row: as wide as the header, with a label and bands that can be used."""
-    banded = [part.column for part in config.slices if part.bands]
+    """Looks at every row: as wide as the header, and what is learned, weighed or banded is there.
+
+    A value is checked by the role that its column has.
+    """
     seen = 0
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             rows = csv.reader(lines)
             header = next(rows)
-            label = header.index(config.label)
+            checks = [(header.index(name), name, check) for name, check in _checks(config)]
             for row in filter(None, rows):
                 seen += 1
                 where = f"{file}:{rows.line_num}"
@@ -165,25 +191,138 @@ def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
                     return [
                         f"{where}: found {len(row)} fields, expected {len(header)} as in the header"
                     ]
-                if not row[label]:
-                    return [
-                        f"{where}: {config.label}: the label is empty; remove the row or fill it in"
-                    ]
-                for column in banded:
-                    value = row[header.index(column)]
-                    if value and not _is_number(value):
-                        return [
-                            f"{where}: {column}: found {value!r}, expected a number; only numbers "
-                            "have bands (slices)"
-                        ]
-                if config.task == "regression" and not _is_number(row[label]):
-                    return [
-                        f"{where}: {config.label}: found {row[label]!r}, expected a number; choose "
-                        "another label, or task: multiclass"
-                    ]
+                for place, name, check in checks:
+                    if mistake := check(row[place]):
+                        return [f"{where}: {name}: {mistake}"]
     except (UnicodeDecodeError, csv.Error) as error:
         return [_unreadable(file, error)]
     return [] if seen else [f"data.path: {file}: has a header but no rows"]
+
+
+def _checks(config: Config) -> list[tuple[str, Callable[[str], str]]]:
+    """Columns, and what is wrong with a value of each: a message, or empty text."""
+    checks = [(name, _label_mistake(task)) for name, task in _tasks(config).items()]
+    if config.weight:
+        checks.append((config.weight, _weight_mistake))
+    if config.splits.key:
+        checks.append((config.splits.key, _key_mistake))
+    return checks + [(part.column, _band_mistake) for part in config.slices if part.bands]
+
+
+def _tasks(config: Config) -> dict[str, str]:
+    """The tasks of all labels by column."""
+    further = {name: label.task for name, label in config.more_labels.items()}
+    return {config.label: config.task, **further}
+
+
+def _label_mistake(task: str) -> Callable[[str], str]:
+    def mistake(value: str) -> str:
+        if not value:
+            return "the label is empty; remove the row or fill it in"
+        if task == "regression" and not _is_number(value):
+            return f"found {value!r}, expected a number; choose another label, or task: multiclass"
+        return ""
+
+    return mistake
+
+
+def _weight_mistake(value: str) -> str:
+    if not value:
+        return "the weight is empty; remove the row or fill it in"
+    if not _is_number(value) or float(value) < 0:
+        return f"found {value!r}, expected a number from zero up as the weight"
+    return ""
+
+
+def _key_mistake(value: str) -> str:
+    return "" if value else "the key is empty; remove the row or fill it in"
+
+
+def _band_mistake(value: str) -> str:
+    if value and not _is_number(value):
+        return f"found {value!r}, expected a number; only numbers have bands (slices)"
+    return ""
+
+
+def _key_mistakes(config: Config, files: list[pathlib.Path]) -> list[str]:
+    """ExampleGen hashes text and whole numbers; it reads a column as fractional if one value is."""
+    if not config.splits.key:
+        return []
+    fractional = ""
+    for file in files:
+        with open(file, newline="", encoding="utf-8-sig") as lines:
+            for row in csv.DictReader(lines):
+                value = row[config.splits.key]
+                if not _is_number(value):
+                    return []
+                fractional = fractional or ("" if _is_whole(value) else value)
+    if not fractional:
+        return []
+    return [
+        f"splits.key: {config.splits.key} holds fractional numbers, as {fractional}; expected text "
+        "or whole numbers"
+    ]
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
+    """Looks at the columns that every row needs, a batch of rows at a time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet
+
+    def is_number(kind: pa.DataType) -> bool:
+        return any(
+            test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+        )
+
+    types = {field.name: field.type for field in pyarrow.parquet.read_schema(file)}
+    key, weight, tasks = config.splits.key, config.weight, _tasks(config)
+    numbers = [name for name, task in tasks.items() if task == "regression"]
+    for name in [*numbers, *([weight] if weight else [])]:
+        if not is_number(types[name]) and not pa.types.is_boolean(types[name]):
+            role = "weight" if name == weight else "label of a regression"
+            return [f"{file}: {name}: found {types[name]}, expected numbers as the {role}"]
+    if key and (pa.types.is_floating(types[key]) or pa.types.is_decimal(types[key])):
+        return [
+            f"splits.key: {key} holds fractional numbers ({types[key]}); expected text or whole "
+            "numbers"
+        ]
+    roles = dict.fromkeys(tasks, "label")
+    roles |= {name: role for name, role in ((weight, "weight"), (key, "key")) if name}
+    start = 0
+    with pyarrow.parquet.ParquetFile(file) as table:
+        for batch in table.iter_batches(columns=list(roles)):
+            for name, role in roles.items():
+                values = batch.column(name)
+                wrong = values.is_null()
+                if pa.types.is_floating(values.type):
+                    wrong = pc.or_(pc.invert(pc.is_finite(values.fill_null(0))), wrong)
+                if wrong.true_count:
+                    row = start + pc.index(wrong, True).as_py() + 1
+                    return [
+                        f"{file}: row {row}: {name}: the {role} is missing or not finite; remove "
+                        "the row or fill it in"
+                    ]
+                if (
+                    name == weight
+                    and batch.num_rows
+                    and pc.min(values.cast(pa.float64())).as_py() < 0
+                ):
+                    negative = pc.index(pc.less(values.cast(pa.float64()), 0.0), True).as_py()
+                    return [
+                        f"{file}: row {start + negative + 1}: {name}: found "
+                        f"{values[negative].as_py()}, expected a number from zero up as the weight"
+                    ]
+            start += batch.num_rows
+    return []
 
 
 def _unreadable(file: pathlib.Path, error: Exception) -> str:

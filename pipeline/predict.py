@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ def check_label(model: pathlib.Path, name: str, task: str) -> None:
     Raises:
         UserError: it predicts something else: two problems share a workspace.
     """
-    label = json.loads((model / "assets.extra" / "label.json").read_text())
+    label = _labels(model)[0]
     if (label["name"], label["task"]) != (name, task):
         raise UserError(
             f"{model}: predicts {label['name']} ({label['task']}), not {name} ({task}) as the "
@@ -45,11 +46,26 @@ def check_label(model: pathlib.Path, name: str, task: str) -> None:
         )
 
 
+def _labels(model: pathlib.Path) -> list[dict[str, Any]]:
+    """The model's labels, as `models.label` writes them; without TensorFlow, which takes seconds.
+
+    Raises:
+        UserError: the model was exported in the form of before there were several labels.
+    """
+    content = json.loads((model / "assets.extra" / "label.json").read_text())
+    if "labels" not in content:
+        raise UserError(
+            f"{model}: was exported in an earlier form; `run` makes and pushes a new one"
+        )
+    return content["labels"]
+
+
 def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> int:
     """Writes the rows of a CSV with the model's predictions beside them.
 
-    The columns must fit what the model was trained on: every required feature is there, and no
-    column is unknown. The label and unused columns may be there; they are copied.
+    The columns must fit what the model was trained on: every required one is there, and none is
+    unknown. Labels, the weight and unused columns may be there; they are copied. A list stands in
+    its field as JSON has it, `[1.5, 2]`.
 
     Args:
         model: a pushed version.
@@ -62,24 +78,23 @@ def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> 
     Raises:
         UserError: a column or a value does not fit; names the file, the column and the row.
     """
-    extra = model / "assets.extra"
-    signature = json.loads((extra / "features.json").read_text())
-    features = {feature["name"]: feature for feature in signature["features"]}
+    labels = _labels(model)
+    signature = json.loads((model / "assets.extra" / "features.json").read_text())
+    inputs = {column["name"]: column for column in signature["inputs"]}
     blocks = _blocks(source)
     header = next(blocks)
-    _check_columns(source, header, features, signature["columns"])
-    label = json.loads((extra / "label.json").read_text())
+    _check_columns(source, header, inputs, signature["columns"])
     if target.resolve() == source.resolve():
         raise UserError(f"--out {target}: is the input itself; name another file")
     if target.is_dir():
         raise UserError(f"--out {target}: is a folder; name a file in it")
 
-    score = _scorer(model, label)
+    score = _scorer(model, labels)
     rows = 0
     with _whole_file(target) as sink:
         writer = csv.writer(sink, lineterminator="\n")
         for block in blocks:
-            scores = score(_encode(source, block, features, rows))
+            scores = score(_encode(source, block, inputs, rows))
             if not rows:
                 writer.writerow([*header, *scores])
             columns = [column.to_pylist() for column in block.columns]
@@ -162,13 +177,13 @@ def _blocks(source: pathlib.Path) -> Iterator[Any]:
 def _check_columns(
     source: pathlib.Path,
     header: Sequence[str],
-    features: Mapping[str, Mapping[str, Any]],
+    inputs: Mapping[str, Mapping[str, Any]],
     known: Sequence[str],
 ) -> None:
     mistakes = [
-        f"{source}: column {name} is missing; the model needs it ({feature['dtype']})"
-        for name, feature in features.items()
-        if name not in header and not feature["optional"]
+        f"{source}: column {name} is missing; the model needs it ({_wanted(column)})"
+        for name, column in inputs.items()
+        if name not in header and not column["optional"]
     ]
     mistakes += [
         f"{source}: column {name}: the model knows no such column{nearest(name, known)}"
@@ -179,21 +194,35 @@ def _check_columns(
         raise UserError("\n".join(mistakes))
 
 
+def _wanted(column: Mapping[str, Any]) -> str:
+    """What a field of a column holds, in words."""
+    if not column["sequence"]:
+        return column["dtype"]
+    count = f"{column['length']} " if column["length"] else ""
+    return f"a list of {count}{column['dtype']} such as [{_SAMPLES[column['dtype']]}]"
+
+
+_SAMPLES = {"whole numbers": "1, 2", "numbers": "1.5, 2"}
+
+
 def _encode(
-    source: pathlib.Path, block: pa.Table, features: Mapping[str, Mapping[str, Any]], start: int
+    source: pathlib.Path, block: pa.Table, inputs: Mapping[str, Mapping[str, Any]], start: int
 ) -> list[bytes]:
-    """Serialized `tf.Example`s of the features; missing values are left out."""
+    """Serialized `tf.Example`s of the columns that are read; missing values are left out."""
     from tfx_bsl.coders import example_coder
 
     columns = {}
-    for name, feature in features.items():
+    for name, column in inputs.items():
         if name not in block.column_names:
             continue
         text = block.column(name).combine_chunks()
-        if not feature["optional"] and text.null_count:
+        if not column["optional"] and text.null_count:
             row = start + pc.index(text.is_null(), True).as_py()
             raise UserError(f"{source}: row {row + 1}: column {name} is empty; the model needs it")
-        values = _convert(source, name, text, feature["dtype"], start)
+        if column["sequence"]:
+            columns[name] = _convert_lists(source, column, text, start)
+            continue
+        values = _convert(source, name, text, column["dtype"], start)
         # One list per row: of one value, or empty where there is none.
         offsets = np.concatenate([[0], np.cumsum(values.is_valid().to_numpy(zero_copy_only=False))])
         columns[name] = pa.LargeListArray.from_arrays(
@@ -201,6 +230,45 @@ def _encode(
         )
     batch = pa.RecordBatch.from_pydict(columns)
     return example_coder.RecordBatchToExamplesEncoder().encode(batch)
+
+
+def _convert_lists(
+    source: pathlib.Path, column: Mapping[str, Any], text: pa.Array, start: int
+) -> pa.Array:
+    rows = []
+    for number, field in enumerate(text.to_pylist()):
+        values = [] if field is None else _list(field, column)
+        if values is None:
+            shown = repr(field if len(field) <= 60 else f"{field[:57]}...")
+            raise UserError(
+                f"{source}: row {start + number + 1}: column {column['name']}: found {shown}, "
+                f"expected {_wanted(column)}"
+            )
+        rows.append(values)
+    return pa.array(rows, pa.large_list(_ARROW_TYPES[column["dtype"]]))
+
+
+def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
+    """The numbers of a JSON list; None if it is something else."""
+    try:
+        values = json.loads(field)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, list) or (column["length"] and len(values) != column["length"]):
+        return None
+    whole = column["dtype"] == "whole numbers"
+    for place, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        try:
+            values[place] = int(value) if whole else float(value)
+        except (OverflowError, ValueError):  # infinity, NaN, or beyond any float
+            return None
+        if whole and (values[place] != value or abs(value) >= 1 << 63):
+            return None
+        if not math.isfinite(values[place]):
+            return None
+    return values
 
 
 def _convert(source: pathlib.Path, name: str, text: pa.Array, dtype: str, start: int) -> pa.Array:
@@ -223,26 +291,42 @@ def _convert(source: pathlib.Path, name: str, text: pa.Array, dtype: str, start:
 
 
 def _scorer(
-    model: pathlib.Path, label: Mapping[str, Any]
+    model: pathlib.Path, labels: Sequence[Mapping[str, Any]]
 ) -> Callable[[list[bytes]], dict[str, list[str]]]:
     """Scores serialized examples; gives the columns to append, as text, by name."""
     import tensorflow as tf
 
     signature = tf.saved_model.load(str(model)).signatures["predict"]
-    name = f"predicted_{label['name']}"
 
     def score(examples: list[bytes]) -> dict[str, list[str]]:
         outputs = signature(examples=tf.constant(examples))
-        if label["task"] == "regression":
-            return {name: _texts(outputs["predictions"].numpy()[:, 0])}
-        probabilities = outputs["probabilities"].numpy()
-        columns = {
-            f"probability_{value}": _texts(probabilities[:, number])
-            for number, value in enumerate(label["classes"])
-        }
-        return {name: [value.decode() for value in outputs["classes"].numpy()[:, 0]], **columns}
+        columns = {}
+        for number, label in enumerate(labels):
+            columns.update(_columns(label, number == 0, outputs))
+        return columns
 
     return score
+
+
+def _columns(
+    label: Mapping[str, Any], judged: bool, outputs: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """What a model says of one label; the outputs of the judged one have no prefix."""
+    prefix = "" if judged else f"{label['name']}/"
+    name = f"predicted_{label['name']}"
+    if label["task"] == "regression":
+        columns = {name: _texts(outputs[f"{prefix}predictions"].numpy()[:, 0])}
+        for bound in ("lower", "upper"):
+            if prefix + bound in outputs:
+                columns[f"{name}_{bound}"] = _texts(outputs[prefix + bound].numpy()[:, 0])
+        return columns
+    columns = {name: [value.decode() for value in outputs[f"{prefix}classes"].numpy()[:, 0]]}
+    probabilities = outputs[f"{prefix}probabilities"].numpy()
+    # Two labels may have the same classes.
+    probability = "probability" if judged else f"probability_{label['name']}"
+    for number, value in enumerate(label["classes"]):
+        columns[f"{probability}_{value}"] = _texts(probabilities[:, number])
+    return columns
 
 
 def _texts(values: np.ndarray) -> list[str]:

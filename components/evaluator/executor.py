@@ -67,23 +67,27 @@ def _schema(input_dict) -> schema_pb2.Schema:
 
 def _why_not_comparable(candidate: Label, baseline: str, schema: schema_pb2.Schema) -> str:
     """Why a baseline cannot be judged beside the candidate, as a note; empty if it can."""
-    label = Label.of_export(baseline)
-    for field in ("name", "task", "classes"):
-        if getattr(candidate, field) != getattr(label, field):
-            return (
-                "The last blessed model predicts another label or other classes: no comparison, "
-                "only the absolute bounds apply."
-            )
+    beside = "no comparison, only the absolute bounds apply."
+    try:
+        label, inputs = Label.of_export(baseline), features.inputs_of_export(baseline)
+    except (KeyError, TypeError):
+        return f"The last blessed model was exported in an earlier form: {beside}"
+    if any(getattr(candidate, key) != getattr(label, key) for key in ("name", "task", "classes")):
+        return f"The last blessed model predicts another label or other classes: {beside}"
     columns = {column.name: column for column in schema.feature}
-    for feature in features.of_export(baseline):
-        column = columns.get(feature.name)
-        if (
-            column is None
-            or features.DTYPES.get(column.type) != feature.dtype
-            or not (feature.optional or column.HasField("shape"))
-        ):
-            return (
-                f"The last blessed model needs the column {feature.name} as it was: no comparison, "
-                "only the absolute bounds apply."
-            )
+    for read in inputs:
+        column = columns.get(read.name)
+        if column is None or not _can_be_read(column, read):
+            return f"The last blessed model needs the column {read.name} as it was: {beside}"
     return ""
+
+
+def _can_be_read(column: schema_pb2.Feature, read: features.Input) -> bool:
+    """Whether a model that reads such a column can read this one."""
+    if features.DTYPES.get(column.type) != read.dtype:
+        return False
+    if read.optional:
+        # It is parsed as a list of any length; one that is not a sequence has room for one value.
+        return read.sequence or not features.holds_lists(column)
+    lengths = [dim.size for dim in column.shape.dim]
+    return column.HasField("shape") and lengths in ([[read.length]] if read.sequence else [[], [1]])

@@ -1,13 +1,20 @@
 """The Evaluator's executor on real SavedModels: metrics, gates, slices, and the verdict."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 import sklearn.metrics
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tiny_model import evaluate
 
+from components.evaluator import executor
 from components.evaluator.judgement import Bound, Judgement, Slice
+from models import label as label_lib
+from models.features import Input
 from models.label import Label
 
 rng = np.random.default_rng(0)
@@ -318,3 +325,50 @@ def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
         rel=1e-5,
     )
     assert agrees(result, blessing)
+
+
+REQUIRED = "presence { min_fraction: 1 } shape { dim { size: 1 } }"
+SCHEMA = f"""
+feature {{ name: "area" type: FLOAT {REQUIRED} }}
+feature {{ name: "age" type: INT }}
+feature {{ name: "window" type: FLOAT value_count {{ min: 1 }} }}
+feature {{ name: "counts" type: INT {REQUIRED.replace("size: 1", "size: 3")} }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "compared"),
+    [
+        (Input("area", "numbers", False), True),
+        (Input("area", "numbers", True), True),
+        (Input("area", "whole numbers", False), False),
+        (Input("gone", "numbers", True), False),
+        (Input("age", "whole numbers", True), True),
+        (Input("age", "whole numbers", False), False),
+        (Input("window", "numbers", True, sequence=True), True),
+        (Input("window", "numbers", True), False),
+        (Input("counts", "whole numbers", False, sequence=True, length=3), True),
+        (Input("counts", "whole numbers", False, sequence=True, length=2), False),
+        (Input("counts", "whole numbers", True, sequence=True), True),
+        (Input("counts", "whole numbers", False), False),
+    ],
+)
+def test_a_baseline_is_compared_if_it_can_read_the_table(tmp_path, column, compared):
+    extra = tmp_path / "assets.extra"
+    extra.mkdir()
+    (extra / "label.json").write_text(label_lib.to_json([PRICE]))
+    content = {"inputs": [dataclasses.asdict(column)], "columns": [column.name]}
+    (extra / "features.json").write_text(json.dumps(content))
+    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
+    note = executor._why_not_comparable(PRICE, str(tmp_path), schema)
+    start = f"The last blessed model needs the column {column.name} as it was: no comparison"
+    assert note.startswith(start) if not compared else not note
+
+
+def test_a_baseline_that_was_exported_in_an_earlier_form_is_not_compared(tmp_path):
+    extra = tmp_path / "assets.extra"
+    extra.mkdir()
+    (extra / "label.json").write_text(json.dumps(dataclasses.asdict(PRICE)))
+    (extra / "features.json").write_text('{"features": [], "columns": []}')
+    note = executor._why_not_comparable(PRICE, str(tmp_path), schema_pb2.Schema())
+    assert note.startswith("The last blessed model was exported in an earlier form: no comparison")

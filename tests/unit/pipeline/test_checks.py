@@ -323,9 +323,9 @@ class TestModel:
         assert line.endswith(f": module own_check_model has no {name}()")
 
     def test_wrong_signature(self, mistake):
-        assert mistake("own_check_model.other").endswith(
-            "expected other(features, labels, mode, params, config), found other(features, labels)"
-        )
+        line = mistake("own_check_model.other")
+        assert ": expected other(features, labels, mode, params, config)" in line
+        assert line.endswith(", found other(features, labels)")
 
     @pytest.mark.parametrize(
         ("params", "start"),
@@ -340,3 +340,96 @@ class TestModel:
     )
     def test_wrong_parameters(self, mistake, params, start):
         assert mistake("own_check_model.model_fn", params).startswith(start)
+
+
+MANY = "id,price,sea,sure\n1,10,yes,0.5\n2,20,no,0\n"
+
+
+class TestRoles:
+    """What is learned beside the label, what weighs rows and what splits them."""
+
+    ALL = "more_labels: {sea: binary}\nweight: sure\nsplits: {key: id}\nderived: {half: 'id / 2'}"
+
+    def test_good_rows_pass(self, problem):
+        problem.csv.write_text(MANY)
+        checks.check_data(problem(self.ALL))
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("3,1,,1", "sea: the label is empty; remove the row or fill it in"),
+            ("3,1,yes,", "sure: the weight is empty; remove the row or fill it in"),
+            ("3,1,yes,-1", "sure: found '-1', expected a number from zero up as the weight"),
+            ("3,1,yes,much", "sure: found 'much', expected a number from zero up as the weight"),
+            ("3,1,yes,inf", "sure: found 'inf', expected a number from zero up as the weight"),
+            (",1,yes,1", "id: the key is empty; remove the row or fill it in"),
+        ],
+    )
+    def test_a_wrong_row_names_its_line(self, problem, row, message):
+        problem.csv.write_text(f"{MANY}{row}\n")
+        assert mistakes(problem(self.ALL)) == [f"{problem.csv}:4: {message}"]
+
+    def test_a_further_label_that_is_no_number(self, problem):
+        problem.csv.write_text(MANY)
+        (line,) = mistakes(problem("more_labels: {sea: regression}"))
+        assert line == (
+            f"{problem.csv}:2: sea: found 'yes', expected a number; choose another label, or task: "
+            "multiclass"
+        )
+
+    @pytest.mark.parametrize(
+        ("extra", "line"),
+        [
+            ("more_labels: {see: binary}", "more_labels: no column see in {csv}; did you mean sea"),
+            ("weight: sur", "weight: no column sur in {csv}; did you mean sure? (known: id, price"),
+            ("derived: {d: ids + id}", "derived.d: no column ids in {csv}; did you mean id? (know"),
+            ("derived: {id: sure + 1}", "derived.id: is a column of {csv} too; choose another na"),
+        ],
+    )
+    def test_columns_that_are_not_there(self, problem, extra, line):
+        problem.csv.write_text(MANY)
+        (found,) = mistakes(problem(extra))
+        assert found.startswith(line.format(csv=problem.csv))
+
+    def test_a_derived_feature_may_read_another(self, problem):
+        problem.csv.write_text(MANY)
+        checks.check_data(problem("derived: {a: b + 1, b: id}"))
+
+    def test_a_fractional_key(self, problem):
+        problem.csv.write_text("id,price\n1,2\n2.5,3\n4,3\n")
+        assert mistakes(problem("splits: {key: id}")) == [
+            "splits.key: id holds fractional numbers, as 2.5; expected text or whole numbers"
+        ]
+        problem.csv.write_text("id,price\n1,2\n2.5,3\nx,3\n")
+        checks.check_data(problem("splits: {key: id}"))
+
+    @pytest.mark.parametrize(
+        ("column", "values", "message"),
+        [
+            ("price", [1.0, None, 3.0], "row 2: price: the label is missing or not finite; remov"),
+            ("price", [1.0, 2.0, float("nan")], "row 3: price: the label is missing or not finit"),
+            ("price", ["1", "2", "3"], "price: found string, expected numbers as the label of a"),
+            ("sea", ["a", "b", None], "row 3: sea: the label is missing or not finite; remove"),
+            ("sure", [1, 0, -2], "row 3: sure: found -2, expected a number from zero up as the w"),
+            ("sure", [1.0, None, 2.0], "row 2: sure: the weight is missing or not finite; remove"),
+            ("sure", ["a", "b", "c"], "sure: found string, expected numbers as the weight"),
+            ("id", [1, None, 2], "row 2: id: the key is missing or not finite; remove the row"),
+            ("id", [1.0, 2.0, 3.0], "splits.key: id holds fractional numbers (double); expected"),
+            ("id", [1, 2, 3], None),
+            ("sure", [True, False, True], None),
+        ],
+    )
+    def test_rows_of_parquet(self, problem, column, values, message):
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        columns = {"id": ["a", "b", "c"], "price": [1, 2, 3], "sea": ["x", "y", "x"]}
+        columns |= {"sure": [0.5, 1.0, 0.0], column: values}
+        path = problem.folder / "h.parquet"
+        pa.parquet.write_table(pa.table(columns), path)
+        config = problem(self.ALL.replace("id / 2", "sure / 2"), data="h.parquet")
+        if message is None:
+            checks.check_data(config)
+        else:
+            (line,) = mistakes(config)
+            assert line.removeprefix(f"{path}: ").startswith(message)

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from models.features import Feature
+from models import label as label_lib
+from models.features import Input
 from models.label import Label
 from pipeline import predict as predict_lib
 from pipeline.errors import UserError
 from pipeline.predict import latest_version, predict
 
-FEATURES = [
-    Feature("rooms", "numeric", "whole numbers", optional=False),
-    Feature("area", "numeric", "numbers", optional=True),
-    Feature("kind", "categorical", "text", optional=True),
+INPUTS = [
+    Input("rooms", "whole numbers", optional=False),
+    Input("area", "numbers", optional=True),
+    Input("kind", "text", optional=True),
 ]
 COLUMNS = ["id", "rooms", "area", "kind", "note", "price"]
 
@@ -55,21 +56,21 @@ class _Classes(tf.Module):
         }
 
 
-def export(module, label, directory):
+def export(module, labels, directory, inputs=INPUTS, columns=COLUMNS):
     tf.saved_model.save(module, str(directory), signatures={"predict": module.predict})
     extra = directory / "assets.extra"
     extra.mkdir()
-    features = [dataclasses.asdict(feature) for feature in FEATURES]
-    signature = {"features": features, "columns": COLUMNS}
+    read = [dataclasses.asdict(column) for column in inputs]
+    signature = {"inputs": read, "columns": columns}
     (extra / "features.json").write_text(json.dumps(signature))
-    (extra / "label.json").write_text(label.to_json())
+    (extra / "label.json").write_text(label_lib.to_json(labels))
     return directory
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     directory = tmp_path_factory.mktemp("regression") / "1"
-    return export(_Rooms(), Label("price", "regression"), directory)
+    return export(_Rooms(), [Label("price", "regression")], directory)
 
 
 @pytest.fixture
@@ -94,10 +95,10 @@ def score(model, tmp_path):
 def mistake(score):
     """The message of a refusal, which must leave the target and the folder as they were."""
 
-    def call(text):
+    def call(text, *model):
         score.target.write_text("of the last time")
         with pytest.raises(UserError) as caught:
-            score(text)
+            score(text, *model)
         assert score.target.read_text() == "of the last time"
         assert sorted(path.name for path in score.folder.iterdir()) == ["in.csv", "out.csv"]
         return str(caught.value).removeprefix(f"{score.source}: ")
@@ -126,12 +127,104 @@ def test_columns_are_kept_as_they_were(score):
 
 def test_a_class_and_its_probabilities(score, tmp_path_factory):
     label = Label("size", "binary", classes=("few", "many"), frequencies=(0.5, 0.5))
-    model = export(_Classes(), label, tmp_path_factory.mktemp("classes") / "1")
+    model = export(_Classes(), [label], tmp_path_factory.mktemp("classes") / "1")
     assert score("rooms\n2\n3\n", model) == [
         ["rooms", "predicted_size", "probability_few", "probability_many"],
         ["2", "few", "0.75", "0.25"],
         ["3", "many", "0.25", "0.75"],
     ]
+
+
+class _Several(tf.Module):
+    """The mean of a list with an interval, whether it is short, and the sum of another one."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def predict(self, examples):
+        spec = {
+            "window": tf.io.RaggedFeature(tf.float32),
+            "counts": tf.io.FixedLenFeature([2], tf.int64),
+        }
+        parsed = tf.io.parse_example(examples, spec)
+        lengths = tf.cast(parsed["window"].row_lengths(), tf.float32)[:, tf.newaxis]
+        total = tf.reduce_sum(parsed["window"], axis=1)[:, tf.newaxis]
+        short = tf.where(lengths < 2, 0.75, 0.25)
+        counts = tf.cast(tf.reduce_sum(parsed["counts"], axis=1, keepdims=True), tf.float32)
+        return {
+            "predictions": total,
+            "lower": total - 1,
+            "upper": total + 1,
+            "short/probabilities": tf.concat([1 - short, short], 1),
+            "short/classes": tf.where(lengths < 2, "yes", "no"),
+            "sum/predictions": counts,
+        }
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    labels = [
+        Label("total", "regression", interval=0.9),
+        Label("short", "binary", classes=("no", "yes")),
+        Label("sum", "regression"),
+    ]
+    inputs = [
+        Input("window", "numbers", True, sequence=True),
+        Input("counts", "whole numbers", False, sequence=True, length=2),
+    ]
+    directory = tmp_path_factory.mktemp("several") / "1"
+    return export(_Several(), labels, directory, inputs, ["window", "counts", "total", "short"])
+
+
+def test_lists_in_fields_and_predictions_of_several_labels(score, several):
+    text = 'short,window,counts\nno,"[1.5, 2]","[1, 2.0]"\n,,"[3,4]"\n,[],"[-1, 0]"\n'
+    header, *rows = score(text, several)
+    assert header == [
+        *("short", "window", "counts"),
+        *("predicted_total", "predicted_total_lower", "predicted_total_upper"),
+        *("predicted_short", "probability_short_no", "probability_short_yes", "predicted_sum"),
+    ]
+    assert [row[3:] for row in rows] == [
+        ["3.5", "2.5", "4.5", "no", "0.75", "0.25", "3"],
+        ["0", "-1", "1", "yes", "0.25", "0.75", "7"],
+        ["0", "-1", "1", "yes", "0.25", "0.75", "-1"],
+    ]
+
+
+NO_LISTS = ["1.5", "[1, x]", "[1, NaN]", "[true]", "[[1]]", "{}", "null", "[1", "[1e999]"]
+
+
+@pytest.mark.parametrize("field", [*NO_LISTS, "[" * 9999, f"[1{'0' * 400}]"])
+def test_a_field_that_is_no_list_of_numbers(mistake, several, field):
+    line = mistake(f'window,counts\n[1],"[1, 2]"\n"{field}","[1, 2]"\n', several)
+    assert line.startswith(f"row 2: column window: found '{field[:50]}")
+    assert line.endswith(", expected a list of numbers such as [1.5, 2]")
+    assert len(line) < 160
+
+
+@pytest.mark.parametrize(
+    "field", ["[1]", "[1, 2, 3]", "[1, 2.5]", "[1, 1e30]", "[1, Infinity]", "[]"]
+)
+def test_a_field_that_is_no_list_of_so_many_whole_numbers(mistake, several, field):
+    line = mistake(f'window,counts\n[1],"{field}"\n', several)
+    wanted = "a list of 2 whole numbers such as [1, 2]"
+    assert line == f"row 1: column counts: found {field!r}, expected {wanted}"
+
+
+def test_an_empty_field_of_a_required_list(mistake, several):
+    line = mistake("window,counts\n[1],\n", several)
+    assert line == "row 1: column counts is empty; the model needs it"
+
+
+def test_a_missing_list_column(mistake, several):
+    assert mistake("window\n[1]\n", several) == (
+        "column counts is missing; the model needs it (a list of 2 whole numbers such as [1, 2])"
+    )
+
+
+def test_a_model_that_was_exported_in_an_earlier_form(mistake, tmp_path_factory):
+    model = export(_Rooms(), [], tmp_path_factory.mktemp("earlier") / "1")
+    (model / "assets.extra" / "label.json").write_text('{"name": "price", "task": "regression"}')
+    score_it = "was exported in an earlier form; `run` makes and pushes a new one"
+    assert mistake("rooms\n1\n", model) == f"{model}: {score_it}"
 
 
 def test_blocks_do_not_show(score, monkeypatch):
