@@ -1,4 +1,4 @@
-"""What a `model_fn` is told about the problem, beside its own parameters."""
+"""What a model is told about the problem, beside its own parameters."""
 
 import dataclasses
 
@@ -8,16 +8,21 @@ from models.preprocessing import Layout
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """Handed to every `model_fn` as `params["context"]`.
+    """Handed to every model as `params["context"]`.
 
     Attributes:
-        label: the label, its scale and classes; `heads.for_label` wants it.
+        labels: what is predicted, with its scale or classes; `heads.for_labels` wants them. The
+            first one is what the Evaluator judges.
         layout: the columns behind the packed tensors.
         vocabulary_sizes: rows each categorical column needs in an embedding table.
+        sequence_widths: values of each list, as `networks.sequences` gives them.
         max_steps: the length of training, for learning-rate schedules.
+        rows: examples in the train split.
     """
 
-    label: Label
+    labels: tuple[Label, ...]
     layout: Layout
     vocabulary_sizes: tuple[int, ...]
+    sequence_widths: tuple[int, ...]
     max_steps: int
+    rows: int

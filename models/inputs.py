@@ -1,5 +1,6 @@
 """Input functions over transformed examples, and the receiver of serving requests."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,33 +16,40 @@ from models.features import Feature, columns_read
 CHUNK = 16_384
 """Rows that are parsed, kept and shuffled together."""
 
+_SHUFFLED_CHUNKS = 4
+
 EXAMPLES = "examples"
 """Name of the serving signature's input: serialized raw `tf.Example`s."""
 
 
-def input_fn(
+def training_input_fn(
     files: Sequence[str],
     transform_output: tft.TFTransformOutput,
     batch_size: int,
     *,
-    training: bool,
+    rows: int,
     cache_bytes: int,
-    seed: int = 0,
+    seed: int,
+    start_step: int = 0,
     labels: Sequence[str] = (),
 ) -> Callable[[], tf.data.Dataset]:
-    """Batches of (features, labels), parsed a chunk at a time.
+    """Batches of (features, labels) without an end, in a new order at each pass.
 
-    In training the rows come in a new order at each pass, for ever: the order of the files' chunks
-    is shuffled, then the rows within each. Chunks stay parsed in memory when the files are smaller
-    than `cache_bytes`; otherwise memory holds a few chunks, whatever the size of the data.
+    What fits `cache_bytes` is parsed once, kept, and shuffled as a whole. Of more than that a few
+    chunks are in memory, whatever the size of the data: the order of the chunks is shuffled among
+    neighbours, then the rows within each.
+
+    The order is a function of the seed and the step, so a run that goes on from a checkpoint sees
+    what it would have seen.
 
     Args:
         files: gzipped TFRecords of transformed examples.
         transform_output: tells what the examples hold.
-        batch_size: rows of a batch; in training an incomplete batch at a chunk's end is dropped.
-        training: shuffle and repeat.
-        cache_bytes: files up to this size together are cached.
-        seed: of the shuffling.
+        batch_size: rows of a batch; an incomplete one at the end of a chunk is left out.
+        rows: in the files, see `count_rows`.
+        cache_bytes: examples up to this size, parsed, are kept.
+        seed: of the order.
+        start_step: the number of batches to pass over.
         labels: the columns of the labels, the judged one first; wanted where there are several.
 
     Returns:
@@ -53,6 +61,61 @@ def input_fn(
         ValueError: there are several labels, but other ones than `labels`.
     """
     spec = transform_output.transformed_feature_spec()
+    parse = _parser(spec, labels)
+    in_memory = rows * _bytes_per_row(spec) <= cache_bytes
+    chunk = rows if in_memory else CHUNK
+    sizes = [chunk] * (rows // chunk) + ([rows % chunk] if rows % chunk else [])
+    first_pass, done = divmod(start_step, sum(max(size // batch_size, 1) for size in sizes))
+
+    def shuffled_batches(number, examples):
+        """Of a chunk's rows in an order of the chunk's number."""
+        size = tf.shape(tf.nest.flatten(examples[1])[0])[0]
+        order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, number])
+        whole = size // batch_size * batch_size
+        order = order[: tf.where(whole > 0, whole, size)]
+        return (
+            tf.data.Dataset.from_tensor_slices(order)
+            .batch(batch_size)
+            .map(
+                lambda batch: tf.nest.map_structure(
+                    lambda column: tf.gather(column, batch), examples
+                )
+            )
+        )
+
+    def chunks_of_pass(number):
+        chunks = _records(files).batch(CHUNK).map(parse)
+        return chunks.shuffle(_SHUFFLED_CHUNKS, seed=seed + number).enumerate(number * len(sizes))
+
+    def make() -> tf.data.Dataset:
+        if in_memory:
+            parsed = _records(files).batch(CHUNK).map(parse).rebatch(rows).cache()
+            chunks = parsed.repeat().enumerate(first_pass)
+        else:
+            passes = tf.data.Dataset.range(first_pass, tf.int64.max)
+            chunks = passes.flat_map(chunks_of_pass)
+        return chunks.flat_map(shuffled_batches).skip(done).prefetch(tf.data.AUTOTUNE)
+
+    return make
+
+
+def evaluation_input_fn(
+    files: Sequence[str],
+    transform_output: tft.TFTransformOutput,
+    batch_size: int,
+    labels: Sequence[str] = (),
+) -> Callable[[], tf.data.Dataset]:
+    """One pass over the files in their order; for the rest see `training_input_fn`."""
+    parse = _parser(transform_output.transformed_feature_spec(), labels)
+    return lambda: _records(files).batch(batch_size).map(parse).prefetch(tf.data.AUTOTUNE)
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(list(files), "GZIP", num_parallel_reads=2)
+
+
+def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
+    """Parses serialized examples [batch] to features and labels."""
     count = sum(preprocessing.label_name(index) in spec for index in range(len(spec)))
     if count != max(len(labels), 1):
         raise ValueError(f"found {count} labels in the examples, expected {len(labels) or 1}")
@@ -61,32 +124,16 @@ def input_fn(
         features, found = _split(tf.io.parse_example(records, spec))
         return features, dict(zip(labels, found)) if count > 1 else found[0]
 
-    def shuffled_batches(features, label):
-        size = tf.shape(tf.nest.flatten(label)[0])[0]
-        rows = tf.random.shuffle(tf.range(size), seed=seed)
-        whole = tf.maximum(tf.shape(rows)[0] // batch_size * batch_size, 1)
-        rows = rows[: tf.where(whole < batch_size, tf.shape(rows)[0], whole)]
-        return (
-            tf.data.Dataset.from_tensor_slices(rows)
-            .batch(batch_size)
-            .map(
-                lambda batch: tf.nest.map_structure(
-                    lambda column: tf.gather(column, batch), (features, label)
-                )
-            )
-        )
+    return parse
 
-    def make() -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(list(files), "GZIP", num_parallel_reads=2)
-        if not training:
-            return records.batch(batch_size).map(parse).prefetch(tf.data.AUTOTUNE)
-        chunks = records.batch(CHUNK).map(parse)
-        if sum(tf.io.gfile.stat(file).length for file in files) <= cache_bytes:
-            chunks = chunks.cache()
-        chunks = chunks.shuffle(4, seed=seed).repeat()
-        return chunks.flat_map(shuffled_batches).prefetch(tf.data.AUTOTUNE)
 
-    return make
+def _bytes_per_row(spec: Mapping[str, Any]) -> int:
+    """Of parsed examples; texts and lists are guessed at."""
+    total = 0
+    for feature in spec.values():
+        values = math.prod(feature.shape) if isinstance(feature, tf.io.FixedLenFeature) else 16
+        total += values * (32 if feature.dtype == tf.string else feature.dtype.size)
+    return total
 
 
 def _split(

@@ -1,6 +1,6 @@
 """Keras networks over the packed features. A network gives logits and knows nothing of labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -125,16 +125,190 @@ class MemberHeads(tf.keras.layers.Layer):
         return tf.einsum("bmw,mwo->bmo", inputs, self.kernel) + bias
 
 
-class WideDeep(tf.keras.layers.Layer):
+class Dropout(tf.keras.layers.Layer):
+    """Drops a share of the units in training, at random by the seed and the global step.
+
+    Keras' own draws from a generator whose state is in no checkpoint: a run that was killed would
+    go on with other draws than one that was not.
+
+    Shape: any, the same out as in.
+    """
+
+    def __init__(self, rate: float, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed = seed
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+    def call(self, inputs, training=None):
+        def dropped():
+            step = tf.compat.v1.train.get_global_step()
+            seed = [
+                tf.constant(self.seed, tf.int64),
+                tf.constant(0, tf.int64) if step is None else step,
+            ]
+            return tf.nn.experimental.stateless_dropout(inputs, self.rate, tf.stack(seed))
+
+        return tf.keras.backend.in_train_phase(dropped, inputs, training)
+
+
+class Encoder(tf.keras.layers.Layer):
+    """One vector for an example: its numbers, encoded and as they are, flags, categories, lists.
+
+    Args:
+        vocabulary_sizes: rows of each categorical column.
+        embedding: width of the embedding of a number or a category.
+        seed: of the initial weights.
+
+    Shape: packed features → [batch, width].
+    """
+
+    def __init__(self, vocabulary_sizes: Sequence[int], embedding: int, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = {
+            "vocabulary_sizes": tuple(vocabulary_sizes),
+            "embedding": embedding,
+            "seed": seed,
+        }
+        self.encode = PiecewiseLinear(preprocessing.QUANTILES)
+        self.embed_numbers = NumberEmbedding(embedding, seed)
+        small = tf.keras.initializers.RandomNormal(stddev=0.1, seed=seed + 1)
+        self.embed = PackedEmbedding(vocabulary_sizes, embedding, small)
+
+    def get_config(self):  # `model_to_estimator` clones a model from its layers' settings
+        return {**super().get_config(), **self.settings}
+
+    def call(self, features: Mapping[str, tf.Tensor]):
+        inputs = [features[name] for name in _PLAIN if name in features]
+        if preprocessing.QUANTILE in features:
+            inputs.append(self.embed_numbers(self.encode(features[preprocessing.QUANTILE])))
+        if preprocessing.CATEGORICAL in features:
+            inputs.append(self.embed(features[preprocessing.CATEGORICAL]))
+        return tf.concat([*inputs, *sequences(features).values()], axis=1)
+
+
+_PLAIN = (preprocessing.SCALED, preprocessing.INDICATOR)
+
+RAGGED_WIDTH = 2
+"""Values that stand for a ragged list where a model wants a vector."""
+
+
+def sequences(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The list features as dense tensors: fixed ones as they are, of ragged ones mean and length.
+
+    Shape: by name [batch, n], or [batch, RAGGED_WIDTH].
+    """
+    dense = {}
+    for name, values in features.items():
+        if isinstance(values, tf.RaggedTensor):
+            count = tf.cast(values.row_lengths(), tf.float32)
+            mean = tf.math.divide_no_nan(tf.reduce_sum(values, axis=1), count)
+            dense[name] = tf.stack([mean, tf.math.log1p(count)], axis=1)
+        elif name.startswith(preprocessing.sequence_name("")):
+            dense[name] = values
+    return dense
+
+
+def plain(features: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    """All features but the categories, the numbers piecewise linear: tensors [batch, ...]."""
+    inputs = [features[name] for name in _PLAIN if name in features]
+    if preprocessing.QUANTILE in features:
+        encoded = PiecewiseLinear(preprocessing.QUANTILES)(features[preprocessing.QUANTILE])
+        inputs.append(tf.reshape(encoded, [-1, encoded.shape[1] * encoded.shape[2]]))
+    return [*inputs, *sequences(features).values()]
+
+
+class Linear(tf.keras.layers.Layer):
+    """A linear model of the features, the numbers among them piecewise linear.
+
+    It begins at zero.
+
+    Shape: packed features → [batch, outputs].
+    """
+
+    def __init__(self, vocabulary_sizes: Sequence[int], outputs: int, **kwargs):
+        super().__init__(**kwargs)
+        self.outputs = outputs
+        self.dense = tf.keras.layers.Dense(outputs, kernel_initializer="zeros")
+        self.embed = PackedEmbedding(vocabulary_sizes, outputs, "zeros")
+
+    def call(self, features: Mapping[str, tf.Tensor]):
+        inputs = plain(features)
+        terms = [self.dense(tf.concat(inputs, axis=1))] if inputs else []
+        if preprocessing.CATEGORICAL in features:
+            weights = tf.reshape(
+                self.embed(features[preprocessing.CATEGORICAL]),
+                [-1, len(self.embed.sizes), self.outputs],
+            )
+            terms.append(tf.reduce_sum(weights, axis=1))
+        return tf.add_n(terms)
+
+
+class PlainEncoder(tf.keras.layers.Layer):
+    """One vector for an example: `plain` features, and an embedding of each category.
+
+    Shape: packed features → [batch, width].
+    """
+
+    def __init__(self, vocabulary_sizes: Sequence[int], embedding: int, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        # As tf.feature_column.embedding_column does.
+        normal = tf.keras.initializers.TruncatedNormal(stddev=embedding**-0.5, seed=seed)
+        self.embed = PackedEmbedding(vocabulary_sizes, embedding, normal)
+
+    def call(self, features: Mapping[str, tf.Tensor]):
+        inputs = plain(features)
+        if preprocessing.CATEGORICAL in features:
+            inputs.append(self.embed(features[preprocessing.CATEGORICAL]))
+        return tf.concat(inputs, axis=1)
+
+
+class Perceptron(tf.keras.layers.Layer):
+    """Hidden layers: linear, optionally normalised over the batch, ReLU, dropout.
+
+    Args:
+        hidden: units of each layer.
+        dropout: share of units dropped in training.
+        batch_norm: whether to normalise.
+        seed: of the initial weights and the dropout.
+
+    Shape: [..., width] → [..., hidden[-1]].
+    """
+
+    def __init__(
+        self, hidden: Sequence[int], dropout: float, seed: int, batch_norm: bool = False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        seeds = _seeds(seed)
+        self.stages: list[list[tf.keras.layers.Layer]] = []
+        for units in hidden:
+            glorot = tf.keras.initializers.GlorotUniform(seed=next(seeds))
+            stage = [tf.keras.layers.Dense(units, kernel_initializer=glorot)]
+            if batch_norm:
+                stage.append(tf.keras.layers.BatchNormalization())
+            stage.append(tf.keras.layers.ReLU())
+            if dropout:
+                stage.append(Dropout(dropout, next(seeds)))
+            self.stages.append(stage)
+
+    def call(self, inputs, training: bool = False):
+        for stage in self.stages:
+            for layer in stage:
+                inputs = layer(inputs, training=training)
+        return inputs
+
+
+class TabM(tf.keras.layers.Layer):
     """A linear model of the encoded features plus an ensemble of perceptrons on their embeddings.
 
-    The wide part is what H.-T. Cheng et al., "Wide & Deep Learning for Recommender Systems" (2016)
-    call it; it is added to the deep part's logits, so the deep part learns what lines miss.
+    The ensemble is the TabM-mini of Y. Gorishniy, A. Kotelnikov and A. Babenko, "TabM: Advancing
+    Tabular Deep Learning with Parameter-Efficient Ensembling" (ICLR 2025): members that share one
+    multilayer perceptron and differ by the factors of their inputs and by their output layers. Each
+    learns by its own loss; the mean of their predictions overfits far less than one network's.
 
-    The deep part is the TabM-mini of Y. Gorishniy et al., "TabM: Advancing Tabular Deep Learning
-    with Parameter-Efficient Ensembling" (2025): members that share one multilayer perceptron and
-    differ by the factors of their inputs and by their output layers. Each learns by its own loss;
-    the mean of their logits is the prediction, which overfits far less than one network's.
+    The linear part is added to every member's logits, so the members learn what it misses.
 
     Args:
         outputs: number of logits.
@@ -143,6 +317,7 @@ class WideDeep(tf.keras.layers.Layer):
         hidden: units of each hidden layer.
         embedding: width of the embedding of a number or a category.
         dropout: share of hidden units dropped in training.
+        seed: of the initial weights and the dropout.
 
     Shape: packed features → [batch, members, outputs].
     """
@@ -157,50 +332,76 @@ class WideDeep(tf.keras.layers.Layer):
         dropout: float,
         seed: int,
     ):
-        super().__init__(name="wide_deep")
-        seeds = iter(range(seed, seed + 1000))
-
-        def glorot():
-            return tf.keras.initializers.GlorotUniform(seed=next(seeds))
-
-        self.encode = PiecewiseLinear(preprocessing.QUANTILES)
-        self.embed_numbers = NumberEmbedding(embedding, next(seeds))
-        small = tf.keras.initializers.RandomNormal(stddev=0.1, seed=next(seeds))
-        self.embed = PackedEmbedding(vocabulary_sizes, embedding, small)
-        self.embed_wide = PackedEmbedding(vocabulary_sizes, outputs, "zeros")
-        self.wide = tf.keras.layers.Dense(outputs, kernel_initializer="zeros")
+        super().__init__(name="tabm")
+        seeds = _seeds(seed)
+        self.encoder = Encoder(vocabulary_sizes, embedding, next(seeds))
+        self.linear = Linear(vocabulary_sizes, outputs)
         self.members = Members(members, next(seeds))
-        self.hidden = [
-            tf.keras.layers.Dense(units, activation="relu", kernel_initializer=glorot())
-            for units in hidden
-        ]
-        self.dropout = [tf.keras.layers.Dropout(dropout, seed=next(seeds)) for _ in hidden]
+        self.perceptron = Perceptron(hidden, dropout, next(seeds))
         self.heads = MemberHeads(outputs, next(seeds))
-        self.outputs = outputs
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False):
-        inputs = [
-            features[name]
-            for name in (preprocessing.SCALED, preprocessing.INDICATOR)
-            if name in features
-        ]
-        wide_inputs = list(inputs)
-        if preprocessing.QUANTILE in features:
-            encoded = self.encode(features[preprocessing.QUANTILE])
-            inputs.append(self.embed_numbers(encoded))
-            wide_inputs.append(tf.reshape(encoded, [-1, encoded.shape[1] * encoded.shape[2]]))
-        wide = [self.wide(tf.concat(wide_inputs, axis=1))] if wide_inputs else []
-        categorical = features.get(preprocessing.CATEGORICAL)
-        if categorical is not None:
-            inputs.append(self.embed(categorical))
-            weights = tf.reshape(
-                self.embed_wide(categorical), [-1, len(self.embed.sizes), self.outputs]
+        deep = self.perceptron(self.members(self.encoder(features)), training=training)
+        return self.linear(features)[:, tf.newaxis, :] + self.heads(deep)
+
+
+class Recurrent(tf.keras.layers.Layer):
+    """The last state of a gated recurrent network for each list, beside the encoded features.
+
+    K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder" (2014).
+
+    Args:
+        units: width of a state.
+        vocabulary_sizes, embedding, seed: see `Encoder`.
+
+    Shape: packed features → [batch, lists · units + width of the encoder].
+    """
+
+    def __init__(
+        self, units: int, vocabulary_sizes: Sequence[int], embedding: int, seed: int, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.units = units
+        self.seeds = _seeds(seed)
+        self.encoder = Encoder(vocabulary_sizes, embedding, next(self.seeds))
+
+    def build(self, input_shape):
+        self.cells = {
+            name: tf.keras.layers.GRU(
+                self.units,
+                kernel_initializer=tf.keras.initializers.GlorotUniform(seed=next(self.seeds)),
+                recurrent_initializer=tf.keras.initializers.Orthogonal(seed=next(self.seeds)),
+                # Unrolled steps are faster, but their number must be known.
+                unroll=isinstance(input_shape[name], tf.TensorShape)
+                and input_shape[name][1] is not None,
             )
-            wide.append(tf.reduce_sum(weights, axis=1))
-        deep = self.members(tf.concat(inputs, axis=1))
-        for dense, dropout in zip(self.hidden, self.dropout):
-            deep = dropout(dense(deep), training=training)
-        return tf.add_n(wide)[:, tf.newaxis, :] + self.heads(deep)
+            for name in sorted(input_shape)
+            if name.startswith(preprocessing.sequence_name(""))
+        }
+
+    def call(self, features: Mapping[str, tf.Tensor]):
+        states = [self.encoder(features)]
+        for name, cell in self.cells.items():
+            values, mask = features[name], None
+            if isinstance(values, tf.RaggedTensor):
+                # One step of padding: a batch may hold only empty lists.
+                lengths = values.row_lengths()
+                values = tf.pad(values.to_tensor(), [[0, 0], [0, 1]])
+                mask = tf.sequence_mask(lengths, tf.shape(values)[1])
+            states.append(cell(values[:, :, tf.newaxis], mask=mask))
+        return tf.concat(states, axis=1)
+
+
+def output_layer(outputs: int, seed: int) -> tf.keras.layers.Dense:
+    """The linear layer that makes logits: [batch, width] → [batch, outputs]."""
+    return tf.keras.layers.Dense(
+        outputs, kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed), name="logits"
+    )
+
+
+def _seeds(seed: int) -> Iterator[int]:
+    """Different seeds for the layers of one network, far from those of the next seed."""
+    return iter(range(1000 * seed, 1000 * seed + 1000))
 
 
 def _uniform(fan_in: int, seed: int) -> tf.keras.initializers.Initializer:

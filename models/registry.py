@@ -1,4 +1,14 @@
-"""Models by name: ours by a short one, the user's own by dotted path."""
+"""Models by name: ours by a short one, the user's own by dotted path.
+
+A model is a function of one of two forms:
+
+- `model_fn(features, labels, mode, params, config) -> EstimatorSpec`, the Estimator's contract;
+- `estimator(params, config) -> Estimator`, for estimators that are made whole, as the premade ones
+  and converted Keras models are.
+
+`params` holds `context` (a `Context`) and the configuration's `model.params`; `config` is the
+`RunConfig`, with the directory and the seed.
+"""
 
 import difflib
 import importlib
@@ -7,40 +17,50 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from models import estimator_api
 from models.params import parse_params
 
-MODELS = {"wide_deep": "models.wide_deep.model_fn"}
-"""Registered names and the `model_fn` behind each."""
+MODELS = {
+    "tabm": "models.tabm.model_fn",
+    "mlp": "models.mlp.model_fn",
+    "wide_deep": "models.wide_deep.model_fn",
+    "sequence": "models.sequence.model_fn",
+    "premade.linear": "models.premade.linear.estimator",
+    "premade.dnn": "models.premade.dnn.estimator",
+    "premade.dnn_linear_combined": "models.premade.dnn_linear_combined.estimator",
+    "keras.mlp": "models.keras_models.mlp.estimator",
+}
+"""Registered names and the function behind each."""
 
-_ARGUMENTS = ["features", "labels", "mode", "params", "config"]
+_MODEL_FN = ["features", "labels", "mode", "params", "config"]
+_ESTIMATOR = ["params", "config"]
 
 
-def dotted_path(name: str) -> str:
-    """The dotted path of a model's `model_fn`.
+def estimator(name: str, params: Mapping[str, Any], config: Any):
+    """Makes the Estimator of a model.
+
+    Args:
+        name: a registered name or a dotted path.
+        params: with `context`.
+        config: the `RunConfig`.
 
     Raises:
-        ValueError: not a registered name, and no dotted path either.
+        ValueError: see `load`, and what the model refuses of its parameters.
     """
-    if "." in name:
-        return name
-    if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ValueError(
-            f"model.name: no registered model is called {name}; {hint}(registered: "
-            f"{', '.join(MODELS)}; or the dotted path of a model_fn, as my_model.model_fn)"
-        )
-    return MODELS[name]
+    function = load(name)
+    if _arguments(function) == _ESTIMATOR:
+        return function(params, config)
+    return estimator_api.Estimator(function, params=dict(params), config=config)
 
 
 def load(name: str) -> Callable[..., Any]:
-    """Imports a model's `model_fn`.
+    """Imports the function of a model.
 
     Raises:
-        ValueError: there is no such module or function, or it does not take an Estimator's
-            arguments.
+        ValueError: there is no such module or function, or it takes other arguments than those of
+            a `model_fn` or an `estimator`.
     """
-    path = dotted_path(name)
+    path = _dotted_path(name)
     module_name, _, function_name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
@@ -58,16 +78,16 @@ def load(name: str) -> Callable[..., Any]:
         raise ValueError(
             f"model.name: {path}: cannot import {module_name}: {type(error).__name__}: {place}"
         ) from error
-    model_fn = getattr(module, function_name, None)
-    if not callable(model_fn):
+    function = getattr(module, function_name, None)
+    if not callable(function):
         raise ValueError(f"model.name: {path}: module {module_name} has no {function_name}()")
-    arguments = list(inspect.signature(model_fn).parameters)
-    if arguments != _ARGUMENTS:
+    if _arguments(function) not in (_MODEL_FN, _ESTIMATOR):
         raise ValueError(
-            f"model.name: {path}: expected {function_name}({', '.join(_ARGUMENTS)}), "
-            f"found {function_name}({', '.join(arguments)})"
+            f"model.name: {path}: expected {function_name}({', '.join(_MODEL_FN)}) or "
+            f"{function_name}({', '.join(_ESTIMATOR)}), "
+            f"found {function_name}({', '.join(_arguments(function))})"
         )
-    return model_fn
+    return function
 
 
 def check(name: str, params: Mapping[str, Any]) -> None:
@@ -79,3 +99,21 @@ def check(name: str, params: Mapping[str, Any]) -> None:
     declared = getattr(inspect.getmodule(load(name)), "Params", None)
     if declared is not None:
         parse_params(declared, params)
+
+
+def _dotted_path(name: str) -> str:
+    if name in MODELS:
+        return MODELS[name]
+    kind = name.partition(".")[0]
+    if "." in name and kind not in ("premade", "keras"):
+        return name
+    close = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise ValueError(
+        f"model.name: no registered model is called {name}; {hint}(registered: "
+        f"{', '.join(MODELS)}; or the dotted path of a model_fn, as my_model.model_fn)"
+    )
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)

@@ -1,25 +1,24 @@
-"""The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any `model_fn`."""
+"""The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any model."""
 
-import hashlib
 import json
 import math
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import tensorflow as tf
-import tensorflow_transform as tft
 from absl import logging
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models import estimator_api, inputs, registry
+from models import estimator_api, intervals, registry
 from models import features as features_lib
 from models import label as label_lib
 from models.context import Context
 from models.params import CONTEXT
-from models.preprocessing import Layout, vocabulary_name
+from models.problem import Problem
+
+RECORD = "training.json"
+"""In the model run's artifact: what the training was and cost."""
 
 
 def run_fn(fn_args) -> None:
@@ -30,42 +29,55 @@ def run_fn(fn_args) -> None:
     never from a checkpoint of something else.
 
     Args:
-        fn_args: the Trainer's `FnArgs`. `custom_config["problem"]` is a JSON object with `label`,
-            `task`, `log_label`, `features`, `model`, `train`, `code` (a fingerprint) and
-            `training_root`.
+        fn_args: the Trainer's `FnArgs`; `custom_config` has `problem` (see `Problem`) and
+            `training_root`. `hyperparameters`, if there are any, replace the configuration's.
 
     Raises:
-        ValueError: what the features, the label or the model's parameters do not allow.
+        ValueError: what the features, the labels or the model's parameters do not allow.
     """
-    problem = json.loads(fn_args.custom_config["problem"])
-    train = problem["train"]
-    train_files = _files(fn_args.train_files)
-    eval_files = _files(fn_args.eval_files)
-    schema = text_format.Parse(pathlib.Path(fn_args.schema_path).read_text(), schema_pb2.Schema())
-    features = features_lib.resolve(schema, problem["features"], problem["label"])
-    transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    label = label_lib.from_transform(
-        problem["label"], problem["task"], problem["log_label"], transform_output, train_files
-    )
-    max_steps = train["max_steps"] or _steps(train["epochs"], train_files, train["batch_size"])
-    context = Context(
-        label=label,
-        layout=Layout.of(features),
-        vocabulary_sizes=tuple(
-            _vocabulary_size(transform_output, feature)
-            for feature in features
-            if feature.kind == features_lib.CATEGORICAL
-        ),
-        max_steps=max_steps,
-    )
-
-    directory = _training_directory(problem, fn_args.transform_output, train_files + eval_files)
+    problem = Problem.of(fn_args)
+    context = problem.context()
+    directory = pathlib.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
-    estimator = estimator_api.Estimator(
-        model_fn=registry.load(problem["model"]["name"]),
-        model_dir=str(directory),
-        params={**problem["model"]["params"], CONTEXT: context},
-        config=estimator_api.RunConfig(
+    started = time.monotonic()
+    best = fit(problem, context, directory)
+    seconds = time.monotonic() - started
+
+    checkpoint = best.checkpoint()
+    context = intervals.calibrated(
+        make_estimator(problem, context, directory), context, checkpoint, problem.eval_input()
+    )
+    _export(
+        make_estimator(problem, context, directory),
+        checkpoint,
+        problem.serving_input(),
+        pathlib.Path(fn_args.serving_model_dir),
+        {
+            features_lib.FILE_NAME: features_lib.signature(problem.schema, problem.features),
+            label_lib.FILE_NAME: label_lib.to_json(context.labels),
+        },
+    )
+    run = pathlib.Path(fn_args.model_run_dir)
+    _copy_summaries(directory, run)
+    record = {
+        "model": problem.settings["model"],
+        "train": problem.settings["train"],
+        "rows": context.rows,
+        "max_steps": context.max_steps,
+        "seconds": round(seconds, 2),
+        "best": best.record(),
+    }
+    (run / RECORD).write_text(json.dumps(record, indent=2))
+
+
+def make_estimator(problem: Problem, context: Context, directory: pathlib.Path):
+    """The Estimator of the problem's model, with its checkpoints in a directory."""
+    model, train = problem.settings["model"], problem.settings["train"]
+    return registry.estimator(
+        model["name"],
+        {**model["params"], CONTEXT: context},
+        estimator_api.RunConfig(
+            model_dir=str(directory),
             tf_random_seed=train["seed"],
             save_checkpoints_steps=train["evaluate_every"],
             keep_checkpoint_max=train["keep_checkpoints"],
@@ -73,43 +85,45 @@ def run_fn(fn_args) -> None:
             log_step_count_steps=500,
         ),
     )
-    eval_input = inputs.input_fn(eval_files, transform_output, 4096, training=False, cache_bytes=0)
-    best = BestCheckpoint(directory / "best")
+
+
+def fit(
+    problem: Problem,
+    context: Context,
+    directory: pathlib.Path,
+    on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
+) -> "BestCheckpoint":
+    """Trains to the end, from the last checkpoint in the directory if there is one.
+
+    Args:
+        problem: what to train.
+        context: the problem's.
+        directory: of checkpoints and summaries.
+        on_evaluation: called after each evaluation with its step and metrics; what it raises ends
+            the training.
+
+    Returns:
+        The best checkpoint.
+    """
+    estimator = make_estimator(problem, context, directory)
+    best = BestCheckpoint(directory / "best", on_evaluation)
     found = estimator.latest_checkpoint()
     estimator_api.train_and_evaluate(
         estimator,
         estimator_api.TrainSpec(
-            inputs.input_fn(
-                train_files,
-                transform_output,
-                train["batch_size"],
-                training=True,
-                cache_bytes=train["cache_mb"] << 20,
-                seed=train["seed"],
-            ),
-            max_steps=max_steps,
-            hooks=_early_stopping(estimator, train),
+            problem.train_input(context.rows, _step_of(found)),
+            max_steps=context.max_steps,
+            hooks=_early_stopping(estimator, problem.settings["train"]),
         ),
         estimator_api.EvalSpec(
-            eval_input, steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
+            problem.eval_input(), steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
         ),
     )
     if estimator.latest_checkpoint() == found:
         # A run that was killed while it evaluated its last step has nothing left to train, and
         # without a new checkpoint train_and_evaluate evaluates nothing.
-        best.export(estimator, None, found, estimator.evaluate(eval_input), True)
-    _export(
-        estimator,
-        best.checkpoint(),
-        inputs.serving_input_receiver_fn(schema, features, transform_output),
-        pathlib.Path(fn_args.serving_model_dir),
-        directory,
-        {
-            features_lib.FILE_NAME: features_lib.signature(schema, features),
-            label_lib.FILE_NAME: label.to_json(),
-        },
-    )
-    _copy_summaries(directory, pathlib.Path(fn_args.model_run_dir))
+        best.export(estimator, None, found, estimator.evaluate(problem.eval_input()), True)
+    return best
 
 
 class BestCheckpoint(estimator_api.Exporter):
@@ -121,12 +135,23 @@ class BestCheckpoint(estimator_api.Exporter):
 
     name = "best"
 
-    def __init__(self, directory: pathlib.Path):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
+    ):
         self._directory = directory
         self._record = directory / "best.json"
+        self._on_evaluation = on_evaluation
 
     def export(self, estimator, export_path, checkpoint_path, eval_result, is_the_final_export):
         """Copies `checkpoint_path` if its loss is the lowest so far."""
+        self._keep_if_best(checkpoint_path, eval_result)
+        if self._on_evaluation:
+            metrics = {name: float(value) for name, value in eval_result.items()}
+            self._on_evaluation(int(eval_result["global_step"]), metrics)
+
+    def _keep_if_best(self, checkpoint_path, eval_result) -> None:
         loss = float(eval_result["loss"])
         if not math.isfinite(loss):
             return
@@ -156,12 +181,20 @@ class BestCheckpoint(estimator_api.Exporter):
         Raises:
             ValueError: no evaluation gave a finite loss.
         """
+        return str(self._directory / self.record()["checkpoint"])
+
+    def record(self) -> dict[str, Any]:
+        """The best checkpoint's name, step, loss and metrics.
+
+        Raises:
+            ValueError: no evaluation gave a finite loss.
+        """
         if not self._record.exists():
             raise ValueError(
                 "no evaluation gave a finite loss: lower model.params.learning_rate, or look for "
                 "extreme values in the label"
             )
-        return str(self._directory / json.loads(self._record.read_text())["checkpoint"])
+        return json.loads(self._record.read_text())
 
 
 def _early_stopping(estimator, train: Mapping[str, Any]) -> list:
@@ -178,15 +211,19 @@ def _early_stopping(estimator, train: Mapping[str, Any]) -> list:
     ]
 
 
+def _step_of(checkpoint: str | None) -> int:
+    return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
+
+
 def _export(
     estimator,
     checkpoint: str,
-    receiver_fn,
+    receiver_fn: Callable,
     destination: pathlib.Path,
-    directory: pathlib.Path,
     extra: Mapping[str, str],
 ) -> None:
     """Exports to `destination` itself, not to a timestamp below it: exactly one export is there."""
+    directory = pathlib.Path(estimator.model_dir)
     extra_files = {}
     for name, text in extra.items():
         path = directory / name
@@ -206,32 +243,3 @@ def _copy_summaries(directory: pathlib.Path, run: pathlib.Path) -> None:
         target = run / events.relative_to(directory)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(events, target)
-
-
-def _files(patterns: Sequence[str]) -> list[str]:
-    return sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
-
-
-def _steps(epochs: int, files: Sequence[str], batch_size: int) -> int:
-    return max(epochs * inputs.count_rows(files) // batch_size, 1)
-
-
-def _vocabulary_size(transform_output: tft.TFTransformOutput, feature: features_lib.Feature) -> int:
-    size = transform_output.vocabulary_size_by_name(vocabulary_name(feature.name))
-    return int(size) + feature.oov_buckets
-
-
-def _training_directory(
-    problem: Mapping[str, Any], transform_graph: str, files: Sequence[str]
-) -> pathlib.Path:
-    """A directory named by the configuration, the code, the transform graph and the data."""
-    # Where the directory is does not determine the result.
-    settings = {key: value for key, value in problem.items() if key != "training_root"}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    graph = pathlib.Path(transform_graph)
-    for path in [*sorted(p for p in graph.rglob("*") if p.is_file()), *map(pathlib.Path, files)]:
-        digest.update(str(path.name).encode())
-        with open(path, "rb") as content:
-            while block := content.read(1 << 20):
-                digest.update(block)
-    return pathlib.Path(problem["training_root"]) / digest.hexdigest()[:16]

@@ -154,7 +154,7 @@ class Model(Section):
         params: handed to the `model_fn`, which checks them.
     """
 
-    name: Text = "wide_deep"
+    name: Text = "tabm"
     params: dict[pydantic.StrictStr, Any] = {}
 
     _mapping = pydantic.validator("params", pre=True, allow_reuse=True)(mapping)

@@ -83,7 +83,10 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config={"problem": json.dumps(_training(config, workspace))},
+        custom_config={
+            "problem": json.dumps(_training(config)),
+            "training_root": str(workspace.training),
+        },
     )
     model = trainer.outputs["model"]
 
@@ -144,7 +147,7 @@ def _problem(config: Config) -> dict[str, Any]:
     if config.splits.key and config.splits.key not in overrides:
         # A key that only says which rows belong together would be learned by heart.
         overrides[config.splits.key] = {"kind": "ignore"}
-    labels = [
+    labels: list[dict[str, Any]] = [
         {
             "name": config.label,
             "task": config.task,
@@ -171,7 +174,7 @@ def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
     return {**problem, "labels": labels}
 
 
-def _training(config: Config, workspace: Workspace) -> dict[str, Any]:
+def _training(config: Config) -> dict[str, Any]:
     modules = ["models"]
     files = []
     if config.model.name not in registry.MODELS:
@@ -180,11 +183,9 @@ def _training(config: Config, workspace: Workspace) -> dict[str, Any]:
         files = fingerprint.sources_below(config.folder)
     return {
         **_problem(config),
-        "log_label": config.log_label,
         "model": config.model.dict(),
         "train": config.train.dict(),
         "code": fingerprint.of_modules(*modules, files=files),
-        "training_root": str(workspace.training),
     }
 
 

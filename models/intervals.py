@@ -1,0 +1,56 @@
+"""Calibrates a model's intervals on the eval split, so that they cover what they promise.
+
+Y. Romano, E. Patterson and E. Candès, "Conformalized Quantile Regression" (2019): the ends that
+were learned are moved outwards (or inwards) by one distance, such that the wanted share of the eval
+split lies between them. On new examples of the same distribution the coverage is then the wanted
+one, whatever the model.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from models import heads
+from models.context import Context
+
+
+def calibrated(estimator, context: Context, checkpoint: str, eval_input: Callable) -> Context:
+    """The context whose labels know their calibration.
+
+    Args:
+        estimator: trained, with labels that are not calibrated yet.
+        context: its context.
+        checkpoint: what will be exported.
+        eval_input: one pass over the eval split, as features and labels.
+    """
+    if not any(label.interval for label in context.labels):
+        return context
+    predictions = list(estimator.predict(eval_input, checkpoint_path=checkpoint))
+    answers = [batch for _, batch in eval_input().as_numpy_iterator()]
+    labels = []
+    for number, label in enumerate(context.labels):
+        if label.interval:
+            prefix = f"{label.name}/" if number else ""
+            low, high = (
+                np.array([row[prefix + end][0] for row in predictions])
+                for end in (heads.LOWER, heads.UPPER)
+            )
+            truth = np.concatenate(
+                [batch[label.name] if isinstance(batch, dict) else batch for batch in answers]
+            )
+            label = dataclasses.replace(label, calibration=_distance(label, low, high, truth))
+        labels.append(label)
+    return dataclasses.replace(context, labels=tuple(labels))
+
+
+def _distance(label, low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> float:
+    """How far outside its interval the wanted share of labels lies at most, in target units."""
+    low, high, truth = (
+        heads.RegressionHead(label).targets(side.astype(np.float32)).numpy()
+        for side in (low, high, truth)
+    )
+    outside = np.sort(np.maximum(low - truth, truth - high))
+    rank = math.ceil((len(outside) + 1) * label.interval)
+    return float(outside[min(rank, len(outside)) - 1])

@@ -1,0 +1,1 @@
+"""Compiled Keras models as Estimators."""

@@ -1,0 +1,55 @@
+"""A compiled Keras model: the perceptron of `models.mlp` as Keras users write it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import networks
+from models.context import Context
+from models.keras_models import convert
+from models.params import parse_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What `model.params` in the configuration may set.
+
+    Attributes:
+        hidden: units of each hidden layer.
+        embedding: width of the embedding of a number or a category.
+        dropout: share of hidden units dropped in training, 0 to 1.
+        batch_norm: whether hidden layers are normalised over the batch.
+        learning_rate: of Adam.
+    """
+
+    hidden: tuple[int, ...] = (256, 128)
+    embedding: int = 16
+    dropout: float = 0.1
+    batch_norm: bool = False
+    learning_rate: float = 1e-3
+
+
+def estimator(params: Mapping[str, Any], config: Any):
+    """Makes the Estimator; see `models.registry` for the arguments."""
+    context: Context = params["context"]
+    settings = parse_params(Params, params)
+    # Keras' own initializers draw from Python's generator.
+    tf.keras.utils.set_random_seed(config.tf_random_seed)
+    inputs = convert.inputs(context)
+    encoder = networks.Encoder(context.vocabulary_sizes, settings.embedding, config.tf_random_seed)
+    hidden = encoder(inputs)
+    for number, units in enumerate(settings.hidden):
+        hidden = tf.keras.layers.Dense(units)(hidden)
+        if settings.batch_norm:
+            hidden = tf.keras.layers.BatchNormalization()(hidden)
+        hidden = tf.keras.layers.ReLU()(hidden)
+        if settings.dropout:
+            hidden = networks.Dropout(settings.dropout, config.tf_random_seed + number)(hidden)
+    model = tf.keras.Model(list(inputs.values()), convert.outputs(context, hidden))
+    model.compile(
+        optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate),
+        loss=convert.loss(context),
+    )
+    return convert.estimator(model, params, config)

@@ -1,0 +1,1 @@
+"""TensorFlow's premade estimators on our features and heads."""

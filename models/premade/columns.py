@@ -1,0 +1,66 @@
+"""The packed features as the feature columns that premade estimators want."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import estimator_api, networks, preprocessing
+from models.context import Context
+
+_NUMBERS = "numbers"
+_CATEGORY = "category_{}"
+
+_columns = tf.feature_column
+
+
+def numbers(context: Context) -> list:
+    """A column of all features but the categories (see `networks.plain`)."""
+    width = _plain_width(context)
+    return [_columns.numeric_column(_NUMBERS, shape=[width])] if width else []
+
+
+def categories(context: Context) -> list:
+    """A column for each category."""
+    return [
+        _columns.categorical_column_with_identity(_CATEGORY.format(i), size, default_value=size - 1)
+        for i, size in enumerate(context.vocabulary_sizes)
+    ]
+
+
+def embedded(context: Context, width: int, seed: int) -> list:
+    """The same, as embeddings."""
+    normal = tf.keras.initializers.TruncatedNormal(stddev=width**-0.5, seed=seed)
+    return [
+        _columns.embedding_column(column, width, initializer=normal)
+        for column in categories(context)
+    ]
+
+
+def fed(estimator, params: Mapping[str, Any], config: Any):
+    """An Estimator that hands the packed features to a premade one as its columns want them."""
+
+    def model_fn(features, labels, mode, params, config):
+        # The premade networks' initializers draw from Python's own generator.
+        tf.keras.utils.set_random_seed(config.tf_random_seed)
+        unpacked = {
+            _CATEGORY.format(i): column
+            for i, column in enumerate(
+                tf.unstack(features[preprocessing.CATEGORICAL], axis=1)
+                if preprocessing.CATEGORICAL in features
+                else []
+            )
+        }
+        if plain := networks.plain(features):
+            unpacked[_NUMBERS] = tf.concat(plain, axis=1)
+        if preprocessing.WEIGHT in features:
+            unpacked[preprocessing.WEIGHT] = features[preprocessing.WEIGHT]
+        return estimator.model_fn(unpacked, labels, mode, config)
+
+    return estimator_api.Estimator(model_fn, params=dict(params), config=config)
+
+
+def _plain_width(context: Context) -> int:
+    layout = context.layout
+    per_number = 1 + preprocessing.QUANTILES
+    return len(layout.numeric) * per_number + len(layout.indicator) + sum(context.sequence_widths)

@@ -1,0 +1,48 @@
+"""`tf.estimator.DNNEstimator`."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import estimator_api, heads
+from models.params import parse_params
+from models.premade import columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What `model.params` in the configuration may set.
+
+    Attributes:
+        hidden: units of each hidden layer.
+        embedding: width of the embedding of a category.
+        dropout: share of hidden units dropped in training, 0 to 1.
+        batch_norm: whether hidden layers are normalised over the batch.
+        learning_rate: of Adagrad.
+    """
+
+    hidden: tuple[int, ...] = (128, 64)
+    embedding: int = 16
+    dropout: float = 0.0
+    batch_norm: bool = False
+    learning_rate: float = 0.05
+
+
+def estimator(params: Mapping[str, Any], config: Any):
+    """Makes the Estimator; see `models.registry` for the arguments."""
+    context, settings = params["context"], parse_params(Params, params)
+    premade = estimator_api.DNNEstimator(
+        head=heads.for_labels(context.labels),
+        hidden_units=settings.hidden,
+        feature_columns=[
+            *columns.numbers(context),
+            *columns.embedded(context, settings.embedding, config.tf_random_seed),
+        ],
+        optimizer=lambda: tf.keras.optimizers.legacy.Adagrad(settings.learning_rate),
+        dropout=settings.dropout or None,
+        batch_norm=settings.batch_norm,
+        config=config,
+    )
+    return columns.fed(premade, params, config)

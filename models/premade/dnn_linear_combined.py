@@ -1,0 +1,50 @@
+"""`tf.estimator.DNNLinearCombinedEstimator`: wide & deep as TensorFlow ships it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import estimator_api, heads
+from models.params import parse_params
+from models.premade import columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What `model.params` in the configuration may set.
+
+    Attributes:
+        hidden: units of each hidden layer of the deep part.
+        embedding: width of the embedding of a category in the deep part.
+        dropout: share of hidden units dropped in training, 0 to 1.
+        learning_rate: of the deep part (Adagrad).
+        linear_learning_rate: of the wide part (FTRL).
+    """
+
+    hidden: tuple[int, ...] = (128, 64)
+    embedding: int = 16
+    dropout: float = 0.0
+    learning_rate: float = 0.05
+    linear_learning_rate: float = 0.05
+
+
+def estimator(params: Mapping[str, Any], config: Any):
+    """Makes the Estimator; see `models.registry` for the arguments."""
+    context, settings = params["context"], parse_params(Params, params)
+    optimizers = tf.keras.optimizers.legacy
+    premade = estimator_api.DNNLinearCombinedEstimator(
+        head=heads.for_labels(context.labels),
+        linear_feature_columns=[*columns.numbers(context), *columns.categories(context)],
+        linear_optimizer=lambda: optimizers.Ftrl(settings.linear_learning_rate),
+        dnn_feature_columns=[
+            *columns.numbers(context),
+            *columns.embedded(context, settings.embedding, config.tf_random_seed),
+        ],
+        dnn_optimizer=lambda: optimizers.Adagrad(settings.learning_rate),
+        dnn_hidden_units=settings.hidden,
+        dnn_dropout=settings.dropout or None,
+        config=config,
+    )
+    return columns.fed(premade, params, config)

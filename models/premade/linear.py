@@ -1,0 +1,41 @@
+"""`tf.estimator.LinearEstimator`: regression or logistic regression, whatever the label's task."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import estimator_api, heads
+from models.params import parse_params
+from models.premade import columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What `model.params` in the configuration may set.
+
+    Attributes:
+        learning_rate: of FTRL.
+        l1, l2: FTRL's regularization strengths.
+    """
+
+    learning_rate: float = 0.05
+    l1: float = 0.0
+    l2: float = 0.0
+
+
+def estimator(params: Mapping[str, Any], config: Any):
+    """Makes the Estimator; see `models.registry` for the arguments."""
+    context, settings = params["context"], parse_params(Params, params)
+    premade = estimator_api.LinearEstimator(
+        head=heads.for_labels(context.labels),
+        feature_columns=[*columns.numbers(context), *columns.categories(context)],
+        optimizer=lambda: tf.keras.optimizers.legacy.Ftrl(
+            settings.learning_rate,
+            l1_regularization_strength=settings.l1,
+            l2_regularization_strength=settings.l2,
+        ),
+        config=config,
+    )
+    return columns.fed(premade, params, config)

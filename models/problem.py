@@ -1,0 +1,162 @@
+"""What is to be learned, from what: the Trainer's and the Tuner's view of a problem."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from models import features as features_lib
+from models import inputs, label, networks, preprocessing
+from models.context import Context
+
+_EVALUATION_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """The configuration of a training, and the transformed examples it works on.
+
+    Attributes:
+        settings: the JSON object in `custom_config["problem"]`: `labels`, `features`, `derived`,
+            `weight`, `model`, `train` and `code`, a fingerprint.
+        schema: of the raw examples.
+        transform_graph: the directory of Transform's output.
+        train_files, eval_files: gzipped TFRecords of transformed examples.
+    """
+
+    settings: Mapping[str, Any]
+    schema: schema_pb2.Schema
+    transform_graph: str
+    train_files: tuple[str, ...]
+    eval_files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, fn_args) -> "Problem":
+        """What TFX's Trainer or Tuner hands over as `FnArgs`.
+
+        Hyperparameters that were found by tuning replace the configuration's.
+        """
+        schema_text = pathlib.Path(fn_args.schema_path).read_text()
+        problem = cls(
+            json.loads(fn_args.custom_config["problem"]),
+            text_format.Parse(schema_text, schema_pb2.Schema()),
+            fn_args.transform_output,
+            _files(fn_args.train_files),
+            _files(fn_args.eval_files),
+        )
+        found = getattr(fn_args, "hyperparameters", None) or {}
+        return problem.replaced(found.get("values", {}))
+
+    def replaced(self, values: Mapping[str, Any]) -> "Problem":
+        """The problem with other values at some keys, as `model.params.learning_rate`."""
+        settings: dict[str, Any] = copy.deepcopy(dict(self.settings))
+        for key, value in values.items():
+            *sections, name = key.split(".")
+            place = settings
+            for section in sections:
+                place = place[section]
+            place[name] = value
+            if key == "train.max_steps":
+                settings["train"]["epochs"] = None
+            elif key == "train.epochs":
+                settings["train"]["max_steps"] = None
+        return dataclasses.replace(self, settings=settings)
+
+    @property
+    def transform_output(self) -> tft.TFTransformOutput:
+        """Transform's output, opened."""
+        return tft.TFTransformOutput(self.transform_graph)
+
+    @property
+    def features(self) -> tuple[features_lib.Feature, ...]:
+        """The features that the schema and the configuration make.
+
+        Raises:
+            ValueError: see `features.resolve`.
+        """
+        return features_lib.resolve(self.schema, self.settings)
+
+    def context(self) -> Context:
+        """What the model is told.
+
+        Raises:
+            ValueError: a label that cannot be learned.
+        """
+        output, features = self.transform_output, self.features
+        train = self.settings["train"]
+        rows = inputs.count_rows(self.train_files)
+        labels = tuple(
+            label.from_transform(spec, index, output, self.train_files)
+            for index, spec in enumerate(self.settings["labels"])
+        )
+        return Context(
+            labels=labels,
+            layout=preprocessing.Layout.of(features),
+            vocabulary_sizes=tuple(
+                int(output.vocabulary_size_by_name(preprocessing.vocabulary_name(feature.name)))
+                + feature.oov_buckets
+                for feature in features
+                if feature.kind == features_lib.CATEGORICAL
+            ),
+            sequence_widths=tuple(
+                feature.length or networks.RAGGED_WIDTH
+                for feature in features
+                if feature.kind == features_lib.SEQUENCE
+            ),
+            max_steps=train["max_steps"]
+            or max(math.ceil(train["epochs"] * rows / train["batch_size"]), 1),
+            rows=rows,
+        )
+
+    def train_input(self, rows: int, start_step: int = 0) -> Callable[[], tf.data.Dataset]:
+        """The input function of training, from a step on; `rows` is the context's."""
+        train = self.settings["train"]
+        return inputs.training_input_fn(
+            self.train_files,
+            self.transform_output,
+            train["batch_size"],
+            rows=rows,
+            cache_bytes=train["cache_mb"] << 20,
+            seed=train["seed"],
+            start_step=start_step,
+            labels=self._labels,
+        )
+
+    def eval_input(self) -> Callable[[], tf.data.Dataset]:
+        """The input function of one pass over the eval split."""
+        return inputs.evaluation_input_fn(
+            self.eval_files, self.transform_output, _EVALUATION_BATCH, self._labels
+        )
+
+    @property
+    def _labels(self) -> list[str]:
+        return [label["name"] for label in self.settings["labels"]]
+
+    def serving_input(self) -> Callable[[], Any]:
+        """The receiver of serving requests."""
+        return inputs.serving_input_receiver_fn(self.schema, self.features, self.transform_output)
+
+    def fingerprint(self) -> str:
+        """Of all that determines the result: configuration, code, transform graph and data."""
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        graph = pathlib.Path(self.transform_graph)
+        files = sorted(path for path in graph.rglob("*") if path.is_file())
+        for path in [*files, *map(pathlib.Path, self.train_files + self.eval_files)]:
+            digest.update(path.name.encode())
+            with open(path, "rb") as content:
+                while block := content.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()[:16]
+
+
+def _files(patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))

@@ -1,0 +1,88 @@
+"""The flagship: TabM-mini on piecewise-linear encodings, as a custom `model_fn`."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import heads, networks, optimizers
+from models.context import Context
+from models.estimator_api import EstimatorSpec, ModeKeys
+from models.params import parse_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What `model.params` in the configuration may set.
+
+    Attributes:
+        members: networks in the ensemble; they share all but their inputs' factors and last layers.
+        hidden: units of each hidden layer.
+        embedding: width of the embedding of a number or a category.
+        dropout: share of hidden units dropped in training, 0 to 1.
+        learning_rate: at the start; it falls to zero along a cosine over the run.
+        weight_decay: decoupled, per step and unit of learning rate (AdamW).
+        clip_norm: gradients are scaled down to this global norm.
+        average: decay of a moving average of the weights, which is evaluated and exported in their
+            place; 0 for none.
+    """
+
+    members: int = 8
+    hidden: tuple[int, ...] = (192, 96)
+    embedding: int = 16
+    dropout: float = 0.1
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.2
+    clip_norm: float = 1.0
+    average: float = 0.0
+
+
+def model_fn(
+    features: Mapping[str, tf.Tensor],
+    labels: tf.Tensor,
+    mode: str,
+    params: Mapping[str, Any],
+    config: Any,
+) -> EstimatorSpec:
+    """Builds the graph of one mode.
+
+    Args:
+        features: the packed tensors of `models.preprocessing`.
+        labels: [batch], raw; None when predicting.
+        mode: train, eval or infer.
+        params: `context` (a `Context`), and the `model.params` of the configuration.
+        config: the `RunConfig`; its seed seeds the network.
+    """
+    context: Context = params["context"]
+    settings = parse_params(Params, params)
+    head = heads.for_labels(context.labels)
+    network = networks.TabM(
+        outputs=head.logits_dimension,
+        vocabulary_sizes=context.vocabulary_sizes,
+        members=settings.members,
+        hidden=settings.hidden,
+        embedding=settings.embedding,
+        dropout=settings.dropout,
+        seed=config.tf_random_seed,
+    )
+    logits = network(features, training=mode == ModeKeys.TRAIN)
+    spec = head.create_estimator_spec(
+        features,
+        mode,
+        logits,
+        labels,
+        train_op_fn=lambda loss: optimizers.adamw(
+            loss,
+            network.trainable_variables,
+            learning_rate=settings.learning_rate,
+            max_steps=context.max_steps,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            average=settings.average,
+        ),
+    )
+    if settings.average and mode != ModeKeys.TRAIN:
+        averages = optimizers.restore_averages(settings.average, network.trainable_variables)
+        spec = spec._replace(scaffold=averages)
+    return spec
