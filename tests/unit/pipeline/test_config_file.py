@@ -75,7 +75,7 @@ def test_four_lines_are_enough(load):
     assert config.data.schema_file is None
     assert config.splits.dict() == {"train": 8, "eval": 1, "test": 1, "key": None}
     assert config.features == {}
-    assert config.model.dict() == {"name": "wide_deep", "params": {}}
+    assert config.model.dict() == {"name": "tabm", "params": {}}
     assert config.train.dict() == {
         "max_steps": None,
         "epochs": 50,
@@ -102,6 +102,39 @@ def test_the_shipped_problem_loads():
     assert config.features["zipcode"].kind == "categorical"
     assert list(map(float, config.slices[0].bands or ())) == [3e5, 6e5, 1e6]
     assert [part.gate for part in config.slices] == [True, False, False]
+
+
+def test_what_a_column_may_be_beside_a_feature(load):
+    config = load(
+        BASE
+        + """
+features:
+  quality: {kind: ordinal, order: ['No', Po, Fa]}
+  stars: {kind: ordinal, order: [3, 1, 2]}
+  window: sequence
+derived: {age: sold - built, per room: "'Lot Area' / rooms"}
+more_labels: {sea: binary, grade: {task: multiclass, class_weights: {'1': 2}}}
+weight: sure
+interval: 9e-1
+"""
+    )
+    assert config.features["quality"].order == ("No", "Po", "Fa")
+    assert config.features["stars"].order == (3, 1, 2)
+    assert config.features["window"].kind == "sequence"
+    assert config.derived == {"age": "sold - built", "per room": "'Lot Area' / rooms"}
+    assert config.more_labels["sea"].dict() == {
+        "task": "binary",
+        "log_label": None,
+        "class_weights": None,
+    }
+    assert config.more_labels["grade"].class_weights == {"1": 2.0}
+    assert (config.weight, config.interval) == ("sure", 0.9)
+
+
+def test_class_weights(load):
+    text = replaced(task="binary", gates="{auc: {at_least: 0.6}}")
+    assert load(f"{text}class_weights: balanced\n").class_weights == "balanced"
+    assert load(f"{text}class_weights: {{'1': 3}}\n").class_weights == {"1": 3.0}
 
 
 def test_max_steps_replaces_the_default_length(load):
@@ -285,6 +318,88 @@ MISSING = [
     ),
 ]
 
+ROLES = [
+    (
+        "features: {q: ordinal}",
+        ": features.q: missing its order; add 'order: [...]' (the values, rising, as [low,",
+    ),
+    ("features: {q: {kind: ordinal, order: a}}", ": features.q.order: expected a list, found 'a'"),
+    (
+        "features: {q: {kind: ordinal, order: [a]}}",
+        ": features.q.order: expected two values or more, rising, as [low, medium, high], found",
+    ),
+    (
+        "features: {q: {kind: ordinal, order: []}}",
+        ": features.q.order: expected two values or more, rising",
+    ),
+    (
+        "features: {q: {kind: ordinal, order: [a, b, a]}}",
+        ": features.q.order: expected each value once, with 'a' but one time, found ['a', ",
+    ),
+    (
+        "features: {q: {kind: ordinal, order: [Some, No]}}",
+        ": features.q.order.1: expected text or a whole number; put Yes, No, On and Off in quotes, "
+        "found false",
+    ),
+    (
+        "features: {q: {kind: ordinal, order: [1, 2.5]}}",
+        ": features.q.order.1: expected text or a whole number, found 2.5",
+    ),
+    (
+        "features: {q: {kind: ordinal, order: [1, a]}}",
+        ": features.q.order: expected text alone or whole numbers alone, found [1, 'a']",
+    ),
+    (
+        "features: {q: {kind: date, order: [a, b]}}",
+        ": features.q.order: only for ordinal, but the kind is date",
+    ),
+    ("derived: [a]", ": derived: expected keys and values, found ['a']"),
+    ("derived: {d: 3}", ": derived.d: expected text, found 3; put it in quotes"),
+    ("derived: {d: }", ": derived.d: is empty; give a value or remove the key"),
+    ("derived: {d: 'a // b'}", ": derived.d: found 'a // b', expected columns (in quotes where"),
+    ("derived: {d: 'min(a)'}", ": derived.d: found 'min(a)', expected two or more arguments of"),
+    ("derived: {d: '1 + 2'}", ": derived.d: found '1 + 2', expected at least one column in it"),
+    ("interval: 1", ": interval: expected a share of the labels between 0 and 1, as 0.9, found 1"),
+    ("interval: 0", ": interval: expected a share of the labels between 0 and 1, as 0.9, found 0"),
+    ("interval: true", ": interval: expected a number, found true"),
+    ("class_weights: balanced", ": class_weights: only for classes, but the task is regression"),
+    (
+        "class_weights: balance",
+        ": class_weights: expected balanced, or a number for each class, as {'yes': 5}, found 'bal",
+    ),
+    ("class_weights: {}", ": class_weights: expected balanced, or a number for each class"),
+    ("class_weights: {a: 0}", ": class_weights.a: expected a number above zero, found 0"),
+    ("class_weights: {a: x}", ": class_weights.a: expected a number, found 'x'"),
+    ("more_labels: [a]", ": more_labels: expected keys and values, found ['a']"),
+    ("more_labels: {a: 3}", ": more_labels.a: expected keys and values, found 3"),
+    ("more_labels: {a: bin}", ": more_labels.a.task: unknown value 'bin'; did you mean binary?"),
+    ("more_labels: {a: {}}", ": more_labels.a.task: missing; add 'task: ...' (regression, binary"),
+    (
+        "more_labels: {a: {task: binary, log_label: true}}",
+        ": more_labels.a.log_label: only for regression, but the task is binary",
+    ),
+    (
+        "more_labels: {a: {task: regression, class_weights: balanced}}",
+        ": more_labels.a.class_weights: only for classes, but the task is regression",
+    ),
+    ("more_labels: {a: {task: binary, interval: 0.5}}", ": more_labels.a.interval: unknown key"),
+    ("more_labels: {price: binary}", ": more_labels.price: this is the label; remove it from here"),
+    ("weight: 3", ": weight: expected text, found 3; put it in quotes"),
+    ("weight: price", ": weight: price is a label; name another column"),
+    (
+        "more_labels: {a: binary}\nweight: a",
+        ": weight: a is a label; name another column",
+    ),
+    (
+        "more_labels: {a: binary}\nfeatures: {a: date}",
+        ": features.a: this is a label; remove it from features",
+    ),
+    (
+        "weight: a\nfeatures: {a: date}",
+        ": features.a: this is the weight; remove it from features",
+    ),
+]
+
 TOGETHER = [
     (
         "train: {max_steps: 3, epochs: 3}",
@@ -325,7 +440,7 @@ YAML = [
 
 
 @pytest.mark.parametrize(
-    ("extra", "start"), UNKNOWN + WRONG_TYPE + EMPTY + MISSING + TOGETHER + YAML
+    ("extra", "start"), UNKNOWN + WRONG_TYPE + EMPTY + MISSING + ROLES + TOGETHER + YAML
 )
 def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra, start):
     (line,) = mistakes(f"{BASE}{extra}\n")
@@ -577,7 +692,14 @@ label: price
 log_label: true
 data: {path: houses.csv, format: csv, schema: schema.pbtxt}
 splits: {train: 7, eval: 1, test: 2, key: id}
-features: {zip: {kind: categorical, vocabulary: 5, min_count: 1, oov_buckets: 2}, day: date}
+interval: 0.9
+more_labels: {sea: binary, grade: {task: regression, log_label: false}}
+weight: sure
+features:
+  zip: {kind: categorical, vocabulary: 5, min_count: 1, oov_buckets: 2}
+  day: date
+  quality: {kind: ordinal, order: [low, high]}
+derived: {age: day / 365, per room: "'area' / max(rooms, 1)"}
 model: {name: wide_deep, params: {hidden: [64], dropout: 0.1}}
 train: {max_steps: 5, batch_size: 2, early_stopping: {patience: 2}, cache_mb: 0, seed: 0}
 gates: {rmse: {at_most: 5, may_worsen_by: 0.1}, skill: {at_least: 0.5}}
