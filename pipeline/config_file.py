@@ -158,10 +158,12 @@ def _with_absolute_paths(config: Config) -> Config:
 
 def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
     """One line for one of pydantic's findings."""
-    location = [part for part in error["loc"] if part != "__root__"]
+    kind = error["type"]
+    # Pydantic's name for a whole section, unless someone wrote it into the file.
+    own = kind == "value_error.extra"
+    location = [part for part in error["loc"] if part != "__root__" or own]
     key = _plain(".".join(str(part) for part in location))
     where = f"{path}: {key}" if key else str(path)
-    kind = error["type"]
     if kind == "value_error.missing":
         return f"{where}: missing; add '{location[-1]}: ...' ({_expectation(location)})"
     if kind == "value_error.extra":

@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 from tfx.components.example_gen import base_example_gen_executor
 from tfx.types import standard_component_specs
@@ -39,18 +40,34 @@ def to_examples(table: pa.Table) -> Iterator[tf.train.Example]:
     """The rows of a table as examples; a null is a feature without a value.
 
     Whole numbers and booleans become int64, other numbers float, text, days and times bytes
-    (`2014-10-13`, `2014-10-13 08:30:00`).
+    (`2014-10-13`, `2014-10-13 08:30:00`). Lists of them are lists of these.
 
     Raises:
-        ValueError: a column of another type, a list for example.
+        ValueError: a column of another type, or a list with a null in it.
     """
     columns = {
-        name: _single_value_lists(_to_feature_type(name, column.combine_chunks()))
+        name: _lists(name, column.combine_chunks())
         for name, column in zip(table.column_names, table.columns)
     }
     encoder = example_coder.RecordBatchToExamplesEncoder()
     for record in encoder.encode(pa.RecordBatch.from_pydict(columns)):
         yield tf.train.Example.FromString(record)
+
+
+def _lists(name: str, column: pa.Array) -> pa.Array:
+    """One list for each row: its own, or of its one value; of none where it is null."""
+    kind = column.type
+    of_lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(test(kind) for test in of_lists):
+        return _single_value_lists(_to_feature_type(name, column))
+    values = _to_feature_type(name, column.drop_null().flatten())
+    if values.null_count:
+        raise ValueError(f"column {name}: found a list with a null in it; remove the null")
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+    lists = pa.LargeListArray.from_arrays(offsets, values)
+    # A schema calls lists by that name only if none is empty: an absent one says the same.
+    return pc.if_else(pa.array(lengths > 0), lists, pa.scalar(None, lists.type))
 
 
 def _to_feature_type(name: str, column: pa.Array) -> pa.Array:

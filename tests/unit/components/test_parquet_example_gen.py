@@ -44,7 +44,37 @@ def test_every_type_keeps_its_values_and_only_nulls_are_missing():
     assert values(first, "time") == ("bytes_list", [b"2014-10-13 08:30:00"])
 
 
-def test_lists_are_refused_by_name():
-    table = pa.table({"ok": [1], "many": pa.array([[1, 2]])})
-    with pytest.raises(ValueError, match="column many: found the Parquet type list"):
-        list(to_examples(table))
+@pytest.mark.parametrize("many", [pa.list_, pa.large_list])
+def test_lists_keep_their_values_and_empty_ones_are_absent(many):
+    lists = pa.array([[9, 9], [1, 0], [], None, [3]], many(pa.int16()))
+    rows = list(to_examples(pa.table({"many": lists, "one": [0, 1, 2, 3, 4]})[1:]))
+    assert [values(row, "many") for row in rows] == [
+        ("int64_list", [1, 0]),
+        None,
+        None,
+        ("int64_list", [3]),
+    ]
+    assert [values(row, "one") for row in rows] == [("int64_list", [n]) for n in (1, 2, 3, 4)]
+
+
+def test_lists_of_one_length():
+    lists = pa.array([[1.5, 0.0], None, [2.0, 3.0]], pa.list_(pa.float64(), 2))
+    rows = to_examples(pa.table({"many": lists}))
+    assert [values(row, "many") for row in rows] == [
+        ("float_list", [1.5, 0.0]),
+        None,
+        ("float_list", [2.0, 3.0]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ([[1, None]], "column many: found a list with a null in it; remove the null"),
+        ([[[1]]], "column many: found the Parquet type list"),
+        ([[{"a": 1}]], "column many: found the Parquet type struct"),
+    ],
+)
+def test_other_lists_are_refused_by_name(lists, message):
+    with pytest.raises(ValueError, match=message):
+        list(to_examples(pa.table({"ok": [1], "many": pa.array(lists)})))

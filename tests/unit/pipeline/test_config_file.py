@@ -241,6 +241,7 @@ UNKNOWN = [
         ": features.zip.kind: unknown value 'categoricl'; did you mean",
     ),
     ("folder: x", ": folder: unknown key (known: name, task,"),
+    ("__root__: x", ": __root__: unknown key (known: name, task,"),
 ]
 
 WRONG_TYPE = [
