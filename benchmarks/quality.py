@@ -1,0 +1,328 @@
+"""How good our models are, beside references, on several tables and several splits of each.
+
+    python benchmarks/quality.py --seeds 5
+    python benchmarks/quality.py --datasets ames --models tabm --set model.params.dropout=0.2
+
+Each seed is another split of the table (see `tables.py`) and another seed of everything random.
+Our models go through the real pipeline, one workspace for each dataset and seed, and are scored by
+its Evaluator on the exported model; the references (see `references.py`) are fitted on the examples
+that this pipeline's ExampleGen wrote. All see train, are steered by eval, and are scored on test.
+
+Lower is better in every column; differences to the best reference are paired, seed by seed. The
+training seconds of our models are those of the Trainer, evaluations and export included.
+
+What is finished is kept in `benchmarks/results/quality.json` and not run again; `--fresh` runs it
+again. A model with other settings (`--set`) counts as another model.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import tables
+from benchmarks.record import Record
+from pipeline import config_file, fingerprint, terminal
+from pipeline.errors import UserError
+from pipeline.progress import CACHED, Progress
+from pipeline.workspace import Workspace
+
+RESULTS = pathlib.Path(__file__).with_name("results") / "quality.json"
+MODELS = ("tabm", "mlp", "wide_deep")
+REFERENCES = (
+    "constant",
+    "linear",
+    "lightgbm default",
+    "lightgbm tuned",
+    "catboost default",
+    "catboost tuned",
+)
+_HIGHER_IS_BETTER = {"auc": "1-auc", "accuracy": "1-accuracy"}
+_METRICS = {
+    "regression": ("rmse", "rmsle", "mae"),
+    "binary": ("1-auc", "1-accuracy", "log_loss"),
+}
+_NEVER_BLESSED = {"regression": "{rmse: {at_most: 0}}", "binary": "{auc: {at_least: 2}}"}
+"""Gates that no model passes: so nothing is pushed, and none is evaluated beside the one before."""
+
+
+class Problem:
+    """One dataset and seed: its table, its workspace, and what has run in it."""
+
+    def __init__(self, dataset: str, seed: int, root: pathlib.Path):
+        self.dataset = dataset
+        self.seed = seed
+        self.task = config_file.load(tables.DATASETS[dataset].config).task
+        self._folder = root / dataset
+        self._workspace = Workspace(self._folder / f"seed-{seed}" / "workspace")
+        self._table: list[str] = []
+        self._references: Any = None
+
+    def model(self, name: str, settings: Sequence[str] = ()) -> dict[str, Any]:
+        """Takes a model through the pipeline.
+
+        Args:
+            name: of the model.
+            settings: more settings of the configuration, as `key=value`.
+
+        Returns:
+            `scores`, `train_seconds` (None if the training was in the cache), `steps_per_second`.
+        """
+        from components.evaluator import verdict
+        from pipeline import beam_runner
+        from pipeline.pipeline import create_pipeline
+
+        # What a run that was cut short left behind would make the training look short.
+        shutil.rmtree(self._workspace.training, ignore_errors=True)
+        pipeline = create_pipeline(self._config(name, settings), self._workspace)
+        nodes = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
+        with self._workspace.locked():
+            executions = beam_runner.run(pipeline, nodes)
+        outputs = {node: self._outputs(execution) for node, execution in executions.items()}
+        shutil.rmtree(self._workspace.training, ignore_errors=True)
+
+        result = json.loads((outputs["Evaluator"]["evaluation"] / verdict.FILE_NAME).read_text())
+        trainer = nodes.nodes["Trainer"]
+        self._references = self._references or self._examples(pipeline, outputs)
+        return {
+            "scores": _lower_is_better(result["metrics"]["overall"], _METRICS[self.task]),
+            "train_seconds": None if trainer.state == CACHED else round(trainer.seconds, 2),
+            "steps_per_second": steps_per_second(outputs["Trainer"]["model_run"]),
+            "rows": result["examples"],
+        }
+
+    def reference(self, name: str, threads: int) -> dict[str, Any]:
+        """Fits a reference; the examples are those of the pipeline."""
+        from benchmarks import references
+
+        if self._references is None:
+            # For the examples alone the shortest training will do.
+            self.model("wide_deep", ["train.max_steps=1"])
+        result = references.REFERENCES[name](self._references, self.seed, threads)
+        return {
+            "scores": result.scores,
+            "train_seconds": round(result.train_seconds, 2),
+            "note": result.note,
+            "rows": len(self._references.labels["test"]),
+        }
+
+    def _config(self, model: str, settings: Sequence[str]):
+        self._table = self._table or tables.for_seed(self.dataset, self.seed, self._folder)
+        path = tables.DATASETS[self.dataset].config
+        choice = [] if config_file.load(path).model.name == model else [f"model={model}"]
+        fixed = [f"train.seed={self.seed}", f"gates={_NEVER_BLESSED[self.task]}", "slices=[]"]
+        return config_file.load(path, [*self._table, *fixed, *choice, *settings])
+
+    def _outputs(self, execution: int) -> dict[str, pathlib.Path]:
+        from tfx.orchestration import metadata
+        from tfx.orchestration.portable.mlmd import execution_lib
+
+        config = metadata.sqlite_metadata_connection_config(str(self._workspace.metadata))
+        with metadata.Metadata(config) as store:
+            found = execution_lib.get_output_artifacts(store, execution)
+        return {key: pathlib.Path(artifacts[0].uri) for key, artifacts in found.items()}
+
+    def _examples(self, pipeline, outputs: dict[str, dict[str, pathlib.Path]]):
+        """What the references work on."""
+        from google.protobuf import text_format
+        from tensorflow_metadata.proto.v0 import schema_pb2
+
+        from benchmarks import references
+        from models import features
+        from models.label import Label
+
+        (examples,) = [out["examples"] for node, out in outputs.items() if "ExampleGen" in node]
+        (folder,) = [next(iter(out.values())) for node, out in outputs.items() if "Schema" in node]
+        (file,) = folder.iterdir()
+        schema = text_format.Parse(file.read_text(), schema_pb2.Schema())
+        trainer = next(node for node in pipeline.components if node.id == "Trainer")
+        settings = json.loads(json.loads(trainer.exec_properties["custom_config"])["problem"])
+        return references.read(
+            {
+                split: sorted(map(str, (examples / f"Split-{split}").iterdir()))
+                for split in references.SPLITS
+            },
+            schema,
+            features.resolve(schema, settings),
+            Label.of_export(str(outputs["Trainer"]["model"] / "Format-Serving")),
+        )
+
+
+def _lower_is_better(values: dict[str, float], wanted: Sequence[str]) -> dict[str, float]:
+    turned = {_HIGHER_IS_BETTER.get(name, name): value for name, value in values.items()}
+    for name in _HIGHER_IS_BETTER.values():
+        if name in turned:
+            turned[name] = 1 - turned[name]
+    return {name: turned[name] for name in wanted}
+
+
+def steps_per_second(summaries: pathlib.Path) -> float | None:
+    """The median of what the Estimator wrote down on its way; None after a short training."""
+    import tensorflow as tf
+
+    speeds = [
+        value.simple_value
+        for file in summaries.rglob("events.out.tfevents.*")
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == "global_step/sec"
+    ]
+    return round(statistics.median(speeds), 1) if speeds else None
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def show(console: Console, record: Record, dataset: str) -> None:
+    """Prints the table of a dataset."""
+    rows = {(r["model"], r["metric"]): r for r in record.summary() if r["dataset"] == dataset}
+    paired = {(r["model"], r["metric"]): r for r in record.differences() if r["dataset"] == dataset}
+    metrics = list(dict.fromkeys(metric for _, metric in rows))
+    names = list(dict.fromkeys(model for model, _ in rows))
+    table = Table(title=f"{dataset}: mean ± standard deviation over seeds; lower is better")
+    table.add_column("model", no_wrap=True)
+    for heading in (*metrics, "seeds", "train s", "steps/s"):
+        table.add_column(heading, justify="right")
+    for name in sorted(names, key=lambda name: (*REFERENCES, name).index(name)):
+        cells = [rows[name, metric] for metric in metrics]
+        (*_, last) = cells
+        table.add_row(
+            name,
+            *(_with_spread(cell["value"], cell["std"], _number) for cell in cells),
+            str(last["seeds"]),
+            *("–" if last[k] is None else f"{last[k]:,.1f}" for k in _SPEEDS),
+        )
+    table.add_section()
+    for name in dict.fromkeys(model for model, _ in paired):
+        cells = [paired[name, metric] for metric in metrics]
+        table.add_row(
+            f"{name} against\nthe best reference",
+            *(
+                f"{_with_spread(cell['difference'], cell['std'], '{:+.1%}'.format)}\n"
+                f"{cell['reference']}\nbetter on {cell['better']} of {cell['seeds']}"
+                for cell in cells
+            ),
+        )
+    console.print(table)
+
+
+_SPEEDS = ("train_seconds", "steps_per_second")
+
+
+def _with_spread(value: float, spread: float | None, shown: Callable[[float], str]) -> str:
+    return shown(value) + (f" ± {shown(spread).lstrip('+')}" if spread is not None else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4f}"
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--datasets", nargs="+", choices=tables.DATASETS, default=list(tables.DATASETS))
+    add("--models", nargs="*", default=list(MODELS), help=f"default: {' '.join(MODELS)}")
+    add(
+        "--references", nargs="*", choices=REFERENCES, default=list(REFERENCES), help="default: all"
+    )
+    add("--seeds", type=int, default=5, help="splits of each table (default: 5)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides a key of every dataset's configuration, for our models",
+    )
+    add("--fresh", action="store_true", help="run again what the record has of these")
+    add("--threads", type=int, default=os.cpu_count(), help="of the references (default: all)")
+    add(
+        "--workspace",
+        type=pathlib.Path,
+        default=tables.REPOSITORY / "workspace" / "quality",
+        help="what the runs make (default: workspace/quality)",
+    )
+    add("--output", type=pathlib.Path, default=RESULTS, help="the record (default: %(default)s)")
+    args = parser.parse_args(argv)
+    if args.seeds < 1:
+        parser.error(f"--seeds must be 1 or more, not {args.seeds}")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs what is not finished yet; prints the tables."""
+    args = parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    record = Record(
+        args.output, shlex.join(["python", "benchmarks/quality.py", *arguments]), REFERENCES
+    )
+    ours = {" ".join([model, *args.set]): model for model in args.models}
+    if args.fresh:
+        record.remove(args.datasets, [*ours, *args.references])
+    log = Workspace(args.workspace.resolve()).new_log("quality")
+    failures = 0
+    with terminal.logging_to(log) as console:
+        if not console.is_terminal:
+            console.width = 120
+        console.print(f"log: {log}", soft_wrap=True, highlight=False)
+        code = fingerprint.of_modules("models", "components", "pipeline", "benchmarks")
+        for seed in range(args.seeds):
+            for dataset in args.datasets:
+                problem = Problem(dataset, seed, args.workspace.resolve())
+                for name in (*ours, *args.references):
+                    if record.find(dataset, name, seed):
+                        continue
+                    began = time.monotonic()
+                    try:
+                        if name in ours:
+                            found = problem.model(ours[name], args.set)
+                        else:
+                            found = problem.reference(name, args.threads)
+                    except UserError:
+                        raise
+                    except Exception as error:
+                        failures += 1
+                        traceback.print_exc()
+                        said = next(iter(str(error).splitlines()), "")
+                        text = f"{dataset} {seed} {name}: {type(error).__name__}: {said}"
+                        console.print(text, soft_wrap=True, highlight=False)
+                        continue
+                    key = {"dataset": dataset, "model": name, "seed": seed, "code": code}
+                    record.add({**key, **found})
+                    scores = ", ".join(f"{k} {_number(v)}" for k, v in found["scores"].items())
+                    seconds = time.monotonic() - began
+                    text = f"{dataset} {seed} {name}: {scores} ({seconds:.0f} s)"
+                    console.print(text, soft_wrap=True, highlight=False)
+        for dataset in args.datasets:
+            show(console, record, dataset)
+        if len({r["code"] for r in record.repetitions}) > 1:
+            console.print("Some of these were measured with other code; --fresh measures again.")
+        console.print(f"record: {args.output}", soft_wrap=True, highlight=False)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as mistake:
+        print(mistake, file=sys.stderr)
+        sys.exit(2)

