@@ -59,11 +59,8 @@ class _Spec(estimator_api.Head):
         """
         predictions = self.predictions(logits)
         if mode == ModeKeys.PREDICT:
-            output = PredictOutput(predictions)
             return EstimatorSpec(
-                mode,
-                predictions=predictions,
-                export_outputs={"predict": output, "serving_default": output},
+                mode, predictions=predictions, export_outputs=export_outputs(predictions)
             )
         loss = self.loss(labels, logits, features, mode, regularization_losses)
         if mode == ModeKeys.EVAL:
@@ -392,3 +389,9 @@ def for_labels(labels: Sequence[Label]) -> Head | MultiHead:
     """The head for one label, or for several at once."""
     heads = [for_label(label) for label in labels]
     return heads[0] if len(heads) == 1 else MultiHead(heads)
+
+
+def export_outputs(predictions: Mapping[str, tf.Tensor]) -> dict[str, PredictOutput]:
+    """The serving signatures: `predict`, and the same as the default one."""
+    output = PredictOutput(dict(predictions))
+    return {"predict": output, "serving_default": output}

@@ -14,11 +14,16 @@ BATCH = 64
 
 def batches(table, files, count=None, **settings) -> list[tuple[dict, np.ndarray]]:
     """Batches as arrays, in a graph of their own as an Estimator makes it."""
-    settings = {"training": True, "cache_bytes": 1 << 30, **settings}
     batch_size = settings.pop("batch_size", BATCH)
+    rows = inputs.count_rows(files)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.compat.v1.set_random_seed(1)
-        dataset = inputs.input_fn(files, table.output, batch_size, **settings)()
+        if settings.pop("training", True):
+            settings = {"cache_bytes": 1 << 30, "seed": 0, **settings}
+            make = inputs.training_input_fn(files, table.output, batch_size, rows=rows, **settings)
+        else:
+            make = inputs.evaluation_input_fn(files, table.output, batch_size)
+        dataset = make()
         following = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
         result = []
         for _ in itertools.count() if count is None else range(count):
@@ -117,11 +122,25 @@ def test_evaluation_sees_every_row_once_and_ends(rich, halves, size):
 def test_chunks_are_shuffled_and_each_row_still_comes_once(rich, monkeypatch):
     monkeypatch.setattr(inputs, "CHUNK", 128)
     epoch = len(rich.train_rows) // BATCH
-    found = batches(rich, rich.train_files, 2 * epoch)
+    found = batches(rich, rich.train_files, 2 * epoch, cache_bytes=0)
     expected = sorted(row["price"] for row in rich.train_rows)
     passes = [labels(found[:epoch]), labels(found[epoch:])]
     assert [sorted(one) for one in passes] == [expected, expected]
     assert passes[0] != passes[1]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+@pytest.mark.parametrize("start", [1, 9, 10, 11, 25])
+def test_a_later_start_sees_what_would_have_come(rich, monkeypatch, cache_bytes, start):
+    """Across passes, and with a chunk that does not divide by the batch."""
+    monkeypatch.setattr(inputs, "CHUNK", 150)
+    settings = {"cache_bytes": cache_bytes, "seed": 3}
+    undisturbed = batches(rich, rich.train_files, 32, **settings)
+    resumed = batches(rich, rich.train_files, 32 - start, start_step=start, **settings)
+    for (features, label), (resumed_features, resumed_label) in zip(undisturbed[start:], resumed):
+        np.testing.assert_array_equal(label, resumed_label)
+        for name, values in features.items():
+            np.testing.assert_array_equal(values, resumed_features[name])
 
 
 def test_class_labels_are_text(binary):

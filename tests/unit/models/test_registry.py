@@ -2,13 +2,14 @@
 
 import pytest
 
-from models import registry, wide_deep
+from models import estimator_api, registry, tabm
+from models.premade import linear
 
 
 def test_ours_by_a_short_name_and_any_by_its_path():
-    assert registry.load("wide_deep") is wide_deep.model_fn
-    assert registry.load("models.wide_deep.model_fn") is wide_deep.model_fn
-    assert registry.dotted_path("my_model.model_fn") == "my_model.model_fn"
+    assert registry.load("tabm") is tabm.model_fn
+    assert registry.load("models.tabm.model_fn") is tabm.model_fn
+    assert registry.load("premade.linear") is linear.estimator
 
 
 @pytest.fixture
@@ -25,14 +26,15 @@ def own_model(tmp_path, monkeypatch):
     "name, message",
     [
         ("wide_dep", "model.name: no registered model is called wide_dep; did you mean wide_deep?"),
-        ("zzz", "is called zzz; (registered: wide_deep"),
+        ("zzz", "is called zzz; (registered: tabm, mlp, wide_deep"),
+        ("premade.liner", "is called premade.liner; did you mean premade.linear?"),
         ("no_such.model_fn", "model.name: no_such.model_fn: cannot import no_such; put the file"),
         ("broken_of_test.f", "model.name: broken_of_test.f: cannot import no_such_package"),
         ("models.wide_deep.nothing", "module models.wide_deep has no nothing()"),
         (
             "own_model_of_test.model_fn",
-            "expected model_fn(features, labels, mode, params, config), found model_fn(features, "
-            "labels)",
+            "expected model_fn(features, labels, mode, params, config) or "
+            "model_fn(params, config), found model_fn(features, labels)",
         ),
     ],
 )
@@ -47,3 +49,22 @@ def test_parameters_are_checked_where_the_model_declares_them(own_model):
     registry.check("own_model_of_test.good", {"anything": 1})
     with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
         registry.check("wide_deep", {"no_such": 1})
+
+
+def test_a_factory_is_called_and_a_model_fn_is_wrapped(own_model, tmp_path):
+    (tmp_path / "factory_of_test.py").write_text(
+        "def estimator(params, config): return params['word'], config.model_dir"
+    )
+    config = estimator_api.RunConfig(model_dir=str(tmp_path / "model"))
+    made = registry.estimator("factory_of_test.estimator", {"word": "mine"}, config)
+    assert made == ("mine", str(tmp_path / "model"))
+    wrapped = registry.estimator("own_model_of_test.good", {"word": "mine"}, config)
+    assert isinstance(wrapped, estimator_api.Estimator)
+    assert (wrapped.params, wrapped.model_dir) == ({"word": "mine"}, str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", registry.MODELS)
+def test_every_registered_model_refuses_a_parameter_that_it_does_not_have(name):
+    registry.check(name, {})
+    with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
+        registry.check(name, {"no_such": 1})

@@ -1,6 +1,7 @@
 """`run_fn` from transformed examples to an export, and the best checkpoint."""
 
 import copy
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -12,8 +13,9 @@ import rich_table
 import tensorflow as tf
 from tfx.components.trainer import fn_args_utils
 
-from models import estimator_api, inputs, label, training
+from models import estimator_api, label, training
 from models import features as features_lib
+from models.problem import Problem
 from models.training import BestCheckpoint
 
 TRAIN = {
@@ -30,14 +32,10 @@ TRAIN = {
 
 def fn_args(table, folder: pathlib.Path, model=("bump_model.model_fn", {}), code="1", **train):
     problem = {
-        "label": table.label,
-        "task": table.task,
-        "log_label": None,
-        "features": table.overrides,
+        **table.problem,
         "model": {"name": model[0], "params": model[1]},
         "train": {**TRAIN, **train},
         "code": code,
-        "training_root": str(folder / "training"),
     }
     return fn_args_utils.FnArgs(
         train_files=[str(pathlib.Path(file).with_name("train-*")) for file in table.train_files],
@@ -46,7 +44,10 @@ def fn_args(table, folder: pathlib.Path, model=("bump_model.model_fn", {}), code
         transform_output=table.graph,
         serving_model_dir=str(folder / "model" / "Format-Serving"),
         model_run_dir=str(folder / "run"),
-        custom_config={"problem": json.dumps(problem)},
+        custom_config={
+            "problem": json.dumps(problem),
+            "training_root": str(folder / "training"),
+        },
     )
 
 
@@ -91,18 +92,74 @@ def test_the_export_is_the_serving_directory_itself(rich, bump):
         path.name for path in export.iterdir()
     }
     assert label.Label.of_export(str(export)) == label.from_transform(
-        "price", "regression", None, rich.output, rich.train_files
+        {"name": "price", "task": "regression"}, 0, rich.output, rich.train_files
     )
     signature = json.loads((export / "assets.extra" / features_lib.FILE_NAME).read_text())
-    assert [feature["name"] for feature in signature["features"]] == [f.name for f in rich.features]
+    assert [column["name"] for column in signature["inputs"]] == [f.name for f in rich.features]
     assert signature["columns"] == [column.name for column in rich.schema.feature]
     assert {"predict", "serving_default"} <= set(tf.saved_model.load(str(export)).signatures)
 
 
-def test_summaries_go_to_the_run_and_checkpoints_do_not(bump):
-    files = [path.name for path in (bump / "run").rglob("*") if path.is_file()]
+def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
+    files = {path.name for path in (bump / "run").rglob("*") if path.is_file()}
+    files.remove(training.RECORD)
     assert files and all(name.startswith("events.out.tfevents") for name in files)
     assert list((bump / "run" / "eval").iterdir())
+    record = json.loads((bump / "run" / training.RECORD).read_text())
+    assert (record["rows"], record["max_steps"], record["best"]["step"]) == (640, 60, 30)
+    assert record["seconds"] > 0
+
+
+def test_tuned_parameters_replace_the_configured_ones(rich, tmp_path):
+    arguments = fn_args(rich, tmp_path, max_steps=40)
+    arguments.hyperparameters = {"values": {"model.params.best_step": 20, "train.max_steps": 30}}
+    training.run_fn(arguments)
+    [directory] = directories(tmp_path)
+    assert json.loads((directory / "best" / "best.json").read_text())["step"] == 20
+    assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-30")
+    assert directory != named(fn_args(rich, tmp_path, max_steps=40))
+
+
+def test_evaluations_are_reported_and_may_end_the_training(rich, tmp_path):
+    class Enough(Exception):
+        pass
+
+    seen = []
+
+    def report(step, metrics):
+        seen.append((step, metrics["loss"]))
+        if step == 30:
+            raise Enough
+
+    problem = Problem.of(fn_args(rich, tmp_path))
+    with pytest.raises(Enough):
+        training.fit(problem, problem.context(), tmp_path / "fit", report)
+    assert seen == [(10, 400.0), (20, 100.0), (30, 0.0)]
+
+
+class TestCalibration:
+    """Of the intervals of a trained model, on rows that it never saw."""
+
+    @pytest.fixture(scope="class")
+    def calibrated(self, rich, tmp_path_factory):
+        spec = {**rich.problem["labels"][0], "interval": 0.8}
+        table = dataclasses.replace(rich, problem={**rich.problem, "labels": [spec]})
+        folder = tmp_path_factory.mktemp("interval")
+        arguments = fn_args(table, folder, ("mlp", {}), max_steps=150, evaluate_every=50)
+        training.run_fn(arguments)
+        return pathlib.Path(arguments.serving_model_dir)
+
+    def test_it_covers_the_wanted_share_of_the_eval_split(self, rich, calibrated):
+        answers = score(calibrated, rich.eval_rows)
+        truth = np.array([row["price"] for row in rich.eval_rows])
+        inside = (answers["lower"][:, 0] <= truth) & (truth <= answers["upper"][:, 0])
+        # As many as the rank says: ceil(201 · 0.8) = 161 of 200.
+        assert 160 <= inside.sum() <= 162
+
+    def test_the_export_knows_what_it_was_moved_by(self, calibrated):
+        [found] = label.labels_of_export(str(calibrated))
+        assert found.interval == 0.8
+        assert found.calibration != 0.0
 
 
 def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
@@ -121,12 +178,9 @@ def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
 def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
     """The weight counts steps: had the run started again, its loss at step 30 would be 20²."""
     arguments = fn_args(rich, tmp_path, max_steps=40)
-    directory = named(rich, arguments)
+    directory = named(arguments)
     killed = estimator_api.Estimator(bump_model.model_fn, str(directory), params={})
-    training_input = inputs.input_fn(
-        rich.train_files, rich.output, 64, training=True, cache_bytes=0
-    )
-    killed.train(training_input, max_steps=20)
+    killed.train(Problem.of(arguments).train_input(len(rich.train_rows)), max_steps=20)
     training.run_fn(arguments)
     assert directories(tmp_path) == [directory]
     record = json.loads((directory / "best" / "best.json").read_text())
@@ -144,17 +198,16 @@ def test_a_run_killed_before_its_only_evaluation_is_completed(rich, tmp_path):
     assert json.loads((directory / "best" / "best.json").read_text())["step"] == 10
 
 
-def named(table, arguments) -> pathlib.Path:
+def named(arguments) -> pathlib.Path:
     """The training directory of a run that has not begun."""
-    problem = json.loads(arguments.custom_config["problem"])
-    files = table.train_files + table.eval_files
-    return training._training_directory(problem, arguments.transform_output, files)
+    root = pathlib.Path(arguments.custom_config["training_root"])
+    return root / Problem.of(arguments).fingerprint()
 
 
 @pytest.mark.parametrize("change", ["params", "code", "seed", "data", "graph"])
 def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
     def directory(table, **changes) -> str:
-        return named(table, fn_args(table, tmp_path, **changes)).name
+        return named(fn_args(table, tmp_path, **changes)).name
 
     before = directory(rich)
     assert directory(rich) == before
@@ -206,7 +259,7 @@ def test_a_loss_that_is_no_number_exports_nothing(rich, tmp_path):
 
 def test_an_unknown_parameter_is_refused(rich, tmp_path):
     with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
-        training.run_fn(fn_args(rich, tmp_path, ("wide_deep", {"no_such": 1}), max_steps=10))
+        training.run_fn(fn_args(rich, tmp_path, ("mlp", {"no_such": 1}), max_steps=10))
 
 
 class TestBestCheckpoint:
