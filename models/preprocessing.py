@@ -174,10 +174,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         column = _required("label", label["name"], inputs)
         outputs |= _label(index, label["name"], label["task"], column)
     if weight := custom_config.get("weight"):
-        column = _required("weight", weight, inputs)
-        if column.dtype == tf.string:
-            raise ValueError(f"weight {weight}: holds text, expected numbers from zero up")
-        outputs[WEIGHT] = tf.cast(_dense(column)[0], tf.float32)
+        outputs[WEIGHT] = _weight(weight, _required("weight", weight, inputs))
     return outputs
 
 
@@ -189,6 +186,18 @@ def _required(role: str, name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
             "remove them from the table, or fix its shape in the schema"
         )
     return column
+
+
+def _weight(name: str, column: tf.Tensor) -> tf.Tensor:
+    if column.dtype == tf.string:
+        raise ValueError(f"weight {name}: holds text, expected numbers from zero up")
+    values = tf.cast(tf.reshape(column, [-1]), tf.float32)
+    # The rows of a CSV or Parquet file were looked at before the run; other ones are here.
+    usable = tf.debugging.assert_non_negative(
+        values, message=f"weight {name}: found one below zero, or no number"
+    )
+    with tf.control_dependencies([usable]):
+        return tf.identity(values)
 
 
 def _number(

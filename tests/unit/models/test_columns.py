@@ -16,13 +16,17 @@ LABELS = ["price", "waterfront", "grade"]
 WINDOW, COUNTS = sequence_name("window"), sequence_name("counts")
 
 
-def batches(table: Transformed, files, count, **settings) -> list:
+def batches(table: Transformed, files, count, *, training, labels=LABELS, **settings) -> list:
     """Batches as arrays, in a graph of their own as an Estimator makes it."""
-    settings = {"training": True, "cache_bytes": 1 << 30, "labels": LABELS, **settings}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        tf.compat.v1.set_random_seed(1)
-        dataset = inputs.input_fn(files, table.output, 50, **settings)()
-        following = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
+        if training:
+            settings = {"rows": len(table.train_rows), "cache_bytes": 1 << 30, **settings}
+            make = inputs.training_input_fn(
+                files, table.output, 50, seed=1, labels=labels, **settings
+            )
+        else:
+            make = inputs.evaluation_input_fn(files, table.output, 50, labels)
+        following = tf.compat.v1.data.make_one_shot_iterator(make()).get_next()
         return [session.run(following) for _ in range(count)]
 
 
@@ -157,7 +161,9 @@ def test_training_sees_each_row_whole(full, read, monkeypatch, cache_bytes, chun
         for i, price in enumerate(labels["price"].tolist())
     }
     assert len(rows) == len(full.train_rows)
-    for features, labels in batches(full, full.train_files, 8, cache_bytes=cache_bytes):
+    for features, labels in batches(
+        full, full.train_files, 8, training=True, cache_bytes=cache_bytes
+    ):
         for i, price in enumerate(labels["price"].tolist()):
             found = features[SCALED][i], features[COUNTS][i], features[WEIGHT][i]
             for one, other in zip((*found, window(features, i)), rows[price]):
@@ -186,7 +192,7 @@ def test_what_a_model_gets_in_training_and_in_serving(full, read, served):
 
 def test_labels_that_are_not_named_do_not_become_features(full):
     with pytest.raises(ValueError, match="found 3 labels in the examples, expected 1"):
-        batches(full, full.train_files, 1, labels=())
+        batches(full, full.train_files, 1, training=False, labels=())
 
 
 def test_serving_transforms_as_training_did(full, read, served):
@@ -227,3 +233,10 @@ def test_a_weight_is_a_number(tmp_path):
     columns = f'feature {{ name: "x" type: INT }} feature {{ name: "w" type: BYTES {REQUIRED} }}'
     with pytest.raises(ValueError, match="weight w: holds text, expected numbers"):
         table(tmp_path, columns, [{"x": 1, "w": "a"}], weight="w")
+
+
+@pytest.mark.parametrize("wrong", [-1.0, math.nan])
+def test_a_weight_is_not_below_zero(tmp_path, wrong):
+    columns = f'feature {{ name: "x" type: INT }} feature {{ name: "w" type: FLOAT {REQUIRED} }}'
+    with pytest.raises(Exception, match="weight w: found one below zero, or no number"):
+        table(tmp_path, columns, [{"x": 1, "w": 1.0}, {"x": 1, "w": wrong}], weight="w")
