@@ -47,9 +47,9 @@ def calibrated(estimator, context: Context, checkpoint: str, eval_input: Callabl
 
 def _distance(label, low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> float:
     """How far outside its interval the wanted share of labels lies at most, in target units."""
+    head = heads.RegressionHead(label)
     low, high, truth = (
-        heads.RegressionHead(label).targets(side.astype(np.float32)).numpy()
-        for side in (low, high, truth)
+        np.asarray(head.targets(side.astype(np.float32))) for side in (low, high, truth)
     )
     outside = np.sort(np.maximum(low - truth, truth - high))
     rank = math.ceil((len(outside) + 1) * label.interval)

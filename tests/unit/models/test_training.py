@@ -140,9 +140,9 @@ def test_evaluations_are_reported_and_may_end_the_training(rich, tmp_path):
 class TestCalibration:
     """Of the intervals of a trained model, on rows that it never saw."""
 
-    @pytest.fixture(scope="class")
-    def calibrated(self, rich, tmp_path_factory):
-        spec = {**rich.problem["labels"][0], "interval": 0.8}
+    @pytest.fixture(scope="class", params=[False, True], ids=["plain", "log"])
+    def calibrated(self, rich, tmp_path_factory, request):
+        spec = {**rich.problem["labels"][0], "interval": 0.8, "log_label": request.param}
         table = dataclasses.replace(rich, problem={**rich.problem, "labels": [spec]})
         folder = tmp_path_factory.mktemp("interval")
         arguments = fn_args(table, folder, ("mlp", {}), max_steps=150, evaluate_every=50)

@@ -1,0 +1,45 @@
+"""What a finished run left for the Trainer, for benchmarks that train outside the pipeline."""
+
+import json
+import pathlib
+
+from pipeline import config_file
+from pipeline.workspace import Workspace
+
+
+def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None):
+    """The `models.problem.Problem` of a configuration that has been run.
+
+    Args:
+        config_path: the configuration.
+        root: the run's workspace; by default the one of the local runner.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    from models.problem import Problem
+    from pipeline.pipeline import create_pipeline
+
+    config = config_file.load(config_path)
+    workspace = Workspace((root or pathlib.Path("workspace") / config.name).resolve())
+    trainer = next(
+        node for node in create_pipeline(config, workspace).components if node.id == "Trainer"
+    )
+    settings = json.loads(json.loads(trainer.exec_properties["custom_config"])["problem"])
+    graph = _latest(workspace.artifacts / "Transform" / "transform_graph")
+    examples = _latest(workspace.artifacts / "Transform" / "transformed_examples")
+    schema = (graph / "metadata" / "schema.pbtxt").read_text()
+    return Problem(
+        settings,
+        text_format.Parse(schema, schema_pb2.Schema()),
+        str(graph),
+        tuple(sorted(map(str, (examples / "Split-train").iterdir()))),
+        tuple(sorted(map(str, (examples / "Split-eval").iterdir()))),
+    )
+
+
+def _latest(folder: pathlib.Path) -> pathlib.Path:
+    runs = [path for path in folder.glob("*") if path.name.isdigit()]
+    if not runs:
+        raise SystemExit(f"{folder}: no finished run here; run the pipeline first")
+    return max(runs, key=lambda path: int(path.name))
