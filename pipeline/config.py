@@ -4,6 +4,7 @@
 """
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
@@ -115,10 +116,10 @@ class Feature(Section):
 
 
 class FurtherLabel(Section):
-    """A label that is learned beside the judged one.
+    """A label that is learned and judged beside the one that the model is for.
 
     Attributes:
-        log_label, class_weights: as for the judged one.
+        log_label, class_weights: as for that one.
     """
 
     task: Task
@@ -129,6 +130,24 @@ class FurtherLabel(Section):
     def _fits_the_task(cls, values):
         refuse(_unfit_for_task(values))
         return values
+
+
+def _unknown_metric(key: str, values, known: Mapping[str, Mapping[str, gates.Metric]]) -> str:
+    """What is wrong with a gate's key that is none of the `known` ones, by label."""
+    label = values["label"]
+    column, slash, name = key.rpartition("/")
+    if not slash:
+        if key in gates.INTERVAL_METRICS and values["task"] == "regression":
+            return "there are no intervals to judge; add 'interval: 0.9'"
+        return f"unknown metric{nearest(key, known[label])}"
+    if column == label:
+        return f"{label} is the label itself; write {name}"
+    if column in known:
+        return f"unknown metric{nearest(key, known[column])}"
+    further = [name for name in known if name != label]
+    if not further:
+        return f"there are no further labels; add 'more_labels: {{{column}: <task>}}'"
+    return f"{column} is not one of more_labels{nearest(column, further)}"
 
 
 def _unfit_for_task(values) -> Mistakes:
@@ -303,15 +322,19 @@ class Config(Section):
         return value
 
     @pydantic.validator("gates")
-    def _bounds_fit_the_task(cls, value, values):
-        if "task" not in values:
+    def _bounds_fit_the_labels(cls, value, values):
+        needed = {"task", "label", "interval", "more_labels"}
+        if not needed <= values.keys():
             return value
-        metrics = gates.METRICS[values["task"]]
+        label = values["label"]
+        further = {name: more.task for name, more in values["more_labels"].items() if name != label}
+        known = gates.of_labels(label, values["task"], values["interval"], further)
+        metrics = {key: metric for own in known.values() for key, metric in own.items()}
         mistakes = []
-        for name, bound in value.items():
-            metric = metrics.get(name)
+        for key, bound in value.items():
+            metric = metrics.get(key)
             if metric is None:
-                mistakes.append(((name,), f"unknown metric{nearest(name, metrics)}"))
+                mistakes.append(((key,), _unknown_metric(key, values, known)))
                 continue
             wrong = "at_least" if metric.bound_key == "at_most" else "at_most"
             if getattr(bound, wrong) is not None:
@@ -319,13 +342,17 @@ class Config(Section):
                     f"found {wrong}, but a {metric.better} {metric.title} is better: "
                     f"write {metric.bound_key}"
                 )
-                mistakes.append(((name,), message))
+                mistakes.append(((key,), message))
         refuse(mistakes)
-        if all(bound.absolute is None for bound in value.values()):
+        # Wide intervals cover all, and a further label is no reason to deploy.
+        judging = gates.METRICS[values["task"]]
+        bounded = [key for key, bound in value.items() if bound.absolute is not None]
+        if not judging.keys() & set(bounded):
+            of_what = f" on the predictions of {label}" if bounded else ""
             raise ValueError(
-                "no absolute bound: without one the first model would be blessed whatever it is "
-                f"worth; add for example {next(iter(metrics))}: "
-                f"{{{next(iter(metrics.values())).bound_key}: <value>}}"
+                f"no absolute bound{of_what}: without one the first model would be blessed "
+                f"whatever it is worth; add for example {next(iter(judging))}: "
+                f"{{{next(iter(judging.values())).bound_key}: <value>}}"
             )
         return value
 

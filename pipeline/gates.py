@@ -1,6 +1,7 @@
 """The metrics a gate may bound: which task has them, and which way is better."""
 
 import dataclasses
+from collections.abc import Mapping
 
 LOWER_IS_BETTER = "lower"
 HIGHER_IS_BETTER = "higher"
@@ -11,7 +12,7 @@ class Metric:
     """A metric of the Evaluator.
 
     Attributes:
-        name: the name in the configuration and in reports.
+        name: the name in the configuration and in reports, without its label's.
         better: `LOWER_IS_BETTER` or `HIGHER_IS_BETTER`.
         title: how a verdict calls it.
     """
@@ -51,3 +52,31 @@ METRICS: dict[str, dict[str, Metric]] = {
 """Metrics by task and name. `skill` is 1 − loss / loss of the constant predictor, where the loss is
 the squared error (regression, so skill is the R² against the training split's mean) or the log loss
 (classification)."""
+
+COVERAGE = "coverage"
+INTERVAL_METRICS: dict[str, Metric] = {
+    COVERAGE: Metric(COVERAGE, HIGHER_IS_BETTER, "coverage"),
+    "interval_width": Metric("interval_width", LOWER_IS_BETTER, "mean interval width"),
+}
+"""Of a regression with intervals: the share of labels within them, and how wide they are."""
+
+
+def of_labels(
+    label: str, task: str, interval: float | None, further: Mapping[str, str]
+) -> dict[str, dict[str, Metric]]:
+    """The metrics of every label by its column, the label's own first, and by the gate's key.
+
+    Args:
+        label: the column that the model is for; its metrics' keys are their names.
+        task: of this label.
+        interval: what its intervals should hold; None if it has none.
+        further: the tasks of the further labels by column; their keys are as `waterfront/auc`.
+    """
+    own = {**METRICS[task], **(INTERVAL_METRICS if interval else {})}
+    return {label: own} | {
+        column: {
+            f"{column}/{name}": dataclasses.replace(metric, title=f"{column} {metric.title}")
+            for name, metric in METRICS[its_task].items()
+        }
+        for column, its_task in further.items()
+    }

@@ -190,19 +190,22 @@ def _training(config: Config) -> dict[str, Any]:
 
 
 def _judgement(config: Config) -> Judgement:
-    metrics = gates.METRICS[config.task]
+    further = {name: label.task for name, label in config.more_labels.items()}
+    labels = gates.of_labels(config.label, config.task, config.interval, further)
+    metrics = {key: metric for own in labels.values() for key, metric in own.items()}
     return Judgement(
-        task=config.task,
-        metrics={name: metric.title for name, metric in metrics.items()},
+        metrics={
+            label: tuple(metric.name for metric in own.values()) for label, own in labels.items()
+        },
         bounds=tuple(
             Bound(
-                metric=name,
-                title=metrics[name].title,
-                lower_is_better=metrics[name].better == gates.LOWER_IS_BETTER,
+                metric=key,
+                title=metrics[key].title,
+                lower_is_better=metrics[key].better == gates.LOWER_IS_BETTER,
                 absolute=bound.absolute,
                 may_worsen_by=bound.may_worsen_by,
             )
-            for name, bound in config.gates.items()
+            for key, bound in config.gates.items()
         ),
         slices=tuple(
             Slice(column=part.column, bands=part.bands or (), gated=part.gate)

@@ -1,13 +1,13 @@
-"""Makes TFMA's `EvalConfig` from a `Judgement` and what the training split says of the label."""
+"""Makes TFMA's `EvalConfig` from a `Judgement` and what the training split says of the labels."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 
 from components.evaluator import metrics
 from components.evaluator.judgement import Bound, Judgement
-from models import heads
 from models.label import Label
 
 CANDIDATE = "candidate"
@@ -20,24 +20,20 @@ SMALLEST_GAIN = 0.01
 """What a model must be better than a constant by: less may be the luck of a test split."""
 
 
-def make(judgement: Judgement, label: Label) -> tfma.EvalConfig:
+def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
     """The configuration of an evaluation beside a baseline, with the absolute bounds.
 
-    The Evaluator drops the baseline itself when there is none. Change bounds are the verdict's:
-    TFMA refuses whatever is compared with a zero, and a gated slice that has no examples.
+    To TFMA each label is an output of the model, named after its column; `extractors` puts what is
+    predicted for it there. The Evaluator drops the baseline itself when there is none. Change
+    bounds are the verdict's: TFMA refuses whatever is compared with a zero, and a gated slice that
+    has no examples.
     """
-    prediction_key = {
-        "regression": heads.PREDICTIONS,
-        "binary": heads.LOGISTIC,
-        "multiclass": heads.PROBABILITIES,
-    }[judgement.task]
-    specs = [
+    models = [
         tfma.ModelSpec(
             name=name,
             is_baseline=name == BASELINE,
             signature_name="predict",
-            label_key=label.name,
-            prediction_key=prediction_key,
+            label_keys={label.name: label.name for label in labels},
             model_type=tfma.TF_GENERIC,
             inference_batch_size=512,
         )
@@ -45,33 +41,51 @@ def make(judgement: Judgement, label: Label) -> tfma.EvalConfig:
     ]
     slices = [tfma.SlicingSpec()]
     slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices]
+    names = [CANDIDATE, BASELINE]
+    count = tfma.MetricConfig(class_name="ExampleCount")
+    specs = [tfma.MetricsSpec(metrics=[count], model_names=names)]
+    for label, prefix in zip(labels, prefixes(labels)):
+        metrics_of_label = _metrics(judgement, label, prefix)
+        specs.append(
+            tfma.MetricsSpec(metrics=metrics_of_label, model_names=names, output_names=[label.name])
+        )
+    return tfma.EvalConfig(model_specs=models, slicing_specs=slices, metrics_specs=specs)
+
+
+def prefixes(labels: Sequence[Label]) -> list[str]:
+    """What stands before the names of each label's outputs and metrics: `waterfront/`.
+
+    Args:
+        labels: of one model; the first one's names have nothing before them.
+    """
+    return [f"{label.name}/" if index else "" for index, label in enumerate(labels)]
+
+
+def _metrics(judgement: Judgement, label: Label, prefix: str) -> list[tfma.MetricConfig]:
+    """Each metric of a label, with the companions it has, and the bounds on them."""
     bounds = {bound.metric: bound for bound in judgement.bounds}
-    configs = [tfma.MetricConfig(class_name="ExampleCount")]
-    for name in judgement.metrics:
-        bound = bounds.get(name)
-        config = _metric(name, judgement.task, label)
+    configs = []
+    for name in judgement.metrics[label.name]:
+        bound = bounds.get(prefix + name)
+        config = _metric(name, label)
         if bound:
-            _add_thresholds(config, bound)
+            _add_thresholds(config, name, bound)
         configs.append(config)
-        if name == "skill" or judgement.task == "binary" and name == "auc":
+        if name in REACHED_BY_CONSTANT or name in (metrics.COVERAGE, metrics.INTERVAL_WIDTH):
             continue
-        configs.append(_metric(name + metrics.OF_CONSTANT, judgement.task, label))
-        gain = _metric(name + metrics.GAIN, judgement.task, label)
+        configs.append(_metric(name + metrics.OF_CONSTANT, label))
+        gain = _metric(name + metrics.GAIN, label)
         if bound:
             _on(gain, lower_bound=SMALLEST_GAIN)
         configs.append(gain)
-    return tfma.EvalConfig(
-        model_specs=specs,
-        slicing_specs=slices,
-        metrics_specs=[tfma.MetricsSpec(metrics=configs, model_names=[CANDIDATE, BASELINE])],
-    )
+    return configs
 
 
-def _metric(name: str, task: str, label: Label) -> tfma.MetricConfig:
+def _metric(name: str, label: Label) -> tfma.MetricConfig:
     if name == "auc":
         return tfma.MetricConfig(class_name="AUC", config=json.dumps({"name": "auc"}))
     settings: dict[str, Any] = {"name": name}
-    if task == "regression":
+    if label.task == "regression":
         kind = metrics.Regression.__name__
         settings.update(mean=label.mean, median=label.median, log_mean=label.log_mean)
     else:
@@ -80,13 +94,13 @@ def _metric(name: str, task: str, label: Label) -> tfma.MetricConfig:
     return tfma.MetricConfig(class_name=kind, module=metrics.__name__, config=json.dumps(settings))
 
 
-def _add_thresholds(config: tfma.MetricConfig, bound: Bound) -> None:
+def _add_thresholds(config: tfma.MetricConfig, name: str, bound: Bound) -> None:
     if bound.absolute is not None:
         key = "upper_bound" if bound.lower_is_better else "lower_bound"
         _on(config, **{key: bound.absolute})
     # Whatever the bound, no better than a constant is not good enough.
-    if bound.metric in REACHED_BY_CONSTANT:
-        _on(config, lower_bound=REACHED_BY_CONSTANT[bound.metric] + SMALLEST_GAIN)
+    if name in REACHED_BY_CONSTANT:
+        _on(config, lower_bound=REACHED_BY_CONSTANT[name] + SMALLEST_GAIN)
 
 
 def _on(config: tfma.MetricConfig, **bounds: float) -> None:

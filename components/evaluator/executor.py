@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
@@ -11,7 +12,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
 from models import features
-from models.label import Label
+from models.label import Label, labels_of_export
 
 
 class Executor(executor.Executor):
@@ -21,17 +22,17 @@ class Executor(executor.Executor):
         """Evaluates `model` beside `baseline_model`, blesses or not, writes `verdict.json`."""
         judgement = Judgement.from_json(exec_properties["judgement"])
         model = _export(input_dict[standard_component_specs.MODEL_KEY])
-        label = Label.of_export(model)
+        labels = labels_of_export(model)
         inputs = dict(input_dict)
         note = "Nothing else was blessed before: only the absolute bounds apply."
         if baseline := inputs.get(standard_component_specs.BASELINE_MODEL_KEY):
-            note = _why_not_comparable(label, _export(baseline), _schema(input_dict))
+            note = _why_not_comparable(labels, _export(baseline), _schema(input_dict))
             if note:
                 del inputs[standard_component_specs.BASELINE_MODEL_KEY]
         properties = {
             **exec_properties,
             standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(
-                eval_config.make(judgement, label)
+                eval_config.make(judgement, labels)
             ),
             # TFX's executor looks here for the name of a function that makes the extractors.
             "custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}",
@@ -39,7 +40,7 @@ class Executor(executor.Executor):
         super().Do(inputs, output_dict, properties)
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        result = verdict.make(evaluation, judgement, not note, note)
+        result = verdict.make(evaluation, judgement, labels, not note, note)
         (pathlib.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
         if not result["blessed"]:
             _take_back(artifact_utils.get_single_instance(output_dict["blessing"]))
@@ -65,15 +66,20 @@ def _schema(input_dict) -> schema_pb2.Schema:
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
 
 
-def _why_not_comparable(candidate: Label, baseline: str, schema: schema_pb2.Schema) -> str:
+def _why_not_comparable(
+    candidate: Sequence[Label], baseline: str, schema: schema_pb2.Schema
+) -> str:
     """Why a baseline cannot be judged beside the candidate, as a note; empty if it can."""
     beside = "no comparison, only the absolute bounds apply."
     try:
-        label, inputs = Label.of_export(baseline), features.inputs_of_export(baseline)
+        labels, inputs = labels_of_export(baseline), features.inputs_of_export(baseline)
     except (KeyError, TypeError):
         return f"The last blessed model was exported in an earlier form: {beside}"
-    if any(getattr(candidate, key) != getattr(label, key) for key in ("name", "task", "classes")):
-        return f"The last blessed model predicts another label or other classes: {beside}"
+    predicted = {(label.name, label.task, label.classes) for label in labels}
+    for label in candidate:
+        if (label.name, label.task, label.classes) not in predicted:
+            what = f"does not predict {label.name}, or has other classes of it"
+            return f"The last blessed model {what}: {beside}"
     columns = {column.name: column for column in schema.feature}
     for read in inputs:
         column = columns.get(read.name)

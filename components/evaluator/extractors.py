@@ -1,60 +1,135 @@
-"""Two things TFMA's extractors do not do: class numbers of text labels, and slices by bands."""
+"""What TFMA's extractors do not do: predictions by label, class numbers, and slices by bands."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 
+from components.evaluator import eval_config as eval_config_lib
 from components.evaluator.judgement import Slice
-from models.label import Label
+from models import heads
+from models.label import Label, labels_of_export
 
 
 def custom_extractors(
     eval_shared_model, eval_config, tensor_adapter_config
 ) -> list[tfma.extractors.Extractor]:
-    """TFMA's own extractors, with ours behind the one that reads the labels."""
+    """TFMA's own extractors, with ours behind the one that predicts."""
     extractors = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,
         tensor_adapter_config=tensor_adapter_config,
     )
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
-    label = Label.of_export(models[0].model_path)
+    of_models = {model.model_name: labels_of_export(model.model_path) for model in models}
     slices = [Slice.of_key(key) for spec in eval_config.slicing_specs for key in spec.feature_keys]
-    banded = [part for part in slices if part.bands]
-    after = [extractor.stage_name for extractor in extractors].index("ExtractLabels") + 1
-    ours = tfma.extractors.Extractor(
-        "AddClassesAndBands", beam.Map(_add_classes_and_bands, label, banded)
+    adjust = _Adjust(
+        of_models[models[0].model_name], of_models, [part for part in slices if part.bands]
     )
+    after = [extractor.stage_name for extractor in extractors].index("ExtractPredictions") + 1
+    ours = tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust))
     return [*extractors[:after], ours, *extractors[after:]]
 
 
-def _add_classes_and_bands(extracts, label: Label, banded: Sequence[Slice]):
-    """Works on a batch: features and labels are arrays with a row for each example."""
-    extracts = copy.copy(extracts)
+class _Adjust:
+    """Works on a batch: features, labels and predictions are arrays with a row for each example.
+
+    TFMA keeps labels and predictions by model, if there are several, and then by output.
+    """
+
+    def __init__(
+        self,
+        judged: Sequence[Label],
+        of_models: Mapping[str, Sequence[Label]],
+        banded: Sequence[Slice],
+    ):
+        """Keeps what to do.
+
+        Args:
+            judged: the candidate's labels.
+            of_models: the labels of each model by its name.
+            banded: slices by bands.
+        """
+        self._judged = judged
+        self._of_models = of_models
+        self._banded = banded
+
+    def __call__(self, extracts):
+        extracts = copy.copy(extracts)
+        features = dict(extracts[tfma.FEATURES_KEY])
+        labels = {label.name: _answers(label, features[label.name]) for label in self._judged}
+        predicted = extracts[tfma.PREDICTIONS_KEY]
+        if len(self._of_models) > 1:
+            extracts[tfma.LABELS_KEY] = dict.fromkeys(self._of_models, labels)
+            extracts[tfma.PREDICTIONS_KEY] = {
+                name: self._by_label(own, predicted[name]) for name, own in self._of_models.items()
+            }
+        else:
+            extracts[tfma.LABELS_KEY] = labels
+            extracts[tfma.PREDICTIONS_KEY] = self._by_label(self._judged, predicted)
+        for part in self._banded:
+            features[part.key] = _map_array(
+                features[part.column], lambda value, part=part: part.band(float(value))
+            )
+        extracts[tfma.FEATURES_KEY] = features
+        return extracts
+
+    def _by_label(self, own: Sequence[Label], predicted) -> dict[str, np.ndarray]:
+        """What a model with its `own` labels predicts for each of the judged ones."""
+        prefixes = {label.name: prefix for label, prefix in zip(own, eval_config_lib.prefixes(own))}
+        intervals = {label.name: label.interval for label in own}
+        by_label = {}
+        for label in self._judged:
+            outputs = [_OUTPUT[label.task]]
+            # Intervals that should cover another share are not comparable.
+            if label.interval and intervals[label.name] == label.interval:
+                outputs += [heads.LOWER, heads.UPPER]
+            arrays = [_output(predicted, prefixes[label.name] + output) for output in outputs]
+            by_label[label.name] = np.concatenate(
+                [array.reshape(len(array), -1) for array in arrays], axis=1
+            )
+        return by_label
+
+
+_OUTPUT = {
+    "regression": heads.PREDICTIONS,
+    "binary": heads.LOGISTIC,
+    "multiclass": heads.PROBABILITIES,
+}
+"""The output that is judged, by task."""
+
+
+def _output(predicted: Any, name: str) -> np.ndarray:
+    if not isinstance(predicted, Mapping):  # TFMA's way with the only output of a model
+        return np.asarray(predicted)
+    if name not in predicted:
+        raise ValueError(
+            f"the model's signature 'predict' has no output {name}; it has "
+            f"{', '.join(sorted(predicted))}"
+        )
+    return np.asarray(predicted[name])
+
+
+def _answers(label: Label, column) -> np.ndarray:
+    """A row for each example: the raw label, or the number of its class."""
+    if hasattr(column, "dense_shape"):  # the schema does not say that every row has one
+        if len(column.values) != column.dense_shape[0]:
+            raise ValueError(f"label {label.name}: is missing in a row of the test split")
+        column = column.values
     if label.classes:
-        extracts[tfma.LABELS_KEY] = _map_arrays(
-            extracts[tfma.LABELS_KEY], lambda value: _class_number(label, _text(value))
-        )
-    features = dict(extracts[tfma.FEATURES_KEY])
-    for part in banded:
-        features[part.key] = _map_arrays(
-            features[part.column], lambda value, part=part: part.band(float(value))
-        )
-    extracts[tfma.FEATURES_KEY] = features
-    return extracts
+        return _map_array(column, lambda value: _class_number(label, _text(value)))
+    return np.reshape(column, (-1, 1))
 
 
-def _map_arrays(arrays, function):
-    """Maps every value of an array, or of the arrays of each model."""
-    if isinstance(arrays, dict):
-        return {key: _map_arrays(array, function) for key, array in arrays.items()}
-    if hasattr(arrays, "dense_shape"):  # an optional column: only some rows have a value
-        values = np.array([function(value) for value in arrays.values])
-        return type(arrays)(values, arrays.indices, arrays.dense_shape)
-    return np.array([function(value) for value in np.ravel(arrays)]).reshape(-1, 1)
+def _map_array(array, function):
+    """Maps every value of an array."""
+    if hasattr(array, "dense_shape"):  # an optional column: only some rows have a value
+        values = np.array([function(value) for value in array.values])
+        return type(array)(values, array.indices, array.dense_shape)
+    return np.array([function(value) for value in np.ravel(array)]).reshape(-1, 1)
 
 
 def _class_number(label: Label, value: str) -> int:

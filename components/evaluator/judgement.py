@@ -13,7 +13,7 @@ class Bound:
     """A gate on one metric.
 
     Attributes:
-        metric: its name.
+        metric: its name; of a further label behind its column, as `waterfront/auc`.
         title: how a verdict calls it.
         lower_is_better: the metric's direction.
         absolute: the value that must not be passed, if bounded absolutely.
@@ -73,14 +73,12 @@ class Judgement:
     """Metrics, bounds and slices of one problem.
 
     Attributes:
-        task: regression, binary or multiclass.
-        metrics: name and title of each metric to compute.
+        metrics: names of the metrics to compute, by the column of each label.
         bounds: at least one with an absolute bound.
         slices: none, or some.
     """
 
-    task: str
-    metrics: dict[str, str]
+    metrics: dict[str, tuple[str, ...]]
     bounds: tuple[Bound, ...]
     slices: tuple[Slice, ...]
 
@@ -92,6 +90,7 @@ class Judgement:
     def from_json(cls, text: str) -> "Judgement":
         """The judgement written by `to_json`."""
         fields = json.loads(text)
+        fields["metrics"] = {label: tuple(names) for label, names in fields["metrics"].items()}
         fields["bounds"] = tuple(Bound(**bound) for bound in fields["bounds"])
         fields["slices"] = tuple(
             Slice(**{**part, "bands": tuple(part["bands"])}) for part in fields["slices"]

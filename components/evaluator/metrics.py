@@ -8,8 +8,12 @@ learned nothing, whatever its absolute value.
 The constants, from the training split, are the best there are: the mean for squared errors, the
 median for absolute ones, the mean of the logarithms for logarithmic ones, the class frequencies for
 the log loss, the most frequent class for accuracy.
+
+`coverage` and `interval_width` stand alone: one interval for all rows can cover as many labels, so
+a constant is no measure of them.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -20,11 +24,14 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 OF_CONSTANT = "_of_constant"
 GAIN = "_gain"
 
+COVERAGE = "coverage"
+INTERVAL_WIDTH = "interval_width"
+
 _SMALLEST_PROBABILITY = 1e-7
 
 
 class Regression(metric_types.Metric):
-    """`rmse`, `mae`, `rmsle` or `skill`, or one of their companions.
+    """`rmse`, `mae`, `rmsle`, `skill`, one of their companions, `coverage` or `interval_width`.
 
     Args:
         name: which.
@@ -54,7 +61,11 @@ metric_types.register_metric(Classification)
 
 
 class _RegressionRow:
-    """Errors of one row: squared, absolute, squared logarithmic; of the model, of the constant."""
+    """Errors of one row: squared, absolute, squared logarithmic; of the model, of the constant.
+
+    Then whether the label is within the interval, and its width: of predictions that hold the ends
+    of an interval behind the value, otherwise NaN.
+    """
 
     name = "_regression_sums"
 
@@ -62,22 +73,32 @@ class _RegressionRow:
         self._mean, self._median, self._log_mean = mean, median, log_mean
 
     def __call__(self, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        y, p = float(label.item()), float(prediction.item())
+        y = float(label.item())
+        p, *ends = map(float, np.ravel(prediction))
         mean, median = self._mean, self._median
+        within = width = math.nan
+        if ends:
+            lower, upper = ends
+            within, width = float(lower <= y <= upper), upper - lower
         return np.array([
             (y - p) ** 2, abs(y - p), (_log1p(y) - _log1p(p)) ** 2,
             (y - mean) ** 2, abs(y - median), (_log1p(y) - self._log_mean) ** 2,
+            within, width,
         ])  # fmt: skip
 
     @staticmethod
     def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
         """By name: of the model, of the constant, whether lower is better."""
-        squared, absolute, log_squared, c_squared, c_absolute, c_log_squared = map(float, means)
+        model, constant, (coverage, width) = np.split(means.astype(float), (3, 6))
+        squared, absolute, log_squared = map(float, model)
+        c_squared, c_absolute, c_log_squared = map(float, constant)
         return {
             "rmse": (math.sqrt(squared), math.sqrt(c_squared), True),
             "mae": (absolute, c_absolute, True),
             "rmsle": (math.sqrt(log_squared), math.sqrt(c_log_squared), True),
             "skill": (_gain(squared, c_squared), 0.0, False),
+            COVERAGE: (float(coverage), math.nan, False),
+            INTERVAL_WIDTH: (float(width), math.nan, True),
         }
 
 
@@ -125,13 +146,19 @@ def _gain(model: float, constant: float) -> float:
 
 
 def _computations(
-    name: str, row, eval_config=None, model_names: Sequence[str] = ("",), **unused
+    name: str,
+    row,
+    eval_config=None,
+    model_names: Sequence[str] = ("",),
+    output_names: Sequence[str] = ("",),
+    **unused,
 ) -> metric_types.MetricComputations:
-    """The shared sums of each model, and the metric that is derived from them."""
+    """The shared sums of each model and output, and the metric that is derived from them."""
     computations: list = []
-    for model_name in model_names:
-        sums = metric_types.MetricKey(name=row.name, model_name=model_name)
-        key = metric_types.MetricKey(name=name, model_name=model_name)
+    for model_name, output_name in itertools.product(model_names, output_names):
+        of_what = {"model_name": model_name, "output_name": output_name}
+        sums = metric_types.MetricKey(name=row.name, **of_what)
+        key = metric_types.MetricKey(name=name, **of_what)
 
         def derive(values, sums=sums, key=key):
             total, count = values[sums]
@@ -169,7 +196,11 @@ class _Sums(beam.CombineFn):
     def add_input(self, accumulator, element):
         total, count = accumulator
         for label, prediction, _ in metric_util.to_label_prediction_example_weight(
-            element, eval_config=self._eval_config, model_name=self._key.model_name, flatten=False
+            element,
+            eval_config=self._eval_config,
+            model_name=self._key.model_name,
+            output_name=self._key.output_name,
+            flatten=False,
         ):
             total, count = total + self._row(label, prediction), count + 1
         return total, count

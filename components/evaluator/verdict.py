@@ -5,13 +5,15 @@ decided here from TFMA's metrics.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 
 from components.evaluator import metrics
-from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CONSTANT
+from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CONSTANT, prefixes
 from components.evaluator.judgement import Bound, Judgement, Slice
+from models.label import Label
 
 FILE_NAME = "verdict.json"
 """Its name in the evaluation artifact."""
@@ -20,25 +22,33 @@ _OVERALL = ()
 
 
 def make(
-    evaluation: str, judgement: Judgement, has_baseline: bool, without_baseline: str = ""
+    evaluation: str,
+    judgement: Judgement,
+    labels: Sequence[Label],
+    has_baseline: bool,
+    without_baseline: str = "",
 ) -> dict[str, Any]:
     """Reads TFMA's results of an evaluation, and judges the changes against the baseline.
 
     Args:
         evaluation: the evaluation artifact's directory.
         judgement: what was judged.
+        labels: the candidate's.
         has_baseline: whether a baseline was evaluated beside the candidate.
         without_baseline: why not, as a note.
 
     Returns:
         `blessed`; `lines`, each with `passed` and `text`, one for every bound and, of the slices,
-        every failed one; `notes`; `metrics` and `baseline_metrics` by slice and name.
+        every failed one; `notes`; `metrics` and `baseline_metrics` by slice and name, those of a
+        further label as `waterfront/auc`.
     """
     validation = tfma.load_validation_result(evaluation)
+    # What is of no label, such as the number of examples, has no output's name.
+    outputs = {"": "", **dict(zip((label.name for label in labels), prefixes(labels)))}
     # TFMA drops the name of a model that is alone.
-    candidate = _values(evaluation, CANDIDATE if has_baseline else "")
-    baseline = _values(evaluation, BASELINE) if has_baseline else None
-    failed = _failures(validation)
+    candidate = _values(evaluation, CANDIDATE if has_baseline else "", outputs)
+    baseline = _values(evaluation, BASELINE, outputs) if has_baseline else None
+    failed = _failures(validation, outputs)
     keys = {part.key for part in judgement.slices if part.gated}
 
     lines = []
@@ -47,20 +57,32 @@ def make(
         if baseline is not None and bound.may_worsen_by is not None:
             slices = sorted(part for part in candidate if part and part[0] in keys)
             lines += _change_lines(bound, slices, candidate, baseline)
+    notes = [without_baseline] if without_baseline else []
+    if metrics.COVERAGE in candidate[_OVERALL] and not any(
+        bound.metric == metrics.COVERAGE and bound.absolute is not None
+        for bound in judgement.bounds
+    ):
+        notes.append(_coverage_note(labels[0], candidate[_OVERALL]))
     return {
         "blessed": validation.validation_ok and all(line["passed"] for line in lines),
         "lines": lines,
-        "notes": [without_baseline] if without_baseline else [],
+        "notes": notes,
         "examples": int(candidate[_OVERALL]["example_count"]),
         "metrics": _by_name(candidate),
         "baseline_metrics": _by_name(baseline) if baseline else None,
     }
 
 
+def _coverage_note(label: Label, values: dict[str, float]) -> str:
+    share = f"{100 * (label.interval or 0.0):.4g}%"
+    covered, width = values[metrics.COVERAGE], values[metrics.INTERVAL_WIDTH]
+    return f"{share} intervals cover {covered:.1%} of the test split; mean width {number(width)}"
+
+
 def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list[dict[str, Any]]:
     value = values[bound.metric]
     lines = []
-    reached = REACHED_BY_CONSTANT.get(bound.metric)
+    reached = REACHED_BY_CONSTANT.get(bound.metric.rpartition("/")[-1])
     if reached is not None and (bound.absolute is None or bound.absolute <= reached):
         passed = bound.metric not in failed
         rule = f"it must be above {number(reached)}, which a constant predictor reaches"
@@ -125,7 +147,10 @@ def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> lis
             column = Slice.of_key(part[0]).column
             examples = int(candidate[part]["example_count"])
             where = f" where {column} is {part[1]} ({examples} examples)"
-        compared = f"{number(value)}, the baseline's is {number(before)}"
+        if math.isnan(before):
+            compared = f"{number(value)}, the baseline has none to compare with"
+        else:
+            compared = f"{number(value)}, the baseline's is {number(before)}"
         if bound.lower_is_better and before:
             compared += f" ({value / before - 1:+.1%})"
         lines.append(_line(not worse[part], f"{bound.title}{where} is {compared}; {rule}"))
@@ -144,24 +169,25 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _values(evaluation: str, model: str) -> dict[tuple, dict[str, float]]:
-    """Metrics by slice; a slice is () or (column, value)."""
+def _values(evaluation: str, model: str, outputs: dict[str, str]) -> dict[tuple, dict[str, float]]:
+    """Metrics by slice; a slice is () or (column, value). `outputs`: their prefixes by name."""
     result = tfma.load_eval_result(evaluation, model_name=model)
     values = {}
-    for slice_key, outputs in result.slicing_metrics:
+    for slice_key, by_output in result.slicing_metrics:
         part = tuple(str(x) for pair in slice_key for x in pair)
         values[part] = {
-            name: float(value["doubleValue"])  # JSON has no NaN: there it is text
-            for name, value in outputs[""][""].items()
+            prefix + name: float(value["doubleValue"])  # JSON has no NaN: there it is text
+            for output, prefix in outputs.items()
+            for name, value in by_output[output][""].items()
             if "doubleValue" in value
         }
     return values
 
 
-def _failures(validation) -> set[str]:
+def _failures(validation, outputs: dict[str, str]) -> set[str]:
     """Metrics whose absolute bound on the whole split failed."""
     return {
-        failure.metric_key.name
+        outputs[failure.metric_key.output_name] + failure.metric_key.name
         for part in validation.metric_validations_per_slice
         for failure in part.failures
     }

@@ -16,6 +16,7 @@ from components.evaluator.judgement import Bound, Judgement, Slice
 from models import label as label_lib
 from models.features import Input
 from models.label import Label
+from pipeline import gates
 
 rng = np.random.default_rng(0)
 COUNT = 400
@@ -25,19 +26,24 @@ PRICE = Label("price", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
 ANSWER = Label("answer", "binary", classes=("no", "yes"), frequencies=(0.6, 0.4))
 GRADE = Label("grade", "multiclass", classes=("9", "10", "11"), frequencies=(0.2, 0.5, 0.3))
 
-TITLES = {"rmse": "RMSE", "mae": "MAE", "rmsle": "RMSLE", "skill": "skill"}
-CLASS_TITLES = {"accuracy": "accuracy", "log_loss": "log loss", "skill": "skill"}
+METRICS = {task: tuple(metrics) for task, metrics in gates.METRICS.items()}
+FURTHER = {label.name: label.task for label in (ANSWER, GRADE)}
+KNOWN = {
+    key: metric
+    for task in ("binary", "regression")
+    for metrics in gates.of_labels("price", task, 0.9, FURTHER).values()
+    for key, metric in metrics.items()
+}
 
 
 def bound(metric, absolute=None, may_worsen_by=None) -> Bound:
-    lower = metric in ("rmse", "mae", "rmsle", "log_loss")
-    title = {**TITLES, **CLASS_TITLES, "auc": "AUC"}[metric]
-    return Bound(metric, title, lower, absolute, may_worsen_by)
+    known = KNOWN[metric]
+    lower = known.better == gates.LOWER_IS_BETTER
+    return Bound(metric, known.title, lower, absolute, may_worsen_by)
 
 
-def judgement(task, *bounds, slices=()) -> Judgement:
-    titles = {"regression": TITLES, "binary": {"auc": "AUC", **CLASS_TITLES}}
-    return Judgement(task, titles.get(task, CLASS_TITLES), bounds, slices)
+def judgement(label, *bounds, slices=()) -> Judgement:
+    return Judgement({label.name: METRICS[label.task]}, bounds, slices)
 
 
 def prices() -> list[dict]:
@@ -98,7 +104,7 @@ def alone(tmp_path_factory):
     return evaluate(
         tmp_path_factory.mktemp("alone"),
         ROWS,
-        judgement("regression", *bounds, slices=slices),
+        judgement(PRICE, *bounds, slices=slices),
         PRICE,
         "close",
     )
@@ -176,7 +182,7 @@ def test_a_good_model_alone_is_blessed_in_sentences(alone):
 
 
 def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_path):
-    judged = judgement("regression", LOOSE, bound("skill", -5.0))
+    judged = judgement(PRICE, LOOSE, bound("skill", -5.0))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert result["metrics"]["overall"]["rmse_gain"] < 0
     assert not agrees(result, blessing)
@@ -185,14 +191,14 @@ def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_pat
 
 def test_a_bound_that_only_compares_still_asks_to_beat_a_constant(tmp_path):
     """What TFMA refuses, a sentence says."""
-    judged = judgement("regression", LOOSE, bound("skill", None, 0.1))
+    judged = judgement(PRICE, LOOSE, bound("skill", None, 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert not agrees(result, blessing)
     assert any(text.startswith("skill") for text in failed(result))
 
 
 def test_a_prediction_that_is_no_number_is_refused(tmp_path):
-    judged = judgement("regression", LOOSE, bound("skill", 0.1))
+    judged = judgement(PRICE, LOOSE, bound("skill", 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "no_number")
     assert result["metrics"]["overall"]["rmse"] is None
     assert not agrees(result, blessing)
@@ -202,7 +208,7 @@ def test_a_prediction_that_is_no_number_is_refused(tmp_path):
 def test_a_gated_slice_must_not_fall_behind_the_baseline(tmp_path, gated):
     """Worse in the north, better elsewhere; overall the bound is wide enough."""
     bounds = (bound("rmse", 100.0, 0.9), bound("mae", None, 0.9))
-    judged = judgement("regression", *bounds, slices=(Slice("area", gated=gated),))
+    judged = judgement(PRICE, *bounds, slices=(Slice("area", gated=gated),))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close")
     assert agrees(result, blessing) is not gated
     assert result["baseline_metrics"]["overall"] == pytest.approx(
@@ -220,7 +226,7 @@ def test_a_gated_slice_must_not_fall_behind_the_baseline(tmp_path, gated):
 
 
 def test_falling_behind_the_baseline_overall_is_refused(tmp_path):
-    judged = judgement("regression", bound("rmse", 100.0, 0.1))
+    judged = judgement(PRICE, bound("rmse", 100.0, 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close")
     assert not agrees(result, blessing)
     [text] = failed(result)
@@ -228,12 +234,12 @@ def test_falling_behind_the_baseline_overall_is_refused(tmp_path):
 
 
 def test_a_baseline_of_another_label_is_not_compared(tmp_path):
-    judged = judgement("regression", bound("rmse", 100.0, 0.1))
+    judged = judgement(PRICE, bound("rmse", 100.0, 0.1))
     other = Label("rent", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close", other)
     assert agrees(result, blessing)
     assert result["baseline_metrics"] is None
-    assert any("predicts another label" in note for note in result["notes"])
+    assert any("does not predict price" in note for note in result["notes"])
 
 
 def answers() -> list[dict]:
@@ -255,7 +261,7 @@ def answers() -> list[dict]:
 def test_binary_metrics_are_those_of_scikit_learn(tmp_path):
     rows = answers()
     bounds = (bound("auc", 0.8, 0.05), bound("accuracy", 0.7, 0.1), bound("log_loss", 0.6, 0.1))
-    judged = judgement("binary", *bounds, slices=(Slice("side"),))
+    judged = judgement(ANSWER, *bounds, slices=(Slice("side"),))
     result, blessing = evaluate(tmp_path, rows, judged, ANSWER, "probability", "blurred")
     assert agrees(result, blessing)
     for name, part in (
@@ -289,7 +295,7 @@ def test_a_third_class_of_a_binary_label_is_named(tmp_path):
     rows = answers()
     rows[3]["answer"] = "maybe"
     with pytest.raises(Exception, match="label answer: found 'maybe' in the test split, expected"):
-        evaluate(tmp_path, rows, judgement("binary", bound("auc", 0.8)), ANSWER, "probability")
+        evaluate(tmp_path, rows, judgement(ANSWER, bound("auc", 0.8)), ANSWER, "probability")
 
 
 def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
@@ -302,7 +308,7 @@ def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
         {"grade": names[t], "p": p.tolist(), "side": "left"} for t, p in zip(truth, probabilities)
     ]
     bounds = (bound("accuracy", 0.5), bound("skill", -9.0))
-    result, blessing = evaluate(tmp_path, rows, judgement("multiclass", *bounds), GRADE, "p")
+    result, blessing = evaluate(tmp_path, rows, judgement(GRADE, *bounds), GRADE, "p")
     known = np.concatenate([probabilities, np.full((COUNT, 1), 1e-7)], axis=1)
     constant = np.array([0.2, 0.5, 0.3, 1e-7])
     loss = -np.mean(np.log(known[np.arange(COUNT), truth]))
@@ -360,7 +366,7 @@ def test_a_baseline_is_compared_if_it_can_read_the_table(tmp_path, column, compa
     content = {"inputs": [dataclasses.asdict(column)], "columns": [column.name]}
     (extra / "features.json").write_text(json.dumps(content))
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
-    note = executor._why_not_comparable(PRICE, str(tmp_path), schema)
+    note = executor._why_not_comparable([PRICE], str(tmp_path), schema)
     start = f"The last blessed model needs the column {column.name} as it was: no comparison"
     assert note.startswith(start) if not compared else not note
 
@@ -370,5 +376,5 @@ def test_a_baseline_that_was_exported_in_an_earlier_form_is_not_compared(tmp_pat
     extra.mkdir()
     (extra / "label.json").write_text(json.dumps(dataclasses.asdict(PRICE)))
     (extra / "features.json").write_text('{"features": [], "columns": []}')
-    note = executor._why_not_comparable(PRICE, str(tmp_path), schema_pb2.Schema())
+    note = executor._why_not_comparable([PRICE], str(tmp_path), schema_pb2.Schema())
     assert note.startswith("The last blessed model was exported in an earlier form: no comparison")

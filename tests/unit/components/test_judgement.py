@@ -21,8 +21,7 @@ bounds = st.builds(Bound, text, text, st.booleans(), st.none() | number, st.none
 @given(
     st.builds(
         Judgement,
-        task=text,
-        metrics=st.dictionaries(text, text, max_size=3),
+        metrics=st.dictionaries(text, st.lists(text, max_size=3).map(tuple), max_size=3),
         bounds=st.lists(bounds, max_size=3).map(tuple),
         slices=st.lists(slices, max_size=3).map(tuple),
     )

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,22 +25,41 @@ _KEYS = {"regression": "predictions", "binary": "logistic", "multiclass": "proba
 _TFX_VERSION = "1.15.1"
 
 
-def save(folder: pathlib.Path, number: int, label: Label, column: str) -> standard_artifacts.Model:
-    """A model artifact that predicts `column`, which holds one number per output."""
-    width = len(label.classes) if label.task == "multiclass" else 1
-    key = _KEYS[label.task]
+def save(
+    folder: pathlib.Path,
+    number: int,
+    labels: Label | Sequence[Label],
+    outputs: str | Mapping[str, str],
+) -> standard_artifacts.Model:
+    """A model artifact that answers with columns of the examples.
+
+    Args:
+        folder: below which it is made.
+        number: of the artifact.
+        labels: what its export says of its labels.
+        outputs: columns by output; the column alone for what a single label's task asks for.
+    """
+    labels = [labels] if isinstance(labels, Label) else labels
+    if isinstance(outputs, str):
+        outputs = {_KEYS[labels[0].task]: outputs}
+    classes = {f"{label.name}/probabilities": len(label.classes) for label in labels[1:]}
+    classes["probabilities"] = len(labels[0].classes)
+    spec = {
+        column: tf.io.FixedLenFeature([classes.get(output, 1)], tf.float32)
+        for output, column in outputs.items()
+    }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def predict(examples):
-        spec = {column: tf.io.FixedLenFeature([width], tf.float32)}
-        return {key: tf.io.parse_example(examples, spec)[column]}
+        parsed = tf.io.parse_example(examples, spec)
+        return {output: parsed[column] for output, column in outputs.items()}
 
     export = folder / f"model-{number}" / "Format-Serving"
     module = tf.Module()
     module.predict = predict
     tf.saved_model.save(module, str(export), {"predict": predict})
     (export / "assets.extra").mkdir()
-    (export / "assets.extra" / "label.json").write_text(label_lib.to_json([label]))
+    (export / "assets.extra" / "label.json").write_text(label_lib.to_json(labels))
     (export / "assets.extra" / "features.json").write_text('{"inputs": [], "columns": []}')
     return artifact(standard_artifacts.Model, export.parent, number)
 
@@ -98,21 +117,21 @@ def evaluate(
     folder: pathlib.Path,
     rows: Sequence[dict[str, Any]],
     judgement: Judgement,
-    label: Label,
-    candidate: str,
-    baseline: str | None = None,
-    baseline_label: Label | None = None,
+    labels: Label | Sequence[Label],
+    candidate: str | Mapping[str, str],
+    baseline: str | Mapping[str, str] | None = None,
+    baseline_labels: Label | Sequence[Label] | None = None,
 ):
     """Runs the real executor; gives the verdict and the blessing."""
     schema = artifact(standard_artifacts.Schema, folder / "schema", 901)
     (folder / "schema" / "schema.pbtxt").write_text(text_format.MessageToString(_schema(rows)))
     inputs = {
         "examples": [examples(folder / "examples", rows)],
-        "model": [save(folder, 1, label, candidate)],
+        "model": [save(folder, 1, labels, candidate)],
         "schema": [schema],
     }
     if baseline:
-        inputs["baseline_model"] = [save(folder, 2, baseline_label or label, baseline)]
+        inputs["baseline_model"] = [save(folder, 2, baseline_labels or labels, baseline)]
     evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation", 902)
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing", 903)
     context = base_beam_executor.BaseBeamExecutor.Context(
