@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="From a raw table to a blessed, pushed model, on this machine.",
-    epilog="Exit codes: 0 blessed and pushed, or unchanged; 1 a step failed; "
+    epilog="Exit codes: 0 done (of run: blessed and pushed, or unchanged); 1 a step failed; "
     "2 wrong configuration, option or data; 3 not blessed, nothing pushed.",
 )
 
@@ -62,6 +62,29 @@ def run(
 
     problem = _load(config, set_)
     raise typer.Exit(local.run(problem, _workspace(problem, workspace)))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  local_runner.py tune --config my_problem/pipeline.yaml\n\n"
+    "  local_runner.py tune --set tune.trials=50 --set tune.parallel=4"
+)
+def tune(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Search the hyperparameters that the configuration names, and show every trial."""
+    from pipeline import local
+
+    problem = _load(config, set_)
+    if problem.tune is None:
+        raise errors.UserError(
+            f"{config}: tune: missing; add for example "
+            "'tune: {trials: 20, search: {model.params.learning_rate: "
+            "{low: 0.0003, high: 0.03, log: true}}}'"
+        )
+    raise typer.Exit(local.tune(problem, _workspace(problem, workspace)))
 
 
 @app.command(epilog="Example:\n\n  local_runner.py predict --csv new_houses.csv --out prices.csv")

@@ -10,6 +10,7 @@ A model is a function of one of two forms:
 `RunConfig`, with the directory and the seed.
 """
 
+import dataclasses
 import difflib
 import importlib
 import inspect
@@ -90,15 +91,23 @@ def load(name: str) -> Callable[..., Any]:
     return function
 
 
+def parameters(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's parameters: those given and, if its module declares `Params`, all defaults.
+
+    Raises:
+        ValueError: see `load` and `params.parse_params`.
+    """
+    declared = getattr(inspect.getmodule(load(name)), "Params", None)
+    return dataclasses.asdict(parse_params(declared, params)) if declared else dict(params)
+
+
 def check(name: str, params: Mapping[str, Any]) -> None:
     """Loads a model and checks its parameters, if its module declares them in `Params`.
 
     Raises:
         ValueError: see `load` and `params.parse_params`.
     """
-    declared = getattr(inspect.getmodule(load(name)), "Params", None)
-    if declared is not None:
-        parse_params(declared, params)
+    parameters(name, params)
 
 
 def _dotted_path(name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from models import expressions
 from pipeline.config import Config
 from pipeline.errors import UserError, nearest
+from pipeline.tune_config import MODEL_PARAMS
 
 
 def check_data(config: Config) -> None:
@@ -68,7 +69,7 @@ def data_files(config: Config) -> list[pathlib.Path]:
 
 
 def check_model(config: Config) -> None:
-    """Imports the `model_fn` and checks the parameters that its module declares.
+    """Imports the `model_fn` and checks its parameters, searched ones too, if it declares them.
 
     Raises:
         UserError: there is no such model, or it takes no such parameters.
@@ -79,6 +80,25 @@ def check_model(config: Config) -> None:
         registry.check(config.model.name, config.model.params)
     except ValueError as error:
         raise UserError(str(error)) from None
+    if config.tune and (mistakes := _search_mistakes(config)):
+        raise UserError("\n".join(mistakes))
+
+
+def _search_mistakes(config: Config) -> list[str]:
+    """Model parameters that are searched although there are none such, or with wrong values."""
+    from models import registry
+
+    assert config.tune
+    mistakes = []
+    for key, dimension in config.tune.search.items():
+        name = key.removeprefix(MODEL_PARAMS)
+        for value in dimension.samples if name != key else ():
+            try:
+                registry.check(config.model.name, {**config.model.params, name: value})
+            except ValueError as error:
+                mistakes.append(f"tune.search.{error}")
+                break
+    return mistakes
 
 
 def _columns(config: Config, file: pathlib.Path) -> list[str]:

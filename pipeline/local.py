@@ -1,10 +1,13 @@
 """Runs the pipeline on this machine with Beam, and tells what happened."""
 
+import contextlib
+import dataclasses
 import os
 import pathlib
 import re
 import time
 import traceback
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
@@ -30,29 +33,88 @@ def run(config: Config, workspace: Workspace) -> int:
     Raises:
         UserError: the data or the model does not fit the configuration, or the workspace is in use.
     """
+    with _held(config, workspace, "run") as held:
+        started = time.monotonic()
+        executions, progress, code = _execute(held, config)
+        if code is not None:
+            return code
+        from pipeline import results
+
+        outcome = results.read(workspace, executions)
+        if config.tune:
+            _print_tuned(held.console, results.tuning(workspace, executions))
+        _print_verdict(held.console, outcome.verdict)
+        _print_push(held.console, outcome, unchanged=progress.nodes["Pusher"].state == CACHED)
+        _say(held.console, f"[dim]{time.monotonic() - started:.0f} s[/]")
+        return OK if outcome.blessed else NOT_BLESSED
+
+
+def tune(config: Config, workspace: Workspace) -> int:
+    """Runs the pipeline up to the Tuner, and prints and draws what the trials came to.
+
+    The arguments and what it returns and raises are those of `run`.
+    """
+    with _held(config, workspace, "tune") as held:
+        executions, _, code = _execute(held, config, last="Tuner")
+        if code is not None:
+            return code
+        from pipeline import results, tuning_chart
+        from pipeline.tuning import Tuning
+
+        tuning = Tuning(results.tuning(workspace, executions))
+        chart = workspace.root / "tuning.png"
+        tuning_chart.draw(tuning, chart)
+        # Where no terminal gives a width, the table takes its own.
+        width = None if held.console.is_terminal else 200
+        held.console.print(tuning.table(), width=width)
+        _say(held.console, escape(tuning.conclusion()))
+        if tuning.best is not tuning.own:
+            _say(held.console, "`run` trains with its parameters. To keep them without `tune:`\n")
+            _say(held.console, escape(tuning.yaml()))
+        _say(held.console, f"\nchart: {_shown(chart)}")
+        return OK
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """A workspace in use: where to put things, what to say, and where everything else is said."""
+
+    workspace: Workspace
+    console: Console
+    log: pathlib.Path
+
+
+@contextlib.contextmanager
+def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]:
+    """Holds a workspace for a command, once the data is checked."""
     with workspace.locked():
-        log = workspace.new_log("run")
+        log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
             checks.check_data(config)
             _say(console, f"log: {_shown(log)}")
-            return _run(config, workspace, console, log)
+            yield _Held(workspace, console, log)
 
 
-def _run(config: Config, workspace: Workspace, console: Console, log: pathlib.Path) -> int:
-    started = time.monotonic()
+def _execute(
+    held: _Held, config: Config, last: str | None = None
+) -> tuple[dict[str, int], Progress, int | None]:
+    """Runs the nodes up to `last`: their executions, what they did, and an exit code on failure."""
+    console = held.console
     with progress_lib.spinner(console, "importing TensorFlow and TFX"):
         # Seconds of imports, which `--help` and mistakes in the data need not wait for.
         from components.data_gate import AnomaliesFound
-        from pipeline import beam_runner, results
+        from components.tuner import executor as tuner
+        from pipeline import beam_runner
         from pipeline.pipeline import create_pipeline
 
         terminal.quiet_logging()
         checks.check_model(config)
-        pipeline = create_pipeline(config, workspace)
+        pipeline = create_pipeline(config, held.workspace, last)
     progress = Progress(console, [component.id for component in pipeline.components])
+    tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     try:
         with progress.shown():
-            executions = beam_runner.run(pipeline, progress)
+            return beam_runner.run(pipeline, progress), progress, None
     except (Exception, KeyboardInterrupt) as error:
         failed = next((node for node in progress.nodes.values() if node.error), None)
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
@@ -63,13 +125,8 @@ def _run(config: Config, workspace: Workspace, console: Console, log: pathlib.Pa
             raise
         traceback.print_exc()
         bad_data = isinstance(failed.error, AnomaliesFound)
-        _print_failure(console, failed, log, whole_message=bad_data)
-        return BAD_INPUT if bad_data else FAILED
-    outcome = results.read(workspace, executions)
-    _print_verdict(console, outcome.verdict)
-    _print_push(console, outcome, unchanged=progress.nodes["Pusher"].state == CACHED)
-    _say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
-    return OK if outcome.blessed else NOT_BLESSED
+        _print_failure(console, failed, held.log, whole_message=bad_data)
+        return {}, progress, BAD_INPUT if bad_data else FAILED
 
 
 def _say(console: Console, text: str) -> None:
@@ -92,6 +149,13 @@ def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_messag
         text = f"{type(node.error).__name__}: {text}"
     _say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
     _say(console, f"The trace is at the end of {_shown(log)}")
+
+
+def _print_tuned(console: Console, found: dict) -> None:
+    from pipeline.tuning import Tuning
+
+    tuning = Tuning(found)
+    _say(console, f"\ntuned: {escape(tuning.chosen())}  {escape(tuning.conclusion())}")
 
 
 def _print_verdict(console: Console, verdict: dict) -> None:

@@ -18,18 +18,22 @@ from components.evaluator.judgement import Bound, Judgement, Slice
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
 from components.transform import Transform
+from components.tuner import Tuner
 from models import registry
 from pipeline import beam_args, examples, fingerprint, gates
 from pipeline.config import Config
 from pipeline.workspace import Workspace
 
 
-def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeline:
+def create_pipeline(
+    config: Config, workspace: Workspace, last: str | None = None
+) -> tfx_pipeline.Pipeline:
     """Puts the stages together for one problem.
 
     Args:
         config: the problem.
         workspace: where everything that the run makes goes.
+        last: the node to end with, in place of the Pusher.
     """
     # The table becomes examples in three splits; rows of one key share a split.
     example_gen = examples.example_gen(config)
@@ -75,18 +79,29 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
     )
     transform.add_upstream_node(data_gate)
 
-    # The custom Estimator: trained on train, steered by eval, its best checkpoint exported.
-    trainer = Trainer(
-        run_fn="models.training.run_fn",
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config={
+    # What both of the next two nodes get: the problem, and the splits to train and to steer on.
+    training = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema,
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
+        "custom_config": {
             "problem": json.dumps(_training(config)),
             "training_root": str(workspace.training),
         },
+    }
+
+    # Where the configuration wants it: the hyperparameters that do best on eval.
+    tuner = config.tune and Tuner(
+        **training, tune=_tune(config), code=fingerprint.of_modules("components.tuner")
+    )
+
+    # The custom Estimator: trained on train, steered by eval, its best checkpoint exported.
+    trainer = Trainer(
+        **training,
+        run_fn="models.training.run_fn",
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
     )
     model = trainer.outputs["model"]
 
@@ -118,24 +133,29 @@ def create_pipeline(config: Config, workspace: Workspace) -> tfx_pipeline.Pipeli
         ),
     )
 
+    components = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        example_validator,
+        data_gate,
+        transform,
+        *([tuner] if tuner else []),
+        trainer,
+        baseline,
+        evaluator,
+        pusher,
+    ]
+    if last:
+        end = [component.id for component in components].index(last)
+        components = components[: end + 1]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(workspace.artifacts),
         metadata_connection_config=sqlite_metadata_connection_config(str(workspace.metadata)),
         enable_cache=True,
         beam_pipeline_args=beam_args.for_components(config.beam),
-        components=[
-            example_gen,
-            statistics_gen,
-            schema_gen,
-            example_validator,
-            data_gate,
-            transform,
-            trainer,
-            baseline,
-            evaluator,
-            pusher,
-        ],
+        components=components,
     )
 
 
@@ -187,6 +207,12 @@ def _training(config: Config) -> dict[str, Any]:
         "train": config.train.dict(),
         "code": fingerprint.of_modules(*modules, files=files),
     }
+
+
+def _tune(config: Config) -> dict[str, Any]:
+    assert config.tune
+    tune = config.tune.dict()
+    return {**tune, "seed": config.train.seed if tune["seed"] is None else tune["seed"]}
 
 
 def _judgement(config: Config) -> Judgement:

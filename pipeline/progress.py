@@ -33,6 +33,7 @@ class Node:
         state: waiting, running, cached, done, failed or interrupted.
         started, seconds: when it started (monotonic clock), and how long it took.
         error: what it raised.
+        note: how far it is, in words.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Node:
     started: float = 0.0
     seconds: float = 0.0
     error: BaseException | None = None
+    note: str = ""
 
 
 def spinner(console: Console, text: str) -> Live:
@@ -96,15 +98,19 @@ class Progress:
         finally:
             node.seconds = time.monotonic() - node.started
             if not self._console.is_terminal:
-                self._console.print(
-                    f"{node.name:<20} {node.state:<8} {node.seconds:6.1f} s", highlight=False
-                )
+                line = f"{node.name:<20} {node.state:<8} {node.seconds:6.1f} s  {node.note}"
+                self._console.print(line.rstrip(), highlight=False)
+
+    def annotate(self, name: str, text: str) -> None:
+        """Shows behind a node how far it is."""
+        self.nodes[name].note = text
 
     def _table(self) -> Table:
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column("node", min_width=20)
         table.add_column("state", min_width=8)
         table.add_column("seconds", justify="right", min_width=7)
+        table.add_column()
         for node in self.nodes.values():
             seconds = node.seconds
             if node.state == RUNNING:
@@ -113,5 +119,6 @@ class Progress:
                 node.name,
                 f"[{_STYLES[node.state]}]{node.state}[/]",
                 "" if node.state == WAITING else f"{seconds:.1f}",
+                node.note,
             )
         return table

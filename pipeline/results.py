@@ -12,6 +12,7 @@ from tfx.types import Artifact
 
 from components.evaluator import verdict
 from components.pusher.executor import deploy
+from components.tuner import executor as tuner
 from pipeline.workspace import Workspace
 
 
@@ -55,6 +56,14 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
         # was pushed since; a server takes the highest version.
         version = deploy(pathlib.Path(pushed.uri), version.parent)
     return Outcome(json.loads(text), version)
+
+
+def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:
+    """What the Tuner of a run found: `tune` (its settings), `best` (a number) and `trials`."""
+    config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
+    with metadata.Metadata(config) as store:
+        found = _output(store, executions["Tuner"], tuner.RESULTS)
+    return json.loads((pathlib.Path(found.uri) / tuner.TRIALS_FILE).read_text())
 
 
 def _output(store: metadata.Metadata, execution: int, key: str) -> Artifact:

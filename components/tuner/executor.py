@@ -1,0 +1,171 @@
+"""Runs the trials of a search in processes of their own, and writes down the best and all.
+
+A search has a directory below `training_root`, named by all that determines it but the number of
+trials: the study, and the training of each trial. When it is started again, after a kill or with
+more trials, it goes on from there.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from absl import logging
+from tfx.components.trainer import fn_args_utils
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.tuner.workers import Worker, Workers
+from models import registry
+from models.problem import Problem
+
+BEST, RESULTS = "best_hyperparameters", "tuner_results"
+"""The outputs."""
+BEST_FILE, TRIALS_FILE = "best_hyperparameters.json", "trials.json"
+"""The one file in each of them."""
+
+
+def on_progress(text: str) -> None:
+    """Is told how far a search is; who shows a run to people puts a function here of their own."""
+
+
+class Executor(base_executor.BaseExecutor):
+    """See the module."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Searches, or goes on searching.
+
+        Raises:
+            ValueError: no trial came to its end, or the model has no such metric.
+        """
+        from components.tuner.study import Study  # Optuna: a second that only a search is worth
+
+        fn_args = fn_args_utils.get_common_fn_args(input_dict, exec_properties)
+        fn_args.transform_output = fn_args.transform_graph_path
+        tune = json.loads(exec_properties["tune"])
+        problem = Problem.of(fn_args)
+        train = problem.settings["train"]
+        tune["evaluate_every"] = tune["evaluate_every"] or train["evaluate_every"]
+        fixed = {"train.evaluate_every": tune["evaluate_every"]}
+        if tune["max_steps"]:
+            fixed["train.max_steps"] = tune["max_steps"]
+
+        directory = pathlib.Path(fn_args.custom_config["training_root"]) / "tuning"
+        directory /= _fingerprint(problem, tune, exec_properties["code"])
+        directory.mkdir(parents=True, exist_ok=True)
+        logging.info("Tuning directory: %s", directory)
+        study = Study(directory / "study.sqlite", tune, _configured(problem, tune["search"]))
+        told = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
+        try:
+            with Workers({name: getattr(fn_args, name) for name in told}, tune["parallel"]) as pool:
+                _search(study, tune, pool, directory, fixed)
+            trials, best = study.trials(), study.best()
+        finally:
+            study.close()
+        if best is None:
+            raise ValueError(_nothing_complete(trials))
+        # The first trial is the configuration as it is: then there is nothing to replace.
+        values = best["values"] if best["number"] else {}
+        _write(output_dict[BEST], BEST_FILE, {"values": values})
+        results = {"tune": tune, "best": best["number"], "trials": trials}
+        _write(output_dict[RESULTS], TRIALS_FILE, results)
+
+
+def _search(study, tune, pool: Workers, directory: pathlib.Path, fixed: Mapping[str, Any]) -> None:
+    """Has trials run until there are enough."""
+    _tell_progress(study, tune)
+    while True:
+        while pool.have_room and (assignment := study.next()):
+            worker = pool.idle()
+            worker.trial = assignment.number
+            worker.send(
+                {
+                    "directory": str(directory / f"trial-{assignment.number}"),
+                    "values": {**fixed, **assignment.values},
+                }
+            )
+        if not pool.are_busy:
+            return
+        for worker, message in pool.messages():
+            number = worker.trial
+            if message is None:
+                how = pool.end(worker)
+                if not worker.is_ready:
+                    raise RuntimeError(f"a process for trials did not start ({how})")
+                if number is None:
+                    continue
+                study.fail(number, f"its process ended with {how}; is there enough memory?")
+            elif message["event"] == "ready":
+                worker.is_ready = True
+                continue
+            elif not _take(study, worker, message):
+                continue
+            worker.trial = None
+            _keep_summaries(directory / f"trial-{number}")
+            _tell_progress(study, tune)
+
+
+def _take(study, worker: Worker, message: Mapping[str, Any]) -> bool:
+    """Takes what a worker says of its trial; says whether that was the trial's end."""
+    number = worker.trial
+    study.spent(number, message["seconds"])
+    if message["event"] == "evaluation":
+        worker.send(study.report(number, message["step"], message["metrics"], message["is_last"]))
+        return False
+    if message["event"] == "complete":
+        study.complete(number, message["metrics"])
+    elif message["event"] == "pruned":
+        study.prune(number)
+    else:
+        study.fail(number, message["error"])
+    return True
+
+
+def _tell_progress(study, tune: Mapping[str, Any]) -> None:
+    best = study.best()
+    ended = sum(trial["state"] in ("complete", "pruned", "failed") for trial in study.trials())
+    text = f"{ended} of {tune['trials']} trials"
+    if best:
+        text += f", best {tune['metric']} {best['value']:.5g}"
+    logging.info("Tuning: %s", text)
+    on_progress(text)
+
+
+def _configured(problem: Problem, search: Mapping[str, Any]) -> dict[str, Any]:
+    """The problem's own values of what is searched, as far as they are known."""
+    model = problem.settings["model"]
+    params = registry.parameters(model["name"], model["params"])
+    settings = {"train": problem.settings["train"], "model": {"params": params}}
+    found = {}
+    for key in search:
+        place: Any = settings
+        for part in key.split("."):
+            place = place.get(part) if isinstance(place, Mapping) else None
+        if place is not None:
+            found[key] = list(place) if isinstance(place, tuple) else place
+    return found
+
+
+def _fingerprint(problem: Problem, tune: Mapping[str, Any], code: str) -> str:
+    determining = {k: v for k, v in tune.items() if k not in ("trials", "parallel")}
+    text = json.dumps([problem.fingerprint(), determining, code], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _keep_summaries(directory: pathlib.Path) -> None:
+    """Removes a trial's checkpoints, which nobody needs once it has ended."""
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.name.startswith("events.out.tfevents"):
+            path.unlink()
+
+
+def _nothing_complete(trials: list[dict[str, Any]]) -> str:
+    first = next((trial for trial in trials if trial["error"]), None)
+    text = f"none of {len(trials)} trials came to its end"
+    return f"{text}; trial {first['number']}: {first['error']}" if first else text
+
+
+def _write(artifacts, name: str, content: Any) -> None:
+    path = pathlib.Path(artifact_utils.get_single_uri(artifacts)) / name
+    path.write_text(json.dumps(content, indent=2))

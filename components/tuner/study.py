@@ -1,0 +1,224 @@
+"""The trials of a search: what to try next, when to stop a trial, and what came of it.
+
+Everything is in a SQLite file, written by one process alone, so a search that was killed goes on
+with the trial that it was at. Each trial has a sampler of its own, seeded by the search's seed and
+the trial's number: what is tried depends on the trials before it, not on how often it was killed.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+_SIGNIFICANT_DIGITS = 6
+_VALUES, _SECONDS, _ERROR = "values", "seconds", "error"
+
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """A trial that is to be run.
+
+    Attributes:
+        number: from 0.
+        values: what it tries, by key; empty for trial 0, the configuration as it is.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+
+
+class Study:
+    """See the module.
+
+    Args:
+        file: the SQLite file, made if there is none.
+        tune: `trials`, `seed`, `metric`, `goal` (minimize or maximize), `pruner` (median, asha or
+            none), `evaluate_every` (steps), and `search`: by key, `low`, `high`, `step` and `log`
+            of a range, or `choices`. A range of whole numbers gives whole numbers.
+        configured: the configuration's own values of the keys, as far as they are known. They are
+            the first trial, so that the others have something to beat.
+    """
+
+    def __init__(self, file: pathlib.Path, tune: Mapping[str, Any], configured: Mapping[str, Any]):
+        self._tune = tune
+        self._search = tune["search"]
+        self._study = optuna.create_study(
+            storage=f"sqlite:///{file}",
+            study_name="tuning",
+            direction=tune["goal"],
+            pruner=_pruner(tune),
+            load_if_exists=True,
+        )
+        if not self._trials():
+            fixed = {
+                key: _stored(value, self._search[key])
+                for key, value in configured.items()
+                if _is_in(value, self._search[key])
+            }
+            self._study.enqueue_trial(fixed, user_attrs={_VALUES: configured})
+        self._left = [t for t in self._trials() if t.state == TrialState.RUNNING]
+        self._running: dict[int, optuna.trial.Trial] = {}
+        self._seconds_before: dict[int, float] = {}
+
+    def next(self) -> Assignment | None:
+        """A trial that was left by a killed run, or a new one; None if there are enough."""
+        begun = sum(trial.state != TrialState.WAITING for trial in self._trials())
+        if self._left:
+            left = self._left.pop(0)
+            self._study.sampler = self._sampler(left.number)
+            trial = optuna.trial.Trial(self._study, left._trial_id)
+        elif begun < self._tune["trials"]:
+            self._study.sampler = self._sampler(begun)
+            trial = self._study.ask()
+        else:
+            return None
+        fixed = self._trials()[trial.number].system_attrs.get("fixed_params")
+        values = {
+            key: _suggest(trial, key, dimension)
+            for key, dimension in self._search.items()
+            if fixed is None or key in fixed
+        }
+        if fixed is None:
+            trial.set_user_attr(_VALUES, values)
+        self._running[trial.number] = trial
+        self._seconds_before[trial.number] = trial.user_attrs.get(_SECONDS, 0.0)
+        return Assignment(trial.number, values if fixed is None else {})
+
+    def report(self, number: int, step: int, metrics: Mapping[str, float], is_last: bool) -> bool:
+        """Takes an evaluation of a running trial; says whether the trial should go on.
+
+        Raises:
+            ValueError: the model has no such metric.
+        """
+        metric, trial = self._tune["metric"], self._running[number]
+        if metric not in metrics:
+            known = sorted(set(metrics) - {"global_step"})
+            raise ValueError(
+                f"tune.metric: the model has no eval metric {metric} (known: {', '.join(known)})"
+            )
+        # A trial that was killed comes by some of its steps again.
+        if step not in self._trials()[number].intermediate_values:
+            trial.report(metrics[metric], step)
+        hopeless = trial.should_prune()
+        # The first one is what the others are compared with, so it goes to its end.
+        return is_last or number == 0 or not hopeless
+
+    def spent(self, number: int, seconds: float) -> None:
+        """Takes note of what a running trial has cost since it was assigned."""
+        seconds += self._seconds_before[number]
+        self._running[number].set_user_attr(_SECONDS, round(seconds, 2))
+
+    def complete(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Takes the result of a trial: the metrics of its best checkpoint."""
+        value = metrics[self._tune["metric"]]
+        if math.isfinite(value):
+            self._end(number, TrialState.COMPLETE, value)
+        else:
+            self.fail(number, f"{self._tune['metric']} is {value} at the best checkpoint")
+
+    def prune(self, number: int) -> None:
+        """Takes note that a trial was stopped early."""
+        self._end(number, TrialState.PRUNED)
+
+    def fail(self, number: int, error: str) -> None:
+        """Takes note that a trial failed by itself."""
+        self._running[number].set_user_attr(_ERROR, error)
+        self._end(number, TrialState.FAIL)
+
+    def trials(self) -> list[dict[str, Any]]:
+        """Every trial by number: JSON values of all that is known of it."""
+        found = []
+        for trial in self._trials():
+            course = sorted(trial.intermediate_values.items())
+            value = trial.value
+            if trial.state == TrialState.PRUNED and course:
+                value = course[-1][1]
+            found.append(
+                {
+                    "number": trial.number,
+                    "state": _STATES.get(trial.state, "waiting"),
+                    "values": trial.user_attrs.get(_VALUES, {}),
+                    "value": _finite(value),
+                    "steps": course[-1][0] if course else 0,
+                    "seconds": trial.user_attrs.get(_SECONDS, 0.0),
+                    "evaluations": [[step, _finite(value)] for step, value in course],
+                    "error": trial.user_attrs.get(_ERROR),
+                }
+            )
+        return found
+
+    def best(self) -> dict[str, Any] | None:
+        """The best of the trials that are complete, the first of several."""
+        complete = [trial for trial in self.trials() if trial["state"] == "complete"]
+        sign = -1 if self._tune["goal"] == "maximize" else 1
+        return min(complete, key=lambda trial: sign * trial["value"], default=None)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._study._storage.remove_session()
+
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        # There are more than are wanted when an earlier run wanted more.
+        return self._study.get_trials(deepcopy=False)[: self._tune["trials"]]
+
+    def _end(self, number: int, state: TrialState, value: float | None = None) -> None:
+        self._study.tell(self._running.pop(number), value, state)
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        seed = np.random.SeedSequence([self._tune["seed"], number]).generate_state(1)[0]
+        return optuna.samplers.TPESampler(seed=int(seed))
+
+
+def _pruner(tune: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+    if tune["pruner"] == "median":
+        return optuna.pruners.MedianPruner()
+    if tune["pruner"] == "asha":
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=tune["evaluate_every"], reduction_factor=3
+        )
+    return optuna.pruners.NopPruner()
+
+
+def _suggest(trial: optuna.trial.Trial, key: str, dimension: Mapping[str, Any]) -> Any:
+    if dimension["choices"] is not None:
+        texts = [json.dumps(choice) for choice in dimension["choices"]]
+        return json.loads(trial.suggest_categorical(key, texts))
+    low, high, step, log = (dimension[name] for name in ("low", "high", "step", "log"))
+    if isinstance(low, int):
+        return trial.suggest_int(key, low, high, step=step or 1, log=log)
+    value = trial.suggest_float(key, low, high, step=step, log=log)
+    # What people read and paste is what was tried, so it is short.
+    return min(max(float(f"{value:.{_SIGNIFICANT_DIGITS}g}"), low), high)
+
+
+def _stored(value: Any, dimension: Mapping[str, Any]) -> Any:
+    """As the study keeps it: a choice, which may be a list, is kept as text."""
+    return value if dimension["choices"] is None else json.dumps(value)
+
+
+def _is_in(value: Any, dimension: Mapping[str, Any]) -> bool:
+    if dimension["choices"] is not None:
+        return value in dimension["choices"]
+    low, high, step = (dimension[name] for name in ("low", "high", "step"))
+    wanted = int if isinstance(low, int) else (int, float)
+    if not isinstance(value, wanted) or not low <= value <= high:
+        return False
+    return not step or math.isclose((value - low) / step, round((value - low) / step))
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has neither infinity nor NaN."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,126 @@
+"""What a search for hyperparameters came to, for people: a table, a sentence, YAML."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from rich import box
+from rich.table import Table
+
+_STATES = {"complete": "green", "pruned": "yellow", "failed": "bold red"}
+
+
+class Tuning:
+    """The trials of a search.
+
+    Attributes:
+        metric, maximize: what was compared, and whether higher is better.
+        trials: by number, see `components.tuner.study.Study.trials`.
+        best: the best of them.
+        own: trial 0, the configuration as it is.
+    """
+
+    def __init__(self, found: Mapping[str, Any]):
+        self.metric: str = found["tune"]["metric"]
+        self.maximize: bool = found["tune"]["goal"] == "maximize"
+        self.trials: list[dict[str, Any]] = found["trials"]
+        self.best, self.own = self.trials[found["best"]], self.trials[0]
+
+    @property
+    def ranked(self) -> list[dict[str, Any]]:
+        """The trials from the best on: those that are complete, the pruned, the failed."""
+        order = list(_STATES)
+
+        def rank(trial: Mapping[str, Any]) -> tuple:
+            value = trial["value"]
+            cost = (-value if self.maximize else value) if value is not None else 0.0
+            return order.index(trial["state"]), cost, trial["number"]
+
+        return sorted(self.trials, key=rank)
+
+    def table(self) -> Table:
+        """The trials, the best first."""
+        keys = list(dict.fromkeys(key for trial in self.trials for key in trial["values"]))
+        table = Table(box=box.SIMPLE_HEAD)
+        for title in ("rank", "trial", self.metric, "to trial 0", "steps", "seconds"):
+            table.add_column(title, justify="right")
+        table.add_column("state")
+        for key in keys:
+            table.add_column(key.rpartition(".")[2], justify="right")
+        for rank, trial in enumerate(self.ranked, 1):
+            complete = trial["state"] == "complete"
+            table.add_row(
+                str(rank) if complete else "",
+                str(trial["number"]),
+                number(trial["value"]),
+                self._to_own(trial) if complete and trial is not self.own else "",
+                str(trial["steps"]),
+                f"{trial['seconds']:.0f}",
+                f"[{_STATES[trial['state']]}]{trial['state']}[/]",
+                *(_shown(trial["values"].get(key)) for key in keys),
+                style="bold" if trial is self.best else None,
+            )
+        return table
+
+    def conclusion(self) -> str:
+        """How much better the best is than the configuration's own parameters, in a sentence."""
+        metric, best, own = self.metric, self.best, self.own
+        if best is own:
+            return f"None of {len(self.trials)} trials is better than the configuration's own."
+        found = f"Trial {best['number']} is the best: {metric} {number(best['value'])}"
+        if own["state"] != "complete":
+            reason = f" ({own['error']})" if own["error"] else ""
+            return f"{found}; the configuration's own parameters were {own['state']}{reason}."
+        change = self._to_own(best)
+        return f"{found}, {change} to {number(own['value'])} of the configuration's own parameters."
+
+    def yaml(self) -> str:
+        """The best parameters as a part of a configuration."""
+        nested: dict[str, Any] = {}
+        for key, value in self.best["values"].items():
+            *sections, name = key.split(".")
+            place = nested
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[name] = value
+        return yaml.dump(nested, Dumper=_Dumper, sort_keys=False).rstrip()
+
+    def chosen(self) -> str:
+        """The best parameters on one line, rounded."""
+        return ", ".join(
+            f"{key.removeprefix('model.params.')} {_shown(value)}"
+            for key, value in self.best["values"].items()
+        )
+
+    def _to_own(self, trial: Mapping[str, Any]) -> str:
+        """The change to the configuration's own value: in percent, or absolute near zero."""
+        if self.own["state"] != "complete":
+            return ""
+        value, own = trial["value"], self.own["value"]
+        return f"{value / own - 1:+.1%}" if own > 0 else f"{value - own:+.4g}"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists stand on one line, as people write them."""
+
+
+_Dumper.add_representer(
+    list,
+    lambda dumper, value: dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", value, flow_style=True
+    ),
+)
+
+
+def number(value: float | None) -> str:
+    """A metric as people write it."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else json.dumps(value).strip('"')

@@ -1,0 +1,425 @@
+"""The search: real trials of a real Estimator in real processes, and Optuna's part on its own."""
+
+import json
+import math
+import multiprocessing
+import os
+import pathlib
+import signal
+import time
+import types
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
+from tfx.proto import trainer_pb2
+from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
+from tiny_model import artifact
+
+from components.tuner import executor
+from components.tuner.study import Assignment, Study
+from components.tuner.workers import Workers
+from models import preprocessing
+from models.problem import Problem
+
+PLACE = "model.params.place"
+SCHEMA = "".join(
+    f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 }} '
+    "shape { dim { size: 1 } } }\n"
+    for name in ("x", "price")
+)
+
+
+def dimension(low=None, high=None, step=None, log=False, choices=None) -> dict[str, Any]:
+    return {"low": low, "high": high, "step": step, "log": log, "choices": choices}
+
+
+def tuning(**changes) -> dict[str, Any]:
+    return {
+        "trials": 6,
+        "parallel": 1,
+        "pruner": "asha",
+        "metric": "loss",
+        "goal": "minimize",
+        "max_steps": None,
+        "evaluate_every": 10,
+        "seed": 7,
+        "search": {
+            PLACE: dimension(0.0, 10.0),
+            "model.params.hidden": dimension(choices=[[8, 4], [4]]),
+            "train.batch_size": dimension(8, 32, step=8),
+        },
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> pathlib.Path:
+    """What Transform and the schema nodes leave of a table with one feature."""
+    folder = tmp_path_factory.mktemp("table")
+    spec = {
+        preprocessing.SCALED: tf.io.FixedLenFeature([1], tf.float32),
+        preprocessing.LABEL: tf.io.FixedLenFeature([], tf.float32),
+        preprocessing.statistics_name(0): tf.io.FixedLenFeature([6], tf.float32),
+    }
+    metadata = dataset_metadata.DatasetMetadata.from_feature_spec(spec)
+    metadata_io.write_metadata(metadata, str(folder / "graph" / "transformed_metadata"))
+    for split, rows in (("train", 128), ("eval", 32)):
+        (folder / "examples" / f"Split-{split}").mkdir(parents=True)
+        file = folder / "examples" / f"Split-{split}" / "rows.gz"
+        with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
+            for row in range(rows):
+                values = {"scaled": [row / rows], "label": [row], "label_statistics": [9] * 6}
+                lists = {
+                    name: tf.train.Feature(float_list=tf.train.FloatList(value=value))
+                    for name, value in values.items()
+                }
+                example = tf.train.Example(features=tf.train.Features(feature=lists))
+                writer.write(example.SerializeToString())
+    (folder / "schema").mkdir()
+    (folder / "schema" / "schema.pbtxt").write_text(SCHEMA)
+    return folder
+
+
+def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
+    """Runs the executor; gives the contents of its two outputs."""
+    examples = artifact(standard_artifacts.Examples, table / "examples", 1)
+    examples.split_names = json.dumps(["train", "eval"])
+    problem = {
+        "labels": [{"name": "price", "task": "regression"}],
+        "features": {},
+        "derived": {},
+        "weight": None,
+        "model": {"name": "valley_model.model_fn", "params": params or {}},
+        "train": {
+            "max_steps": max_steps,
+            "epochs": None,
+            "batch_size": 32,
+            "evaluate_every": 1000,
+            "keep_checkpoints": 2,
+            "early_stopping": None,
+            "cache_mb": 64,
+            "seed": 1,
+        },
+        "code": "1",
+    }
+    custom_config = {"problem": json.dumps(problem), "training_root": str(folder / "training")}
+    executor.Executor().Do(
+        {
+            "examples": [examples],
+            "transform_graph": [artifact(standard_artifacts.TransformGraph, table / "graph", 2)],
+            "schema": [artifact(standard_artifacts.Schema, table / "schema", 3)],
+        },
+        {
+            executor.BEST: [artifact(standard_artifacts.HyperParameters, folder / "best", 4)],
+            executor.RESULTS: [artifact(standard_artifacts.TunerResults, folder / "results", 5)],
+        },
+        {
+            "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(splits=["train"])),
+            "eval_args": proto_utils.proto_to_json(trainer_pb2.EvalArgs(splits=["eval"])),
+            "custom_config": json.dumps(custom_config),
+            "tune": json.dumps(tune),
+            "code": "1",
+        },
+    )
+    return tuple(
+        json.loads((folder / name).read_text())
+        for name in ("best/best_hyperparameters.json", "results/trials.json")
+    )
+
+
+def without_time(trials) -> list[dict]:
+    return [{k: v for k, v in trial.items() if k != "seconds"} for trial in trials]
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    lists = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for found in lists for child in found.read_text().split()]
+
+
+def wait_for(condition, seconds: float = 120.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited for {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+@pytest.fixture(scope="module")
+def found(table, tmp_path_factory) -> types.SimpleNamespace:
+    """An undisturbed search and what it told on its way."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executor, "on_progress", told.append)
+        best, results = search(table, folder, tuning())
+    return types.SimpleNamespace(
+        folder=folder,
+        told=told,
+        best=best,
+        number_of_best=results["best"],
+        trials=results["trials"],
+    )
+
+
+def test_the_best_trial_is_found_and_told(found):
+    complete = [trial for trial in found.trials if trial["state"] == "complete"]
+    nearest = min(complete, key=lambda trial: abs(trial["values"][PLACE] - 3))
+    assert found.best == {"values": nearest["values"]}
+    assert found.number_of_best == nearest["number"]
+    assert nearest["value"] == pytest.approx(abs(nearest["values"][PLACE] - 3) + 1 / 41)
+    assert found.told[0] == "0 of 6 trials"
+    assert found.told[-1] == f"6 of 6 trials, best loss {nearest['value']:.5g}"
+
+
+def test_the_first_trial_is_the_configuration_itself(found):
+    first = found.trials[0]
+    assert first["values"] == {PLACE: 1.0, "model.params.hidden": [8, 4], "train.batch_size": 32}
+    assert first["value"] == pytest.approx(2 + 1 / 41)
+    assert [step for step, _ in first["evaluations"]] == [10, 20, 30, 40]
+
+
+def test_hopeless_trials_are_stopped_early(found):
+    assert [trial["number"] for trial in found.trials] == list(range(6))
+    pruned = [trial for trial in found.trials if trial["state"] == "pruned"]
+    assert pruned
+    for trial in pruned:
+        assert trial["steps"] < 40
+        step, value = trial["evaluations"][-1]
+        assert (step, value) == (trial["steps"], trial["value"])
+        # At the same step, others were better.
+        earlier = [dict(t["evaluations"]) for t in found.trials[: trial["number"]]]
+        assert value > min(values[step] for values in earlier if step in values)
+
+
+def test_only_the_summaries_of_trials_stay(found):
+    [directory] = (found.folder / "training" / "tuning").iterdir()
+    files = [path.name for path in directory.rglob("*") if path.is_file()]
+    assert files.count("study.sqlite") == 1
+    assert all(n.startswith("events.out.tfevents") for n in files if n != "study.sqlite")
+    assert {path.name for path in directory.iterdir() if path.is_dir()} == {
+        f"trial-{number}" for number in range(6)
+    }
+
+
+def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "idle", lambda pool: pytest.fail("a process was started"))
+    _, results = search(table, found.folder, tuning(parallel=2))
+    assert results["trials"] == found.trials
+    # Fewer trials are the first of them.
+    best, results = search(table, found.folder, tuning(trials=1))
+    assert (results["trials"], results["best"]) == (found.trials[:1], 0)
+    assert best == {"values": {}}, "the configuration itself: nothing to replace"
+
+
+def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd):
+    def run():
+        os.setsid()
+        search(table, tmp_path, tuning())
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    assert process.pid
+    # In the second trial, between two evaluations.
+    wait_for(lambda: list(tmp_path.rglob("trial-1/model.ckpt-20.index")))
+    [worker] = children(process.pid)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    wait_for(lambda: is_gone(worker), 5)
+    assert not list(tmp_path.rglob("trial-1/model.ckpt-40.index"))
+
+    capfd.readouterr()
+    best, results = search(table, tmp_path, tuning())
+    said = capfd.readouterr().err
+    assert "trial-1/model.ckpt-20" in said or "trial-1/model.ckpt-30" in said
+    assert "trial-0/model.ckpt" not in said
+    assert best == found.best
+    assert [trial["values"] for trial in results["trials"]] == [
+        trial["values"] for trial in found.trials
+    ]
+    assert without_time(results["trials"][2:]) == without_time(found.trials[2:])
+    assert results["trials"][1]["value"] == found.trials[1]["value"]
+
+
+def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path, monkeypatch):
+    """The last one's process is killed."""
+
+    def on_progress(text: str) -> None:
+        if text.startswith("3 of 4"):
+            [pid] = children(os.getpid())
+            os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(executor, "on_progress", on_progress)
+    fails = {"model.params.fails": dimension(choices=["nan", "raises"])}
+    with pytest.raises(ValueError) as caught:
+        search(table, tmp_path, tuning(search=fails, trials=4), {"fails": "nan"}, max_steps=10)
+    assert str(caught.value).startswith(
+        "none of 4 trials came to its end; trial 0: no evaluation gave a finite loss: lower"
+    )
+    assert not children(os.getpid())
+    [file] = tmp_path.rglob("study.sqlite")
+    trials = Study(file, tuning(search=fails, trials=4), {}).trials()
+    assert [trial["state"] for trial in trials] == ["failed"] * 4
+    assert trials[3]["error"] == "its process ended with signal 9; is there enough memory?"
+    errors = {trial["values"]["model.params.fails"]: trial["error"] for trial in trials[:3]}
+    assert errors["raises"] == "RuntimeError: no such place as 1.0"
+
+
+def test_processes_end_with_who_asked_for_them():
+    problem: dict[str, Any] = {"custom_config": {}}
+    with pytest.raises(KeyboardInterrupt), Workers(problem, 2) as pool:
+        pool.idle().trial = 0
+        pool.idle().trial = 1
+        pids = children(os.getpid())
+        assert len(pids) == 2 and not pool.have_room
+        raise KeyboardInterrupt
+    assert all(is_gone(pid) for pid in pids)
+
+    def ask():
+        Workers(problem, 1).idle()
+        time.sleep(600)
+
+    process = multiprocessing.get_context("fork").Process(target=ask)
+    process.start()
+    asking = process.pid
+    assert asking
+    [pid] = wait_for(lambda: children(asking))
+    process.kill()
+    process.join()
+    wait_for(lambda: is_gone(pid), 10)
+
+
+def test_the_result_is_read_by_the_trainer(table, found):
+    arguments = types.SimpleNamespace(
+        schema_path=str(table / "schema" / "schema.pbtxt"),
+        custom_config={"problem": json.dumps({"model": {"params": {}}, "train": {}})},
+        transform_output=str(table / "graph"),
+        train_files=[],
+        eval_files=[],
+        hyperparameters=found.best,
+    )
+    settings = Problem.of(arguments).settings
+    assert settings["model"]["params"]["place"] == found.best["values"][PLACE]
+    assert settings["train"]["batch_size"] == found.best["values"]["train.batch_size"]
+
+
+class TestStudy:
+    """Without processes: a trial's evaluations are what the test says."""
+
+    @pytest.fixture
+    def study(self, tmp_path):
+        def make(configured=None, **changes) -> Study:
+            return Study(tmp_path / "study.sqlite", tuning(**changes), configured or {})
+
+        return make
+
+    @staticmethod
+    def run(study: Study, losses) -> int | None:
+        """Runs one trial with a loss for each ten steps; gives the steps it came to."""
+        assignment = study.next()
+        if assignment is None:
+            return None
+        for step, loss in enumerate(losses, 1):
+            if not study.report(assignment.number, step * 10, {"loss": loss}, step == len(losses)):
+                study.prune(assignment.number)
+                return step * 10
+        study.complete(assignment.number, {"loss": min(losses)})
+        return step * 10
+
+    def test_there_are_as_many_trials_as_were_asked_for(self, study):
+        made = study(trials=3)
+        first, second = made.next(), made.next()
+        made.complete(second.number, {"loss": 1.0})
+        third = made.next()
+        assert [first.number, second.number, third.number] == [0, 1, 2]
+        assert made.next() is None
+
+    def test_the_median_prunes_once_five_trials_are_complete(self, study):
+        made = study(trials=8, pruner="median")
+        for level in (5, 1, 2, 3, 4):
+            assert self.run(made, [level + 2, level + 1, level]) == 30
+        assert self.run(made, [6, 5, 4]) == 10
+        assert self.run(made, [4, 3, 2]) == 30
+        assert self.run(made, [4, 3, 9]) == 30, "the best so far counts, and the end is the end"
+        assert [trial["state"] for trial in made.trials()].count("pruned") == 1
+
+    def test_what_is_tried_depends_on_the_seed_and_the_trials_before(self, tmp_path):
+        def values(name, **changes):
+            made = Study(tmp_path / name, tuning(**changes), {})
+            while self.run(made, [3.0]):
+                pass
+            return [trial["values"] for trial in made.trials()]
+
+        # After ten trials at random the sampler learns from them.
+        first, again = (values(name, trials=12) for name in ("first", "again"))
+        assert first == again
+        assert values("other", trials=3, seed=8)[1:] != first[1:3]
+        for tried in first[1:]:
+            assert 0 <= tried[PLACE] <= 10 and tried[PLACE] == float(f"{tried[PLACE]:.6g}")
+            assert tried["model.params.hidden"] in ([8, 4], [4])
+            assert tried["train.batch_size"] in (8, 16, 24, 32)
+
+    def test_a_trial_that_was_left_is_the_next_one(self, study):
+        made = study()
+        self.run(made, [3.0])
+        left = made.next()
+        made.report(left.number, 10, {"loss": 2.0}, False)
+        made.spent(left.number, 5.0)
+        made.close()
+        again = study()
+        assert again.next() == left
+        assert again.next().number == 2
+        # It comes by the same step again, from its checkpoint.
+        again.report(left.number, 10, {"loss": 2.0}, False)
+        again.spent(left.number, 1.5)
+        again.complete(left.number, {"loss": 2.0})
+        trial = again.trials()[1]
+        assert (trial["evaluations"], trial["seconds"]) == ([[10, 2.0]], 6.5)
+
+    def test_more_trials_go_on_where_fewer_ended(self, study):
+        fewer, more = study(trials=2), None
+        while self.run(fewer, [1.0]):
+            pass
+        more = study(trials=3)
+        assert more.next().number == 2
+        assert more.next() is None
+
+    def test_the_highest_can_be_the_best(self, study):
+        made = study(goal="maximize", metric="auc", pruner="none")
+        for value in (0.7, 0.9, 0.8):
+            made.complete(made.next().number, {"auc": value, "loss": 1.0})
+        assert made.best()["number"] == 1
+
+    def test_what_is_no_number_fails(self, study):
+        made = study()
+        assignment = made.next()
+        assert made.report(assignment.number, 10, {"loss": math.nan}, True)
+        made.complete(assignment.number, {"loss": math.nan})
+        [trial] = made.trials()
+        assert (trial["state"], trial["value"], trial["evaluations"]) == (
+            "failed", None, [[10, None]],
+        )  # fmt: skip
+        assert trial["error"] == "loss is nan at the best checkpoint"
+        assert made.best() is None
+
+    def test_an_unknown_metric_is_named(self, study):
+        made = study(metric="rmsle")
+        number = made.next().number
+        with pytest.raises(ValueError, match=r"tune.metric: .* no eval metric rmsle \(known: loss"):
+            made.report(number, 10, {"loss": 1.0, "rmse": 2.0, "global_step": 10}, False)
+
+    @pytest.mark.parametrize("place", [99.0, 5])
+    def test_a_configuration_outside_of_the_ranges_is_tried_all_the_same(self, study, place):
+        made = study({PLACE: place, "train.batch_size": 30})
+        assert made.next() == Assignment(0, {})
+        assert made.trials()[0]["values"] == {PLACE: place, "train.batch_size": 30}
