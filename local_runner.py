@@ -35,6 +35,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the configuration."),
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", help="Takes the settings of one of the configuration's `presets`."),
+]
 WorkspaceOption = Annotated[
     pathlib.Path | None,
     typer.Option(
@@ -54,13 +58,14 @@ WorkspaceOption = Annotated[
 )
 def run(
     config: ConfigOption = DEFAULT_CONFIG,
+    preset: PresetOption = None,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run the pipeline; steps whose inputs did not change are taken from the cache."""
     from pipeline import local
 
-    problem = _load(config, set_)
+    problem = _load(config, set_, preset)
     raise typer.Exit(local.run(problem, _workspace(problem, workspace)))
 
 
@@ -108,8 +113,8 @@ def predict(
         console.print(f"{out}: {rows:,} rows scored by version {model.name}", highlight=False)
 
 
-def _load(path: pathlib.Path, overrides: list[str] | None) -> Config:
-    config = config_file.load(path, overrides or ())
+def _load(path: pathlib.Path, overrides: list[str] | None, preset: str | None = None) -> Config:
+    config = config_file.load(path, overrides or (), preset)
     # The user's own model_fn may stand beside the configuration.
     sys.path.append(str(config.folder))
     return config

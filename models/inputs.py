@@ -62,7 +62,7 @@ def training_input_fn(
     """
     spec = transform_output.transformed_feature_spec()
     parse = _parser(spec, labels)
-    in_memory = rows * _bytes_per_row(spec) <= cache_bytes
+    in_memory = rows * bytes_per_row(spec) <= cache_bytes
     chunk = rows if in_memory else CHUNK
     sizes = [chunk] * (rows // chunk) + ([rows % chunk] if rows % chunk else [])
     first_pass, done = divmod(start_step, sum(max(size // batch_size, 1) for size in sizes))
@@ -127,8 +127,8 @@ def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
     return parse
 
 
-def _bytes_per_row(spec: Mapping[str, Any]) -> int:
-    """Of parsed examples; texts and lists are guessed at."""
+def bytes_per_row(spec: Mapping[str, Any]) -> int:
+    """The size of a parsed example of a feature spec; texts and lists are guessed at."""
     total = 0
     for feature in spec.values():
         values = math.prod(feature.shape) if isinstance(feature, tf.io.FixedLenFeature) else 16

@@ -174,8 +174,8 @@ class Encoder(tf.keras.layers.Layer):
         }
         self.encode = PiecewiseLinear(preprocessing.QUANTILES)
         self.embed_numbers = NumberEmbedding(embedding, seed)
-        small = tf.keras.initializers.RandomNormal(stddev=0.1, seed=seed + 1)
-        self.embed = PackedEmbedding(vocabulary_sizes, embedding, small)
+        normal = tf.keras.initializers.RandomNormal(stddev=0.5, seed=seed + 1)
+        self.embed = PackedEmbedding(vocabulary_sizes, embedding, normal)
 
     def get_config(self):  # `model_to_estimator` clones a model from its layers' settings
         return {**super().get_config(), **self.settings}
@@ -308,7 +308,9 @@ class TabM(tf.keras.layers.Layer):
     multilayer perceptron and differ by the factors of their inputs and by their output layers. Each
     learns by its own loss; the mean of their predictions overfits far less than one network's.
 
-    The linear part is added to every member's logits, so the members learn what it misses.
+    The linear part is added to every member's logits, so the members learn what it misses. It is
+    divided by the root of the number of columns, whose terms it sums: unscaled it makes wide tables
+    unstable at learning rates that suit the rest.
 
     Args:
         outputs: number of logits.
@@ -342,7 +344,10 @@ class TabM(tf.keras.layers.Layer):
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False):
         deep = self.perceptron(self.members(self.encoder(features)), training=training)
-        return self.linear(features)[:, tf.newaxis, :] + self.heads(deep)
+        encoded = (preprocessing.QUANTILE, preprocessing.CATEGORICAL)
+        columns = sum(features[name].shape[1] for name in encoded if name in features)
+        linear = self.linear(features) / max(columns, 1) ** 0.5
+        return linear[:, tf.newaxis, :] + self.heads(deep)
 
 
 class Recurrent(tf.keras.layers.Layer):

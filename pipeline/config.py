@@ -146,7 +146,7 @@ def _unknown_metric(key: str, values, known: Mapping[str, Mapping[str, gates.Met
         return f"unknown metric{nearest(key, known[column])}"
     further = [name for name in known if name != label]
     if not further:
-        return f"there are no further labels; add 'more_labels: {{{column}: <task>}}'"
+        return f"there are no further labels; add 'more_labels: {{{column}: ...}}'"
     return f"{column} is not one of more_labels{nearest(column, further)}"
 
 
@@ -292,6 +292,7 @@ class Config(Section):
     model: Model = Model()
     train: Train = Train()
     tune: Tune | None = None
+    presets: dict[pydantic.StrictStr, dict[pydantic.StrictStr, Any]] = {}
     gates: dict[str, Bound]
     slices: tuple[Slice, ...] = ()
     beam: Beam = Beam()

@@ -17,17 +17,21 @@ from pipeline.errors import UserError, nearest
 from pipeline.fields import Section
 
 
-def load(path: pathlib.Path, overrides: Sequence[str] = ()) -> Config:
+def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None = None) -> Config:
     """Reads, checks and freezes the configuration of a problem.
 
     Args:
         path: the YAML file.
         overrides: `key.path=value` strings; the value is read as YAML.
+        preset: one of `presets`, whose keys replace the file's; overrides replace both.
 
     Raises:
         UserError: one line for each mistake: file, key's path, what was found, what is allowed.
     """
     raw = _read_yaml(path)
+    if preset:
+        for key, value in _preset(path, raw, preset).items():
+            _put(raw, key, value, f"--preset {preset}: {key}")
     for override in overrides:
         _apply_override(raw, override)
     folder = path.resolve().parent
@@ -112,17 +116,32 @@ class _Loader(yaml.SafeLoader):
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
-    *parents, last = keys = key.split(".")
     option = f"--set {_plain(override)}"
-    if not separator or not all(keys):
+    if not separator or not all(key.split(".")):
         raise UserError(f"{option}: expected key.path=value, as train.max_steps=500")
     try:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "a character is not allowed"
         raise UserError(f"{option}: the value is not valid YAML: {problem}") from None
-    # A short form that an override reaches into becomes its long form first.
+    _put(raw, key, value, option)
+
+
+def _preset(path: pathlib.Path, raw: dict[str, Any], name: str) -> dict[str, Any]:
+    presets = raw.get("presets") or {}
+    if not isinstance(presets, dict) or not isinstance(presets.get(name, {}), dict):
+        raise UserError(f"{path}: presets: expected a mapping of keys and values for each name")
+    if name not in presets:
+        has = f"it has {', '.join(presets)}" if presets else "it has none"
+        raise UserError(f"--preset {_plain(name)}: not among the presets of {path}; {has}")
+    return presets[name]
+
+
+def _put(raw: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Sets a key by its path, as `train.max_steps`."""
+    # A short form that the path reaches into becomes its long form first.
     raw.update(_expand_short_forms(raw))
+    *parents, last = key.split(".")
     target = raw
     for parent in parents:
         child = target.get(parent)
@@ -130,7 +149,7 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
             child = target[parent] = {}
         if not isinstance(child, dict):
             kind = "a list" if isinstance(child, list) else "a value"
-            raise UserError(f"{option}: {parent} is {kind} and has no keys below it")
+            raise UserError(f"{where}: {parent} is {kind} and has no keys below it")
         target = child
     target[last] = value
 

@@ -590,6 +590,82 @@ def test_several_mistakes_are_several_lines(mistakes):
     assert keys == ["data", "foo", "gates", "label", "task", "train.a", "train.seed"]
 
 
+LABELS = "interval: 0.8\nmore_labels: {sea: binary, lot/m2: regression}\n"
+
+
+def test_intervals_and_further_labels_have_gates(load):
+    gates = "{mae: {at_most: 5}, coverage: {at_least: 0.75}, sea/auc: {at_least: 0.7}}"
+    config = load(replaced(gates=gates) + LABELS, "gates.lot/m2/rmse.may_worsen_by=0.1")
+    assert config.gates["coverage"].at_least == 0.75
+    assert config.gates["sea/auc"].absolute == 0.7
+    assert config.gates["lot/m2/rmse"].may_worsen_by == 0.1
+
+
+@pytest.mark.parametrize(
+    ("labels", "gates", "line"),
+    [
+        ("", "coverage: {at_least: 1}", "there are no intervals to judge; add 'interval: 0.9'"),
+        ("", "coverag: {at_least: 1}", "unknown metric (known: rmse, mae, rmsle, skill)"),
+        (
+            LABELS,
+            "coverag: {at_least: 1}",
+            "unknown metric; did you mean coverage? (known: rmse, mae, rmsle, skill, coverage, "
+            "interval_width)",
+        ),
+        (
+            LABELS,
+            "coverage: {at_most: 1}",
+            "found at_most, but a higher coverage is better: write at_least",
+        ),
+        (
+            LABELS,
+            "interval_width: {at_least: 1}",
+            "found at_least, but a lower mean interval width is better: write at_most",
+        ),
+        (
+            LABELS,
+            "sea/acu: {at_least: 1}",
+            "unknown metric; did you mean sea/auc? (known: sea/auc, sea/accuracy, sea/log_loss, "
+            "sea/skill)",
+        ),
+        (
+            LABELS,
+            "lot/m2/coverage: {at_least: 1}",
+            "unknown metric (known: lot/m2/rmse, lot/m2/mae, lot/m2/rmsle, lot/m2/skill)",
+        ),
+        (
+            LABELS,
+            "sae/auc: {at_least: 1}",
+            "sae is not one of more_labels; did you mean sea? (known: sea, lot/m2)",
+        ),
+        (
+            "",
+            "sea/auc: {at_least: 1}",
+            "there are no further labels; add 'more_labels: {sea: ...}'",
+        ),
+        (LABELS, "price/rmse: {at_most: 1}", "price is the label itself; write rmse"),
+        (
+            LABELS,
+            "sea/auc: {at_most: 1}",
+            "found at_most, but a higher sea AUC is better: write at_least",
+        ),
+    ],
+)
+def test_a_gate_on_what_is_not_judged_is_refused(mistakes, labels, gates, line):
+    key = gates.partition(":")[0]
+    assert mistakes(replaced(gates=f"{{mae: {{at_most: 1}}, {gates}}}") + labels) == [
+        f": gates.{key}: {line}"
+    ]
+
+
+def test_neither_intervals_nor_further_labels_make_a_gate_alone(mistakes):
+    gates = "{coverage: {at_least: 0.75}, sea/auc: {at_least: 0.7}, mae: {may_worsen_by: 0.1}}"
+    (line,) = mistakes(replaced(gates=gates) + LABELS)
+    start = ": gates: no absolute bound on the predictions of price: without one the first model"
+    assert line.startswith(start)
+    assert line.endswith("; add for example rmse: {at_most: <value>}")
+
+
 def test_every_wrong_gate_is_told(mistakes):
     lines = mistakes(
         replaced(gates="{rmsee: {at_most: 1}, mae: {at_least: 1}, skill: {at_least: 0}}")
@@ -793,3 +869,34 @@ def test_any_configuration_loads_or_is_refused_in_plain_lines(load, raw):
 
 def test_the_configuration_that_is_mutated_is_valid(load):
     assert load(yaml.safe_dump(FULL)).train.max_steps == 5
+
+
+class TestPresets:
+    TEXT = BASE + (
+        "model: mlp\ntrain: {max_steps: 10}\n"
+        "presets:\n  best: {model.params.dropout: 0.3, train.max_steps: 90}\n"
+    )
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "pipeline.yaml"
+        path.write_text(self.TEXT)
+        return path
+
+    def test_its_keys_replace_those_of_the_file_and_overrides_replace_both(self, path):
+        config = config_file.load(path, preset="best")
+        assert (config.model.name, config.model.params) == ("mlp", {"dropout": 0.3})
+        assert config.train.max_steps == 90
+        assert config_file.load(path, ["train.max_steps=5"], "best").train.max_steps == 5
+        assert config_file.load(path).train.max_steps == 10
+
+    def test_an_unknown_one_is_refused_with_those_there_are(self, path):
+        with pytest.raises(
+            UserError, match="--preset fast: not among the presets of .*; it has best"
+        ):
+            config_file.load(path, preset="fast")
+
+    def test_a_key_that_does_not_exist_is_explained(self, path):
+        path.write_text(self.TEXT.replace("train.max_steps: 90", "train.max_stepz: 90"))
+        with pytest.raises(UserError, match="train.max_stepz: unknown key; did you mean"):
+            config_file.load(path, preset="best")

@@ -1,0 +1,123 @@
+"""Training on more examples than memory should hold: peak memory, against a small table's.
+
+    make run
+    python benchmarks/memory.py --gigabytes 8
+
+The transformed train split of a finished run is copied until its examples, parsed, are as large as
+asked. An Estimator then makes one pass over all of them, and one over the original, each in a
+process of its own, with the same `train.cache_mb`, which the large one exceeds and so streams. A
+linear model with large batches, as it is the input that is measured. Prints a table and writes
+`benchmarks/results/memory.json`.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import rich
+import rich.table
+
+from benchmarks.record import machine, versions
+from benchmarks.transformed import finished_problem
+
+RESULTS = pathlib.Path(__file__).with_name("results") / "memory.json"
+BATCH = 4096
+CACHE_MB = 256
+
+
+def one_pass(problem, files: list[str]) -> dict[str, float]:
+    """Trains on the files once; the process's peak memory is the pass's, so it has one for it."""
+    from models import inputs, training
+
+    problem = dataclasses.replace(problem, train_files=tuple(files)).replaced(
+        {
+            "model.name": "premade.linear",
+            "model.params": {},
+            "train.batch_size": BATCH,
+            "train.cache_mb": CACHE_MB,
+            "train.epochs": 1,
+            "train.evaluate_every": 10**9,
+        }
+    )
+    context = problem.context()
+    spec = problem.transform_output.transformed_feature_spec()
+    with tempfile.TemporaryDirectory() as directory:
+        began = time.monotonic()
+        estimator = training.make_estimator(problem, context, pathlib.Path(directory))
+        estimator.train(problem.train_input(context.rows), max_steps=context.max_steps)
+        seconds = time.monotonic() - began
+    return {
+        "rows": context.rows,
+        "files_gb": round(sum(pathlib.Path(file).stat().st_size for file in files) / 1e9, 3),
+        "parsed_gb": round(context.rows * inputs.bytes_per_row(spec) / 1e9, 3),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "rows_per_second": round(context.rows / seconds),
+    }
+
+
+def measured(args: argparse.Namespace, folder: pathlib.Path) -> dict[str, float]:
+    """`one_pass` over the files of a folder, in a process of its own."""
+    command = [sys.executable, __file__, "--config", str(args.config), "--files", str(folder)]
+    command += ["--workspace", str(args.workspace)] if args.workspace else []
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="data/king_county/pipeline.yaml", type=pathlib.Path)
+    parser.add_argument("--workspace", type=pathlib.Path, help="of the finished run")
+    parser.add_argument("--gigabytes", type=float, default=8.0, help="of parsed examples")
+    parser.add_argument("--files", type=pathlib.Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    problem = finished_problem(args.config, args.workspace)
+    if args.files:
+        print(json.dumps(one_pass(problem, sorted(map(str, args.files.iterdir())))))
+        return
+
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        small, large = (pathlib.Path(scratch) / name for name in ("small", "large"))
+        small.mkdir()
+        for number, file in enumerate(problem.train_files):
+            shutil.copy(file, small / f"{number:05}.gz")
+        rows.append({"table": "the run's", **measured(args, small)})
+        large.mkdir()
+        copies = round(args.gigabytes / rows[0]["parsed_gb"])
+        for copy in range(copies):
+            for file in small.iterdir():
+                shutil.copy(file, large / f"{copy:05}-{file.name}")
+        rows.append({"table": f"{copies:,} times that", **measured(args, large)})
+
+    table = rich.table.Table(*rows[0], title=f"one pass, cache_mb: {CACHE_MB}")
+    for row in rows:
+        table.add_row(
+            *(f"{value:,}" if not isinstance(value, str) else value for value in row.values())
+        )
+    rich.print(table)
+    record = {
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+        "versions": versions(),
+        "command": shlex.join(["python", "benchmarks/memory.py", *sys.argv[1:]]),
+        "summary": rows,
+    }
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()
