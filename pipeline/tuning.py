@@ -65,15 +65,14 @@ class Tuning:
 
     def conclusion(self) -> str:
         """How much better the best is than the configuration's own parameters, in a sentence."""
-        metric, best, own = self.metric, self.best, self.own
+        best, own = self.best, self.own
+        whose = "the configuration's own parameters"
         if best is own:
-            return f"None of {len(self.trials)} trials is better than the configuration's own."
-        found = f"Trial {best['number']} is the best: {metric} {number(best['value'])}"
+            return f"None of {len(self.trials)} trials is better than {whose}."
+        found = f"Trial {best['number']} is the best: {self.metric} {number(best['value'])}"
         if own["state"] != "complete":
-            reason = f" ({own['error']})" if own["error"] else ""
-            return f"{found}; the configuration's own parameters were {own['state']}{reason}."
-        change = self._to_own(best)
-        return f"{found}, {change} to {number(own['value'])} of the configuration's own parameters."
+            return f"{found}; {whose} failed: {own['error']}."
+        return f"{found} against {number(own['value'])} of {whose} ({self._to_own(best)})."
 
     def yaml(self) -> str:
         """The best parameters as a part of a configuration."""

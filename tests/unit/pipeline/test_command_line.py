@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from pipeline import config_file
+
 ROOT = pathlib.Path(__file__).parents[3]
 
 
@@ -69,6 +71,15 @@ def test_several_mistakes_in_a_configuration(problem):
     first, second = done.stderr.splitlines()
     assert first.startswith(f"{problem}: train.seed: expected a whole number")
     assert second.startswith(f"{problem}: labl: unknown key; did you mean label?")
+
+
+def test_a_search_needs_a_section(problem):
+    done = call("tune", "--config", problem)
+    assert (done.returncode, done.stdout) == (2, "")
+    example = done.stderr.strip().removeprefix(f"{problem}: tune: missing; add for example ")
+    with open(problem, "a") as file:
+        file.write(example.strip("'") + "\n")
+    assert config_file.load(problem).tune
 
 
 def test_wrong_data_are_one_line(problem, tmp_path):

@@ -50,6 +50,15 @@ def test_plain_lines_without_a_terminal():
     assert all(re.fullmatch(r"\w+ +\w+ +\d+\.\d s", line) for line in lines)
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_node_may_say_how_far_it_is(terminal):
+    target = console(terminal)
+    tracker = progress.Progress(target, ["First"])
+    with tracker.shown(), tracker.running("First"):
+        tracker.annotate("First", "3 of 8 trials")
+    assert re.search(r"First +done +\d+\.\d( s)? +3 of 8 trials", target.file.getvalue())
+
+
 def test_the_table_stays_on_a_terminal():
     target = console(True)
     run_three(progress.Progress(target, ["First", "Second", "Third", "Fourth"]))

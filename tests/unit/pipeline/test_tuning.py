@@ -1,0 +1,109 @@
+"""What people are shown of a search."""
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from pipeline import tuning_chart
+from pipeline.tuning import Tuning
+
+RATE, HIDDEN = "model.params.learning_rate", "model.params.hidden"
+
+
+def trial(number, state, value, rate, hidden=(8,), evaluations=((10, 3.0),), error=None):
+    return {
+        "number": number,
+        "state": state,
+        "value": value,
+        "values": {RATE: rate, HIDDEN: list(hidden), "train.batch_size": 64},
+        "steps": evaluations[-1][0] if evaluations else 0,
+        "seconds": 4.4,
+        "evaluations": [list(pair) for pair in evaluations],
+        "error": error,
+    }
+
+
+FOUND: dict[str, Any] = {
+    "tune": {"metric": "rmse", "goal": "minimize"},
+    "best": 2,
+    "trials": [
+        trial(0, "complete", 20_000.0, 0.003),
+        trial(1, "pruned", 90_000.0, 0.5, evaluations=((10, 90_000.0),)),
+        trial(2, "complete", 18_000.0, 0.00123456, (16, 8), ((10, 30_000.0), (20, 18_000.0))),
+        trial(3, "failed", None, 9.0, evaluations=(), error="no evaluation gave a finite loss"),
+    ],
+}
+
+
+@pytest.fixture
+def found():
+    return copy.deepcopy(FOUND)
+
+
+def rows(tuning: Tuning) -> list[list[str]]:
+    console = Console(width=200, color_system=None)
+    with console.capture() as captured:
+        console.print(tuning.table())
+    return [line.split() for line in captured.get().splitlines() if line.strip()]
+
+
+def test_the_table_begins_with_the_best(found):
+    title, _, *lines = rows(Tuning(found))
+    assert title[:3] == ["rank", "trial", "rmse"] and title[-3:] == [
+        "learning_rate", "hidden", "batch_size",
+    ]  # fmt: skip
+    assert lines == [
+        ["1", "2", "18,000", "-10.0%", "20", "4", "complete", "0.001235", "[16,", "8]", "64"],
+        ["2", "0", "20,000", "10", "4", "complete", "0.003", "[8]", "64"],
+        ["1", "90,000", "10", "4", "pruned", "0.5", "[8]", "64"],
+        ["3", "-", "0", "4", "failed", "9", "[8]", "64"],
+    ]
+
+
+def test_the_highest_can_be_the_best(found):
+    found["tune"]["goal"], found["best"] = "maximize", 0
+    assert [line[0] for line in rows(Tuning(found))[2:4]] == ["1", "2"]
+    assert Tuning(found).ranked[0]["number"] == 0
+
+
+def test_the_conclusion_compares_with_the_configuration(found):
+    assert Tuning(found).conclusion() == (
+        "Trial 2 is the best: rmse 18,000 against 20,000 of the configuration's own parameters "
+        "(-10.0%)."
+    )
+    found["trials"][0].update(state="failed", value=None, error="out of memory")
+    assert Tuning(found).conclusion().endswith("own parameters failed: out of memory.")
+    found = copy.deepcopy(FOUND) | {"best": 0}
+    assert Tuning(found).conclusion() == (
+        "None of 4 trials is better than the configuration's own parameters."
+    )
+
+
+def test_a_loss_around_zero_is_compared_by_difference(found):
+    found["trials"][0]["value"], found["trials"][2]["value"] = -0.5, -0.75
+    assert "rmse -0.75 against -0.5 " in Tuning(found).conclusion()
+    assert Tuning(found).conclusion().endswith("(-0.25).")
+
+
+def test_the_yaml_is_the_part_of_the_configuration(found):
+    text = Tuning(found).yaml()
+    assert "hidden: [16, 8]" in text
+    assert yaml.safe_load(text) == {
+        "model": {"params": {"learning_rate": 0.00123456, "hidden": [16, 8]}},
+        "train": {"batch_size": 64},
+    }
+
+
+@pytest.mark.parametrize("change", [None, "one trial", "own failed", "negative"])
+def test_the_chart_is_drawn(found, tmp_path, change):
+    if change == "one trial":
+        found["trials"], found["best"] = found["trials"][:1], 0
+    elif change == "own failed":
+        found["trials"][0].update(state="failed", value=None, evaluations=[[10, None]])
+    elif change == "negative":
+        found["trials"][2]["value"] = -1.0
+    tuning_chart.draw(Tuning(found), tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
