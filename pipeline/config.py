@@ -143,7 +143,8 @@ def _unknown_metric(key: str, values, known: Mapping[str, Mapping[str, gates.Met
     if column == label:
         return f"{label} is the label itself; write {name}"
     if column in known:
-        return f"unknown metric{nearest(key, known[column])}"
+        names = [metric.name for metric in known[column].values()]
+        return f"unknown metric{nearest(name, names)}"
     further = [name for name in known if name != label]
     if not further:
         return f"there are no further labels; add 'more_labels: {{{column}: ...}}'"

@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 
-from components.evaluator import eval_config as eval_config_lib
+from components.evaluator.eval_config import prefixes
 from components.evaluator.judgement import Slice
 from models import heads
 from models.label import Label, labels_of_export
@@ -79,15 +79,15 @@ class _Adjust:
 
     def _by_label(self, own: Sequence[Label], predicted) -> dict[str, np.ndarray]:
         """What a model with its `own` labels predicts for each of the judged ones."""
-        prefixes = {label.name: prefix for label, prefix in zip(own, eval_config_lib.prefixes(own))}
-        intervals = {label.name: label.interval for label in own}
+        known = {label.name: (label, prefix) for label, prefix in zip(own, prefixes(own))}
         by_label = {}
         for label in self._judged:
+            same, prefix = known[label.name]
             outputs = [_OUTPUT[label.task]]
             # Intervals that should cover another share are not comparable.
-            if label.interval and intervals[label.name] == label.interval:
+            if label.interval and same.interval == label.interval:
                 outputs += [heads.LOWER, heads.UPPER]
-            arrays = [_output(predicted, prefixes[label.name] + output) for output in outputs]
+            arrays = [_output(predicted, prefix + output) for output in outputs]
             by_label[label.name] = np.concatenate(
                 [array.reshape(len(array), -1) for array in arrays], axis=1
             )

@@ -147,14 +147,13 @@ def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> lis
             column = Slice.of_key(part[0]).column
             examples = int(candidate[part]["example_count"])
             where = f" where {column} is {part[1]} ({examples} examples)"
+        compared = f"{number(value)}, the baseline's is {number(before)}"
         if math.isnan(before):
             compared = f"{number(value)}, the baseline has none to compare with"
-        else:
-            compared = f"{number(value)}, the baseline's is {number(before)}"
-        if bound.lower_is_better and before:
+        elif bound.lower_is_better and before:
             compared += f" ({value / before - 1:+.1%})"
         lines.append(_line(not worse[part], f"{bound.title}{where} is {compared}; {rule}"))
-    if slices and not failures:
+    if slices and not failures and not math.isnan(before):
         text = f"{bound.title} on each of {len(slices)} slices, beside the baseline's; {rule}"
         lines.append(_line(True, text))
     return lines

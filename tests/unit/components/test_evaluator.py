@@ -9,9 +9,10 @@ import pytest
 import sklearn.metrics
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.api import types
 from tiny_model import evaluate
 
-from components.evaluator import executor
+from components.evaluator import executor, extractors, verdict
 from components.evaluator.judgement import Bound, Judgement, Slice
 from models import label as label_lib
 from models.features import Input
@@ -331,6 +332,230 @@ def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
         rel=1e-5,
     )
     assert agrees(result, blessing)
+
+
+@pytest.fixture(scope="module")
+def of_intervals(tmp_path_factory):
+    """A model with intervals beside one whose intervals should cover another share."""
+    folder = tmp_path_factory.mktemp("intervals")
+    bounds = (
+        bound("rmse", 25.0, 0.1),
+        bound("coverage", 0.7, 0.01),
+        bound("interval_width", 10.0, 0.01),
+    )
+    names = (*METRICS["regression"], *gates.INTERVAL_METRICS)
+    judged = Judgement({"price": names}, bounds, (Slice("area"),))
+    candidate, baseline = (dataclasses.replace(PRICE, interval=share) for share in (0.8, 0.9))
+    outputs = {"predictions": "close", "lower": "low", "upper": "high"}
+    result, blessing = evaluate(folder, SPANS, judged, candidate, outputs, outputs, baseline)
+    assert not agrees(result, blessing)
+    return result, judged, candidate, str(folder / "evaluation")
+
+
+def spans() -> list[dict]:
+    """Sales with the ends of intervals; every tenth label is the end of its interval."""
+    rows = []
+    for number, row in enumerate(ROWS):
+        around = row["close"] if number % 10 else row["price"]
+        low, high = around - 20, around + (30 if number % 10 else 0)
+        rows.append({**row, "low": float(np.float32(low)), "high": float(np.float32(high))})
+    return rows
+
+
+SPANS = spans()
+
+
+def test_intervals_cover_and_are_as_wide_as_numpy_says(of_intervals):
+    result, *_ = of_intervals
+    for name, rows in (
+        ("overall", SPANS),
+        ("area: north", [row for row in SPANS if row["area"] == "north"]),
+    ):
+        y, low, high = (column(key, rows) for key in ("price", "low", "high"))
+        expected = {
+            **expected_regression(rows, "close"),
+            "coverage": np.mean((low <= y) & (y <= high)),
+            "interval_width": np.mean(high - low),
+        }
+        assert of_model(result["metrics"][name]) == pytest.approx(expected, rel=1e-5)
+        assert 0.7 < expected["coverage"] < 0.9
+
+
+def test_intervals_are_gated_and_compared_with_their_like_alone(of_intervals):
+    result, *_ = of_intervals
+    coverage, width = (result["metrics"]["overall"][name] for name in gates.INTERVAL_METRICS)
+    of_baseline = result["baseline_metrics"]["overall"]
+    assert of_baseline["coverage"] is None and of_baseline["interval_width"] is None
+    assert of_baseline["rmse"] == result["metrics"]["overall"]["rmse"]
+    none = "the baseline has none to compare with"
+    texts = [line["text"] for line in result["lines"] if not line["text"].startswith("RMSE")]
+    assert texts == [
+        f"coverage is {coverage:.4g}; it must be at least 0.7",
+        f"coverage is {coverage:.4g}, {none}; it may fall by 0.01",
+        f"mean interval width is {width:.4g}; it must be at most 10",
+        f"mean interval width is {width:.4g}, {none}; it may rise by 1.0%",
+    ]
+    assert failed(result) == [texts[2]]
+    assert result["notes"] == []
+
+
+def test_intervals_that_no_gate_bounds_are_noted(of_intervals):
+    result, judged, label, evaluation = of_intervals
+    values = result["metrics"]["overall"]
+    bounds = tuple(dataclasses.replace(part, absolute=None) for part in judged.bounds)
+    again = verdict.make(evaluation, dataclasses.replace(judged, bounds=bounds), [label], True)
+    assert again["notes"] == [
+        f"80% intervals cover {values['coverage']:.1%} of the test split; "
+        f"mean width {values['interval_width']:.4g}"
+    ]
+
+
+RENT = Label("rent/m2", "regression", False, 10.0, 5.0, 2.3, 0.4, 9.0)
+
+
+def deals() -> list[dict]:
+    """Sales with further labels: an answer, a grade and a rent; and what models say of them."""
+    rows = []
+    for number, (sale, answer) in enumerate(zip(ROWS, answers())):
+        grade = number % 3
+        scores = np.exp(rng.normal(0, 1, 3) + 2.5 * np.eye(3)[grade])
+        rent = float(np.float32(rng.normal(10, 5)))
+        rows.append(
+            {
+                **sale,
+                **answer,
+                "grade": ("9", "10", "11")[grade],
+                "grades": (scores / scores.sum()).astype(np.float32).tolist(),
+                "grades_of_none": [0.2, 0.5, 0.3],
+                "rent/m2": rent,
+                "rent_close": rent + float(rng.normal(0, 1)),
+                "rent_closer": rent + float(rng.normal(0, 0.5)),
+            }
+        )
+    return rows
+
+
+DEALS = deals()
+LABELS = (PRICE, ANSWER, GRADE, RENT)
+OF_DEALS = {
+    "predictions": "close",
+    "answer/logistic": "probability",
+    "grade/probabilities": "grades",
+    "rent/m2/predictions": "rent_close",
+}
+
+
+def judgement_of_deals(*bounds, slices=()) -> Judgement:
+    return Judgement({label.name: METRICS[label.task] for label in LABELS}, bounds, slices)
+
+
+def expected_of_deals(outputs) -> dict[str, float]:
+    price = {**expected_regression(DEALS, outputs["predictions"]), "example_count": COUNT}
+    y, p = column("answer", DEALS) == "yes", column(outputs["answer/logistic"], DEALS)
+    grades = column(outputs["grade/probabilities"], DEALS)
+    truth = np.array([GRADE.classes.index(row["grade"]) for row in DEALS])
+    rent, predicted = column("rent/m2", DEALS), column(outputs["rent/m2/predictions"], DEALS)
+    return {
+        **price,
+        "answer/accuracy": np.mean((p > 0.5) == y),
+        "answer/accuracy_of_constant": np.mean(~y),
+        "answer/log_loss": sklearn.metrics.log_loss(y, p),
+        "answer/log_loss_of_constant": sklearn.metrics.log_loss(y, np.full(len(y), 0.4)),
+        "grade/accuracy": np.mean(grades.argmax(axis=1) == truth),
+        "grade/accuracy_of_constant": np.mean(truth == 1),
+        "grade/log_loss": -np.mean(np.log(grades[np.arange(COUNT), truth])),
+        "grade/log_loss_of_constant": -np.mean(np.log(np.array(GRADE.frequencies)[truth])),
+        "rent/m2/rmse": np.sqrt(np.mean((rent - predicted) ** 2)),
+        "rent/m2/rmse_of_constant": np.sqrt(np.mean((rent - 10) ** 2)),
+        "rent/m2/mae": np.mean(np.abs(rent - predicted)),
+        "rent/m2/mae_of_constant": np.mean(np.abs(rent - 9)),
+    }
+
+
+def test_further_labels_are_judged_as_the_first_one(tmp_path):
+    """Beside a baseline that has the labels in another order: a gate of each kind holds, or not."""
+    bounds = (
+        bound("rmse", 25.0, 0.1),
+        bound("answer/auc", 0.8, 0.01),
+        bound("answer/skill", 0.3),
+        bound("grade/accuracy", 0.1),
+        bound("grade/log_loss", 9.0),
+        Bound("rent/m2/rmse", "rent/m2 RMSE", True, 2.0, 0.5),
+    )
+    judged = judgement_of_deals(*bounds, slices=(Slice("side"),))
+    candidate = {**OF_DEALS, "grade/probabilities": "grades_of_none"}
+    baseline = {**OF_DEALS, "rent/m2/predictions": "rent_closer"}
+    others = (PRICE, RENT, GRADE, ANSWER)
+    result, blessing = evaluate(tmp_path, DEALS, judged, LABELS, candidate, baseline, others)
+    for metrics, outputs in (
+        (result["metrics"], candidate),
+        (result["baseline_metrics"], baseline),
+    ):
+        overall, expected = metrics["overall"], expected_of_deals(outputs)
+        assert {name: overall[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+        y, p = column("answer", DEALS) == "yes", column("probability", DEALS)
+        assert overall["answer/auc"] == pytest.approx(sklearn.metrics.roc_auc_score(y, p), abs=1e-3)
+        assert set(metrics) == {"overall", "side: left", "side: right"}
+        assert set(of_model(metrics["side: left"])) == set(of_model(overall))
+
+    assert not agrees(result, blessing)
+    accuracy = "grade accuracy of a constant predictor is 0.3325; the model is not better than that"
+    loss, rent, left, right = (text for text in failed(result) if text != accuracy)
+    assert accuracy in failed(result)
+    assert loss.startswith("grade log loss of a constant predictor is ")
+    assert rent.startswith("rent/m2 RMSE is ") and rent.endswith("it may rise by 50.0%")
+    assert left.startswith("rent/m2 RMSE where side is left (266 examples) is ")
+    assert right.startswith("rent/m2 RMSE where side is right (134 examples) is ")
+    auc = f"{result['metrics']['overall']['answer/auc']:.4g}"
+    for rest in ("; it must be at least 0.8", f", the baseline's is {auc}; it may fall by 0.01"):
+        line = {"passed": True, "text": f"answer AUC is {auc}{rest}"}
+        assert line in result["lines"]
+
+
+def test_a_baseline_that_lacks_a_label_is_not_compared(tmp_path):
+    """Then the candidate is judged alone, with all of its labels."""
+    bounds = (bound("rmse", 25.0, 0.1), bound("grade/accuracy", 0.5), bound("answer/auc", 0.8))
+    result, blessing = evaluate(
+        tmp_path, DEALS, judgement_of_deals(*bounds), LABELS, OF_DEALS, OF_DEALS, LABELS[:-1]
+    )
+    assert agrees(result, blessing)
+    expected = expected_of_deals(OF_DEALS)
+    overall = result["metrics"]["overall"]
+    assert {name: overall[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert result["baseline_metrics"] is None
+    [note] = result["notes"]
+    assert note.startswith("The last blessed model does not predict rent/m2, or has other classes")
+
+
+def adjusted(labels, features, predictions):
+    """What the extractor makes of a batch of a single model."""
+    extracts = {"features": features, "predictions": predictions}
+    return extractors._Adjust(labels, {"": labels}, [])(extracts)
+
+
+@pytest.mark.parametrize(
+    ("labels", "output"),
+    [
+        ((PRICE, ANSWER), "answer/logistic"),
+        ((dataclasses.replace(PRICE, interval=0.9),), "lower"),
+        ((GRADE,), "probabilities"),
+    ],
+)
+def test_an_output_that_the_signature_lacks_is_named(labels, output):
+    features = {"price": np.ones((1, 1)), "answer": np.array([[b"no"]]), "grade": np.array([[9]])}
+    predictions = {"logistic": np.ones((1, 1)), "predictions": np.ones((1, 1))}
+    with pytest.raises(ValueError, match=f"'predict' has no output {output}; it has logistic, pre"):
+        adjusted(labels, features, predictions)
+
+
+def test_a_label_that_the_schema_calls_optional_is_in_every_row():
+    column = types.SparseTensorValue(np.array([3.0, 4.0]), np.array([[0, 0], [1, 0]]), (2, 1))
+    extracts = adjusted([PRICE], {"price": column}, np.array([[1.0], [2.0]]))
+    assert extracts["labels"]["price"].tolist() == [[3.0], [4.0]]
+    assert extracts["predictions"]["price"].tolist() == [[1.0], [2.0]]
+    missing = types.SparseTensorValue(np.array([3.0]), np.array([[0, 0]]), (2, 1))
+    with pytest.raises(ValueError, match="label price: is missing in a row of the test split"):
+        adjusted([PRICE], {"price": missing}, np.array([[1.0], [2.0]]))
 
 
 REQUIRED = "presence { min_fraction: 1 } shape { dim { size: 1 } }"

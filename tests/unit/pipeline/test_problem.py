@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from components.evaluator.judgement import Bound, Judgement, Slice
 from pipeline import config_file, pipeline
 
 TEXT = """\
@@ -74,3 +75,21 @@ def test_transform_is_told_only_what_it_depends_on(problem, override, same):
     assert problem(override) != problem()
     one, other = (pipeline._transformed(made) for made in (problem(), problem(override)))
     assert (one == other) is same
+
+
+def test_the_judgement_has_the_metrics_of_every_label(tmp_path):
+    (tmp_path / "pipeline.yaml").write_text(TEXT)
+    overrides = ["gates.coverage.at_least=0.8", "gates.sea/auc.may_worsen_by=0.1", "slices=[zip]"]
+    config = config_file.load(tmp_path / "pipeline.yaml", overrides)
+    assert pipeline._judgement(config) == Judgement(
+        metrics={
+            "price": ("rmse", "mae", "rmsle", "skill", "coverage", "interval_width"),
+            "sea": ("auc", "accuracy", "log_loss", "skill"),
+        },
+        bounds=(
+            Bound("rmse", "RMSE", True, 5.0, None),
+            Bound("coverage", "coverage", False, 0.8, None),
+            Bound("sea/auc", "sea AUC", False, None, 0.1),
+        ),
+        slices=(Slice("zip"),),
+    )
