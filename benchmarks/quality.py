@@ -9,10 +9,12 @@ its Evaluator on the exported model; the references (see `references.py`) are fi
 that this pipeline's ExampleGen wrote. All see train, are steered by eval, and are scored on test.
 
 Lower is better in every column; differences to the best reference are paired, seed by seed. The
-training seconds of our models are those of the Trainer, evaluations and export included.
+training seconds of our models include the evaluations on the way, those of a tuned reference are of
+the fit that was chosen.
 
 What is finished is kept in `benchmarks/results/quality.json` and not run again; `--fresh` runs it
-again. A model with other settings (`--set`) counts as another model.
+again. A model with other settings (`--set`), or with a preset of the configurations (`tabm@NAME`),
+counts as another model.
 """
 
 import argparse
@@ -37,8 +39,9 @@ from rich.table import Table
 from benchmarks import tables
 from benchmarks.record import Record
 from pipeline import config_file, fingerprint, terminal
+from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.progress import CACHED, Progress
+from pipeline.progress import Progress
 from pipeline.workspace import Workspace
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "quality.json"
@@ -66,66 +69,76 @@ class Problem:
     def __init__(self, dataset: str, seed: int, root: pathlib.Path):
         self.dataset = dataset
         self.seed = seed
-        self.task = config_file.load(tables.DATASETS[dataset].config).task
+        self.file = tables.DATASETS[dataset].config
+        self.task = config_file.load(self.file).task
         self._folder = root / dataset
         self._workspace = Workspace(self._folder / f"seed-{seed}" / "workspace")
         self._table: list[str] = []
-        self._references: Any = None
+        self._examples: Any = None
 
     def model(self, name: str, settings: Sequence[str] = ()) -> dict[str, Any]:
         """Takes a model through the pipeline.
 
         Args:
-            name: of the model.
+            name: of the model, or `MODEL@PRESET` with a preset of the configuration.
             settings: more settings of the configuration, as `key=value`.
 
         Returns:
-            `scores`, `train_seconds` (None if the training was in the cache), `steps_per_second`.
+            `scores`, `train_seconds`, `steps_per_second`, `note` and `rows`.
         """
         from components.evaluator import verdict
-        from pipeline import beam_runner
-        from pipeline.pipeline import create_pipeline
+        from models.training import RECORD
 
         # What a run that was cut short left behind would make the training look short.
         shutil.rmtree(self._workspace.training, ignore_errors=True)
-        pipeline = create_pipeline(self._config(name, settings), self._workspace)
-        nodes = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
-        with self._workspace.locked():
-            executions = beam_runner.run(pipeline, nodes)
-        outputs = {node: self._outputs(execution) for node, execution in executions.items()}
+        outputs, _ = self._run(self._config(name, settings))
         shutil.rmtree(self._workspace.training, ignore_errors=True)
 
         result = json.loads((outputs["Evaluator"]["evaluation"] / verdict.FILE_NAME).read_text())
-        trainer = nodes.nodes["Trainer"]
-        self._references = self._references or self._examples(pipeline, outputs)
+        run = outputs["Trainer"]["model_run"]
+        training = json.loads((run / RECORD).read_text())
         return {
             "scores": _lower_is_better(result["metrics"]["overall"], _METRICS[self.task]),
-            "train_seconds": None if trainer.state == CACHED else round(trainer.seconds, 2),
-            "steps_per_second": steps_per_second(outputs["Trainer"]["model_run"]),
+            "train_seconds": training["seconds"],
+            "steps_per_second": steps_per_second(run),
+            "note": f"best at step {training['best']['step']} of {training['max_steps']}",
             "rows": result["examples"],
         }
 
     def reference(self, name: str, threads: int) -> dict[str, Any]:
-        """Fits a reference; the examples are those of the pipeline."""
+        """Fits a reference on the examples of the pipeline."""
         from benchmarks import references
 
-        if self._references is None:
-            # For the examples alone the shortest training will do.
-            self.model("wide_deep", ["train.max_steps=1"])
-        result = references.REFERENCES[name](self._references, self.seed, threads)
+        self._examples = self._examples or self._read_examples()
+        result = references.REFERENCES[name](self._examples, self.seed, threads)
         return {
             "scores": result.scores,
             "train_seconds": round(result.train_seconds, 2),
             "note": result.note,
-            "rows": len(self._references.labels["test"]),
+            "rows": len(self._examples.labels["test"]),
         }
 
-    def _config(self, model: str, settings: Sequence[str]):
+    def _config(self, name: str | None, settings: Sequence[str] = ()) -> Config:
         self._table = self._table or tables.for_seed(self.dataset, self.seed, self._folder)
-        path = tables.DATASETS[self.dataset].config
-        choice = [] if config_file.load(path).model.name == model else [f"model={model}"]
         fixed = [f"train.seed={self.seed}", f"gates={_NEVER_BLESSED[self.task]}", "slices=[]"]
-        return config_file.load(path, [*self._table, *fixed, *choice, *settings])
+        model, _, preset = (name or "").partition("@")
+        own = config_file.load(self.file, preset=preset or None).model.name
+        # The configuration's own model keeps the parameters that stand beside it.
+        choice = [f"model={model}"] if model not in ("", own) else []
+        overrides = [*self._table, *fixed, *choice, *settings]
+        return config_file.load(self.file, overrides, preset or None)
+
+    def _run(self, config: Config, last: str | None = None):
+        """Runs the pipeline; the outputs of each node by their keys, and the nodes by name."""
+        from pipeline import beam_runner
+        from pipeline.pipeline import create_pipeline
+
+        pipeline = create_pipeline(config, self._workspace, last)
+        progress = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
+        with self._workspace.locked():
+            executions = beam_runner.run(pipeline, progress)
+        outputs = {node: self._outputs(execution) for node, execution in executions.items()}
+        return outputs, {node.id: node for node in pipeline.components}
 
     def _outputs(self, execution: int) -> dict[str, pathlib.Path]:
         from tfx.orchestration import metadata
@@ -136,30 +149,38 @@ class Problem:
             found = execution_lib.get_output_artifacts(store, execution)
         return {key: pathlib.Path(artifacts[0].uri) for key, artifacts in found.items()}
 
-    def _examples(self, pipeline, outputs: dict[str, dict[str, pathlib.Path]]):
-        """What the references work on."""
+    def _read_examples(self):
+        """What the references work on: the pipeline runs no further than to Transform."""
+        import tensorflow_transform as tft
         from google.protobuf import text_format
         from tensorflow_metadata.proto.v0 import schema_pb2
 
         from benchmarks import references
-        from models import features
-        from models.label import Label
+        from models import features, label
 
+        config = self._config(None)
+        outputs, nodes = self._run(config, last="Transform")
         (examples,) = [out["examples"] for node, out in outputs.items() if "ExampleGen" in node]
-        (folder,) = [next(iter(out.values())) for node, out in outputs.items() if "Schema" in node]
-        (file,) = folder.iterdir()
-        schema = text_format.Parse(file.read_text(), schema_pb2.Schema())
-        trainer = next(node for node in pipeline.components if node.id == "Trainer")
-        settings = json.loads(json.loads(trainer.exec_properties["custom_config"])["problem"])
+        graph = outputs["Transform"]["transform_graph"]
+        schema = text_format.Parse(
+            (graph / "metadata" / "schema.pbtxt").read_text(), schema_pb2.Schema()
+        )
+        settings = json.loads(nodes["Transform"].exec_properties["custom_config"])
         return references.read(
-            {
-                split: sorted(map(str, (examples / f"Split-{split}").iterdir()))
-                for split in references.SPLITS
-            },
+            {split: _files(examples, split) for split in references.SPLITS},
             schema,
             features.resolve(schema, settings),
-            Label.of_export(str(outputs["Trainer"]["model"] / "Format-Serving")),
+            label.from_transform(
+                {"name": config.label, "task": config.task, "log_label": config.log_label},
+                0,
+                tft.TFTransformOutput(str(graph)),
+                _files(outputs["Transform"]["transformed_examples"], "train"),
+            ),
         )
+
+
+def _files(examples: pathlib.Path, split: str) -> list[str]:
+    return sorted(map(str, (examples / f"Split-{split}").iterdir()))
 
 
 def _lower_is_better(values: dict[str, float], wanted: Sequence[str]) -> dict[str, float]:
