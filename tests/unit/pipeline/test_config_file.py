@@ -625,13 +625,12 @@ def test_intervals_and_further_labels_have_gates(load):
         (
             LABELS,
             "sea/acu: {at_least: 1}",
-            "unknown metric; did you mean sea/auc? (known: sea/auc, sea/accuracy, sea/log_loss, "
-            "sea/skill)",
+            "unknown metric; did you mean auc? (known: auc, accuracy, log_loss, skill)",
         ),
         (
             LABELS,
             "lot/m2/coverage: {at_least: 1}",
-            "unknown metric (known: lot/m2/rmse, lot/m2/mae, lot/m2/rmsle, lot/m2/skill)",
+            "unknown metric (known: rmse, mae, rmsle, skill)",
         ),
         (
             LABELS,
