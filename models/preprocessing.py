@@ -5,7 +5,7 @@ times faster than dozens of narrow ones:
 
 | output        | shape        | holds                                                           |
 |---------------|--------------|-----------------------------------------------------------------|
-| `scaled`      | [batch, n]   | numbers, standardised and clipped to ±`CLIP`                    |
+| `scaled`      | [batch, 2 n] | numbers, standardised, then the same with their tails drawn in  |
 | `quantile`    | [batch, n]   | the same numbers as their position among the quantiles, 0 to 1  |
 | `indicator`   | [batch, m]   | booleans as 0/1, and 1 where an optional column is missing      |
 | `categorical` | [batch, c]   | indices into each column's vocabulary, out-of-vocabulary last   |
@@ -47,7 +47,7 @@ QUANTILES = 48
 """Bins of the quantile encoding."""
 
 CLIP = 4.0
-"""Standardised values beyond are clipped: an outlier in a request must not explode the network."""
+"""Standardised elements of lists beyond are clipped: an outlier must not explode a network."""
 
 _NAN = np.float64(math.nan)
 _INFINITY = np.float64(math.inf)
@@ -313,6 +313,11 @@ def _dense(column) -> tuple[tf.Tensor, tf.Tensor]:
 def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Standardised values and quantile positions; a missing number stands in the middle of both.
 
+    A value beyond those of the train split counts as the nearest of them, so that an outlier in a
+    request does not explode the network. Each value is given twice: as it is, in which a few
+    extreme values of a skewed column dwarf all others, and by its inverse hyperbolic sine, which is
+    linear in the middle and logarithmic in the tails.
+
     The position rises by 1 / `QUANTILES` in each bin between neighbouring quantiles, linearly, so
     that the network can rebuild the piecewise-linear encoding of Gorishniy et al., "On Embeddings
     for Numerical Features in Tabular Deep Learning" (2022), section 3.2, from this one number: see
@@ -344,9 +349,17 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         tf.cast(passed > 0, tf.float64),
     )
     position = tf.cast(tf.reduce_mean(within, axis=2), tf.float32)
-    standardised = (filled - mean) / tf.where(deviation > 0, deviation, 1.0)
-    scaled = tf.cast(tf.clip_by_value(standardised, -CLIP, CLIP), tf.float32)
-    return tf.where(missing, 0.0, scaled), tf.where(missing, 0.5, position)
+    bounded = tf.minimum(tf.maximum(filled, low), high)
+    standardised = (bounded - mean) / tf.where(deviation > 0, deviation, 1.0)
+    # Of a column without a single value in the train split there is no lowest and no highest one.
+    unknown = tf.logical_or(missing, low > high)
+    standardised = tf.where(unknown, tf.zeros_like(standardised), standardised)
+    scaled = tf.concat([standardised, tf.asinh(standardised)], axis=1)
+    return tf.cast(scaled, tf.float32), tf.where(missing, 0.5, position)
+
+
+SCALED_PER_NUMBER = 2
+"""Values that `scaled` holds of each number."""
 
 
 def _category(feature: Feature, column) -> tf.Tensor:

@@ -17,7 +17,7 @@ def inputs(context: Context) -> dict[str, tf.keras.Input]:
     """
     layout = context.layout
     widths = {
-        preprocessing.SCALED: len(layout.numeric),
+        preprocessing.SCALED: preprocessing.SCALED_PER_NUMBER * len(layout.numeric),
         preprocessing.QUANTILE: len(layout.numeric),
         preprocessing.INDICATOR: len(layout.indicator),
         preprocessing.CATEGORICAL: len(layout.categorical),

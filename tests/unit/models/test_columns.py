@@ -61,7 +61,7 @@ def standardised(values) -> np.ndarray:
     values = np.asarray(values, np.float64)
     there = np.isfinite(values)
     result = (values - values[there].mean()) / (values[there].std() or 1.0)
-    return np.where(there, np.clip(result, -4, 4), 0.0)
+    return np.where(there, result, 0.0)
 
 
 def test_layout(layout):
