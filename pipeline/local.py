@@ -64,12 +64,15 @@ def tune(config: Config, workspace: Workspace) -> int:
         tuning = Tuning(results.tuning(workspace, executions))
         chart = workspace.root / "tuning.png"
         tuning_chart.draw(tuning, chart)
-        # Where no terminal gives a width, the table takes its own.
-        width = None if held.console.is_terminal else 200
-        held.console.print(tuning.table(), width=width)
+        if not held.console.is_terminal:
+            held.console.width = 200  # a file is as wide as what is in it
+        held.console.print(tuning.table())
         _say(held.console, escape(tuning.conclusion()))
         if tuning.best is not tuning.own:
-            _say(held.console, "`run` trains with its parameters. To keep them without `tune:`\n")
+            _say(
+                held.console,
+                "`run` trains with its parameters while there is a `tune:`. To keep them:\n",
+            )
             _say(held.console, escape(tuning.yaml()))
         _say(held.console, f"\nchart: {_shown(chart)}")
         return OK

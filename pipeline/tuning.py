@@ -42,12 +42,17 @@ class Tuning:
     def table(self) -> Table:
         """The trials, the best first."""
         keys = list(dict.fromkeys(key for trial in self.trials for key in trial["values"]))
-        table = Table(box=box.SIMPLE_HEAD)
-        for title in ("rank", "trial", self.metric, "to trial 0", "steps", "seconds"):
-            table.add_column(title, justify="right")
-        table.add_column("state")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            collapse_padding=True,
+            caption="change: to trial 0, the configuration as it is",
+            caption_justify="left",
+        )
+        for title in ("rank", "trial", self.metric, "change", "steps", "seconds"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         for key in keys:
-            table.add_column(key.rpartition(".")[2], justify="right")
+            table.add_column(key.rpartition(".")[2], justify="right", overflow="fold")
         for rank, trial in enumerate(self.ranked, 1):
             complete = trial["state"] == "complete"
             table.add_row(

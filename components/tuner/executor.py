@@ -125,9 +125,11 @@ def _take(study, worker: Worker, message: Mapping[str, Any]) -> bool:
 def _tell_progress(study, tune: Mapping[str, Any]) -> None:
     best = study.best()
     ended = sum(trial["state"] in ("complete", "pruned", "failed") for trial in study.trials())
-    text = f"{ended} of {tune['trials']} trials"
+    text = f"{ended}/{tune['trials']} trials"
     if best:
-        text += f", best {tune['metric']} {best['value']:.5g}"
+        value = best["value"]
+        shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
+        text += f", best {tune['metric']} {shown}"
     logging.info("Tuning: %s", text)
     on_progress(text)
 

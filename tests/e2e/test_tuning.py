@@ -41,7 +41,7 @@ def found(houses, tmp_path_factory):
 def test_what_a_search_finds_is_what_a_run_trains_with(found):
     done = found.call("tune")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 trials, best rmse" in done.stdout
+    assert "4/4 trials, best rmse" in done.stdout
     assert list(states(done.stdout))[-1] == "Tuner"
     [trials] = found.workspace.glob("artifacts/Tuner/tuner_results/*/trials.json")
     results = json.loads(trials.read_text())

@@ -178,8 +178,8 @@ def test_the_best_trial_is_found_and_told(found):
     assert found.best == {"values": nearest["values"]}
     assert found.number_of_best == nearest["number"]
     assert nearest["value"] == pytest.approx(abs(nearest["values"][PLACE] - 3) + 1 / 41)
-    assert found.told[0] == "0 of 6 trials"
-    assert found.told[-1] == f"6 of 6 trials, best loss {nearest['value']:.5g}"
+    assert found.told[0] == "0/6 trials"
+    assert found.told[-1] == f"6/6 trials, best loss {nearest['value']:.5g}"
 
 
 def test_the_first_trial_is_the_configuration_itself(found):
@@ -255,7 +255,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path,
     """The last one's process is killed."""
 
     def on_progress(text: str) -> None:
-        if text.startswith("3 of 4"):
+        if text.startswith("3/4 "):
             [pid] = children(os.getpid())
             os.kill(pid, signal.SIGKILL)
 

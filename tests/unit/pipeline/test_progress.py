@@ -55,8 +55,8 @@ def test_a_node_may_say_how_far_it_is(terminal):
     target = console(terminal)
     tracker = progress.Progress(target, ["First"])
     with tracker.shown(), tracker.running("First"):
-        tracker.annotate("First", "3 of 8 trials")
-    assert re.search(r"First +done +\d+\.\d( s)? +3 of 8 trials", target.file.getvalue())
+        tracker.annotate("First", "3/8 trials")
+    assert re.search(r"First +done +\d+\.\d( s)? +3/8 trials", target.file.getvalue())
 
 
 def test_the_table_stays_on_a_terminal():

@@ -51,10 +51,11 @@ def rows(tuning: Tuning) -> list[list[str]]:
 
 
 def test_the_table_begins_with_the_best(found):
-    title, _, *lines = rows(Tuning(found))
+    title, _, *lines, caption = rows(Tuning(found))
     assert title[:3] == ["rank", "trial", "rmse"] and title[-3:] == [
         "learning_rate", "hidden", "batch_size",
     ]  # fmt: skip
+    assert " ".join(caption) == "change: to trial 0, the configuration as it is"
     assert lines == [
         ["1", "2", "18,000", "-10.0%", "20", "4", "complete", "0.001235", "[16,", "8]", "64"],
         ["2", "0", "20,000", "10", "4", "complete", "0.003", "[8]", "64"],
