@@ -299,7 +299,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ours = {" ".join([model, *args.set]): model for model in args.models}
     if args.fresh:
         record.remove(args.datasets, [*ours, *args.references])
-    log = Workspace(args.workspace.resolve()).new_log("quality")
+    root = args.workspace.resolve()
+    for dataset in args.datasets:
+        tables.source(dataset, root / dataset)  # what is not here is told before hours have passed
+    log = Workspace(root).new_log("quality")
     failures = 0
     with terminal.logging_to(log) as console:
         if not console.is_terminal:
@@ -308,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = fingerprint.of_modules("models", "components", "pipeline", "benchmarks")
         for seed in range(args.seeds):
             for dataset in args.datasets:
-                problem = Problem(dataset, seed, args.workspace.resolve())
+                problem = Problem(dataset, seed, root)
                 for name in (*ours, *args.references):
                     if record.find(dataset, name, seed):
                         continue

@@ -9,6 +9,7 @@ split, and no pipeline code knows of it.
 import csv
 import dataclasses
 import hashlib
+import importlib.util
 import lzma
 import pathlib
 import pickle
@@ -56,15 +57,11 @@ def _diamonds(table: pathlib.Path, downloads: pathlib.Path) -> None:
 
 def _taxi(table: pathlib.Path, downloads: pathlib.Path) -> None:
     """Trips of Chicago taxis, as TFX brings them; the label is whether the tip was above 20 %."""
-    import tfx
-
-    # TFX is a namespace of several packages.
-    source = next(
-        path
-        for folder in tfx.__path__
-        if (path := pathlib.Path(folder) / "examples/chicago_taxi_pipeline/data/simple/data.csv")
-        and path.exists()
-    )
+    package = importlib.util.find_spec("tfx")
+    assert package and package.submodule_search_locations
+    folders = [pathlib.Path(place) for place in package.submodule_search_locations]
+    files = [folder / "examples/chicago_taxi_pipeline/data/simple/data.csv" for folder in folders]
+    source = next(file for file in files if file.exists())
     with open(source, newline="") as lines, open(table, "w", newline="") as file:
         rows = csv.DictReader(lines)
         names = [name for name in rows.fieldnames or () if name != "tips"]
@@ -83,6 +80,28 @@ DATASETS = {
 }
 
 
+def source(name: str, folder: pathlib.Path) -> pathlib.Path:
+    """The whole table of a dataset.
+
+    Args:
+        name: of the dataset.
+        folder: where the dataset's tables are kept; downloads are beside it.
+
+    Raises:
+        UserError: it has to be downloaded first.
+    """
+    dataset = DATASETS[name]
+    if dataset.prepare is None:
+        return config_file.load(dataset.config).data.path
+    table = folder / "table.csv"
+    if not table.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = table.with_suffix(".partial")
+        dataset.prepare(partial, folder.parent)
+        partial.rename(table)
+    return table
+
+
 def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
     """Makes the table of a seed.
 
@@ -95,21 +114,12 @@ def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
         Settings that point the dataset's configuration at it.
 
     Raises:
-        UserError: the source of the table is not here.
+        UserError: see `source`.
     """
-    dataset = DATASETS[name]
-    config = config_file.load(dataset.config)
-    source = config.data.path
-    if dataset.prepare:
-        source = folder / "table.csv"
-        if not source.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = source.with_suffix(".partial")
-            dataset.prepare(partial, folder.parent)
-            partial.rename(source)
+    config = config_file.load(DATASETS[name].config)
     place = folder / f"seed-{seed}"
     place.mkdir(parents=True, exist_ok=True)
-    copy_with_key(source, place / "table.csv", config.splits.key, seed)
+    copy_with_key(source(name, folder), place / "table.csv", config.splits.key, seed)
     settings = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
     if config.data.schema_file:
         copy_schema(config.data.schema_file, place / "schema.pbtxt")
@@ -119,17 +129,17 @@ def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
     return settings
 
 
-def copy_with_key(source: pathlib.Path, target: pathlib.Path, group: str | None, seed: int) -> None:
+def copy_with_key(table: pathlib.Path, target: pathlib.Path, group: str | None, seed: int) -> None:
     """Copies a CSV and adds the column `KEY`.
 
     Args:
-        source: the table.
+        table: the CSV.
         target: the copy.
         group: the column whose rows of one value share a split; by default equal rows do.
         seed: of the split.
     """
     with (
-        open(source, newline="", encoding="utf-8") as lines,
+        open(table, newline="", encoding="utf-8") as lines,
         open(target, "w", newline="", encoding="utf-8") as file,
     ):
         rows = csv.reader(lines)
@@ -146,9 +156,9 @@ def _digest(row: list[str]) -> str:
     return hashlib.sha256("\x1f".join(row).encode()).hexdigest()[:16]
 
 
-def copy_schema(source: pathlib.Path, target: pathlib.Path) -> None:
+def copy_schema(schema: pathlib.Path, target: pathlib.Path) -> None:
     """Copies a curated schema and adds the column `KEY`."""
-    text = source.read_text(encoding="utf-8")
+    text = schema.read_text(encoding="utf-8")
     target.write_text(
         f"{text.rstrip()}\n"
         f'feature {{\n  name: "{KEY}"\n  type: BYTES\n'
