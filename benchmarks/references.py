@@ -159,9 +159,9 @@ def _table(features: Sequence[Feature], raw: pd.DataFrame) -> pd.DataFrame:
             continue
         columns[feature.name] = number = _number(feature, raw)
         if feature.kind == features_lib.DATE:
-            days = _EPOCH + pd.to_timedelta(number, unit="D")
-            columns[f"{feature.name}_of_year"] = days.dt.dayofyear
-            columns[f"{feature.name}_of_week"] = days.dt.dayofweek
+            # A Thursday is day 0.
+            columns[f"{feature.name}_of_year"] = number % 365.2425
+            columns[f"{feature.name}_of_week"] = (number + 3) % 7
     return pd.DataFrame(columns)
 
 
@@ -187,14 +187,12 @@ def _number(feature: Feature, raw: pd.DataFrame) -> pd.Series:
     elif feature.kind == features_lib.DATE:
         text = column.map(_text, na_action="ignore").str.replace(r"[-/]", "", regex=True).str[:8]
         days = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
-        column = (days - _EPOCH) / pd.Timedelta(days=1)
+        column = (days - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
     elif feature.kind not in (features_lib.NUMERIC, features_lib.BOOLEAN):
         raise ValueError(f"column {feature.name}: references know no {feature.kind}")
     column = column.astype(float)
     return column.where(np.isfinite(column))
 
-
-_EPOCH = pd.Timestamp(1970, 1, 1)
 
 _STEPS: dict[str, Callable] = {
     "+": np.add,
