@@ -18,6 +18,7 @@ Estimator's speed as a share of each, and writes `benchmarks/results/throughput.
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -27,6 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -75,7 +78,7 @@ def _network(problem, context):
         members=settings.members,
         hidden=settings.hidden,
         embedding=settings.embedding,
-        dropout=settings.dropout,
+        dropout=tabm.dropout(settings, context),
         seed=problem.settings["train"]["seed"],
     )
     return network, head, settings
@@ -84,8 +87,11 @@ def _network(problem, context):
 def _optimizer(context, settings):
     import tensorflow as tf
 
+    from models import tabm
+
+    rate = tabm.learning_rate(settings, context)
     return tf.keras.optimizers.AdamW(
-        tf.keras.optimizers.schedules.CosineDecay(settings.learning_rate, context.max_steps),
+        tf.keras.optimizers.schedules.CosineDecay(rate, context.max_steps),
         weight_decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
     )
@@ -148,12 +154,12 @@ def function_loop(problem, context, warm_up: int, steps: int, steps_per_call: in
     return steps / (time.perf_counter() - began)
 
 
-WAYS = {
+WAYS: dict[str, Callable[..., float]] = {
     ESTIMATOR: estimator,
     FIT: keras_fit,
     LOOP: function_loop,
-    f"{FIT}, {MANY} steps a call": lambda *args: keras_fit(*args, steps_per_call=MANY),
-    f"tf.function, {MANY} steps a call": lambda *args: function_loop(*args, steps_per_call=MANY),
+    f"{FIT}, {MANY} steps a call": functools.partial(keras_fit, steps_per_call=MANY),
+    f"tf.function, {MANY} steps a call": functools.partial(function_loop, steps_per_call=MANY),
 }
 
 
@@ -184,7 +190,7 @@ def main() -> None:
         # To and fro, so that a machine that slows down favours nobody.
         for way in list(WAYS)[:: 1 if repetition % 2 == 0 else -1]:
             raw[way].append(round(measured(way, args), 1))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "way": way,
             "steps_per_second": statistics.median(values),

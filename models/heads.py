@@ -227,7 +227,7 @@ class RegressionHead(Head):
     def _metric_values(self, labels, predictions):
         # Keras' mean absolute error is a mean over the last axis first, so that needs to be there.
         values, labels = predictions[PREDICTIONS], labels[:, tf.newaxis]
-        results = {"rmse": (labels, values), "mae": (labels, values)}
+        results: dict[str, tuple] = {"rmse": (labels, values), "mae": (labels, values)}
         if self._label.log:
             results["rmsle"] = tuple(
                 tf.math.log1p(tf.maximum(side, 0.0)) for side in (labels, values)
@@ -309,7 +309,7 @@ class ClassificationHead(Head):
 
     def _metric_values(self, labels, predictions):
         hits = tf.cast(tf.equal(labels, predictions[CLASSES][:, 0]), tf.float32)
-        results = {"accuracy": (hits,)}
+        results: dict[str, tuple] = {"accuracy": (hits,)}
         if self.logits_dimension == 1:
             results["auc"] = (self.targets(labels), predictions[LOGISTIC][:, 0])
         return results

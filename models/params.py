@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -16,24 +17,24 @@ def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
     """Makes the dataclass from the parameters of the configuration.
 
     Args:
-        declared: a dataclass of numbers, text, booleans and tuples of them.
+        declared: a dataclass of numbers, text, booleans, tuples of them, and what may be None.
         params: values by name; `context` is passed over.
 
     Raises:
         ValueError: a name that is not declared, or a value of another type.
     """
-    types = typing.get_type_hints(declared)
+    hints = typing.get_type_hints(declared)
     values = {}
     for name, value in params.items():
         if name == CONTEXT:
             continue
-        if name not in types:
-            close = difflib.get_close_matches(name, types, n=1)
+        if name not in hints:
+            close = difflib.get_close_matches(name, hints, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             raise ValueError(
-                f"model.params.{name}: unknown parameter; {hint}(allowed: {', '.join(types)})"
+                f"model.params.{name}: unknown parameter; {hint}(allowed: {', '.join(hints)})"
             )
-        values[name] = _as(types[name], value, name)
+        values[name] = _as(hints[name], value, name)
     missing = [
         field.name
         for field in dataclasses.fields(declared)  # type: ignore[arg-type]
@@ -47,6 +48,10 @@ def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
 
 
 def _as(wanted: Any, value: Any, name: str) -> Any:
+    if isinstance(wanted, types.UnionType):  # such as float | None
+        if value is None:
+            return None
+        wanted = next(kind for kind in typing.get_args(wanted) if kind is not type(None))
     if typing.get_origin(wanted) is tuple:
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"model.params.{name}: expected a list, found {value!r}")

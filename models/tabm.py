@@ -20,8 +20,10 @@ class Params:
         members: networks in the ensemble; they share all but their inputs' factors and last layers.
         hidden: units of each hidden layer.
         embedding: width of the embedding of a number or a category.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        learning_rate: at the start; it falls to zero along a cosine over the run.
+        dropout: share of hidden units dropped in training, 0 to 1. By default 0.1, or none where
+            there are many examples.
+        learning_rate: at the start; it falls to zero along a cosine over the run. By default what
+            suits the task and the number of examples.
         weight_decay: decoupled, per step and unit of learning rate (AdamW).
         clip_norm: gradients are scaled down to this global norm.
         average: decay of a moving average of the weights, which is evaluated and exported in their
@@ -31,8 +33,8 @@ class Params:
     members: int = 8
     hidden: tuple[int, ...] = (192, 96)
     embedding: int = 16
-    dropout: float = 0.1
-    learning_rate: float = 3e-3
+    dropout: float | None = None
+    learning_rate: float | None = None
     weight_decay: float = 0.2
     clip_norm: float = 1.0
     average: float = 0.0
@@ -63,7 +65,7 @@ def model_fn(
         members=settings.members,
         hidden=settings.hidden,
         embedding=settings.embedding,
-        dropout=settings.dropout,
+        dropout=dropout(settings, context),
         seed=config.tf_random_seed,
     )
     logits = network(features, training=mode == ModeKeys.TRAIN)
@@ -75,7 +77,7 @@ def model_fn(
         train_op_fn=lambda loss: optimizers.adamw(
             loss,
             network.trainable_variables,
-            learning_rate=settings.learning_rate,
+            learning_rate=learning_rate(settings, context),
             max_steps=context.max_steps,
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
@@ -86,3 +88,17 @@ def model_fn(
         averages = optimizers.restore_averages(settings.average, network.trainable_variables)
         spec = spec._replace(scaffold=averages)
     return spec
+
+
+def learning_rate(settings: Params, context: Context) -> float:
+    """The one that is set, or what did well on a dozen tables: little for few rows or for classes."""
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    return 3e-3 if context.labels[0].task == "regression" and context.rows >= 4_000 else 1e-3
+
+
+def dropout(settings: Params, context: Context) -> float:
+    """The one that is set, or what did well on a dozen tables."""
+    if settings.dropout is not None:
+        return settings.dropout
+    return 0.1 if context.rows < 30_000 else 0.0

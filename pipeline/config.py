@@ -190,17 +190,18 @@ class Train(Section):
     """How long and how to train.
 
     Attributes:
-        max_steps, epochs: one of the two.
+        max_steps, epochs: one of the two; by default what suits the number of examples.
+        batch_size: likewise.
         evaluate_every: steps between checkpoints; each is evaluated on the eval split, and the one
-            with the lowest loss is exported.
+            with the lowest loss is exported. By default ten times in a training.
         keep_checkpoints: how many checkpoints stay.
         cache_mb: transformed data up to this size stay decoded in memory.
     """
 
     max_steps: Count | None = None
     epochs: Count | None = None
-    batch_size: Count = 256
-    evaluate_every: Count = 1000
+    batch_size: Count | None = None
+    evaluate_every: Count | None = None
     keep_checkpoints: Count = 5
     early_stopping: EarlyStopping | None = None
     cache_mb: Natural = 512
@@ -210,8 +211,6 @@ class Train(Section):
     def _one_length(cls, values):
         if values["max_steps"] and values["epochs"]:
             raise ValueError("expected max_steps or epochs, found both: remove one")
-        if not values["max_steps"] and not values["epochs"]:
-            values["epochs"] = 50
         return values
 
 

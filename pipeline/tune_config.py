@@ -165,8 +165,8 @@ def fits_training(cls, value: Tune | None, values: dict[str, Any]) -> Tune | Non
     if value is None or train is None or any(key in value.search for key in LENGTHS):
         return value
     steps = value.max_steps or train.max_steps
-    every = value.evaluate_every or train.evaluate_every
-    if value.pruner != "none" and steps and every >= steps:
+    every = value.evaluate_every or (None if value.max_steps else train.evaluate_every)
+    if value.pruner != "none" and steps and every and every >= steps:
         message = (
             f"a trial of {steps} steps is evaluated every {every}, too late for pruning; add "
             f"evaluate_every: {max(steps // 5, 1)}, or write pruner: none"

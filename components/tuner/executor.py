@@ -44,12 +44,13 @@ class Executor(base_executor.BaseExecutor):
         fn_args = fn_args_utils.get_common_fn_args(input_dict, exec_properties)
         fn_args.transform_output = fn_args.transform_graph_path
         tune = json.loads(exec_properties["tune"])
+        length = {"train.max_steps": tune["max_steps"]} if tune["max_steps"] else {}
+        fn_args.hyperparameters = {"values": length}
         problem = Problem.of(fn_args)
-        train = problem.settings["train"]
-        tune["evaluate_every"] = tune["evaluate_every"] or train["evaluate_every"]
-        fixed = {"train.evaluate_every": tune["evaluate_every"]}
-        if tune["max_steps"]:
-            fixed["train.max_steps"] = tune["max_steps"]
+        tune["evaluate_every"] = (
+            tune["evaluate_every"] or problem.settings["train"]["evaluate_every"]
+        )
+        fixed = {**length, "train.evaluate_every": tune["evaluate_every"]}
 
         directory = pathlib.Path(fn_args.custom_config["training_root"]) / "tuning"
         directory /= _fingerprint(problem, tune, exec_properties["code"])

@@ -31,6 +31,18 @@ def test_every_type():
     assert isinstance(params.rate, float) and isinstance(params.steps[0], float)
 
 
+def test_what_may_be_none():
+    @dataclasses.dataclass(frozen=True)
+    class Open:
+        rate: float | None = None
+
+    assert parse_params(Open, {}).rate is None
+    assert parse_params(Open, {"rate": None}).rate is None
+    assert parse_params(Open, {"rate": 1}).rate == 1.0
+    with pytest.raises(ValueError, match="model.params.rate: expected float, found 'x'"):
+        parse_params(Open, {"rate": "x"})
+
+
 @pytest.mark.parametrize(
     "values, message",
     [

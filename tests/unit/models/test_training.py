@@ -13,7 +13,7 @@ import rich_table
 import tensorflow as tf
 from tfx.components.trainer import fn_args_utils
 
-from models import estimator_api, label, training
+from models import estimator_api, inputs, label, training
 from models import features as features_lib
 from models.problem import Problem
 from models.training import BestCheckpoint
@@ -108,6 +108,31 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
     record = json.loads((bump / "run" / training.RECORD).read_text())
     assert (record["rows"], record["max_steps"], record["best"]["step"]) == (640, 60, 30)
     assert record["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "rows, given, expected",
+    [
+        # 25 passes of a small table would be too few steps.
+        (640, {}, {"batch_size": 64, "epochs": 240, "evaluate_every": 240}),
+        (5_000, {}, {"batch_size": 128, "epochs": 62, "evaluate_every": 243}),
+        (50_000, {}, {"batch_size": 256, "epochs": 25, "evaluate_every": 489}),
+        (400_000, {}, {"batch_size": 1024, "epochs": 25, "evaluate_every": 977}),
+        (640, {"max_steps": 50}, {"batch_size": 64, "max_steps": 50, "evaluate_every": 5}),
+        (
+            640,
+            {"epochs": 2, "batch_size": 32},
+            {"batch_size": 32, "epochs": 2, "evaluate_every": 4},
+        ),
+    ],
+)
+def test_what_the_configuration_leaves_open_suits_the_number_of_rows(
+    rich, tmp_path, monkeypatch, rows, given, expected
+):
+    monkeypatch.setattr(inputs, "count_rows", lambda files: rows)
+    nothing = dict.fromkeys(("max_steps", "epochs", "batch_size", "evaluate_every"))
+    train = Problem.of(fn_args(rich, tmp_path, **{**nothing, **given})).settings["train"]
+    assert {**nothing, **expected} == {key: train[key] for key in nothing}
 
 
 def test_tuned_parameters_replace_the_configured_ones(rich, tmp_path):

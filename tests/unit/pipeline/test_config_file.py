@@ -78,9 +78,9 @@ def test_four_lines_are_enough(load):
     assert config.model.dict() == {"name": "tabm", "params": {}}
     assert config.train.dict() == {
         "max_steps": None,
-        "epochs": 50,
-        "batch_size": 256,
-        "evaluate_every": 1000,
+        "epochs": None,
+        "batch_size": None,
+        "evaluate_every": None,
         "keep_checkpoints": 5,
         "early_stopping": None,
         "cache_mb": 512,

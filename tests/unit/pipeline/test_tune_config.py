@@ -133,7 +133,7 @@ def test_a_score_is_maximized_unless_told_otherwise(load, metric, goal):
         (f"{{search: {{{RATE}}}, pruner: medina}}", "pruner: unknown value 'medina'; did you mean"),
         (f"{{search: {{{RATE}}}, paralel: 2}}", "paralel: unknown key; did you mean parallel?"),
         (
-            f"{{search: {{{RATE}}}, max_steps: 800}}",
+            f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 1000}}",
             "pruner: a trial of 800 steps is evaluated every 1000, too late for pruning; add "
             "evaluate_every: 160, or write pruner: none",
         ),
@@ -145,7 +145,8 @@ def test_mistakes(mistakes, tune, line):
 
 
 def test_trials_that_are_not_pruned_need_not_be_evaluated_on_their_way(load):
-    load(f"{{search: {{{RATE}}}, max_steps: 800, pruner: none}}")
+    load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 1000, pruner: none}}")
+    load(f"{{search: {{{RATE}}}, max_steps: 800}}")
     load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 200}}")
     load(f"{{search: {{{RATE}}}}}", "train: {epochs: 3}")
 
