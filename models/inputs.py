@@ -143,9 +143,10 @@ def _split(
     count = len(tensors)
     labels = [preprocessing.label_name(index) for index in range(count)]
     statistics = {preprocessing.statistics_name(index) for index in range(count)}
+    # Transform gives its outputs in any order, and in another one at each call.
     features = {
         name: tf.RaggedTensor.from_sparse(value) if isinstance(value, tf.SparseTensor) else value
-        for name, value in tensors.items()
+        for name, value in sorted(tensors.items())
         if name not in statistics and name not in labels
     }
     return features, [tensors[name] for name in labels if name in tensors]

@@ -201,7 +201,7 @@ def sequences(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     Shape: by name [batch, n], or [batch, RAGGED_WIDTH].
     """
     dense = {}
-    for name, values in features.items():
+    for name, values in sorted(features.items()):
         if isinstance(values, tf.RaggedTensor):
             count = tf.cast(values.row_lengths(), tf.float32)
             mean = tf.math.divide_no_nan(tf.reduce_sum(values, axis=1), count)

@@ -18,6 +18,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from models import estimator_api
 from models.params import parse_params
 
@@ -50,6 +52,9 @@ def estimator(name: str, params: Mapping[str, Any], config: Any):
     """
     function = load(name)
     if _arguments(function) == _ESTIMATOR:
+        # Keras counts layers without a name through the process: those of a second model would
+        # have other names than the checkpoints of the first.
+        tf.keras.backend.reset_uids()
         return function(params, config)
     return estimator_api.Estimator(function, params=dict(params), config=config)
 

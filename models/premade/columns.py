@@ -1,12 +1,14 @@
 """The packed features as the feature columns that premade estimators want."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from models import estimator_api, networks, preprocessing
 from models.context import Context
+from models.estimator_api import ModeKeys
 
 _NUMBERS = "numbers"
 _CATEGORY = "category_{}"
@@ -37,8 +39,31 @@ def embedded(context: Context, width: int, seed: int) -> list:
     ]
 
 
-def fed(estimator, params: Mapping[str, Any], config: Any):
-    """An Estimator that hands the packed features to a premade one as its columns want them."""
+def activation(dropout: float, seed: int, training: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+    """ReLU and, in training, dropout: for `activation_fn` of the premade networks.
+
+    Their own `dropout` repeats its draws in a run that goes on after it was killed: see
+    `networks.Dropout`.
+    """
+    seeds = itertools.count(1000 * seed)
+
+    def activate(inputs):
+        units = tf.nn.relu(inputs)
+        if dropout and training:
+            units = networks.Dropout(dropout, next(seeds))(units, training=True)
+        return units
+
+    return activate
+
+
+def fed(premade: Callable[[bool], Any], params: Mapping[str, Any], config: Any):
+    """An Estimator that hands the packed features to a premade one as its columns want them.
+
+    Args:
+        premade: makes the premade one, for training or not.
+        params: see `models.registry`.
+        config: the `RunConfig`.
+    """
 
     def model_fn(features, labels, mode, params, config):
         # The premade networks' initializers draw from Python's own generator.
@@ -55,12 +80,12 @@ def fed(estimator, params: Mapping[str, Any], config: Any):
             unpacked[_NUMBERS] = tf.concat(plain, axis=1)
         if preprocessing.WEIGHT in features:
             unpacked[preprocessing.WEIGHT] = features[preprocessing.WEIGHT]
-        return estimator.model_fn(unpacked, labels, mode, config)
+        return premade(mode == ModeKeys.TRAIN).model_fn(unpacked, labels, mode, config)
 
     return estimator_api.Estimator(model_fn, params=dict(params), config=config)
 
 
 def _plain_width(context: Context) -> int:
     layout = context.layout
-    per_number = 1 + preprocessing.QUANTILES
+    per_number = preprocessing.SCALED_PER_NUMBER + preprocessing.QUANTILES
     return len(layout.numeric) * per_number + len(layout.indicator) + sum(context.sequence_widths)

@@ -33,16 +33,19 @@ class Params:
 def estimator(params: Mapping[str, Any], config: Any):
     """Makes the Estimator; see `models.registry` for the arguments."""
     context, settings = params["context"], parse_params(Params, params)
-    premade = estimator_api.DNNEstimator(
-        head=heads.for_labels(context.labels),
-        hidden_units=settings.hidden,
-        feature_columns=[
-            *columns.numbers(context),
-            *columns.embedded(context, settings.embedding, config.tf_random_seed),
-        ],
-        optimizer=lambda: tf.keras.optimizers.legacy.Adagrad(settings.learning_rate),
-        dropout=settings.dropout or None,
-        batch_norm=settings.batch_norm,
-        config=config,
-    )
+
+    def premade(training: bool):
+        return estimator_api.DNNEstimator(
+            head=heads.for_labels(context.labels),
+            hidden_units=settings.hidden,
+            feature_columns=[
+                *columns.numbers(context),
+                *columns.embedded(context, settings.embedding, config.tf_random_seed),
+            ],
+            optimizer=lambda: tf.keras.optimizers.legacy.Adagrad(settings.learning_rate),
+            activation_fn=columns.activation(settings.dropout, config.tf_random_seed, training),
+            batch_norm=settings.batch_norm,
+            config=config,
+        )
+
     return columns.fed(premade, params, config)

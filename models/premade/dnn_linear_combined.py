@@ -34,17 +34,20 @@ def estimator(params: Mapping[str, Any], config: Any):
     """Makes the Estimator; see `models.registry` for the arguments."""
     context, settings = params["context"], parse_params(Params, params)
     optimizers = tf.keras.optimizers.legacy
-    premade = estimator_api.DNNLinearCombinedEstimator(
-        head=heads.for_labels(context.labels),
-        linear_feature_columns=[*columns.numbers(context), *columns.categories(context)],
-        linear_optimizer=lambda: optimizers.Ftrl(settings.linear_learning_rate),
-        dnn_feature_columns=[
-            *columns.numbers(context),
-            *columns.embedded(context, settings.embedding, config.tf_random_seed),
-        ],
-        dnn_optimizer=lambda: optimizers.Adagrad(settings.learning_rate),
-        dnn_hidden_units=settings.hidden,
-        dnn_dropout=settings.dropout or None,
-        config=config,
-    )
+
+    def premade(training: bool):
+        return estimator_api.DNNLinearCombinedEstimator(
+            head=heads.for_labels(context.labels),
+            linear_feature_columns=[*columns.numbers(context), *columns.categories(context)],
+            linear_optimizer=lambda: optimizers.Ftrl(settings.linear_learning_rate),
+            dnn_feature_columns=[
+                *columns.numbers(context),
+                *columns.embedded(context, settings.embedding, config.tf_random_seed),
+            ],
+            dnn_optimizer=lambda: optimizers.Adagrad(settings.learning_rate),
+            dnn_hidden_units=settings.hidden,
+            dnn_activation_fn=columns.activation(settings.dropout, config.tf_random_seed, training),
+            config=config,
+        )
+
     return columns.fed(premade, params, config)

@@ -38,4 +38,4 @@ def estimator(params: Mapping[str, Any], config: Any):
         ),
         config=config,
     )
-    return columns.fed(premade, params, config)
+    return columns.fed(lambda training: premade, params, config)

@@ -1,0 +1,22 @@
+"""Parts of networks whose behaviour no trained model shows by itself."""
+
+import numpy as np
+import tensorflow as tf
+
+from models import networks
+
+
+def test_lists_stand_in_one_order_whatever_that_of_the_features():
+    """Transform gives its outputs in another order at each call."""
+    ragged = tf.ragged.constant([[1.0, 3.0], []], dtype=tf.float32)
+    features = {
+        "sequence_window": ragged,
+        "sequence_months": tf.constant([[1.0, 2.0], [3.0, 4.0]]),
+        "scaled": tf.zeros([2, 5]),
+    }
+    for given in (features, dict(reversed(features.items()))):
+        found = networks.sequences(given)
+        assert list(found) == ["sequence_months", "sequence_window"]
+        np.testing.assert_allclose(
+            found["sequence_window"], [[2.0, np.log(3.0)], [0.0, 0.0]], rtol=1e-6
+        )
