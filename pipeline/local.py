@@ -157,8 +157,7 @@ def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_messag
 def _print_tuned(console: Console, found: dict) -> None:
     from pipeline.tuning import Tuning
 
-    tuning = Tuning(found)
-    _say(console, f"\ntuned: {escape(tuning.chosen())}  {escape(tuning.conclusion())}")
+    _say(console, f"\ntuned: {escape(Tuning(found).chosen())}")
 
 
 def _print_verdict(console: Console, verdict: dict) -> None:

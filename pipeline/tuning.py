@@ -16,6 +16,7 @@ class Tuning:
 
     Attributes:
         metric, maximize: what was compared, and whether higher is better.
+        keys: what was searched.
         trials: by number, see `components.tuner.study.Study.trials`.
         best: the best of them.
         own: trial 0, the configuration as it is.
@@ -24,6 +25,7 @@ class Tuning:
     def __init__(self, found: Mapping[str, Any]):
         self.metric: str = found["tune"]["metric"]
         self.maximize: bool = found["tune"]["goal"] == "maximize"
+        self.keys = list(found["tune"]["search"])
         self.trials: list[dict[str, Any]] = found["trials"]
         self.best, self.own = self.trials[found["best"]], self.trials[0]
 
@@ -41,7 +43,6 @@ class Tuning:
 
     def table(self) -> Table:
         """The trials, the best first."""
-        keys = list(dict.fromkeys(key for trial in self.trials for key in trial["values"]))
         table = Table(
             box=box.SIMPLE_HEAD,
             collapse_padding=True,
@@ -51,7 +52,7 @@ class Tuning:
         for title in ("rank", "trial", self.metric, "change", "steps", "seconds"):
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("state", no_wrap=True)
-        for key in keys:
+        for key in self.keys:
             table.add_column(key.rpartition(".")[2], justify="right", overflow="fold")
         for rank, trial in enumerate(self.ranked, 1):
             complete = trial["state"] == "complete"
@@ -63,7 +64,7 @@ class Tuning:
                 str(trial["steps"]),
                 f"{trial['seconds']:.0f}",
                 f"[{_STATES[trial['state']]}]{trial['state']}[/]",
-                *(_shown(trial["values"].get(key)) for key in keys),
+                *(_shown(trial["values"].get(key, "default")) for key in self.keys),
                 style="bold" if trial is self.best else None,
             )
         return table
@@ -92,10 +93,14 @@ class Tuning:
 
     def chosen(self) -> str:
         """The best parameters on one line, rounded."""
-        return ", ".join(
+        of = f"the best of {len(self.trials)} trials"
+        if self.best is self.own:
+            return f"the configuration's own parameters, {of}"
+        values = (
             f"{key.removeprefix('model.params.')} {_shown(value)}"
             for key, value in self.best["values"].items()
         )
+        return f"{', '.join(values)} ({of})"
 
     def _to_own(self, trial: Mapping[str, Any]) -> str:
         """The change to the configuration's own value: in percent, or absolute near zero."""
@@ -127,4 +132,4 @@ def number(value: float | None) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "" if value is None else json.dumps(value).strip('"')
+    return json.dumps(value).strip('"')

@@ -92,23 +92,16 @@ def _search(study, tune, pool: Workers, directory: pathlib.Path, fixed: Mapping[
             number = worker.trial
             if message is None:
                 how = pool.end(worker)
-                if not worker.is_ready:
-                    raise RuntimeError(f"a process for trials did not start ({how})")
-                if number is None:
-                    continue
                 study.fail(number, f"its process ended with {how}; is there enough memory?")
-            elif message["event"] == "ready":
-                worker.is_ready = True
-                continue
-            elif not _take(study, worker, message):
+            elif not _is_end(study, worker, message):
                 continue
             worker.trial = None
             _keep_summaries(directory / f"trial-{number}")
             _tell_progress(study, tune)
 
 
-def _take(study, worker: Worker, message: Mapping[str, Any]) -> bool:
-    """Takes what a worker says of its trial; says whether that was the trial's end."""
+def _is_end(study, worker: Worker, message: Mapping[str, Any]) -> bool:
+    """Notes what a worker says of its trial; says whether that was the trial's end."""
     number = worker.trial
     study.spent(number, message["seconds"])
     if message["event"] == "evaluation":
@@ -138,7 +131,7 @@ def _tell_progress(study, tune: Mapping[str, Any]) -> None:
 def _configured(problem: Problem, search: Mapping[str, Any]) -> dict[str, Any]:
     """The problem's own values of what is searched, as far as they are known."""
     model = problem.settings["model"]
-    params = registry.parameters(model["name"], model["params"])
+    params = registry.parameters(model["name"], model["params"], problem.context())
     settings = {"train": problem.settings["train"], "model": {"params": params}}
     found = {}
     for key in search:

@@ -105,9 +105,22 @@ class Workers:
         return worker
 
     def messages(self) -> Iterator[tuple[Worker, dict[str, Any] | None]]:
-        """Waits for messages: pairs of a worker and what it says, None if it has ended."""
+        """Waits for messages: pairs of a worker with a trial and what it says, None if it ended.
+
+        Raises:
+            RuntimeError: a worker ended before it could run anything.
+        """
         for key, _ in self._selector.select():
-            yield key.data, key.data.receive()
+            worker = key.data
+            message = worker.receive()
+            if message is None and not worker.is_ready:
+                raise RuntimeError(f"a process for trials did not start ({self.end(worker)})")
+            elif message is None and worker.trial is None:
+                self.end(worker)
+            elif message and message["event"] == "ready":
+                worker.is_ready = True
+            else:
+                yield worker, message
 
     def end(self, worker: Worker) -> str:
         """Ends a worker; says how it ended."""

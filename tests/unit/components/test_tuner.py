@@ -300,9 +300,10 @@ def test_processes_end_with_who_asked_for_them():
 
 
 def test_the_result_is_read_by_the_trainer(table, found):
+    train = {"max_steps": 1, "epochs": None, "batch_size": 1, "evaluate_every": 1}
     arguments = types.SimpleNamespace(
         schema_path=str(table / "schema" / "schema.pbtxt"),
-        custom_config={"problem": json.dumps({"model": {"params": {}}, "train": {}})},
+        custom_config={"problem": json.dumps({"model": {"params": {}}, "train": train})},
         transform_output=str(table / "graph"),
         train_files=[],
         eval_files=[],

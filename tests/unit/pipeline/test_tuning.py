@@ -27,7 +27,11 @@ def trial(number, state, value, rate, hidden=(8,), evaluations=((10, 3.0),), err
 
 
 FOUND: dict[str, Any] = {
-    "tune": {"metric": "rmse", "goal": "minimize"},
+    "tune": {
+        "metric": "rmse",
+        "goal": "minimize",
+        "search": dict.fromkeys([RATE, HIDDEN, "train.batch_size"]),
+    },
     "best": 2,
     "trials": [
         trial(0, "complete", 20_000.0, 0.003),
@@ -64,6 +68,11 @@ def test_the_table_begins_with_the_best(found):
     ]
 
 
+def test_what_the_configuration_leaves_to_the_model_is_its_default(found):
+    del found["trials"][0]["values"][RATE]
+    assert rows(Tuning(found))[3][-4:] == ["complete", "default", "[8]", "64"]
+
+
 def test_the_highest_can_be_the_best(found):
     found["tune"]["goal"], found["best"] = "maximize", 0
     assert [line[0] for line in rows(Tuning(found))[2:4]] == ["1", "2"]
@@ -96,6 +105,14 @@ def test_the_yaml_is_the_part_of_the_configuration(found):
         "model": {"params": {"learning_rate": 0.00123456, "hidden": [16, 8]}},
         "train": {"batch_size": 64},
     }
+
+
+def test_a_run_tells_what_it_trains_with(found):
+    assert Tuning(found).chosen() == (
+        "learning_rate 0.001235, hidden [16, 8], train.batch_size 64 (the best of 4 trials)"
+    )
+    found["best"] = 0
+    assert Tuning(found).chosen() == "the configuration's own parameters, the best of 4 trials"
 
 
 @pytest.mark.parametrize("change", [None, "one trial", "own failed", "negative"])
