@@ -21,6 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
+from models.context import Context
 from models.params import parse_params
 
 MODELS = {
@@ -96,14 +97,28 @@ def load(name: str) -> Callable[..., Any]:
     return function
 
 
-def parameters(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(
+    name: str, params: Mapping[str, Any], context: Context | None = None
+) -> dict[str, Any]:
     """A model's parameters: those given and, if its module declares `Params`, all defaults.
+
+    Args:
+        name: a registered name or a dotted path.
+        params: without `context`.
+        context: settles the defaults that depend on it, if the module has a function
+            `settled(params, context)`, as `tabm` has.
 
     Raises:
         ValueError: see `load` and `params.parse_params`.
     """
-    declared = getattr(inspect.getmodule(load(name)), "Params", None)
-    return dataclasses.asdict(parse_params(declared, params)) if declared else dict(params)
+    module = inspect.getmodule(load(name))
+    declared = getattr(module, "Params", None)
+    if declared is None:
+        return dict(params)
+    found = parse_params(declared, params)
+    if context is not None and hasattr(module, "settled"):
+        found = module.settled(found, context)
+    return dataclasses.asdict(found)
 
 
 def check(name: str, params: Mapping[str, Any]) -> None:

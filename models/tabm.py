@@ -91,7 +91,7 @@ def model_fn(
 
 
 def learning_rate(settings: Params, context: Context) -> float:
-    """The one that is set, or what did well on a dozen tables: little for few rows or for classes."""
+    """The one that is set, or what did well on a dozen tables: little for few rows, for classes."""
     if settings.learning_rate is not None:
         return settings.learning_rate
     return 3e-3 if context.labels[0].task == "regression" and context.rows >= 4_000 else 1e-3
@@ -102,3 +102,12 @@ def dropout(settings: Params, context: Context) -> float:
     if settings.dropout is not None:
         return settings.dropout
     return 0.1 if context.rows < 30_000 else 0.0
+
+
+def settled(settings: Params, context: Context) -> Params:
+    """The settings without what depends on the examples: for a search that begins at them."""
+    return dataclasses.replace(
+        settings,
+        learning_rate=learning_rate(settings, context),
+        dropout=dropout(settings, context),
+    )

@@ -3,7 +3,10 @@
 import pytest
 
 from models import estimator_api, registry, tabm
+from models.context import Context
+from models.label import Label
 from models.premade import linear
+from models.preprocessing import Layout
 
 
 def test_ours_by_a_short_name_and_any_by_its_path():
@@ -61,6 +64,16 @@ def test_a_factory_is_called_and_a_model_fn_is_wrapped(own_model, tmp_path):
     wrapped = registry.estimator("own_model_of_test.good", {"word": "mine"}, config)
     assert isinstance(wrapped, estimator_api.Estimator)
     assert (wrapped.params, wrapped.model_dir) == ({"word": "mine"}, str(tmp_path / "model"))
+
+
+def test_defaults_that_depend_on_the_data_are_settled():
+    label = Label("y", "regression")
+    for rows, rate, dropout in ((1_000, 1e-3, 0.1), (20_000, 3e-3, 0.1), (10**6, 3e-3, 0.0)):
+        context = Context((label,), Layout((), (), ()), (), (), 100, rows)
+        found = registry.parameters("tabm", {"members": 4}, context)
+        assert (found["learning_rate"], found["dropout"], found["members"]) == (rate, dropout, 4)
+        assert registry.parameters("tabm", {"dropout": 0.5}, context)["dropout"] == 0.5
+    assert registry.parameters("tabm", {})["learning_rate"] is None
 
 
 @pytest.mark.parametrize("name", registry.MODELS)
