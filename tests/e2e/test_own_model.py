@@ -1,0 +1,57 @@
+"""What the document about writing a model_fn says is what runs."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from tests.e2e.conftest import REPOSITORY, Problem, states
+
+pytestmark = pytest.mark.e2e
+
+DOCUMENT = (REPOSITORY / "docs" / "write-a-model-fn.md").read_text()
+
+
+def block(language: str, name: str) -> str:
+    """The code under a first line that is its file's name."""
+    (text,) = re.findall(rf"```{language}\n# {name}\n(.*?)```", DOCUMENT, re.DOTALL)
+    return text
+
+
+@pytest.fixture(scope="module")
+def walked(houses, tmp_path_factory) -> Problem:
+    """The document, followed in a folder."""
+    folder = tmp_path_factory.mktemp("my_problem")
+    houses.to_csv(folder / "houses.csv", index=False)
+    (folder / "pipeline.yaml").write_text(block("yaml", "pipeline.yaml"))
+    for name in ("my_model.py", "bare_model.py"):
+        (folder / name).write_text(block("python", name))
+    return Problem(folder / "pipeline.yaml", folder / "workspace")
+
+
+def test_the_model_is_blessed_and_answers(walked, houses, tmp_path):
+    assert "Blessed and pushed to" in walked.run()
+    houses.head(20).drop(columns="price").to_csv(tmp_path / "in.csv", index=False)
+    done = walked.predict(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    scored = pd.read_csv(tmp_path / "out.csv")
+    assert scored.predicted_price.corr(houses.price.head(20)) > 0.7
+
+
+def test_a_changed_model_is_trained_from_the_cache_on(walked):
+    walked.run()
+    file = walked.config.parent / "my_model.py"
+    file.write_text(file.read_text().replace('"mean_logit"', '"logit"'))
+    found = states(walked.run())
+    assert (found["Transform"], found["Trainer"]) == ("cached", "done")
+
+
+def test_the_model_without_a_head_is_judged_as_well(walked):
+    output = walked.run("model={name: bare_model.model_fn}", "log_label=false")
+    assert "Blessed and pushed to" in output
+
+
+def test_a_wrong_parameter_is_refused_as_the_document_says(walked):
+    (expected,) = re.findall(r"^model\.params\.unitz: .*$", DOCUMENT, re.MULTILINE)
+    done = walked.call("run", "--set", "model.params.unitz=8")
+    assert (done.returncode, done.stderr.strip()) == (2, expected)
