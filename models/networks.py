@@ -334,7 +334,7 @@ class TabM(tf.keras.layers.Layer):
         dropout: float,
         seed: int,
     ):
-        super().__init__(name="tabm")
+        super().__init__()
         seeds = _seeds(seed)
         self.encoder = Encoder(vocabulary_sizes, embedding, next(seeds))
         self.linear = Linear(vocabulary_sizes, outputs)
@@ -406,7 +406,8 @@ def output_layer(outputs: int, seed: int) -> tf.keras.layers.Dense:
 
 def _seeds(seed: int) -> Iterator[int]:
     """Different seeds for the layers of one network, far from those of the next seed."""
-    return iter(range(1000 * seed, 1000 * seed + 1000))
+    start = 1000 * seed % (2**31 - 1000)  # stateless draws want 32 bits
+    return iter(range(start, start + 1000))
 
 
 def _uniform(fan_in: int, seed: int) -> tf.keras.initializers.Initializer:

@@ -17,7 +17,9 @@ class Params:
     """What `model.params` in the configuration may set.
 
     Attributes:
-        members: networks in the ensemble; they share all but their inputs' factors and last layers.
+        members: perceptrons in an ensemble; they share all but their inputs' factors and last
+            layers.
+        networks: ensembles that share nothing, side by side. Each costs as much as the first.
         hidden: units of each hidden layer.
         embedding: width of the embedding of a number or a category.
         dropout: share of hidden units dropped in training, 0 to 1. By default 0.1, or none where
@@ -31,6 +33,7 @@ class Params:
     """
 
     members: int = 8
+    networks: int = 1
     hidden: tuple[int, ...] = (192, 96)
     embedding: int = 16
     dropout: float | None = None
@@ -59,16 +62,22 @@ def model_fn(
     context: Context = params["context"]
     settings = parse_params(Params, params)
     head = heads.for_labels(context.labels)
-    network = networks.TabM(
-        outputs=head.logits_dimension,
-        vocabulary_sizes=context.vocabulary_sizes,
-        members=settings.members,
-        hidden=settings.hidden,
-        embedding=settings.embedding,
-        dropout=dropout(settings, context),
-        seed=config.tf_random_seed,
-    )
-    logits = network(features, training=mode == ModeKeys.TRAIN)
+    ensembles = [
+        networks.TabM(
+            outputs=head.logits_dimension,
+            vocabulary_sizes=context.vocabulary_sizes,
+            members=settings.members,
+            hidden=settings.hidden,
+            embedding=settings.embedding,
+            dropout=dropout(settings, context),
+            # Far from the seeds that anybody chooses: the next run's must be another network.
+            seed=config.tf_random_seed + number * 10_007,
+        )
+        for number in range(settings.networks)
+    ]
+    training = mode == ModeKeys.TRAIN
+    logits = tf.concat([network(features, training=training) for network in ensembles], axis=1)
+    variables = [variable for network in ensembles for variable in network.trainable_variables]
     spec = head.create_estimator_spec(
         features,
         mode,
@@ -76,7 +85,7 @@ def model_fn(
         labels,
         train_op_fn=lambda loss: optimizers.adamw(
             loss,
-            network.trainable_variables,
+            variables,
             learning_rate=learning_rate(settings, context),
             max_steps=context.max_steps,
             weight_decay=settings.weight_decay,
@@ -85,7 +94,7 @@ def model_fn(
         ),
     )
     if settings.average and mode != ModeKeys.TRAIN:
-        averages = optimizers.restore_averages(settings.average, network.trainable_variables)
+        averages = optimizers.restore_averages(settings.average, variables)
         spec = spec._replace(scaffold=averages)
     return spec
 
