@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 import types
 from typing import Any
@@ -134,10 +136,15 @@ def without_time(trials) -> list[dict]:
     return [{k: v for k, v in trial.items() if k != "seconds"} for trial in trials]
 
 
-def children(pid: int) -> list[int]:
-    """Processes that a process has started."""
+def workers(pid: int) -> list[int]:
+    """The processes for trials that a process has started."""
     lists = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for found in lists for child in found.read_text().split()]
+    started = [int(child) for found in lists for child in found.read_text().split()]
+    return [
+        child
+        for child in started
+        if "trial_worker" in pathlib.Path(f"/proc/{child}/cmdline").read_text()
+    ]
 
 
 def wait_for(condition, seconds: float = 120.0):
@@ -223,18 +230,20 @@ def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, mo
 
 
 def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd):
-    def run():
-        os.setsid()
-        search(table, tmp_path, tuning())
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    assert process.pid
-    # In the second trial, between two evaluations.
-    wait_for(lambda: list(tmp_path.rglob("trial-1/model.ckpt-20.index")))
-    [worker] = children(process.pid)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.join()
+    # A process of its own: TensorFlow, which a search uses too, does not survive a fork.
+    code = (
+        f"import pathlib, sys; sys.path[:] = {sys.path}\n"
+        "import test_tuner as t\n"
+        f"t.search(pathlib.Path({str(table)!r}), pathlib.Path({str(tmp_path)!r}), t.tuning())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        # In the second trial, between two evaluations.
+        wait_for(lambda: list(tmp_path.rglob("trial-1/model.ckpt-20.index")), 300)
+        [worker] = workers(process.pid)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     wait_for(lambda: is_gone(worker), 5)
     assert not list(tmp_path.rglob("trial-1/model.ckpt-40.index"))
 
@@ -256,7 +265,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path,
 
     def on_progress(text: str) -> None:
         if text.startswith("3/4 "):
-            [pid] = children(os.getpid())
+            [pid] = workers(os.getpid())
             os.kill(pid, signal.SIGKILL)
 
     monkeypatch.setattr(executor, "on_progress", on_progress)
@@ -266,7 +275,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path,
     assert str(caught.value).startswith(
         "none of 4 trials came to its end; trial 0: no evaluation gave a finite loss: lower"
     )
-    assert not children(os.getpid())
+    assert not workers(os.getpid())
     [file] = tmp_path.rglob("study.sqlite")
     trials = Study(file, tuning(search=fails, trials=4), {}).trials()
     assert [trial["state"] for trial in trials] == ["failed"] * 4
@@ -280,7 +289,7 @@ def test_processes_end_with_who_asked_for_them():
     with pytest.raises(KeyboardInterrupt), Workers(problem, 2) as pool:
         pool.idle().trial = 0
         pool.idle().trial = 1
-        pids = children(os.getpid())
+        pids = workers(os.getpid())
         assert len(pids) == 2 and not pool.have_room
         raise KeyboardInterrupt
     assert all(is_gone(pid) for pid in pids)
@@ -293,9 +302,11 @@ def test_processes_end_with_who_asked_for_them():
     process.start()
     asking = process.pid
     assert asking
-    [pid] = wait_for(lambda: children(asking))
-    process.kill()
-    process.join()
+    try:
+        [pid] = wait_for(lambda: workers(asking))
+    finally:
+        process.kill()
+        process.join()
     wait_for(lambda: is_gone(pid), 10)
 
 
