@@ -96,6 +96,10 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
         logits = tf.concat([spec.predictions[_OUTPUT.format(i)] for i in range(len(names))], axis=1)
         # Keras trained; what is served and measured is the head's.
         if mode == ModeKeys.TRAIN:
+            # Keras has taken the name under which the Estimator shows the loss; the slash takes it
+            # back, and the Estimator finds it.
+            summary = tf.raw_ops.ScalarSummary(tags="loss", values=spec.loss, name="loss/")
+            tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SUMMARIES, summary)
             return EstimatorSpec(mode, loss=spec.loss, train_op=spec.train_op)
         served = head.create_estimator_spec(features, mode, logits, labels)
         return served._replace(loss=spec.loss) if mode == ModeKeys.EVAL else served

@@ -1,0 +1,72 @@
+"""Loads exported models in a process that knows nothing of how they were made.
+
+It is told by lines of JSON on stdin, {"export": ..., "batches": [[a base64 example, ...], ...]},
+and says on stdout what the `predict` signature answers, as [{output: rows}, ...].
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class Scorer:
+    """The process, from the side that asks. It starts while the first models train."""
+
+    def __init__(self):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def __call__(
+        self, export: str, batches: Sequence[Sequence[bytes]]
+    ) -> list[dict[str, np.ndarray]]:
+        """What the export answers to batches of serialized raw examples."""
+        encoded = [[base64.b64encode(example).decode() for example in batch] for batch in batches]
+        self._process.stdin.write(json.dumps({"export": export, "batches": encoded}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the scorer died; its stderr says why"
+        return [
+            {name: np.array(rows) for name, rows in answer.items()} for answer in json.loads(line)
+        ]
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+
+def main() -> None:
+    """Answers until stdin ends."""
+    import tensorflow as tf
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        predict = tf.saved_model.load(request["export"]).signatures["predict"]
+        answers = []
+        for batch in request["batches"]:
+            examples = tf.constant([base64.b64decode(example) for example in batch])
+            answers.append(
+                {
+                    name: _plain(tensor.numpy())
+                    for name, tensor in predict(examples=examples).items()
+                }
+            )
+        print(json.dumps(answers), flush=True)
+
+
+def _plain(array: np.ndarray) -> list:
+    return np.char.decode(array.astype("S")).tolist() if array.dtype == object else array.tolist()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What every registered model must do, whatever it is made of: on a label that is a number.
+
+The table has columns of every kind. What depends on the label is in `test_labels.py`.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import heads, training
+from models.estimator_api import ModeKeys
+from tests.conformance import analysis
+from tests.conformance.lab import (
+    CASES,
+    HALF,
+    STEPS,
+    WITH_BATCH_NORM,
+    examples,
+    summaries,
+    variables,
+)
+
+ALL = [*CASES, *WITH_BATCH_NORM]
+
+
+@pytest.fixture(params=ALL, ids=lambda case: case.id)
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def run(lab, regression, case):
+    return lab(regression, case)
+
+
+def constant_loss(run) -> float:
+    """The eval loss of a logit of zero, which predicts the mean of the train split."""
+    (label,) = run.context.labels
+    assert label.log
+    prices = np.array([row["price"] for row in run.table.eval_rows])
+    return float(np.mean(((np.log1p(prices) - label.log_mean) / label.log_deviation) ** 2))
+
+
+def test_a_few_steps_lower_the_loss(run):
+    """Half of what a constant leaves: `test_modes` says that an untrained model is far above."""
+    assert run.best["loss"] < 0.5 * constant_loss(run)
+
+
+def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
+    """Killed at half of the steps, which are those of the other run because the seed is one."""
+    first = training.make_estimator(run.problem, run.context, tmp_path)
+    first.train(run.problem.train_input(run.context.rows), max_steps=HALF)
+    same(variables(tmp_path, HALF), variables(run.directory, HALF))
+    training.fit(run.problem, run.context, tmp_path)
+    same(variables(tmp_path, STEPS), variables(run.directory, STEPS))
+    resumed, uninterrupted = (summaries(place / "eval") for place in (tmp_path, run.directory))
+    assert {tag: values[-1:] for tag, values in uninterrupted.items()} == resumed
+
+
+def same(found, expected) -> None:
+    assert set(found) == set(expected)
+    different = [name for name in found if not np.array_equal(found[name], expected[name])]
+    assert not different
+
+
+def test_another_seed_gives_another_model(run, tmp_path):
+    problem = run.problem.replaced({"train.seed": 2})
+    other = training.make_estimator(problem, run.context, tmp_path)
+    other.train(problem.train_input(run.context.rows), max_steps=HALF)
+    found, expected = variables(tmp_path, HALF), variables(run.directory, HALF)
+    assert any(not np.allclose(found[name], expected[name], atol=1e-3) for name in found)
+
+
+def test_the_export_answers_as_the_estimator_does(run, scorer):
+    requests = examples(run.table, run.table.eval_rows)
+    some = requests[:5]
+    whole, again, *alone = scorer(run.export, [requests, requests, *([one] for one in some)])
+    assert set(whole) == {heads.PREDICTIONS}
+    values = whole[heads.PREDICTIONS]
+    np.testing.assert_allclose(values, run.predictions[heads.PREDICTIONS], rtol=1e-5)
+    np.testing.assert_array_equal(values, again[heads.PREDICTIONS])
+    # Statistics of the batch would change with who else is in it.
+    one_by_one = np.concatenate([answer[heads.PREDICTIONS] for answer in alone])
+    np.testing.assert_allclose(one_by_one, values[: len(some)], rtol=1e-5)
+
+
+OPTIONAL = ["age", "income", "city", "quality", "sold", "offers"]
+
+
+def test_gaps_and_what_training_never_saw_are_served(run, scorer):
+    row = dict(run.table.eval_rows[0])
+    rows = [
+        *({**row, name: None} for name in OPTIONAL),
+        {**row, **dict.fromkeys(OPTIONAL)},
+        {**row, "offers": []},
+        {**row, "offers": [0.5] * 300},
+        {**row, "offers": [float("nan"), float("inf")], "income": float("inf")},
+        {**row, "city": "Atlantis", "zone": 10**9, "quality": "none", "sold": "soon"},
+        {**row, "area": 1e30, "age": -(10**12), "months": [-1e30, 0.0, 1e30, float("nan")]},
+    ]
+    requests = examples(run.table, rows)
+    # A batch may hold only empty lists too.
+    together, *alone = scorer(run.export, [requests, *([request] for request in requests)])
+    for answer in (together, *alone):
+        assert np.isfinite(answer[heads.PREDICTIONS]).all()
+
+
+def test_tfma_computes_what_numpy_computes(lab, regression, tmp_path):
+    runs = {case.id: lab(regression, case) for case in ALL}
+    found = analysis.metrics(tmp_path, regression, {id: run.export for id, run in runs.items()})
+    prices = np.array([row["price"] for row in regression.eval_rows])
+    for id, run in runs.items():
+        errors = run.predictions[heads.PREDICTIONS][:, 0] - prices
+        expected = {"rmse": np.mean(errors**2) ** 0.5, "mae": np.mean(np.abs(errors))}
+        assert found[id] == {"price": pytest.approx(expected, rel=1e-5)}, id
+        # What decides about a checkpoint is what the Evaluator will see.
+        eval_split = {name: run.best["metrics"][name] for name in expected}
+        assert eval_split == pytest.approx(expected, rel=1e-4), id
+
+
+def test_modes(run, case):
+    """Dropout in training only, by the step; moving averages read, but not moved, elsewhere."""
+    for mode in (ModeKeys.TRAIN, ModeKeys.EVAL):
+        estimator = run.estimator()
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            step = tf.compat.v1.train.create_global_step()
+            features, labels = tf.data.experimental.get_single_element(run.problem.eval_input()())
+            spec = estimator.model_fn(features, labels, mode, estimator.config)
+            session.run([tf.compat.v1.global_variables_initializer()])
+            session.run([tf.compat.v1.tables_initializer()])
+            losses = [session.run(spec.loss) for _ in range(2)]
+            session.run(step.assign(7))
+            later = session.run(spec.loss)
+            assert losses[0] == losses[1]
+            assert (later != losses[0]) == (mode == ModeKeys.TRAIN and case.dropout)
+            assert (spec.train_op is not None) == (mode == ModeKeys.TRAIN)
+            if mode == ModeKeys.EVAL:
+                assert later > 0.7 * constant_loss(run), "untrained"
+            moving = {v.name: v for v in tf.compat.v1.global_variables() if "moving_" in v.name}
+            assert bool(moving) == case.batch_norm
+            if not moving:
+                continue
+            before = session.run(moving)
+            session.run([spec.loss, *([spec.train_op] if spec.train_op is not None else [])])
+            after = session.run(moving)
+            moved = [not np.array_equal(before[name], after[name]) for name in moving]
+            assert moved == [mode == ModeKeys.TRAIN] * len(moving)
+            if mode == ModeKeys.EVAL:
+                session.run([variable.assign_add(variable + 1.0) for variable in moving.values()])
+                assert session.run(spec.loss) != later
+
+
+def test_summaries_are_readable(run):
+    train, evaluated = summaries(run.directory), summaries(run.directory / "eval")
+    assert [step for step, _ in train["loss"]] == [1, 101]
+    assert train["loss"][1][1] < train["loss"][0][1]
+    assert {"loss", "rmse", "mae"} <= set(evaluated)
+    for tag, points in [*train.items(), *evaluated.items()]:
+        steps = [step for step, _ in points]
+        assert steps == sorted(set(steps)), tag
+        assert np.isfinite([value for _, value in points]).all(), tag
+    assert [step for step, _ in evaluated["rmse"]] == [HALF, STEPS]
+    assert dict(evaluated["loss"])[run.best["step"]] == pytest.approx(run.best["loss"])
