@@ -116,8 +116,9 @@ def parameters(
     if declared is None:
         return dict(params)
     found = parse_params(declared, params)
-    if context is not None and hasattr(module, "settled"):
-        found = module.settled(found, context)
+    settled = getattr(module, "settled", None)
+    if context is not None and settled is not None:
+        found = settled(found, context)
     return dataclasses.asdict(found)
 
 

@@ -31,6 +31,7 @@ class Scorer:
         self, export: str, batches: Sequence[Sequence[bytes]]
     ) -> list[dict[str, np.ndarray]]:
         """What the export answers to batches of serialized raw examples."""
+        assert self._process.stdin and self._process.stdout
         encoded = [[base64.b64encode(example).decode() for example in batch] for batch in batches]
         self._process.stdin.write(json.dumps({"export": export, "batches": encoded}) + "\n")
         self._process.stdin.flush()

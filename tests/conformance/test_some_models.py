@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models import heads, training
+from models import heads
 from models.label import Label
 from tests.conformance import houses
 from tests.conformance.lab import CASES, Case, examples, train
