@@ -5,6 +5,7 @@ import functools
 import json
 import pathlib
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -95,21 +96,30 @@ class Run:
         return in_order(self.table, list(rows))
 
 
+def problem_of(
+    table: Transformed, case: Case, settings: Mapping[str, Any] | None = None, **changes: Any
+) -> Problem:
+    """What the Trainer is told: `settings` replace the table's, `changes` are of `TRAIN`."""
+    model = {"name": case.model, "params": case.params}
+    train = {**TRAIN, **changes}
+    return Problem(
+        {**table.problem, **(settings or {}), "model": model, "train": train, "code": "1"},
+        table.schema,
+        table.graph,
+        tuple(table.train_files),
+        tuple(table.eval_files),
+    )
+
+
 def train(
     table: Transformed,
     case: Case,
     folder: pathlib.Path,
-    settings: dict[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Run:
-    """Trains and exports as the Trainer does; `changes` are of `TRAIN`."""
-    problem_settings = {
-        **table.problem,
-        **(settings or {}),
-        "model": {"name": case.model, "params": case.params},
-        "train": {**TRAIN, **changes},
-        "code": "1",
-    }
+    """Trains and exports as the Trainer does; see `problem_of`."""
+    problem = problem_of(table, case, settings, **changes)
     arguments = types.SimpleNamespace(
         train_files=table.train_files,
         eval_files=table.eval_files,
@@ -118,14 +128,13 @@ def train(
         serving_model_dir=str(folder / "model" / "Format-Serving"),
         model_run_dir=str(folder / "run"),
         custom_config={
-            "problem": json.dumps(problem_settings),
+            "problem": json.dumps(problem.settings),
             "training_root": str(folder / "training"),
         },
     )
     (folder / "run").mkdir(parents=True)
     training.run_fn(arguments)
     (directory,) = (folder / "training").iterdir()
-    problem = Problem.of(arguments)
     return Run(table, problem, problem.context(), directory, arguments.serving_model_dir)
 
 
