@@ -5,6 +5,7 @@ and says on stdout what the `predict` signature answers, as [{output: rows}, ...
 """
 
 import base64
+import gc
 import json
 import os
 import subprocess
@@ -71,3 +72,4 @@ def _plain(array: np.ndarray) -> list:
 
 if __name__ == "__main__":
     main()
+    gc.collect()  # TensorFlow complains of functions that go after it

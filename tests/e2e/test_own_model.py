@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import registry
 from tests.e2e.conftest import REPOSITORY, Problem, states
 
 pytestmark = pytest.mark.e2e
@@ -25,13 +26,19 @@ def walked(houses, tmp_path_factory) -> Problem:
     folder = tmp_path_factory.mktemp("my_problem")
     houses.to_csv(folder / "houses.csv", index=False)
     (folder / "pipeline.yaml").write_text(block("yaml", "pipeline.yaml"))
-    for name in ("my_model.py", "bare_model.py"):
+    for name in ("my_model.py", "bare_model.py", "my_estimator.py"):
         (folder / name).write_text(block("python", name))
     return Problem(folder / "pipeline.yaml", folder / "workspace")
 
 
-def test_the_model_is_blessed_and_answers(walked, houses, tmp_path):
-    assert "Blessed and pushed to" in walked.run()
+@pytest.fixture(scope="module")
+def output(walked) -> str:
+    """What the first run prints."""
+    return walked.run()
+
+
+def test_the_model_is_blessed_and_answers(walked, output, houses, tmp_path):
+    assert "Blessed and pushed to" in output
     houses.head(20).drop(columns="price").to_csv(tmp_path / "in.csv", index=False)
     done = walked.predict(tmp_path / "in.csv", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
@@ -39,20 +46,26 @@ def test_the_model_is_blessed_and_answers(walked, houses, tmp_path):
     assert np.corrcoef(scored.predicted_price, houses.price.head(20))[0, 1] > 0.7
 
 
-def test_a_changed_model_is_trained_from_the_cache_on(walked):
-    walked.run()
+def test_a_changed_model_is_trained_from_the_cache_on(walked, output):
     file = walked.config.parent / "my_model.py"
     file.write_text(file.read_text().replace('"mean_logit"', '"logit"'))
     found = states(walked.run())
     assert (found["Transform"], found["Trainer"]) == ("cached", "done")
 
 
-def test_the_model_without_a_head_is_judged_as_well(walked):
-    output = walked.run("model={name: bare_model.model_fn}", "log_label=false")
-    assert "Blessed and pushed to" in output
+def test_the_model_without_a_head_is_judged_as_well(walked, output):
+    found = walked.run("model={name: bare_model.model_fn}", "log_label=false")
+    assert "Blessed and pushed to" in found
 
 
-def test_a_wrong_parameter_is_refused_as_the_document_says(walked):
+def test_a_whole_estimator_is_judged_as_well(walked, output):
+    (name,) = re.findall(r"```yaml\nmodel: (my_estimator\..*)\n```", DOCUMENT)
+    assert "Blessed and pushed to" in walked.run(f"model={name}")
+
+
+def test_a_wrong_parameter_is_refused_as_the_document_says(walked, monkeypatch):
+    monkeypatch.syspath_prepend(walked.config.parent)
     (expected,) = re.findall(r"^model\.params\.unitz: .*$", DOCUMENT, re.MULTILINE)
-    done = walked.call("run", "--set", "model.params.unitz=8")
-    assert (done.returncode, done.stderr.strip()) == (2, expected)
+    with pytest.raises(ValueError) as refusal:
+        registry.check("my_model.model_fn", {"unitz": 8})
+    assert str(refusal.value) == expected
