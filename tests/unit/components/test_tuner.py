@@ -289,8 +289,9 @@ def test_processes_end_with_who_asked_for_them():
     with pytest.raises(KeyboardInterrupt), Workers(problem, 2) as pool:
         pool.idle().trial = 0
         pool.idle().trial = 1
-        pids = workers(os.getpid())
-        assert len(pids) == 2 and not pool.have_room
+        # A process that has just begun is not known by its command yet.
+        pids = wait_for(lambda: len(found := workers(os.getpid())) == 2 and found)
+        assert not pool.have_room
         raise KeyboardInterrupt
     assert all(is_gone(pid) for pid in pids)
 
