@@ -50,7 +50,7 @@ def training_input_fn(
         cache_bytes: examples up to this size, parsed, are kept.
         seed: of the order.
         start_step: the number of batches to pass over.
-        labels: the columns of the labels, the judged one first; wanted where there are several.
+        labels: the columns of the labels, in their order; wanted where there are several.
 
     Returns:
         A function that makes the dataset. Its features are dense, or `tf.RaggedTensor`s where

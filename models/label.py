@@ -53,12 +53,12 @@ class Label:
 
     @classmethod
     def of_export(cls, export: str) -> "Label":
-        """The judged label of an exported model (a SavedModel's directory)."""
+        """The configuration's `label` of an exported model (a SavedModel's directory)."""
         return labels_of_export(export)[0]
 
 
 def labels_of_export(export: str) -> tuple[Label, ...]:
-    """All labels of an exported model (a SavedModel's directory), the judged one first."""
+    """All labels of an exported model (a SavedModel's directory), in their order."""
     return from_json((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
 
 
@@ -90,7 +90,7 @@ def from_transform(
             learn on a log scale, None decides by the label's skew (see `_is_skewed`); `interval`;
             `class_weights`: `balanced`, or a number by class (1 for those that it leaves out). All
             but the first two may be left out.
-        index: which of the labels; 0 is the judged one.
+        index: which of the labels; 0 is the configuration's `label`.
         transform_output: holds the class vocabulary.
         transformed_files: of the train split; any row holds the regression statistics.
 

@@ -99,7 +99,7 @@ _DATE_PARTS = ("year_sin", "year_cos", "week_sin", "week_cos")
 
 
 def label_name(index: int) -> str:
-    """The output of a label; 0 is the one that is judged."""
+    """The output of a label; 0 is the configuration's `label`."""
     return f"{LABEL}_{index}" if index else LABEL
 
 

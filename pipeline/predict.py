@@ -309,10 +309,10 @@ def _scorer(
 
 
 def _columns(
-    label: Mapping[str, Any], judged: bool, outputs: Mapping[str, Any]
+    label: Mapping[str, Any], is_first: bool, outputs: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """What a model says of one label; the outputs of the judged one have no prefix."""
-    prefix = "" if judged else f"{label['name']}/"
+    """What a model says of one label; the outputs of the first have no prefix."""
+    prefix = "" if is_first else f"{label['name']}/"
     name = f"predicted_{label['name']}"
     if label["task"] == "regression":
         columns = {name: _texts(outputs[f"{prefix}predictions"].numpy()[:, 0])}
