@@ -323,7 +323,7 @@ def _columns(
     columns = {name: [value.decode() for value in outputs[f"{prefix}classes"].numpy()[:, 0]]}
     probabilities = outputs[f"{prefix}probabilities"].numpy()
     # Two labels may have the same classes.
-    probability = "probability" if judged else f"probability_{label['name']}"
+    probability = "probability" if is_first else f"probability_{label['name']}"
     for number, value in enumerate(label["classes"]):
         columns[f"{probability}_{value}"] = _texts(probabilities[:, number])
     return columns
