@@ -90,9 +90,9 @@ class Problem:
         from models.training import RECORD
 
         # What a run that was cut short left behind would make the training look short.
-        shutil.rmtree(self._workspace.training, ignore_errors=True)
+        self._forget_training()
         outputs, _ = self._run(self._config(name, settings))
-        shutil.rmtree(self._workspace.training, ignore_errors=True)
+        self._forget_training()
 
         result = json.loads((outputs["Evaluator"]["evaluation"] / verdict.FILE_NAME).read_text())
         run = outputs["Trainer"]["model_run"]
@@ -117,6 +117,10 @@ class Problem:
             "note": result.note,
             "rows": len(self._examples.labels["test"]),
         }
+
+    def _forget_training(self) -> None:
+        with self._workspace.locked():  # not under the feet of another call
+            shutil.rmtree(self._workspace.training, ignore_errors=True)
 
     def _config(self, name: str | None, settings: Sequence[str] = ()) -> Config:
         self._table = self._table or tables.for_seed(self.dataset, self.seed, self._folder)
