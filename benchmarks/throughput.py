@@ -12,8 +12,9 @@ same batches, input pipeline and optimizer (AdamW, clipped gradients, a cosine s
 - `keras fit, 50 steps a call` and `tf.function, 50 steps a call`: the same without Python between
   the steps, which neither summaries nor hooks nor checkpoints could interrupt.
 
-Each measurement is a process of its own, in alternating order. Prints a table of medians, with the
-Estimator's speed as a share of each, and writes `benchmarks/results/throughput.json`.
+Each measurement is a process of its own, in alternating order; all take ten minutes. Prints a table
+of medians, with the Estimator's speed as a share of each, and writes
+`benchmarks/results/throughput.json`.
 """
 
 import argparse
@@ -190,6 +191,7 @@ def main() -> None:
         # To and fro, so that a machine that slows down favours nobody.
         for way in list(WAYS)[:: 1 if repetition % 2 == 0 else -1]:
             raw[way].append(round(measured(way, args), 1))
+            print(f"{repetition + 1}/{args.repetitions} {way}: {raw[way][-1]} steps/s", flush=True)
     rows: list[dict[str, Any]] = [
         {
             "way": way,
