@@ -89,10 +89,7 @@ class Problem:
         from components.evaluator import verdict
         from models.training import RECORD
 
-        # What a run that was cut short left behind would make the training look short.
-        self._forget_training()
         outputs, _ = self._run(self._config(name, settings))
-        self._forget_training()
 
         result = json.loads((outputs["Evaluator"]["evaluation"] / verdict.FILE_NAME).read_text())
         run = outputs["Trainer"]["model_run"]
@@ -118,10 +115,6 @@ class Problem:
             "rows": len(self._examples.labels["test"]),
         }
 
-    def _forget_training(self) -> None:
-        with self._workspace.locked():  # not under the feet of another call
-            shutil.rmtree(self._workspace.training, ignore_errors=True)
-
     def _config(self, name: str | None, settings: Sequence[str] = ()) -> Config:
         self._table = self._table or tables.for_seed(self.dataset, self.seed, self._folder)
         fixed = [f"train.seed={self.seed}", f"gates={_NEVER_BLESSED[self.task]}", "slices=[]"]
@@ -140,7 +133,10 @@ class Problem:
         pipeline = create_pipeline(config, self._workspace, last)
         progress = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
         with self._workspace.locked():
+            # What a run that was cut short left behind would make the training look short.
+            shutil.rmtree(self._workspace.training, ignore_errors=True)
             executions = beam_runner.run(pipeline, progress)
+            shutil.rmtree(self._workspace.training, ignore_errors=True)
         outputs = {node: self._outputs(execution) for node, execution in executions.items()}
         return outputs, {node.id: node for node in pipeline.components}
 

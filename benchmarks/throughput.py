@@ -12,7 +12,7 @@ same batches, input pipeline and optimizer (AdamW, clipped gradients, a cosine s
 - `keras fit, 50 steps a call` and `tf.function, 50 steps a call`: the same without Python between
   the steps, which neither summaries nor hooks nor checkpoints could interrupt.
 
-Each measurement is a process of its own, in alternating order; all take ten minutes. Prints a table
+Each measurement is a process of its own, in alternating order, and is printed. Prints a table
 of medians, with the Estimator's speed as a share of each, and writes
 `benchmarks/results/throughput.json`.
 """

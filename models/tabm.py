@@ -100,7 +100,7 @@ def model_fn(
 
 
 def learning_rate(settings: Params, context: Context) -> float:
-    """The one that is set, or what did well on a dozen tables: less for classes."""
+    """The one that is set, or what did well on most tables that were tried: less for classes."""
     if settings.learning_rate is not None:
         return settings.learning_rate
     return 3e-3 if context.labels[0].task == "regression" else 1e-3

@@ -297,7 +297,7 @@ def test_processes_end_with_who_asked_for_them():
 
     def ask():
         Workers(problem, 1).idle()
-        time.sleep(600)
+        signal.pause()
 
     process = multiprocessing.get_context("fork").Process(target=ask)
     process.start()

@@ -69,6 +69,7 @@ def test_a_factory_is_called_and_a_model_fn_is_wrapped(own_model, tmp_path):
 def test_defaults_that_depend_on_the_data_are_settled():
     for task, rows, rate, dropout in (
         ("regression", 1_000, 3e-3, 0.1),
+        ("regression", 20_000, 3e-3, 0.1),
         ("regression", 10**6, 3e-3, 0.0),
         ("binary", 1_000, 1e-3, 0.1),
     ):

@@ -145,10 +145,12 @@ def test_mistakes(mistakes, tune, line):
 
 
 def test_trials_that_are_not_pruned_need_not_be_evaluated_on_their_way(load):
-    load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 1000, pruner: none}}")
-    load(f"{{search: {{{RATE}}}, max_steps: 800}}")
-    load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 200}}")
-    load(f"{{search: {{{RATE}}}}}", "train: {epochs: 3}")
+    rare = load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 1000, pruner: none}}").tune
+    assert (rare.pruner, rare.max_steps, rare.evaluate_every) == ("none", 800, 1000)
+    often = load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 200}}").tune
+    assert (often.max_steps, often.evaluate_every) == (800, 200)
+    assert load(f"{{search: {{{RATE}}}, max_steps: 800}}").tune.max_steps == 800
+    assert load(f"{{search: {{{RATE}}}}}", "train: {epochs: 3}").train.epochs == 3
 
 
 class TestModelParameters:
