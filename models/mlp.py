@@ -9,7 +9,7 @@ import tensorflow as tf
 from models import heads, networks, optimizers
 from models.context import Context
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.params import parse_params
+from models.params import Count, NotNegative, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Params:
         weight_decay: decoupled, per step and unit of learning rate (AdamW).
     """
 
-    hidden: tuple[int, ...] = (256, 128)
-    embedding: int = 16
-    dropout: float = 0.1
+    hidden: tuple[Count, ...] = (256, 128)
+    embedding: Count = 16
+    dropout: Share = 0.1
     batch_norm: bool = False
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
+    learning_rate: Positive = 2e-3
+    weight_decay: NotNegative = 0.1
 
 
 def model_fn(

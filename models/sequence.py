@@ -9,7 +9,7 @@ import tensorflow as tf
 from models import heads, networks, optimizers
 from models.context import Context
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.params import parse_params
+from models.params import Count, NotNegative, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Params:
         weight_decay: decoupled, per step and unit of learning rate (AdamW).
     """
 
-    units: int = 32
-    hidden: tuple[int, ...] = (64,)
-    embedding: int = 8
-    dropout: float = 0.0
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.01
+    units: Count = 32
+    hidden: tuple[Count, ...] = (64,)
+    embedding: Count = 8
+    dropout: Share = 0.0
+    learning_rate: Positive = 5e-3
+    weight_decay: NotNegative = 0.01
 
 
 def model_fn(

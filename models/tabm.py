@@ -9,7 +9,7 @@ import tensorflow as tf
 from models import heads, networks, optimizers
 from models.context import Context
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.params import parse_params
+from models.params import Count, NotNegative, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Params:
             place; 0 for none.
     """
 
-    members: int = 8
-    networks: int = 1
-    hidden: tuple[int, ...] = (192, 96)
-    embedding: int = 16
-    dropout: float | None = None
-    learning_rate: float | None = None
-    weight_decay: float = 0.2
-    clip_norm: float = 1.0
-    average: float = 0.0
+    members: Count = 8
+    networks: Count = 1
+    hidden: tuple[Count, ...] = (192, 96)
+    embedding: Count = 16
+    dropout: Share | None = None
+    learning_rate: Positive | None = None
+    weight_decay: NotNegative = 0.2
+    clip_norm: Positive = 1.0
+    average: Share = 0.0
 
 
 def model_fn(

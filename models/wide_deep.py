@@ -13,7 +13,7 @@ import tensorflow as tf
 from models import heads, networks
 from models.context import Context
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.params import parse_params
+from models.params import Count, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Params:
         linear_learning_rate: of the wide part (FTRL).
     """
 
-    hidden: tuple[int, ...] = (128, 64)
-    embedding: int = 16
-    dropout: float = 0.0
-    learning_rate: float = 0.05
-    linear_learning_rate: float = 0.05
+    hidden: tuple[Count, ...] = (128, 64)
+    embedding: Count = 16
+    dropout: Share = 0.0
+    learning_rate: Positive = 0.05
+    linear_learning_rate: Positive = 0.05
 
 
 def model_fn(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from models import networks
 from models.context import Context
 from models.keras_models import convert
-from models.params import parse_params
+from models.params import Count, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Params:
         learning_rate: of Adam.
     """
 
-    hidden: tuple[int, ...] = (256, 128)
-    embedding: int = 16
-    dropout: float = 0.1
+    hidden: tuple[Count, ...] = (256, 128)
+    embedding: Count = 16
+    dropout: Share = 0.1
     batch_norm: bool = False
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
 
 
 def estimator(params: Mapping[str, Any], config: Any):

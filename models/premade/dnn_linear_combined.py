@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api, heads
-from models.params import parse_params
+from models.params import Count, Positive, Share, parse_params
 from models.premade import columns
 
 
@@ -23,11 +23,11 @@ class Params:
         linear_learning_rate: of the wide part (FTRL).
     """
 
-    hidden: tuple[int, ...] = (128, 64)
-    embedding: int = 16
-    dropout: float = 0.0
-    learning_rate: float = 0.05
-    linear_learning_rate: float = 0.05
+    hidden: tuple[Count, ...] = (128, 64)
+    embedding: Count = 16
+    dropout: Share = 0.0
+    learning_rate: Positive = 0.05
+    linear_learning_rate: Positive = 0.05
 
 
 def estimator(params: Mapping[str, Any], config: Any):

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api, heads
-from models.params import parse_params
+from models.params import NotNegative, Positive, parse_params
 from models.premade import columns
 
 
@@ -20,9 +20,9 @@ class Params:
         l1, l2: FTRL's regularization strengths.
     """
 
-    learning_rate: float = 0.05
-    l1: float = 0.0
-    l2: float = 0.0
+    learning_rate: Positive = 0.05
+    l1: NotNegative = 0.0
+    l2: NotNegative = 0.0
 
 
 def estimator(params: Mapping[str, Any], config: Any):

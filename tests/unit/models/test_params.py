@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from models.params import parse_params
+from models.params import Count, NotNegative, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +65,36 @@ def test_what_does_not_fit_is_named(values, message):
     with pytest.raises(ValueError) as refusal:
         parse_params(Params, {"units": [1], **values} if values else {})
     assert message in str(refusal.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounded:
+    units: tuple[Count, ...] = ()
+    rate: Positive = 1.0
+    decay: NotNegative = 0.0
+    dropout: Share | None = None
+
+
+def test_bounds_hold_at_their_ends():
+    values = {"units": [1], "rate": 1e-9, "decay": 0, "dropout": 0}
+    assert parse_params(Bounded, values) == Bounded((1,), 1e-9, 0.0, 0.0)
+    assert parse_params(Bounded, {"dropout": None}).dropout is None
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"units": [8, 0]}, "units[1]: expected a whole number above zero, found 0"),
+        ({"units": [1.0]}, "units[0]: expected int, found 1.0"),
+        ({"rate": 0}, "rate: expected a number above zero, found 0"),
+        ({"rate": float("inf")}, "rate: expected a number above zero, found inf"),
+        ({"decay": -1e-9}, "decay: expected a number of zero or more, found -1e-09"),
+        ({"decay": float("nan")}, "decay: expected a number of zero or more, found nan"),
+        ({"dropout": 1}, "dropout: expected a number from 0 to below 1, found 1"),
+        ({"dropout": "much"}, "dropout: expected float, found 'much'"),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_named(values, message):
+    with pytest.raises(ValueError) as refusal:
+        parse_params(Bounded, values)
+    assert str(refusal.value) == f"model.params.{message}"

@@ -85,3 +85,13 @@ def test_every_registered_model_refuses_a_parameter_that_it_does_not_have(name):
     registry.check(name, {})
     with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
         registry.check(name, {"no_such": 1})
+
+
+@pytest.mark.parametrize("name", registry.MODELS)
+def test_every_number_of_a_registered_model_has_bounds(name):
+    for parameter, value in registry.parameters(name, {}).items():
+        if isinstance(value, bool):
+            continue
+        wrong = [-1] if isinstance(value, tuple) else -1
+        with pytest.raises(ValueError, match=rf"^model.params.{parameter}.*, found -1$"):
+            registry.check(name, {parameter: wrong})
