@@ -35,7 +35,6 @@ def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
             signature_name="predict",
             label_keys={label.name: label.name for label in labels},
             model_type=tfma.TF_GENERIC,
-            inference_batch_size=512,
         )
         for name in (CANDIDATE, BASELINE)
     ]

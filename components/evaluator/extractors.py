@@ -1,12 +1,16 @@
-"""What TFMA's extractors do not do: predictions by label, class numbers, and slices by bands."""
+"""What TFMA's extractors do not do: equal batches, predictions by label, classes, bands."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import tensorflow_model_analysis as tfma
+from apache_beam.transforms import window
+from apache_beam.utils.windowed_value import WindowedValue
+from tfx_bsl.arrow import table_util
 
 from components.evaluator.eval_config import prefixes
 from components.evaluator.judgement import Slice
@@ -17,7 +21,7 @@ from models.label import Label, labels_of_export
 def custom_extractors(
     eval_shared_model, eval_config, tensor_adapter_config
 ) -> list[tfma.extractors.Extractor]:
-    """TFMA's own extractors, with ours behind the one that predicts."""
+    """TFMA's own extractors, with ours before all and behind the one that predicts."""
     extractors = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,
@@ -30,8 +34,50 @@ def custom_extractors(
         of_models[models[0].model_name], of_models, [part for part in slices if part.bands]
     )
     after = [extractor.stage_name for extractor in extractors].index("ExtractPredictions") + 1
-    ours = tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust))
-    return [*extractors[:after], ours, *extractors[after:]]
+    return [
+        tfma.extractors.Extractor("BatchEqually", beam.ParDo(BatchEqually())),
+        *extractors[:after],
+        tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust)),
+        *extractors[after:],
+    ]
+
+
+class BatchEqually(beam.DoFn):
+    """Cuts the record batches of a bundle anew, each with as many rows.
+
+    Examples are read in batches whose size follows the clock, and the last bits of what a model
+    predicts for an example depend on how many others it is computed with: the metrics of a model
+    would differ from one evaluation to the next.
+    """
+
+    def __init__(self, rows: int = 512):
+        """Keeps the number of rows of a batch; the last one of a bundle may have fewer."""
+        self._rows = rows
+        self._waiting: list[pa.RecordBatch] = []
+
+    def start_bundle(self):
+        """Nothing waits yet."""
+        self._waiting = []
+
+    def process(self, extracts) -> Iterator[dict[str, pa.RecordBatch]]:
+        """Passes on what is complete."""
+        self._waiting.append(extracts[tfma.ARROW_RECORD_BATCH_KEY])
+        rows = sum(batch.num_rows for batch in self._waiting)
+        if rows >= self._rows:
+            merged = table_util.MergeRecordBatches(self._waiting)
+            complete = rows - rows % self._rows
+            for start in range(0, complete, self._rows):
+                yield {tfma.ARROW_RECORD_BATCH_KEY: merged.slice(start, self._rows)}
+            self._waiting = [merged.slice(complete)]
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Passes on what is left."""
+        if any(batch.num_rows for batch in self._waiting):
+            merged = table_util.MergeRecordBatches(self._waiting)
+            whole = window.GlobalWindow()
+            yield WindowedValue(
+                {tfma.ARROW_RECORD_BATCH_KEY: merged}, whole.max_timestamp(), (whole,)
+            )
 
 
 class _Adjust:
