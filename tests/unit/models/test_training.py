@@ -111,27 +111,40 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
 
 
 @pytest.mark.parametrize(
-    "rows, given, expected",
+    "task, rows, given, expected",
     [
         # 25 passes of a small table would be too few steps.
-        (640, {}, {"batch_size": 64, "epochs": 240, "evaluate_every": 240}),
-        (5_000, {}, {"batch_size": 128, "epochs": 62, "evaluate_every": 243}),
-        (50_000, {}, {"batch_size": 256, "epochs": 25, "evaluate_every": 489}),
-        (400_000, {}, {"batch_size": 1024, "epochs": 25, "evaluate_every": 977}),
-        (640, {"max_steps": 50}, {"batch_size": 64, "max_steps": 50, "evaluate_every": 5}),
+        ("regression", 640, {}, {"batch_size": 64, "epochs": 150, "evaluate_every": 150}),
+        ("regression", 5_000, {}, {"batch_size": 128, "epochs": 150, "evaluate_every": 586}),
+        ("regression", 20_000, {}, {"batch_size": 256, "epochs": 77, "evaluate_every": 602}),
+        ("regression", 400_000, {}, {"batch_size": 1024, "epochs": 25, "evaluate_every": 977}),
+        ("binary", 640, {}, {"batch_size": 64, "epochs": 240, "evaluate_every": 240}),
+        ("multiclass", 5_000, {}, {"batch_size": 128, "epochs": 62, "evaluate_every": 243}),
+        ("binary", 50_000, {}, {"batch_size": 256, "epochs": 25, "evaluate_every": 489}),
         (
+            "regression",
+            640,
+            {"max_steps": 50},
+            {"batch_size": 64, "max_steps": 50, "evaluate_every": 5},
+        ),
+        (
+            "binary",
             640,
             {"epochs": 2, "batch_size": 32},
             {"batch_size": 32, "epochs": 2, "evaluate_every": 4},
         ),
     ],
 )
-def test_what_the_configuration_leaves_open_suits_the_number_of_rows(
-    rich, tmp_path, monkeypatch, rows, given, expected
+def test_what_the_configuration_leaves_open_suits_the_task_and_the_number_of_rows(
+    rich, tmp_path, monkeypatch, task, rows, given, expected
 ):
     monkeypatch.setattr(inputs, "count_rows", lambda files: rows)
     nothing = dict.fromkeys(("max_steps", "epochs", "batch_size", "evaluate_every"))
-    train = Problem.of(fn_args(rich, tmp_path, **{**nothing, **given})).settings["train"]
+    arguments = fn_args(rich, tmp_path, **{**nothing, **given})
+    settings = json.loads(arguments.custom_config["problem"])
+    settings["labels"][0]["task"] = task
+    arguments.custom_config["problem"] = json.dumps(settings)
+    train = Problem.of(arguments).settings["train"]
     assert {**nothing, **expected} == {key: train[key] for key in nothing}
 
 
