@@ -197,7 +197,7 @@ def _epochs(task: str, rows: int, batch_size: int) -> int:
     def of_steps(steps: int) -> int:
         return math.ceil(steps * batch_size / rows)
 
-    most = min(150, of_steps(6_000)) if task == "regression" else of_steps(2_400)
+    most = min(200, of_steps(6_000)) if task == "regression" else of_steps(2_400)
     return max(_FEWEST_EPOCHS, most)
 
 

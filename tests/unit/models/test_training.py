@@ -114,8 +114,8 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
     "task, rows, given, expected",
     [
         # 25 passes of a small table would be too few steps.
-        ("regression", 640, {}, {"batch_size": 64, "epochs": 150, "evaluate_every": 150}),
-        ("regression", 5_000, {}, {"batch_size": 128, "epochs": 150, "evaluate_every": 586}),
+        ("regression", 640, {}, {"batch_size": 64, "epochs": 200, "evaluate_every": 200}),
+        ("regression", 5_000, {}, {"batch_size": 128, "epochs": 154, "evaluate_every": 602}),
         ("regression", 20_000, {}, {"batch_size": 256, "epochs": 77, "evaluate_every": 602}),
         ("regression", 400_000, {}, {"batch_size": 1024, "epochs": 25, "evaluate_every": 977}),
         ("binary", 640, {}, {"batch_size": 64, "epochs": 240, "evaluate_every": 240}),
