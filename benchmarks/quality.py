@@ -1,6 +1,7 @@
 """How good our models are, beside references, on several tables and several splits of each.
 
     python benchmarks/quality.py --seeds 5
+    python benchmarks/quality.py --untuned --models tabm --seeds 2
     python benchmarks/quality.py --datasets ames --models tabm --set model.params.dropout=0.2
 
 Each seed is another split of the table (see `tables.py`) and another seed of everything random.
@@ -261,7 +262,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--datasets", nargs="+", choices=tables.DATASETS, default=list(tables.DATASETS))
+    add(
+        "--datasets",
+        nargs="+",
+        choices=tables.DATASETS,
+        default=list(tables.TUNED),
+        help="default: those with configurations of their own, " + ", ".join(tables.TUNED),
+    )
+    add(
+        "--untuned",
+        dest="datasets",
+        action="store_const",
+        const=list(tables.UNTUNED),
+        help="the tables that nothing was tuned on, with defaults alone",
+    )
     add("--models", nargs="*", default=list(MODELS), help=f"default: {' '.join(MODELS)}")
     add(
         "--references", nargs="*", choices=REFERENCES, default=list(REFERENCES), help="default: all"

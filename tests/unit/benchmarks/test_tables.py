@@ -3,6 +3,7 @@
 import csv
 import hashlib
 
+import yaml
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -63,3 +64,12 @@ def test_every_dataset_in_the_repository_can_be_split_anew(tmp_path):
         if own.splits.key:
             # What was the key before must not become a feature.
             assert config.features[own.splits.key].kind == "ignore"
+
+
+def test_what_is_called_untuned_is():
+    assert tables.UNTUNED
+    for dataset in tables.UNTUNED.values():
+        config = config_file.load(dataset.config)
+        settings = yaml.safe_load(dataset.config.read_text())
+        assert set(settings) <= {"task", "label", "data", "splits", "gates", "features"}
+        assert {feature.kind for feature in config.features.values()} <= {"ignore"}
