@@ -1,5 +1,6 @@
 """How the custom models learn: AdamW with a falling learning rate, clipped gradients, averages."""
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -11,26 +12,30 @@ def adamw(
     *,
     learning_rate: float,
     max_steps: int,
+    cycles: int = 1,
     weight_decay: float = 0.0,
     clip_norm: float = 1.0,
     average: float = 0.0,
 ) -> tf.Operation:
     """The op of one training step, which also counts the global step.
 
-    Decoupled decay: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019).
+    Decoupled decay: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019);
+    cycles: the same, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
 
     Args:
         loss: scalar.
         variables: what learns. Vectors (biases and factors) are not decayed.
-        learning_rate: at the start; it falls to zero along a cosine.
-        max_steps: where it reaches zero.
+        learning_rate: at the start of a cycle; in each it falls to zero along a cosine.
+        max_steps: where the last cycle ends.
+        cycles: each is twice as long as the one before.
         weight_decay: per step and unit of learning rate.
         clip_norm: gradients are scaled down to this global norm.
         average: the decay of an exponential moving average of the variables (B. Polyak and
             A. Juditsky, 1992); 0 keeps none. See `restore_averages`.
     """
     global_step = tf.compat.v1.train.get_or_create_global_step()
-    rate = tf.compat.v1.train.cosine_decay(learning_rate, global_step, max_steps)
+    first_cycle = math.ceil(max_steps / (2**cycles - 1))
+    rate = tf.compat.v1.train.cosine_decay_restarts(learning_rate, global_step, first_cycle)
     gradients, norm = tf.clip_by_global_norm(tf.gradients(loss, variables), clip_norm)
     # The decay waits for the gradients, which are those of the weights before it.
     with tf.control_dependencies(gradients):

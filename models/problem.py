@@ -24,7 +24,8 @@ _BATCH_SIZES = ((4_000, 64), (10_000, 128), (100_000, 256))
 """Below so many examples, batches of so many."""
 _LARGE_BATCH = 1024
 _FEWEST_EPOCHS = 25
-_EVALUATIONS = 10
+_EVALUATIONS = 7
+"""Among them the ends of three cycles of the learning rate, of 1, 2 and 4 parts."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,15 +67,16 @@ def test_a_factory_is_called_and_a_model_fn_is_wrapped(own_model, tmp_path):
 
 
 def test_defaults_that_depend_on_the_data_are_settled():
-    for task, rows, rate, dropout in (
-        ("regression", 1_000, 3e-3, 0.1),
-        ("regression", 20_000, 3e-3, 0.1),
-        ("regression", 10**6, 3e-3, 0.0),
-        ("binary", 1_000, 1e-3, 0.1),
+    for task, rows, rate, cycles, dropout in (
+        ("regression", 1_000, 3e-3, 3, 0.1),
+        ("regression", 20_000, 3e-3, 1, 0.1),
+        ("regression", 10**6, 3e-3, 1, 0.0),
+        ("binary", 1_000, 1e-3, 3, 0.1),
     ):
         context = Context((Label("y", task),), Layout((), (), ()), (), (), 100, rows)
         found = registry.parameters("tabm", {"members": 4}, context)
-        assert (found["learning_rate"], found["dropout"], found["members"]) == (rate, dropout, 4)
+        assert (found["learning_rate"], found["cycles"]) == (rate, cycles)
+        assert (found["dropout"], found["members"]) == (dropout, 4)
         assert registry.parameters("tabm", {"dropout": 0.5}, context)["dropout"] == 0.5
     assert registry.parameters("tabm", {})["learning_rate"] is None
 

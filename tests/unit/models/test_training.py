@@ -114,24 +114,24 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
     "task, rows, given, expected",
     [
         # 25 passes of a small table would be too few steps.
-        ("regression", 640, {}, {"batch_size": 64, "epochs": 200, "evaluate_every": 200}),
-        ("regression", 5_000, {}, {"batch_size": 128, "epochs": 154, "evaluate_every": 602}),
-        ("regression", 20_000, {}, {"batch_size": 256, "epochs": 77, "evaluate_every": 602}),
-        ("regression", 400_000, {}, {"batch_size": 1024, "epochs": 25, "evaluate_every": 977}),
-        ("binary", 640, {}, {"batch_size": 64, "epochs": 240, "evaluate_every": 240}),
-        ("multiclass", 5_000, {}, {"batch_size": 128, "epochs": 62, "evaluate_every": 243}),
-        ("binary", 50_000, {}, {"batch_size": 256, "epochs": 25, "evaluate_every": 489}),
+        ("regression", 640, {}, {"batch_size": 64, "epochs": 200, "evaluate_every": 286}),
+        ("regression", 5_000, {}, {"batch_size": 128, "epochs": 154, "evaluate_every": 860}),
+        ("regression", 20_000, {}, {"batch_size": 256, "epochs": 77, "evaluate_every": 860}),
+        ("regression", 400_000, {}, {"batch_size": 1024, "epochs": 25, "evaluate_every": 1396}),
+        ("binary", 640, {}, {"batch_size": 64, "epochs": 240, "evaluate_every": 343}),
+        ("multiclass", 5_000, {}, {"batch_size": 128, "epochs": 62, "evaluate_every": 346}),
+        ("binary", 50_000, {}, {"batch_size": 256, "epochs": 25, "evaluate_every": 698}),
         (
             "regression",
             640,
             {"max_steps": 50},
-            {"batch_size": 64, "max_steps": 50, "evaluate_every": 5},
+            {"batch_size": 64, "max_steps": 50, "evaluate_every": 8},
         ),
         (
             "binary",
             640,
             {"epochs": 2, "batch_size": 32},
-            {"batch_size": 32, "epochs": 2, "evaluate_every": 4},
+            {"batch_size": 32, "epochs": 2, "evaluate_every": 6},
         ),
     ],
 )
