@@ -15,13 +15,13 @@ WANTED = 0.8
 def test_intervals_cover_what_they_promise(regression, scorer, name, tmp_path):
     """On rows that neither training nor calibration has seen, by the exported model.
 
-    800 rows calibrate and 2,000 test: what is covered has a standard deviation of 1.7 points.
+    3,200 rows calibrate and 4,000 test: what is covered has a standard deviation of 0.95 points.
     """
     (case,) = (case for case in CASES if case.id == name)
     labels = [{**label, "interval": WANTED} for label in regression.problem["labels"]]
     run = train(regression, case, tmp_path, {"labels": labels})
     assert Label.of_export(run.export).calibration != 0.0
-    held_out = houses.rows(2000, seed=3)
+    held_out = houses.rows(4000, seed=3)
     (answers,) = scorer(run.export, [examples(regression, held_out)])
     low, middle, high = (
         answers[name][:, 0] for name in (heads.LOWER, heads.PREDICTIONS, heads.UPPER)
@@ -29,4 +29,4 @@ def test_intervals_cover_what_they_promise(regression, scorer, name, tmp_path):
     assert (low <= middle).all() and (middle <= high).all()
     prices = np.array([row["price"] for row in held_out])
     covered = np.mean((low <= prices) & (prices <= high))
-    assert covered == pytest.approx(WANTED, abs=0.04)
+    assert covered == pytest.approx(WANTED, abs=0.03)
