@@ -20,7 +20,7 @@ def adamw(
     """The op of one training step, which also counts the global step.
 
     Decoupled decay: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019);
-    cycles: the same, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
+    cycles: the same authors, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
 
     Args:
         loss: scalar.

@@ -26,7 +26,7 @@ class Params:
             there are many examples.
         learning_rate: at the start; it falls to zero along a cosine. By default 0.003, or 0.001
             where the label is a class.
-        cycles: times that the learning rate starts anew, each twice as long as the one before. A
+        cycles: of the learning rate, each from its start, and twice as long as the one before. A
             small table that is soon known by heart has its best checkpoint at the end of the first,
             another at the end of the last. By default 3, or 1 where there are many examples.
         weight_decay: decoupled, per step and unit of learning rate (AdamW).
