@@ -128,10 +128,10 @@ class Problem:
 
     def _run(self, config: Config, last: str | None = None):
         """Runs the pipeline; the outputs of each node by their keys, and the nodes by name."""
-        from pipeline import beam_runner
+        from pipeline import arguments, beam_runner
         from pipeline.pipeline import create_pipeline
 
-        pipeline = create_pipeline(config, self._workspace, last)
+        pipeline = create_pipeline(config, arguments.of_workspace(config, self._workspace), last)
         progress = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
         with self._workspace.locked():
             # What a run that was cut short left behind would make the training look short.

@@ -18,12 +18,15 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     from models.problem import Problem
+    from pipeline import arguments
     from pipeline.pipeline import create_pipeline
 
     config = config_file.load(config_path)
     workspace = Workspace((root or pathlib.Path("workspace") / config.name).resolve())
     trainer = next(
-        node for node in create_pipeline(config, workspace).components if node.id == "Trainer"
+        node
+        for node in create_pipeline(config, arguments.of_workspace(config, workspace)).components
+        if node.id == "Trainer"
     )
     settings = json.loads(json.loads(trainer.exec_properties["custom_config"])["problem"])
     graph = _latest(workspace.artifacts / "Transform" / "transform_graph")

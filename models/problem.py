@@ -192,6 +192,22 @@ class Problem:
         return digest.hexdigest()[:16]
 
 
+def trainer_properties(settings: Mapping[str, Any], training_root: str) -> dict[str, str]:
+    """The execution properties of which TFX makes the `FnArgs` that `Problem.of` takes.
+
+    Args:
+        settings: the problem's.
+        training_root: the directory of all trainings' checkpoints.
+    """
+    return {
+        "train_args": json.dumps({"splits": ["train"]}),
+        "eval_args": json.dumps({"splits": ["eval"]}),
+        "custom_config": json.dumps(
+            {"problem": json.dumps(settings), "training_root": training_root}
+        ),
+    }
+
+
 def _epochs(task: str, rows: int, batch_size: int) -> int:
     """What a small table needs most is steps; but classes are soon known by heart."""
 

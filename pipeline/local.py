@@ -107,12 +107,12 @@ def _execute(
         # Seconds of imports, which `--help` and mistakes in the data need not wait for.
         from components.data_gate import AnomaliesFound
         from components.tuner import executor as tuner
-        from pipeline import beam_runner
+        from pipeline import arguments, beam_runner
         from pipeline.pipeline import create_pipeline
 
         terminal.quiet_logging()
         checks.check_model(config)
-        pipeline = create_pipeline(config, held.workspace, last)
+        pipeline = create_pipeline(config, arguments.of_workspace(config, held.workspace), last)
     progress = Progress(console, [component.id for component in pipeline.components])
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     try:

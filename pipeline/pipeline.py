@@ -1,58 +1,53 @@
 """The pipeline, on one page: every stage in order, and what flows between them."""
 
-import json
 from typing import Any
 
-from tfx.components import ExampleValidator, StatisticsGen, Trainer
-from tfx.dsl.components.common.importer import Importer
+from tfx.components import ExampleValidator, StatisticsGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components.baseline import BaselineStrategy
+from components.curated_schema import CuratedSchema
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.evaluator.judgement import Bound, Judgement, Slice
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
+from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
 from models import registry
 from pipeline import beam_args, examples, fingerprint, gates
+from pipeline.arguments import Arguments
 from pipeline.config import Config
-from pipeline.workspace import Workspace
 
 
 def create_pipeline(
-    config: Config, workspace: Workspace, last: str | None = None
+    config: Config, arguments: Arguments, last: str | None = None
 ) -> tfx_pipeline.Pipeline:
     """Puts the stages together for one problem.
 
     Args:
         config: the problem.
-        workspace: where everything that the run makes goes.
+        arguments: what depends on where the pipeline runs.
         last: the node to end with, in place of the Pusher.
     """
     # The table becomes examples in three splits; rows of one key share a split.
-    example_gen = examples.example_gen(config)
+    example_gen = examples.example_gen(config, arguments.data_directory)
     raw_examples = example_gen.outputs["examples"]
 
     # What is in the data, what should be, and whether the two agree.
     statistics_gen = StatisticsGen(examples=raw_examples)
     if config.data.schema_file:
-        schema_gen: Any = Importer(
-            source_uri=str(examples.schema_directory(config.data.schema_file, workspace)),
-            artifact_type=standard_artifacts.Schema,
-        ).with_id("Schema")
-        schema = schema_gen.outputs["result"]
+        schema_gen: Any = CuratedSchema(config.data.schema_file.read_text(encoding="utf-8"))
     else:
         # From all splits: a value that only the test split has must not stop the first run.
         schema_gen = SchemaGen(
             statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
         )
-        schema = schema_gen.outputs["schema"]
+    schema = schema_gen.outputs["schema"]
     example_validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema
     )
@@ -84,12 +79,8 @@ def create_pipeline(
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
         "schema": schema,
-        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
-        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
-        "custom_config": {
-            "problem": json.dumps(_training(config)),
-            "training_root": str(workspace.training),
-        },
+        "problem": _training(config),
+        "training_root": arguments.training_root,
     }
 
     # Where the configuration wants it: the hyperparameters that do best on eval.
@@ -100,7 +91,7 @@ def create_pipeline(
     # The custom Estimator: trained on train, steered by eval, its best checkpoint exported.
     trainer = Trainer(
         **training,
-        run_fn="models.training.run_fn",
+        max_steps=arguments.max_steps,
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
     )
     model = trainer.outputs["model"]
@@ -119,6 +110,7 @@ def create_pipeline(
         baseline_model=baseline.outputs["model"],
         schema=schema,
         judgement=_judgement(config),
+        gates=arguments.gates,
         code=fingerprint.of_modules("components.evaluator", "models.heads", "models.label"),
     )
 
@@ -126,11 +118,7 @@ def create_pipeline(
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(
-                base_directory=str(config.push.directory or workspace.serving)
-            )
-        ),
+        directory=arguments.serving_directory,
     )
 
     components = [
@@ -151,8 +139,8 @@ def create_pipeline(
         components = components[: end + 1]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(workspace.artifacts),
-        metadata_connection_config=sqlite_metadata_connection_config(str(workspace.metadata)),
+        pipeline_root=arguments.pipeline_root,
+        metadata_connection_config=arguments.metadata,
         enable_cache=True,
         beam_pipeline_args=beam_args.for_components(config.beam),
         components=components,

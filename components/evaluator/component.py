@@ -8,10 +8,11 @@ which is known at run time alone. So the component takes a `Judgement`, from whi
 makes TFMA's `EvalConfig`.
 """
 
-from typing import Optional
+from typing import Optional, Union
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.evaluator import executor
@@ -23,6 +24,7 @@ class EvaluatorSpec(component_spec.ComponentSpec):
 
     PARAMETERS = {
         "judgement": component_spec.ExecutionParameter(type=str),
+        "gates": component_spec.ExecutionParameter(type=str, optional=True),
         "example_splits": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
@@ -53,6 +55,7 @@ class Evaluator(base_component.BaseComponent):
         schema: types.BaseChannel,
         judgement: Judgement,
         code: str,
+        gates: Optional[Union[str, RuntimeParameter]] = None,
         baseline_model: Optional[types.BaseChannel] = None,
     ):
         """Makes the component.
@@ -63,6 +66,7 @@ class Evaluator(base_component.BaseComponent):
             schema: of the raw examples.
             judgement: metrics, bounds and slices.
             code: a fingerprint of the code behind the metrics; another one is another cache entry.
+            gates: other values of the judgement's bounds, see `Judgement.with_gates`.
             baseline_model: what the candidate must not fall behind.
         """
         super().__init__(
@@ -72,6 +76,7 @@ class Evaluator(base_component.BaseComponent):
                 schema=schema,
                 baseline_model=baseline_model,
                 judgement=judgement.to_json(),
+                gates=gates,
                 example_splits='["test"]',
                 code=code,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),

@@ -19,8 +19,14 @@ class Executor(executor.Executor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Evaluates `model` beside `baseline_model`, blesses or not, writes `verdict.json`."""
+        """Evaluates `model` beside `baseline_model`, blesses or not, writes `verdict.json`.
+
+        Raises:
+            ValueError: see `Judgement.with_gates`.
+        """
         judgement = Judgement.from_json(exec_properties["judgement"])
+        if gates := exec_properties.get("gates"):
+            judgement = judgement.with_gates(gates)
         model = _export(input_dict[standard_component_specs.MODEL_KEY])
         labels = labels_of_export(model)
         inputs = dict(input_dict)

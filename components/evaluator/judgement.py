@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import math
-from typing import Optional
+from collections.abc import Mapping
+from typing import Any, Optional
 
 _BANDS = " in bands "
 
@@ -26,6 +27,30 @@ class Bound:
     lower_is_better: bool
     absolute: Optional[float]
     may_worsen_by: Optional[float]
+
+    def with_values(self, values: Mapping[str, Any]) -> "Bound":
+        """The gate on the same metric with other values, named as in a configuration.
+
+        Raises:
+            ValueError: another name than the metric's own, or a value that is not a finite number.
+        """
+        absolute = "at_most" if self.lower_is_better else "at_least"
+        for name, value in values.items():
+            if name not in (absolute, "may_worsen_by"):
+                raise ValueError(
+                    f"gates: {self.metric}: found {name}, expected {absolute} or may_worsen_by"
+                )
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(
+                    f"gates: {self.metric}: {name}: expected a number, found {value!r}"
+                )
+            if not math.isfinite(value):
+                raise ValueError(f"gates: {self.metric}: {name}: expected a finite number")
+        if not 0 <= values.get("may_worsen_by", 0) < 1:
+            raise ValueError(f"gates: {self.metric}: may_worsen_by: expected a share from 0 to 1")
+        return dataclasses.replace(
+            self, absolute=values.get(absolute), may_worsen_by=values.get("may_worsen_by")
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +110,33 @@ class Judgement:
     def to_json(self) -> str:
         """As text, read back by `from_json`."""
         return json.dumps(dataclasses.asdict(self))
+
+    def with_gates(self, text: str) -> "Judgement":
+        """The judgement with other values of its bounds.
+
+        Args:
+            text: JSON of a mapping from the metrics of `bounds` to what the configuration's `gates`
+                has for them: at_most or at_least, and may_worsen_by. What is not named stays.
+
+        Raises:
+            ValueError: no such mapping, an unbounded metric, a bound that points the wrong way, or
+                no absolute bound left; the message says which.
+        """
+        try:
+            gates = json.loads(text)
+        except ValueError:
+            gates = None
+        if not isinstance(gates, dict) or not all(isinstance(own, dict) for own in gates.values()):
+            raise ValueError(
+                f'gates: expected JSON as {{"rmse": {{"at_most": 115000}}}}, found {text!r}'
+            )
+        bounds = {bound.metric: bound for bound in self.bounds}
+        if unknown := [metric for metric in gates if metric not in bounds]:
+            raise ValueError(f"gates: {unknown[0]} has no bound (there are: {', '.join(bounds)})")
+        bounds |= {metric: bounds[metric].with_values(own) for metric, own in gates.items()}
+        if all(bound.absolute is None for bound in bounds.values()):
+            raise ValueError("gates: no absolute bound is left; give one, as at_most or at_least")
+        return dataclasses.replace(self, bounds=tuple(bounds.values()))
 
     @classmethod
     def from_json(cls, text: str) -> "Judgement":

@@ -11,9 +11,7 @@ import shutil
 import time
 
 from tfx.components.pusher import executor
-from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
 
 
 class Executor(executor.Executor):
@@ -27,12 +25,8 @@ class Executor(executor.Executor):
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
-        destination = pusher_pb2.PushDestination()
-        proto_utils.json_to_proto(
-            exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination
-        )
         model = pathlib.Path(self.GetModelPath(input_dict))
-        version = deploy(model, pathlib.Path(destination.filesystem.base_directory))
+        version = deploy(model, pathlib.Path(exec_properties["directory"]))
         # The artifact keeps a copy, from which a deployment that was lost can be restored.
         shutil.copytree(model, pushed.uri, dirs_exist_ok=True)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

@@ -1,8 +1,8 @@
 """Finds the hyperparameters with which the Estimator does best on the eval split.
 
-Inputs: `examples` (transformed, with the splits that training and evaluation name),
-`transform_graph` and `schema`. Outputs: `best_hyperparameters`, which TFX's Trainer reads, and
-`tuner_results` (`trials.json`: every trial, with the course of its evaluations).
+Inputs: `examples` (transformed, with the splits train and eval), `transform_graph` and `schema`.
+Outputs: `best_hyperparameters`, which the Trainer reads, and `tuner_results` (`trials.json`: every
+trial, with the course of its evaluations).
 
 Why not TFX's own Tuner: KerasTuner, which is behind it, has its loop around Keras' `fit`, and an
 Estimator would be one black box for each trial. Optuna takes the evaluations that
@@ -12,11 +12,11 @@ from which a killed search goes on; and its samplers can be seeded trial by tria
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Union
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.proto import trainer_pb2
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.tuner import executor
@@ -26,9 +26,8 @@ class TunerSpec(component_spec.ComponentSpec):
     """Inputs, outputs and parameters of `Tuner`."""
 
     PARAMETERS = {
-        "train_args": component_spec.ExecutionParameter(type=trainer_pb2.TrainArgs),
-        "eval_args": component_spec.ExecutionParameter(type=trainer_pb2.EvalArgs),
-        "custom_config": component_spec.ExecutionParameter(type=str),
+        "problem": component_spec.ExecutionParameter(type=str),
+        "training_root": component_spec.ExecutionParameter(type=str),
         "tune": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
@@ -54,9 +53,8 @@ class Tuner(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
-        train_args: trainer_pb2.TrainArgs,
-        eval_args: trainer_pb2.EvalArgs,
-        custom_config: Mapping[str, Any],
+        problem: Mapping[str, Any],
+        training_root: Union[str, RuntimeParameter],
         tune: Mapping[str, Any],
         code: str,
     ):
@@ -66,9 +64,8 @@ class Tuner(base_component.BaseComponent):
             examples: transformed examples.
             transform_graph: Transform's.
             schema: of the raw examples.
-            train_args: names the split to train on.
-            eval_args: names the split to evaluate on.
-            custom_config: what the Trainer gets, see `models.training.run_fn`.
+            problem: see `models.problem.Problem`.
+            training_root: the directory of all trainings, where the search has one too.
             tune: see `study.Study`, and `parallel`: trials that run at a time.
             code: a fingerprint of this component's code; another one is another search.
         """
@@ -77,9 +74,8 @@ class Tuner(base_component.BaseComponent):
                 examples=examples,
                 transform_graph=transform_graph,
                 schema=schema,
-                train_args=train_args,
-                eval_args=eval_args,
-                custom_config=json.dumps(custom_config),
+                problem=json.dumps(problem),
+                training_root=training_root,
                 tune=json.dumps(tune),
                 code=code,
                 **{

@@ -18,7 +18,7 @@ from tfx.types import artifact_utils
 
 from components.tuner.workers import Worker, Workers
 from models import registry
-from models.problem import Problem
+from models.problem import Problem, trainer_properties
 
 BEST, RESULTS = "best_hyperparameters", "tuner_results"
 """The outputs."""
@@ -41,7 +41,10 @@ class Executor(base_executor.BaseExecutor):
         """
         from components.tuner.study import Study  # Optuna: a second that only a search is worth
 
-        fn_args = fn_args_utils.get_common_fn_args(input_dict, exec_properties)
+        properties = trainer_properties(
+            json.loads(exec_properties["problem"]), exec_properties["training_root"]
+        )
+        fn_args = fn_args_utils.get_common_fn_args(input_dict, properties)
         fn_args.transform_output = fn_args.transform_graph_path
         tune = json.loads(exec_properties["tune"])
         length = {"train.max_steps": tune["max_steps"]} if tune["max_steps"] else {}

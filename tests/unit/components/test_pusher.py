@@ -1,6 +1,5 @@
 """A version appears whole, once, and only if it was blessed."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -32,11 +31,10 @@ class Setting:
         (self.folder / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
         number = len(list(self.folder.glob("pushed-*")))
         pushed = artifact(standard_artifacts.PushedModel, self.folder / f"pushed-{number}", 3)
-        destination = {"filesystem": {"base_directory": str(self.serving)}}
         executor.Executor().Do(
             {"model": [self.model], "model_blessing": [blessing]},
             {"pushed_model": [pushed]},
-            {"push_destination": json.dumps(destination), "custom_config": "null"},
+            {"directory": str(self.serving)},
         )
         return pushed
 

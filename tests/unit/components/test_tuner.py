@@ -15,9 +15,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
-from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
-from tfx.utils import proto_utils
 from tiny_model import artifact
 
 from components.tuner import executor
@@ -107,7 +105,6 @@ def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
         },
         "code": "1",
     }
-    custom_config = {"problem": json.dumps(problem), "training_root": str(folder / "training")}
     executor.Executor().Do(
         {
             "examples": [examples],
@@ -119,9 +116,8 @@ def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
             executor.RESULTS: [artifact(standard_artifacts.TunerResults, folder / "results", 5)],
         },
         {
-            "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(splits=["train"])),
-            "eval_args": proto_utils.proto_to_json(trainer_pb2.EvalArgs(splits=["eval"])),
-            "custom_config": json.dumps(custom_config),
+            "problem": json.dumps(problem),
+            "training_root": str(folder / "training"),
             "tune": json.dumps(tune),
             "code": "1",
         },

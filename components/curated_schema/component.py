@@ -1,0 +1,39 @@
+"""Brings a curated schema into the pipeline.
+
+No input. Output: `schema` (Schema).
+
+Why not TFX's Importer: it knows an artifact by its path alone, so the cache would miss another
+content, and the path would have to exist wherever the pipeline runs. The text itself travels
+anywhere, and is what the cache sees.
+"""
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from components.curated_schema import executor
+
+
+class CuratedSchemaSpec(component_spec.ComponentSpec):
+    """Output and parameter of `CuratedSchema`."""
+
+    PARAMETERS = {"text": component_spec.ExecutionParameter(type=str)}
+    INPUTS: dict = {}
+    OUTPUTS = {"schema": component_spec.ChannelParameter(type=standard_artifacts.Schema)}
+
+
+class CuratedSchema(base_component.BaseComponent):
+    """See the module."""
+
+    SPEC_CLASS = CuratedSchemaSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, text: str):
+        """Makes the component.
+
+        Args:
+            text: a `schema_pb2.Schema` in text format.
+        """
+        super().__init__(
+            spec=CuratedSchemaSpec(text=text, schema=types.Channel(type=standard_artifacts.Schema))
+        )

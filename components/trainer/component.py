@@ -1,0 +1,84 @@
+"""Trains the Estimator; TFX's generic Trainer executor calls `models.training.run_fn`.
+
+Inputs: `examples` (transformed, with the splits train and eval), `transform_graph`, `schema` and
+optional `hyperparameters`, which a Tuner found. Outputs: `model` and `model_run`.
+
+Why not TFX's own component: where the checkpoints go and how long a run trains may differ from run
+to run of one compiled pipeline, and TFX lets a parameter of a run stand for a whole argument only,
+not for a value inside `custom_config`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types import component_spec, standard_artifacts
+
+from components.trainer import executor
+
+
+class TrainerSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and parameters of `Trainer`."""
+
+    PARAMETERS = {
+        "problem": component_spec.ExecutionParameter(type=str),
+        "training_root": component_spec.ExecutionParameter(type=str),
+        "max_steps": component_spec.ExecutionParameter(type=int),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+        "hyperparameters": component_spec.ChannelParameter(
+            type=standard_artifacts.HyperParameters, optional=True
+        ),
+    }
+    OUTPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+    }
+
+
+class Trainer(base_component.BaseComponent):
+    """See the module."""
+
+    SPEC_CLASS = TrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        schema: types.BaseChannel,
+        problem: Mapping[str, Any],
+        training_root: Union[str, RuntimeParameter],
+        max_steps: Union[int, RuntimeParameter] = 0,
+        hyperparameters: Optional[types.BaseChannel] = None,
+    ):
+        """Makes the component.
+
+        Args:
+            examples: transformed examples.
+            transform_graph: Transform's.
+            schema: of the raw examples.
+            problem: see `models.problem.Problem`.
+            training_root: the directory of all trainings' checkpoints.
+            max_steps: replaces the problem's length of training; 0 keeps that.
+            hyperparameters: these replace the problem's.
+        """
+        super().__init__(
+            spec=TrainerSpec(
+                examples=examples,
+                transform_graph=transform_graph,
+                schema=schema,
+                hyperparameters=hyperparameters,
+                problem=json.dumps(problem),
+                training_root=training_root,
+                max_steps=max_steps,
+                model=types.Channel(type=standard_artifacts.Model),
+                model_run=types.Channel(type=standard_artifacts.ModelRun),
+            )
+        )

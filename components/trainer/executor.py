@@ -1,0 +1,23 @@
+"""Hands the run's own settings to `run_fn`."""
+
+import json
+
+from tfx.components.trainer import executor
+
+from models.problem import trainer_properties
+
+
+class Executor(executor.GenericExecutor):
+    """See the component."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Trains, evaluates and exports.
+
+        Raises:
+            ValueError: see `models.training.run_fn`.
+        """
+        settings = json.loads(exec_properties["problem"])
+        if max_steps := exec_properties["max_steps"]:
+            settings["train"] = {**settings["train"], "max_steps": max_steps, "epochs": None}
+        properties = trainer_properties(settings, exec_properties["training_root"])
+        super().Do(input_dict, output_dict, {**properties, "run_fn": "models.training.run_fn"})

@@ -1,0 +1,50 @@
+"""What a pipeline takes from the place where it runs, and from one run to the next."""
+
+import dataclasses
+import json
+
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.metadata import ConnectionConfigType, sqlite_metadata_connection_config
+
+from pipeline.config import Config
+from pipeline.workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Values on this machine, parameters of a run on a cluster.
+
+    Attributes:
+        pipeline_root: where the artifacts go.
+        metadata: how to reach the metadata store; on a cluster each step finds it itself.
+        data_directory: the folder of the table.
+        training_root: the directory of all trainings' checkpoints.
+        serving_directory: where blessed models go.
+        max_steps: replaces the configuration's length of training; 0 keeps that.
+        gates: see `components.evaluator.judgement.Judgement.with_gates`.
+    """
+
+    pipeline_root: str
+    metadata: ConnectionConfigType | None
+    data_directory: str | RuntimeParameter
+    training_root: str | RuntimeParameter
+    serving_directory: str | RuntimeParameter
+    max_steps: int | RuntimeParameter = 0
+    gates: str | RuntimeParameter | None = None
+
+
+def of_workspace(config: Config, workspace: Workspace) -> Arguments:
+    """The values on this machine."""
+    path = config.data.path
+    return Arguments(
+        pipeline_root=str(workspace.artifacts),
+        metadata=sqlite_metadata_connection_config(str(workspace.metadata)),
+        data_directory=str(path if path.is_dir() else path.parent),
+        training_root=str(workspace.training),
+        serving_directory=str(config.push.directory or workspace.serving),
+    )
+
+
+def gates_of(config: Config) -> str:
+    """The configuration's bounds as the Evaluator takes them, to be given other values."""
+    return json.dumps({key: bound.dict(exclude_none=True) for key, bound in config.gates.items()})
