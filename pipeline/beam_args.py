@@ -1,5 +1,6 @@
 """Beam's arguments: which engine runs the data-parallel steps, and the orchestration itself."""
 
+import random
 from typing import Any
 
 from pipeline.config import Beam
@@ -20,3 +21,11 @@ def for_components(beam: Beam) -> list[Any]:
 def for_orchestration() -> list[str]:
     """Arguments of the pipeline of pipelines, which BeamDagRunner takes from `sys.argv`."""
     return [_IN_PROCESS]
+
+
+def seed() -> None:
+    """Before a node runs: Beam's Reshuffle draws from Python's generator.
+
+    With it ExampleGen writes its splits, so the order of the examples depends on it.
+    """
+    random.seed(0)

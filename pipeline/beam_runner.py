@@ -1,7 +1,6 @@
 """TFX's BeamDagRunner, with an observer of its nodes."""
 
 import contextlib
-import random
 import sys
 from collections.abc import Iterator
 
@@ -13,8 +12,6 @@ from tfx.orchestration.portable import launcher
 
 from pipeline import beam_args
 from pipeline.progress import CACHED, Progress
-
-_SEED = 0
 
 # Beam pickles the functions it runs, so what they report to is found through the module.
 _progress: Progress
@@ -66,8 +63,7 @@ class _Launcher(launcher.Launcher):
 @beam.typehints.with_output_types(object)
 class _ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
     def _run_node(self) -> None:
-        # Beam's Reshuffle, with which ExampleGen writes its splits, draws from Python's generator.
-        random.seed(_SEED)
+        beam_args.seed()
         with _progress.running(self._node_id) as node:
             observed = _Launcher(
                 pipeline_node=self._pipeline_node,

@@ -24,6 +24,7 @@ from pipeline.fields import (
     path_text,
     refuse,
 )
+from pipeline.kubeflow.settings import Kubeflow
 from pipeline.tune_config import Tune, fits_training
 
 Mistakes = list[tuple[tuple[str, ...], str]]
@@ -297,6 +298,7 @@ class Config(Section):
     slices: tuple[Slice, ...] = ()
     beam: Beam = Beam()
     push: Push = Push()
+    kubeflow: Kubeflow | None = None
     folder: pathlib.Path
 
     _mappings = pydantic.validator(

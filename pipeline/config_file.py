@@ -257,6 +257,8 @@ def _expectation(location: Sequence[Any]) -> str:
         "kind": "numeric, ordinal, categorical, boolean, date, sequence or ignore",
         "column": "the column whose values or bands are the slices",
         "patience": "steps",
+        "image": "the container image, as registry.example.com/houses:1.0",
+        "workspace": "a place that all steps reach, as gs://bucket/houses or /mnt/pipelines/houses",
     }.get(str(location[-1]), "required")
 
 

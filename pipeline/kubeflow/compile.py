@@ -1,0 +1,199 @@
+"""Compiles the pipeline: an Argo Workflow for Kubeflow Pipelines, and a V2 pipeline spec."""
+
+import json
+import pathlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from kfp import dsl
+from kubernetes import client as k8s
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.kubeflow import kubeflow_dag_runner
+from tfx.orchestration.kubeflow.proto import kubeflow_pb2
+from tfx.utils import telemetry_utils
+
+from models import registry
+from pipeline.config import Config
+from pipeline.errors import UserError, nearest
+from pipeline.kubeflow import parameters
+from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
+from pipeline.pipeline import create_pipeline
+
+WORKFLOW = "workflow.yaml"
+OUTPUTS = "/tmp/outputs"
+"""Where a step leaves what Kubeflow Pipelines shows of it, in a directory named after the step."""
+UI_METADATA = "mlpipeline-ui-metadata"
+METRICS = "mlpipeline-metrics"
+
+_STEP = ["python", "-m", "pipeline.kubeflow.step"]
+_USER = 1000  # of the image
+
+
+def compile_all(config: Config, folder: pathlib.Path) -> list[pathlib.Path]:
+    """Writes what the clusters run.
+
+    Args:
+        config: with a `kubeflow` section.
+        folder: where the files go; made if need be.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: what the section names does not exist, or would not be in the image.
+    """
+    pipeline = create_pipeline(config, parameters.of_cluster(config))
+    assert config.kubeflow
+    _check(config, [component.id for component in pipeline.components])
+    workflow = folder / WORKFLOW
+    _write(workflow, yaml.safe_dump(argo_workflow(config, pipeline), sort_keys=False, width=100))
+    return [workflow]
+
+
+def _check(config: Config, steps: list[str]) -> None:
+    assert config.kubeflow
+    mistakes = [
+        f"kubeflow.resources.{step}: no such step{nearest(step, [DEFAULT, *steps])}"
+        for step in config.kubeflow.resources
+        if step not in (DEFAULT, *steps)
+    ]
+    own_model = config.model.name not in registry.MODELS
+    if own_model and parameters.relative_folder(config) is None:
+        mistakes.append(
+            f"model.name: {config.model.name} is in {config.folder}, which is outside this project "
+            "and so not in the image; move the folder into data/"
+        )
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+
+
+def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, Any]:
+    """The Argo Workflow of a pipeline, the same for the same configuration and code."""
+    settings = config.kubeflow
+    assert settings
+    runner_config = kubeflow_dag_runner.KubeflowDagRunnerConfig(
+        tfx_image=settings.image,
+        kubeflow_metadata_config=_metadata(settings),
+        pipeline_operator_funcs=[_configured(config), *_metadata_of_installation(settings)],
+    )
+    # Without TFX's label "add-pod-env", by which every step would get variables it does not read.
+    labels = {telemetry_utils.LABEL_KFP_SDK_ENV: "tfx"}
+    with tempfile.TemporaryDirectory() as scratch:
+        kubeflow_dag_runner.KubeflowDagRunner(
+            scratch, WORKFLOW, runner_config, pod_labels_to_attach=labels
+        ).run(pipeline)
+        workflow = yaml.safe_load((pathlib.Path(scratch) / WORKFLOW).read_text(encoding="utf-8"))
+    annotations = workflow["metadata"]["annotations"]
+    del annotations["pipelines.kubeflow.org/pipeline_compilation_time"]
+    spec = json.loads(annotations["pipelines.kubeflow.org/pipeline_spec"])
+    spec["description"] = f"{config.name}: predicts {config.label}"
+    annotations["pipelines.kubeflow.org/pipeline_spec"] = json.dumps(spec)
+    spec = workflow["spec"]
+    # The volume's files belong to the group that the steps run as.
+    spec["securityContext"] = {"runAsNonRoot": True, "runAsUser": _USER, "fsGroup": _USER}
+    spec["serviceAccountName"] = settings.service_account or spec["serviceAccountName"]
+    if settings.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    for template in spec["templates"]:
+        if "container" in template:
+            _give_outputs_own_directory(template)
+    return workflow
+
+
+def _give_outputs_own_directory(template: dict[str, Any]) -> None:
+    """Steps that run side by side on one file system must not write over each other."""
+    args = template["container"]["args"]
+    step = _step_of(args)
+    place = f"{OUTPUTS}/{step}"
+    args[args.index("--metadata_ui_path") + 1] = f"{place}/{UI_METADATA}.json"
+    names = [UI_METADATA, METRICS] if step == "Evaluator" else [UI_METADATA]
+    template["outputs"]["artifacts"] = [
+        {"name": name, "path": f"{place}/{name}.json"} for name in names
+    ]
+
+
+def _step_of(args: list[str]) -> str:
+    """The node that a container runs; Kubernetes' names have no capitals."""
+    return args[args.index("--node_id") + 1]
+
+
+def _metadata(settings: Kubeflow) -> kubeflow_pb2.KubeflowMetadataConfig | None:
+    if settings.metadata is None:
+        return None
+    config = kubeflow_pb2.KubeflowMetadataConfig()
+    config.grpc_config.grpc_service_host.value = settings.metadata.host
+    config.grpc_config.grpc_service_port.value = str(settings.metadata.port)
+    return config
+
+
+def _metadata_of_installation(settings: Kubeflow) -> list[Callable]:
+    """What sets the variables that the default metadata configuration reads."""
+    if settings.metadata:
+        return []
+    return kubeflow_dag_runner.get_default_pipeline_operator_funcs()
+
+
+def _configured(config: Config) -> Callable[[dsl.ContainerOp], None]:
+    """Gives every step what the `kubeflow:` section asks for."""
+    settings = config.kubeflow
+    assert settings
+
+    def configure(op: dsl.ContainerOp) -> None:
+        # The cache is TFX's; the installation's own knows nothing of artifacts that are gone.
+        op.enable_caching = False
+        container = op.container
+        container.command = _STEP
+        container.add_env_variable(k8s.V1EnvVar("PYTHONPATH", parameters.python_path(config)))
+        for name, value in settings.environment.items():
+            container.add_env_variable(k8s.V1EnvVar(name, value))
+        for name, reference in settings.secrets.items():
+            secret, _, key = reference.partition("/")
+            selector = k8s.V1SecretKeySelector(name=secret, key=key)
+            value_from = k8s.V1EnvVarSource(secret_key_ref=selector)
+            container.add_env_variable(k8s.V1EnvVar(name, value_from=value_from))
+        for claim, mount in settings.volumes.items():
+            source = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=claim)
+            op.add_volume(k8s.V1Volume(name=claim, persistent_volume_claim=source))
+            container.add_volume_mount(k8s.V1VolumeMount(name=claim, mount_path=mount))
+        for name, value in settings.labels.items():
+            op.add_pod_label(name, value)
+        for name, value in settings.node_selector.items():
+            op.add_node_selector_constraint(name, value)
+        step = _step_of(container.args)
+        resources = settings.resources.get(step, settings.resources.get(DEFAULT))
+        if resources:
+            _give_resources(container, resources)
+        retries = settings.retries
+        if retries.limit:
+            op.set_retry(
+                retries.limit,
+                policy=retries.policy,
+                backoff_duration=f"{retries.backoff}s",
+                backoff_factor=retries.factor,
+            )
+
+    return configure
+
+
+def _give_resources(container, resources: Resources) -> None:
+    if resources.cpu:
+        container.set_cpu_request(resources.cpu)
+    if resources.cpu_limit:
+        container.set_cpu_limit(resources.cpu_limit)
+    if resources.memory:
+        container.set_memory_request(resources.memory)
+        container.set_memory_limit(resources.memory)
+    if resources.gpu:
+        container.set_gpu_limit(str(resources.gpu))
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None

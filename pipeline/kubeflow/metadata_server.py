@@ -1,0 +1,71 @@
+"""The metadata store as a cluster has it: ML Metadata's gRPC service, on a SQLite file.
+
+The service's own binary comes in images only; the Python package has the same C++ store, and
+takes and gives the service's messages as bytes. It lacks three of the service's 52 calls, which
+TFX does not make; whoever makes one is told that it is not implemented.
+"""
+
+import contextlib
+import pathlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+
+import grpc
+from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store
+from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
+
+_SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@contextlib.contextmanager
+def serving(file: pathlib.Path) -> Iterator[int]:
+    """Serves the store while the context lasts.
+
+    Args:
+        file: the SQLite file, made if need be.
+
+    Yields:
+        The port, on the loopback address.
+    """
+    config = metadata_store_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(file)
+    config.sqlite.connection_mode = config.sqlite.READWRITE_OPENCREATE
+    database = store.CreateMetadataStore(
+        config.SerializeToString(), metadata_store_pb2.MigrationOptions().SerializeToString()
+    )
+    # SQLite takes one writer at a time, and the store is one connection.
+    lock = threading.Lock()
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            _answer(getattr(store, method.name), database, lock)
+        )
+        for method in _SERVICE.methods
+        if hasattr(store, method.name)
+    }
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(grace=None).wait()
+
+
+def _answer(call: Callable, database, lock: threading.Lock) -> Callable:
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        with lock:
+            response, message, code = call(database, request)
+        if code:
+            context.abort(_STATUS[code], _text(message))
+        return response
+
+    return answer
+
+
+def _text(message: bytes | str) -> str:
+    return message.decode(errors="replace") if isinstance(message, bytes) else message

@@ -1,0 +1,74 @@
+"""What a run on a cluster may set: its parameters, with the configuration's values as defaults."""
+
+import os
+import pathlib
+
+from tfx.orchestration.data_types import RuntimeParameter
+
+from pipeline import arguments
+from pipeline.arguments import Arguments
+from pipeline.config import Config
+from pipeline.errors import UserError
+
+PIPELINE_ROOT = "pipeline-root"
+"""TFX's own: where the artifacts go."""
+DATA_DIRECTORY = "data-directory"
+TRAINING_ROOT = "training-root"
+SERVING_DIRECTORY = "serving-directory"
+MAX_STEPS = "max-steps"
+GATES = "gates"
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+"""What the image has in its working directory."""
+
+
+def of_cluster(config: Config) -> Arguments:
+    """The arguments of a pipeline on a cluster.
+
+    Args:
+        config: with a `kubeflow` section.
+
+    Raises:
+        UserError: the table is not where a step finds it.
+    """
+    assert config.kubeflow
+    workspace = config.kubeflow.workspace.rstrip("/")
+
+    def parameter(name: str, default: str) -> RuntimeParameter:
+        return RuntimeParameter(name=name, ptype=str, default=default)
+
+    return Arguments(
+        pipeline_root=f"{workspace}/artifacts",
+        metadata=None,
+        data_directory=parameter(DATA_DIRECTORY, config.kubeflow.data or _in_image(config)),
+        training_root=parameter(TRAINING_ROOT, f"{workspace}/training"),
+        serving_directory=parameter(
+            SERVING_DIRECTORY, str(config.push.directory or f"{workspace}/serving")
+        ),
+        max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
+        gates=parameter(GATES, arguments.gates_of(config)),
+    )
+
+
+def python_path(config: Config) -> str:
+    """Where steps find Python modules: the code, and what stands beside the configuration."""
+    places = [".", relative_folder(config)]
+    return os.pathsep.join(place for place in dict.fromkeys(places) if place)
+
+
+def relative_folder(config: Config) -> str | None:
+    """The configuration's folder as the image has it; None if it is not in there."""
+    if not config.folder.is_relative_to(REPOSITORY):
+        return None
+    return str(config.folder.relative_to(REPOSITORY))
+
+
+def _in_image(config: Config) -> str:
+    path = config.data.path
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_relative_to(REPOSITORY):
+        raise UserError(
+            f"kubeflow.data: missing; {folder} is outside this project and so not in the image; "
+            "name the folder that has the table on the cluster, as gs://bucket/houses"
+        )
+    return str(folder.relative_to(REPOSITORY))

@@ -1,0 +1,67 @@
+"""What a step's container runs: `python -m pipeline.kubeflow.step --node_id Trainer ...`.
+
+TFX's own entry point does the work: it resolves the inputs, looks into the cache, runs the
+executor and publishes the outputs. Here the step becomes reproducible, and the Evaluator's verdict
+is written down where Kubeflow Pipelines shows it and reads metrics.
+"""
+
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from tfx.orchestration.kubeflow import container_entrypoint  # noqa: E402
+
+from components.evaluator import verdict  # noqa: E402
+from pipeline import beam_args  # noqa: E402
+
+METRICS_FILE = "mlpipeline-metrics.json"
+"""Beside the file of `--metadata_ui_path`."""
+BLESSED = "blessed"
+"""The metric that says whether the model was blessed: 1 or 0."""
+
+_show = container_entrypoint._dump_ui_metadata
+
+
+def main(argv: list[str]) -> None:
+    """Runs one step with the arguments of TFX's entry point."""
+    beam_args.seed()
+    place = argv[argv.index("--metadata_ui_path") + 1]
+    pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
+    # It has no other hook for what a step shows, and cached steps have something to show too.
+    container_entrypoint._dump_ui_metadata = _show_with_verdict
+    container_entrypoint.main(argv)
+
+
+def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
+    evaluation = (execution_info.output_dict or {}).get("evaluation")
+    if evaluation:
+        text = (pathlib.Path(evaluation[0].uri) / verdict.FILE_NAME).read_text(encoding="utf-8")
+        found = json.loads(text)
+        path = pathlib.Path(ui_metadata_path)
+        # TFX adds what stands in the file to what it has itself.
+        path.write_text(json.dumps({"outputs": [_page(found)]}), encoding="utf-8")
+        metrics = json.dumps({"metrics": list(_metrics(found))})
+        path.with_name(METRICS_FILE).write_text(metrics, encoding="utf-8")
+    _show(node, execution_info, ui_metadata_path)
+
+
+def _page(found: Mapping[str, Any]) -> dict[str, str]:
+    lines = [f"# {'Blessed' if found['blessed'] else 'Not blessed'}", ""]
+    lines += [
+        f"- {'pass' if line['passed'] else 'FAIL'}: {line['text']}" for line in found["lines"]
+    ]
+    lines += [f"- note: {note}" for note in found["notes"]]
+    return {"type": "markdown", "storage": "inline", "source": "\n".join(lines)}
+
+
+def _metrics(found: Mapping[str, Any]):
+    yield {"name": BLESSED, "numberValue": float(found["blessed"]), "format": "RAW"}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
