@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline import checks, terminal
+from pipeline import checks, screen, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
@@ -43,9 +43,10 @@ def run(config: Config, workspace: Workspace) -> int:
         outcome = results.read(workspace, executions)
         if config.tune:
             _print_tuned(held.console, results.tuning(workspace, executions))
-        _print_verdict(held.console, outcome.verdict)
-        _print_push(held.console, outcome, unchanged=progress.nodes["Pusher"].state == CACHED)
-        _say(held.console, f"[dim]{time.monotonic() - started:.0f} s[/]")
+        screen.show_verdict(held.console, outcome.verdict)
+        unchanged = progress.nodes["Pusher"].state == CACHED
+        screen.show_push(held.console, outcome.pushed, unchanged)
+        screen.say(held.console, f"[dim]{time.monotonic() - started:.0f} s[/]")
         return OK if outcome.blessed else NOT_BLESSED
 
 
@@ -67,14 +68,14 @@ def tune(config: Config, workspace: Workspace) -> int:
         if not held.console.is_terminal:
             held.console.width = 200  # a file is as wide as what is in it
         held.console.print(tuning.table())
-        _say(held.console, escape(tuning.conclusion()))
+        screen.say(held.console, escape(tuning.conclusion()))
         if tuning.best is not tuning.own:
-            _say(
+            screen.say(
                 held.console,
                 "`run` trains with its parameters while there is a `tune:`. To keep them:\n",
             )
-            _say(held.console, escape(tuning.yaml()))
-        _say(held.console, f"\nchart: {_shown(chart)}")
+            screen.say(held.console, escape(tuning.yaml()))
+        screen.say(held.console, f"\nchart: {screen.shown(chart)}")
         return OK
 
 
@@ -94,7 +95,7 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
             checks.check_data(config)
-            _say(console, f"log: {_shown(log)}")
+            screen.say(console, f"log: {screen.shown(log)}")
             yield _Held(workspace, console, log)
 
 
@@ -121,7 +122,7 @@ def _execute(
     except (Exception, KeyboardInterrupt) as error:
         failed = next((node for node in progress.nodes.values() if node.error), None)
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
-            _say(console, "\nInterrupted; the same command continues from where it stopped.")
+            screen.say(console, "\nInterrupted; the same command continues from where it stopped.")
             # Beam's worker threads would go on; what they were writing does not count yet.
             os._exit(INTERRUPTED)
         if failed is None:
@@ -132,17 +133,6 @@ def _execute(
         return {}, progress, BAD_INPUT if bad_data else FAILED
 
 
-def _say(console: Console, text: str) -> None:
-    """Prints a line as it is: neither wrapped, which would break paths, nor coloured by guess."""
-    console.print(text, highlight=False, soft_wrap=True)
-
-
-def _shown(path: pathlib.Path) -> pathlib.Path:
-    """As the user would type it."""
-    here = pathlib.Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
 def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_message: bool) -> None:
     # Beam puts the name of its own step behind the message.
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(node.error)).strip()
@@ -150,33 +140,11 @@ def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_messag
         text = next(iter(text.splitlines()), "")
     if not isinstance(node.error, ValueError):
         text = f"{type(node.error).__name__}: {text}"
-    _say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
-    _say(console, f"The trace is at the end of {_shown(log)}")
+    screen.say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
+    screen.say(console, f"The trace is at the end of {screen.shown(log)}")
 
 
 def _print_tuned(console: Console, found: dict) -> None:
     from pipeline.tuning import Tuning
 
-    _say(console, f"\ntuned: {escape(Tuning(found).chosen())}")
-
-
-def _print_verdict(console: Console, verdict: dict) -> None:
-    _say(console, "")
-    for line in verdict["lines"]:
-        mark = "[green]pass[/]" if line["passed"] else "[bold red]FAIL[/]"
-        _say(console, f"{mark}  {escape(line['text'])}")
-    for note in verdict["notes"]:
-        _say(console, f"note  {escape(note)}")
-    _say(console, "")
-
-
-def _print_push(console: Console, outcome, unchanged: bool) -> None:
-    if not outcome.blessed:
-        _say(
-            console,
-            "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
-        )
-    elif unchanged:
-        _say(console, f"[bold green]Blessed[/] and unchanged; deployed at {_shown(outcome.pushed)}")
-    else:
-        _say(console, f"[bold green]Blessed[/] and pushed to {_shown(outcome.pushed)}")
+    screen.say(console, f"\ntuned: {escape(Tuning(found).chosen())}")

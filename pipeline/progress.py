@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 WAITING, RUNNING, CACHED, DONE = "waiting", "running", "cached", "done"
-FAILED, INTERRUPTED = "failed", "interrupted"
+FAILED, INTERRUPTED, SKIPPED = "failed", "interrupted", "skipped"
 
 _STYLES = {
     WAITING: "dim",
@@ -21,6 +21,7 @@ _STYLES = {
     DONE: "green",
     FAILED: "bold red",
     INTERRUPTED: "yellow",
+    SKIPPED: "dim",
 }
 
 
@@ -30,7 +31,7 @@ class Node:
 
     Attributes:
         name: the node's id.
-        state: waiting, running, cached, done, failed or interrupted.
+        state: waiting, running, cached, done, failed, interrupted or skipped.
         started, seconds: when it started (monotonic clock), and how long it took.
         error: what it raised.
         note: how far it is, in words.
@@ -118,7 +119,7 @@ class Progress:
             table.add_row(
                 node.name,
                 f"[{_STYLES[node.state]}]{node.state}[/]",
-                "" if node.state == WAITING else f"{seconds:.1f}",
+                "" if node.state in (WAITING, SKIPPED) else f"{seconds:.1f}",
                 node.note,
             )
         return table

@@ -16,7 +16,7 @@ from tfx.utils import telemetry_utils
 
 from models import registry
 from pipeline.config import Config
-from pipeline.errors import UserError, nearest
+from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
@@ -99,6 +99,8 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
     for template in spec["templates"]:
         if "container" in template:
             _give_outputs_own_directory(template)
+        if "retryStrategy" in template:
+            template["retryStrategy"]["expression"] = f"asInt(lastRetry.exitCode) != {BAD_INPUT}"
     return workflow
 
 
@@ -119,7 +121,7 @@ def _step_of(args: list[str]) -> str:
     return args[args.index("--node_id") + 1]
 
 
-def _metadata(settings: Kubeflow) -> kubeflow_pb2.KubeflowMetadataConfig | None:
+def _metadata(settings: Kubeflow) -> Any:
     if settings.metadata is None:
         return None
     config = kubeflow_pb2.KubeflowMetadataConfig()

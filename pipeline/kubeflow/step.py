@@ -9,32 +9,43 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from tfx.orchestration.kubeflow import container_entrypoint  # noqa: E402
 
+from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
 from pipeline import beam_args  # noqa: E402
+from pipeline.errors import BAD_INPUT  # noqa: E402
 
 METRICS_FILE = "mlpipeline-metrics.json"
 """Beside the file of `--metadata_ui_path`."""
 BLESSED = "blessed"
 """The metric that says whether the model was blessed: 1 or 0."""
 
-_show = container_entrypoint._dump_ui_metadata
+_show: Callable = container_entrypoint._dump_ui_metadata
 
 
 def main(argv: list[str]) -> None:
-    """Runs one step with the arguments of TFX's entry point."""
+    """Runs one step with the arguments of TFX's entry point.
+
+    Raises:
+        SystemExit: with `BAD_INPUT`, if the data does not fit the schema: no retry mends that.
+    """
     beam_args.seed()
     place = argv[argv.index("--metadata_ui_path") + 1]
     pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
     # It has no other hook for what a step shows, and cached steps have something to show too.
-    container_entrypoint._dump_ui_metadata = _show_with_verdict
-    container_entrypoint.main(argv)
+    setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
+    try:
+        container_entrypoint.main(argv)
+    except AnomaliesFound:
+        traceback.print_exc()
+        sys.exit(BAD_INPUT)
 
 
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
@@ -59,7 +70,7 @@ def _page(found: Mapping[str, Any]) -> dict[str, str]:
     return {"type": "markdown", "storage": "inline", "source": "\n".join(lines)}
 
 
-def _metrics(found: Mapping[str, Any]):
+def _metrics(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"name": BLESSED, "numberValue": float(found["blessed"]), "format": "RAW"}
 
 

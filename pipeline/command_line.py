@@ -1,0 +1,95 @@
+"""What the command lines of the runners share: options, loading, and how mistakes are told."""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from pipeline import config_file, errors
+from pipeline.config import Config
+from pipeline.workspace import Workspace
+
+DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "data" / "king_county" / "pipeline.yaml"
+
+ConfigOption = Annotated[
+    pathlib.Path,
+    typer.Option("--config", "-c", help="The problem's YAML file.", show_default=False),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the configuration."),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", help="Takes the settings of one of the configuration's `presets`."),
+]
+WorkspaceOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="Where the run keeps what it makes.",
+        show_default="workspace/<name>",
+    ),
+]
+
+
+def app(purpose: str, epilog: str) -> typer.Typer:
+    """A command line with commands to be added."""
+    return typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        help=purpose,
+        epilog=epilog,
+    )
+
+
+def load(path: pathlib.Path, overrides: Sequence[str] | None, preset: str | None = None) -> Config:
+    """The configuration of a problem; modules beside it become importable.
+
+    Raises:
+        UserError: see `config_file.load`.
+    """
+    config = config_file.load(path, overrides or (), preset)
+    # The user's own model_fn may stand beside the configuration.
+    sys.path.append(str(config.folder))
+    return config
+
+
+def workspace(config: Config, root: pathlib.Path | None) -> Workspace:
+    """The problem's workspace, wherever `--workspace` puts it."""
+    return Workspace((root or pathlib.Path("workspace") / config.name).resolve())
+
+
+def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """The values of an option that is given as NAME=VALUE, any number of times.
+
+    Raises:
+        UserError: one is not.
+    """
+    found = {}
+    for text in given or ():
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise errors.UserError(f"{option} {text}: expected NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def main(commands: typer.Typer) -> None:
+    """Runs a command line; a user's mistake is its message alone."""
+    try:
+        sys.exit(commands(standalone_mode=False))
+    except TyperException as error:
+        # `error` of a call without a command is the help, which is on the screen by now.
+        if message := error.format_message():
+            print(f"{message.rstrip('.')}; see --help", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except errors.UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(errors.BAD_INPUT)

@@ -1,0 +1,37 @@
+"""The `compile` command: checks what can be checked here, then writes what clusters run."""
+
+from pipeline import checks, screen, terminal
+from pipeline import progress as progress_lib
+from pipeline.config import Config
+from pipeline.errors import OK
+from pipeline.workspace import Workspace
+
+
+def run(config: Config, workspace: Workspace) -> int:
+    """Compiles the pipeline and says where the files are.
+
+    Args:
+        config: with a `kubeflow` section.
+        workspace: where the files go.
+
+    Returns:
+        An exit code of `pipeline.errors`.
+
+    Raises:
+        UserError: the data or the model does not fit the configuration, or would not be in the
+            image.
+    """
+    assert config.kubeflow
+    log = workspace.new_log("compile")
+    with terminal.logging_to(log) as console:
+        if config.kubeflow.data is None:
+            checks.check_data(config)
+        with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
+            from pipeline.kubeflow import compile as compile_lib
+
+            terminal.quiet_logging()
+            checks.check_model(config)
+            files = compile_lib.compile_all(config, workspace.root)
+        for file in files:
+            screen.say(console, str(screen.shown(file)))
+    return OK

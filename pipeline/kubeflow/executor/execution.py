@@ -1,0 +1,288 @@
+"""Executes a workflow: what may run runs, what fails is tried again or ends it."""
+
+import contextlib
+import dataclasses
+import pathlib
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from typing import Any
+
+from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.executor.isolation import Command, Isolation
+from pipeline.kubeflow.executor.pods import Cluster, Pod
+from pipeline.kubeflow.executor.workflow import Workflow, filled_in, holds, join
+from pipeline.progress import SKIPPED, Node, Progress
+
+SUCCEEDED, FAILED = "Succeeded", "Failed"
+
+_WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
+_RETRIED_UNLESS = re.compile(r"asInt\(lastRetry\.exitCode\) != (\d+)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_SECONDS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600}
+
+
+class StepFailed(Exception):
+    """A container ended with an error, for the last time.
+
+    Attributes:
+        step: its path.
+        exit_code: of its last attempt.
+        log: what it said.
+    """
+
+    def __init__(self, step: str, exit_code: int, log: pathlib.Path):
+        super().__init__(f"{step} ended with exit code {exit_code}")
+        self.step, self.exit_code, self.log = step, exit_code, log
+
+
+class _Stopped(KeyboardInterrupt):
+    """The execution was ended from outside."""
+
+
+@dataclasses.dataclass
+class Execution:
+    """One run of a workflow.
+
+    Attributes:
+        workflow: what runs.
+        name: of the run; in a cluster each has its own.
+        parameters: the workflow's.
+        cluster: what pods refer to.
+        isolation: how containers run.
+        folder: for the logs, and what steps write outside their volumes while they run.
+        parallel: how many containers run at a time.
+        progress: is told of each step's start and end, by its path.
+        on_done: is called after each step that ended well, with its path and what to show of it.
+    """
+
+    workflow: Workflow
+    name: str
+    parameters: Mapping[str, str]
+    cluster: Cluster
+    isolation: Isolation
+    folder: pathlib.Path
+    parallel: int
+    progress: Progress
+    on_done: Callable[[str, Node], None] = lambda step, node: None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        self.uid = str(uuid.uuid4())
+        self._slots = threading.Semaphore(self.parallel)
+        self._stop = threading.Event()
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Executes the workflow, and its `onExit` whatever became of it.
+
+        Raises:
+            StepFailed: the first step that failed for good, when all that ran beside it has ended.
+            UserError: the workflow refers to what is not there.
+        """
+        scope = {f"workflow.parameters.{key}": value for key, value in self.parameters.items()}
+        scope |= {"workflow.name": self.name, "workflow.uid": self.uid}
+        entry = self.workflow.spec["entrypoint"]
+        on_exit = self.workflow.spec.get("onExit")
+        status = FAILED
+        try:
+            self._template(entry, dict(self.parameters), scope, "")
+            status = SUCCEEDED
+        except BaseException:
+            # Ctrl-C, or our own mistake: nothing may go on behind it.
+            if self._stop.is_set():
+                on_exit = None
+            raise
+        finally:
+            if on_exit:
+                self._template(on_exit, {}, scope | {"workflow.status": status}, "")
+
+    def stop(self) -> None:
+        """Ends every container; `run` ends soon after."""
+        self._stop.set()
+        with self._lock:
+            for process in self._running:
+                isolation.kill(process)
+
+    def _template(
+        self, name: str, arguments: Mapping[str, str], scope: Mapping[str, str], path: str
+    ) -> dict[str, str]:
+        """Executes a template; gives the values of its output parameters."""
+        template = self.workflow.templates[name]
+        inner = dict(scope)
+        for item in template.get("inputs", {}).get("parameters", []):
+            value = arguments.get(item["name"], item.get("value", item.get("default")))
+            inner[f"inputs.parameters.{item['name']}"] = str(value)
+        if "dag" in template:
+            self._dag(template, inner, path)
+            return {}
+        return self._container(template, inner, path or name)
+
+    def _dag(self, template: Mapping[str, Any], scope: Mapping[str, str], path: str) -> None:
+        tasks = {task["name"]: task for task in template["dag"]["tasks"]}
+        scope = dict(scope)
+        ended: set[str] = set()
+        error: BaseException | None = None
+        with futures.ThreadPoolExecutor(len(tasks)) as pool:
+            running: dict[futures.Future, str] = {}
+            try:
+                while True:
+                    for name in list(tasks) if error is None else []:
+                        if ended.issuperset(tasks[name].get("dependencies", [])):
+                            task = tasks.pop(name)
+                            running[pool.submit(self._task, task, scope, path)] = name
+                    if not running:
+                        break
+                    for future in futures.wait(running, return_when="FIRST_COMPLETED").done:
+                        name = running.pop(future)
+                        ended.add(name)
+                        if failed := future.exception():
+                            # Like Argo: what runs may end, nothing else begins.
+                            error = error or failed
+                        else:
+                            scope.update(future.result())
+            except BaseException:
+                self.stop()
+                raise
+        for task in tasks.values():
+            self._skip(task["template"], join(path, task["name"]))
+        if error:
+            raise error
+
+    def _task(self, task: Mapping[str, Any], scope: Mapping[str, str], path: str) -> dict[str, str]:
+        place = join(path, task["name"])
+        if "when" in task and not holds(filled_in(task["when"], scope)):
+            self._skip(task["template"], place)
+            return {}
+        given = filled_in(task.get("arguments", {}).get("parameters", []), scope)
+        arguments = {item["name"]: item["value"] for item in given}
+        outputs = self._template(task["template"], arguments, scope, place)
+        name = task["name"]
+        return {f"tasks.{name}.outputs.parameters.{key}": value for key, value in outputs.items()}
+
+    def _skip(self, template: str, path: str) -> None:
+        found = self.workflow.templates[template]
+        if "dag" not in found:
+            self.progress.nodes[path].state = SKIPPED
+            return
+        for task in found["dag"]["tasks"]:
+            self._skip(task["template"], join(path, task["name"]))
+
+    def _container(
+        self, template: Mapping[str, Any], scope: Mapping[str, str], path: str
+    ) -> dict[str, str]:
+        log = self.folder / f"{path.replace('/', '.')}.log"
+        retries = template.get("retryStrategy", {})
+        limit = int(retries.get("limit", 0)) if retries else 0
+        scratch = self.folder / f".{path.replace('/', '.')}"
+        with contextlib.ExitStack() as shown:
+            node: Node | None = None
+            for attempt in range(limit + 1):
+                with self._slot(), _folder(scratch):
+                    node = node or shown.enter_context(self.progress.running(path))
+                    pod = self._pod(template, {**scope, "retries": str(attempt)}, path, scratch)
+                    code, outputs = self._attempt(pod, log)
+                if code == 0:
+                    self.on_done(path, node)
+                    return outputs
+                if attempt == limit or not _is_retried(retries, code):
+                    raise StepFailed(path, code, log)
+                node.note = f"exit code {code}; try {attempt + 2} of {limit + 1}"
+                if self._stop.wait(_backoff(retries, attempt)):
+                    raise _Stopped()
+        raise AssertionError("a limit below zero")
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[None]:
+        with self._slots:
+            if self._stop.is_set():
+                raise _Stopped()
+            yield
+
+    def _pod(self, template, scope, path: str, scratch: pathlib.Path) -> Pod:
+        name = f"{self.name}-{path.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
+        template = filled_in(template, {**scope, "pod.name": name})
+        metadata = template.get("metadata", {})
+        labels = {**self.labels, **metadata.get("labels", {}), _WORKFLOW_LABEL: self.name}
+        return Pod(
+            name, str(uuid.uuid4()), labels, metadata.get("annotations", {}), template, scratch
+        )
+
+    def _attempt(self, pod: Pod, log: pathlib.Path) -> tuple[int, dict[str, str]]:
+        """Runs a pod; its exit code and output parameters."""
+        container = pod.container
+        command = Command(
+            argv=[*container.get("command", []), *container.get("args", [])],
+            environment=pod.environment(self.cluster),
+            mounts=pod.mounts(self.cluster, self.workflow.spec.get("volumes", [])),
+            scratch=pod.scratch,
+            working_directory=container.get("workingDir"),
+        )
+        with open(log, "ab") as out:
+            with self._lock:
+                if self._stop.is_set():
+                    raise _Stopped()
+                process = self.isolation.start(command, out)
+                self._running.add(process)
+            try:
+                code = process.wait()
+            finally:
+                isolation.kill(process)
+                with self._lock:
+                    self._running.discard(process)
+            if self._stop.is_set():
+                raise _Stopped()
+            if code < 0:
+                code = 128 - code  # ended by a signal, as containers report it
+            return (code, {}) if code else self._outputs(pod, command, out)
+
+    def _outputs(self, pod: Pod, command: Command, log: Any) -> tuple[int, dict[str, str]]:
+        """What a pod must leave behind; without it the step has failed, as in Argo."""
+        outputs = pod.template.get("outputs", {})
+        for artifact in outputs.get("artifacts", []):
+            file = self.isolation.found(command, artifact["path"])
+            if not file.exists() and not artifact.get("optional"):
+                log.write(f"output {artifact['name']}: no file {artifact['path']}\n".encode())
+                return 64, {}
+        found = {}
+        for parameter in outputs.get("parameters", []):
+            file = self.isolation.found(command, parameter["valueFrom"]["path"])
+            if not file.exists():
+                log.write(f"output {parameter['name']}: no file {file}\n".encode())
+                return 64, {}
+            found[parameter["name"]] = file.read_text(encoding="utf-8")
+        return 0, found
+
+
+@contextlib.contextmanager
+def _folder(folder: pathlib.Path) -> Iterator[None]:
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+
+
+def _is_retried(retries: Mapping[str, Any], code: int) -> bool:
+    """Whether a failure of the container counts; the machine's own faults are none of ours."""
+    if retries.get("retryPolicy", "OnFailure") not in ("Always", "OnFailure"):
+        return False
+    match = _RETRIED_UNLESS.fullmatch(retries.get("expression", ""))
+    return not match or code != int(match.group(1))
+
+
+def _backoff(retries: Mapping[str, Any], attempt: int) -> float:
+    backoff = retries.get("backoff", {})
+    first = _seconds(str(backoff.get("duration", "0")))
+    longest = _seconds(str(backoff.get("maxDuration", "24h")))
+    return min(first * float(backoff.get("factor") or 1) ** attempt, longest)
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    assert match, text
+    return float(match.group(1)) * _SECONDS[match.group(2)]

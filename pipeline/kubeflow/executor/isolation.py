@@ -1,0 +1,192 @@
+"""Runs a container's command on this machine, as far from everything else as it can be.
+
+As root a container gets namespaces: a file system of its own, in which what it writes outside its
+volumes is gone afterwards, and a process tree of its own, which ends with its first process.
+Without root it is a process group that works in the project's folder.
+"""
+
+import abc
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WORKING_DIRECTORY = "/app"
+"""Of the image."""
+_CODE = ("components", "data", "models", "pipeline", "kubeflow_runner.py", "local_runner.py")
+_PROCESSOR = ("OPENBLAS_", "MKL_", "OMP_", "TF_ENABLE_ONEDNN_OPTS")
+"""Variables that tell libraries about this machine's processor: part of the machine."""
+
+# Arguments: the new root, then pairs of what to bind and where, "--", the directory to work in, and
+# the command. Bound read-only is what is not a volume.
+_SCRIPT = """
+set -e
+root=$1 lower=$2 upper=$3 work=$4; shift 4
+mount --make-rprivate /
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$work" "$root"
+while [ "$1" != -- ]; do
+  if [ -d "$2" ]; then mkdir -p "$root$3"; else mkdir -p "$root${3%/*}"; : >"$root$3"; fi
+  mount --bind "$2" "$root$3"
+  [ "$1" = rw ] || mount -o remount,bind,ro "$root$3"
+  shift 3
+done
+mkdir -p "$root/proc" "$root/dev" "$root/sys"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
+shift
+exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$@"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What a container is asked to do.
+
+    Attributes:
+        argv: the command and its arguments.
+        environment: its variables, beside the image's.
+        mounts: directories of this machine by where the container sees them.
+        working_directory: by default the image's.
+        scratch: an empty directory for what it writes elsewhere.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    mounts: Mapping[str, pathlib.Path]
+    scratch: pathlib.Path
+    working_directory: str | None = None
+
+
+class Isolation(abc.ABC):
+    """A way to run containers."""
+
+    @abc.abstractmethod
+    def start(self, command: Command, log: Any) -> subprocess.Popen:
+        """Starts the command, with its output in an open file."""
+
+    @abc.abstractmethod
+    def found(self, command: Command, path: str) -> pathlib.Path:
+        """Where on this machine is what the container has at a path."""
+
+
+def best(code: pathlib.Path) -> Isolation:
+    """The best isolation that this machine allows.
+
+    Args:
+        code: the project's folder, which the image would have.
+    """
+    return Namespaces(code) if _may_unshare() else Processes(code)
+
+
+def _may_unshare() -> bool:
+    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
+        return False
+    probe = ["unshare", "-m", "-p", "-f", "mount", "--make-rprivate", "/"]
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+class Namespaces(Isolation):
+    """For root: namespaces, and an overlay over this machine's own files.
+
+    Args:
+        code: the project's folder.
+    """
+
+    def __init__(self, code: pathlib.Path):
+        self._code = code
+
+    def start(self, command: Command, log: Any) -> subprocess.Popen:
+        """Starts it; the whole tree ends with the process that this gives, or with ours."""
+        scratch = command.scratch
+        places = [scratch / name for name in ("root", "upper", "work", "tmp")]
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+        root, upper, work, temporary = map(str, places)
+        binds = ["rw", temporary, "/tmp"]
+        for name in _CODE:
+            binds += ["ro", str(self._code / name), f"{WORKING_DIRECTORY}/{name}"]
+        # They may be on other file systems than the root, which the overlay does not show.
+        for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)):
+            binds += ["ro", prefix, prefix]
+        for path, place in command.mounts.items():
+            binds += ["rw", str(place), path]
+        directory = command.working_directory or WORKING_DIRECTORY
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "-m", "-p", "-f", "--kill-child=KILL"]
+            + ["/bin/sh", "-c", _SCRIPT, "sh", root, "/", upper, work]
+            + [*binds, "--", directory, *command.argv],
+            env={**_base_environment(), **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def found(self, command: Command, path: str) -> pathlib.Path:
+        """In a volume, in the container's /tmp, or in what it wrote over the image."""
+        places = {**command.mounts, "/tmp": command.scratch / "tmp"}
+        return _below(places, path) or command.scratch / "upper" / path.lstrip("/")
+
+
+class Processes(Isolation):
+    """For everybody: a process group with the project's folder to work in.
+
+    Args:
+        code: the project's folder.
+    """
+
+    def __init__(self, code: pathlib.Path):
+        self._code = code
+
+    def start(self, command: Command, log: Any) -> subprocess.Popen:
+        """Starts it."""
+        temporary = command.scratch / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        environment = {**_base_environment(), "TMPDIR": str(temporary), **command.environment}
+        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        return subprocess.Popen(
+            [*guard, *command.argv],
+            cwd=command.working_directory or self._code,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def found(self, command: Command, path: str) -> pathlib.Path:
+        """Where it is for the container."""
+        return pathlib.Path(path)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Ends a container with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _below(places: Mapping[str, pathlib.Path], path: str) -> pathlib.Path | None:
+    for mount in sorted(places, key=len, reverse=True):
+        if path == mount or path.startswith(f"{mount.rstrip('/')}/"):
+            return places[mount] / path[len(mount) :].lstrip("/")
+    return None
+
+
+def _base_environment() -> dict[str, str]:
+    """What an image sets, and nothing else of ours."""
+    binaries = pathlib.Path(sys.executable).parent
+    own = {name: value for name, value in os.environ.items() if name.startswith(_PROCESSOR)}
+    return own | {
+        "PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }

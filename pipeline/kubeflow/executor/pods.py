@@ -1,0 +1,141 @@
+"""What a container of a pod sees: its variables, and its volumes."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import UserError
+
+_LABEL_PATH = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """What a namespace of a cluster has, that pods refer to.
+
+    Attributes:
+        volumes: the directory that has one for each persistent volume claim.
+        config_maps, secrets: keys and values by name.
+    """
+
+    volumes: pathlib.Path
+    config_maps: Mapping[str, Mapping[str, str]]
+    secrets: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pod:
+    """One attempt of a step.
+
+    Attributes:
+        name, uid, namespace, labels, annotations: its metadata.
+        template: the step's, filled in.
+        scratch: a directory for what the container writes outside its volumes.
+    """
+
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    template: Mapping[str, Any]
+    scratch: pathlib.Path
+    namespace: str = "default"
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        """Its one container."""
+        return self.template["container"]
+
+    def environment(self, cluster: Cluster) -> dict[str, str]:
+        """The variables that its manifest asks for.
+
+        Raises:
+            UserError: one refers to what is not there.
+        """
+        found: dict[str, str] = {}
+        for source in self.container.get("envFrom", []):
+            found.update(self._all_of(source, cluster))
+        for variable in self.container.get("env", []):
+            if "valueFrom" in variable:
+                value = self._value(variable["name"], variable["valueFrom"], cluster)
+                if value is None:
+                    continue
+            else:
+                value = variable.get("value", "")
+            found[variable["name"]] = value
+        return found
+
+    def _all_of(self, source: Mapping[str, Any], cluster: Cluster) -> Mapping[str, str]:
+        for kind, known in (("configMapRef", cluster.config_maps), ("secretRef", cluster.secrets)):
+            if reference := source.get(kind):
+                if reference["name"] in known:
+                    return known[reference["name"]]
+                if reference.get("optional"):
+                    return {}
+                raise _missing(kind, reference["name"])
+        raise UserError(f"workflow: envFrom: {', '.join(source)}: the executor does not know this")
+
+    def _value(self, name: str, source: Mapping[str, Any], cluster: Cluster) -> str | None:
+        if field := source.get("fieldRef"):
+            return self._field(name, field["fieldPath"])
+        for kind, known in (
+            ("configMapKeyRef", cluster.config_maps),
+            ("secretKeyRef", cluster.secrets),
+        ):
+            if reference := source.get(kind):
+                value = known.get(reference["name"], {}).get(reference["key"])
+                if value is None and not reference.get("optional"):
+                    raise _missing(kind, f"{reference['name']}/{reference['key']}")
+                return value
+        raise UserError(f"workflow: {name}: {', '.join(source)}: the executor does not know this")
+
+    def _field(self, name: str, path: str) -> str:
+        plain = {
+            "metadata.name": self.name,
+            "metadata.uid": self.uid,
+            "metadata.namespace": self.namespace,
+        }
+        if path in plain:
+            return plain[path]
+        if match := _LABEL_PATH.fullmatch(path):
+            values = self.labels if match.group(1) == "labels" else self.annotations
+            return values.get(match.group(2), "")  # as Kubernetes does
+        raise UserError(f"workflow: {name}: fieldPath {path}: the executor does not know this")
+
+    def mounts(self, cluster: Cluster, volumes: list[Mapping[str, Any]]) -> dict[str, pathlib.Path]:
+        """The directories of this machine that the container sees, by where it sees them.
+
+        Args:
+            cluster: has the claims' directories, which are made here.
+            volumes: of the workflow; the template has its own beside them.
+
+        Raises:
+            UserError: a volume of a kind that only a cluster has, or none of that name.
+        """
+        known = {item["name"]: item for item in [*volumes, *self.template.get("volumes", [])]}
+        found = {}
+        for mount in self.container.get("volumeMounts", []):
+            volume = known.get(mount["name"], {})
+            if claim := volume.get("persistentVolumeClaim"):
+                place = cluster.volumes / claim["claimName"]
+            elif "emptyDir" in volume:
+                place = self.scratch / "volumes" / mount["name"]
+            else:
+                raise UserError(
+                    f"workflow: volume {mount['name']}: expected a persistentVolumeClaim or an "
+                    "emptyDir; the executor has no other"
+                )
+            if sub_path := mount.get("subPath"):
+                place /= sub_path
+            place.mkdir(parents=True, exist_ok=True)
+            found[os.path.normpath(mount["mountPath"])] = place
+        return found
+
+
+def _missing(kind: str, name: str) -> UserError:
+    if kind.startswith("secret"):
+        return UserError(f"secret {name}: missing; give it as --secret NAME/KEY=VALUE")
+    return UserError(f"workflow: {kind}: there is no config map with {name}")

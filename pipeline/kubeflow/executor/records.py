@@ -1,0 +1,91 @@
+"""What the metadata store knows of a run: which steps the cache had, the verdict, the push.
+
+It asks ML Metadata itself: TFX's functions for that take ten seconds to import.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2
+
+_VERDICT_FILE = "verdict.json"  # components.evaluator.verdict.FILE_NAME
+_RUN, _NODE = "pipeline_run", "node"
+_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """The records of one run.
+
+    Attributes:
+        run: its name.
+        port: of the metadata service on this machine.
+        place: where on this machine is what a step has at a path.
+    """
+
+    run: str
+    port: int
+    place: Callable[[str], pathlib.Path]
+
+    def was_cached(self, node: str) -> bool:
+        """Whether the cache had a node's result."""
+        found = self._execution(node)
+        return found is not None and found.last_known_state == found.CACHED
+
+    def verdict(self) -> dict[str, Any] | None:
+        """See `components.evaluator.verdict.make`; None if nothing was evaluated."""
+        folder = self._output("Evaluator", "evaluation")
+        if folder is None:
+            return None
+        file = self.place(folder.uri) / _VERDICT_FILE
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    def pushed(self) -> pathlib.Path | None:
+        """Where the run's model is deployed; None if it was not."""
+        artifact = self._output("Pusher", "pushed_model")
+        if artifact is None:
+            return None
+        destination = artifact.custom_properties["pushed_destination"].string_value
+        return self.place(destination) if destination else None
+
+    def _store(self) -> metadata_store.MetadataStore:
+        return metadata_store.MetadataStore(
+            metadata_store_pb2.MetadataStoreClientConfig(host="127.0.0.1", port=self.port)
+        )
+
+    def _execution(self, node: str) -> Any:
+        """The newest execution of a node in this run."""
+        store = self._store()
+        context = store.get_context_by_type_and_name(_RUN, self.run)
+        if context is None:
+            return None
+        found = [
+            execution
+            for execution in store.get_executions_by_context(context.id)
+            if node in _nodes(store, execution.id)
+        ]
+        return max(found, key=lambda execution: execution.id, default=None)
+
+    def _output(self, node: str, key: str) -> Any:
+        store = self._store()
+        execution = self._execution(node)
+        if execution is None:
+            return None
+        for event in store.get_events_by_execution_ids([execution.id]):
+            if event.type in _OUTPUTS and event.path.steps[0].key == key:
+                (artifact,) = store.get_artifacts_by_id([event.artifact_id])
+                return artifact
+        return None
+
+
+def _nodes(store: metadata_store.MetadataStore, execution: int) -> set[str]:
+    """The nodes that an execution is of; contexts are named as `king_county.Trainer`."""
+    return {
+        context.name.rpartition(".")[2]
+        for context in store.get_contexts_by_execution(execution)
+        if context.type == _NODE
+    }

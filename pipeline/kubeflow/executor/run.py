@@ -1,0 +1,174 @@
+"""The `run` command: executes a compiled workflow on this machine and tells what happened."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline import screen, terminal
+from pipeline.config import Config
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
+from pipeline.kubeflow import metadata_server
+from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.executor.execution import Execution, StepFailed
+from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
+from pipeline.kubeflow.executor.pods import Cluster
+from pipeline.kubeflow.executor.records import Records
+from pipeline.kubeflow.executor.workflow import Workflow
+from pipeline.progress import CACHED, Node, Progress
+from pipeline.workspace import Workspace
+
+REPOSITORY = pathlib.Path(__file__).parents[3]
+
+_METADATA_SERVICE = "metadata-grpc-configmap"  # as Kubeflow Pipelines calls it
+_LAST_LINES = 20
+
+
+def run(
+    config: Config,
+    workspace: Workspace,
+    file: pathlib.Path,
+    parameters: Mapping[str, str],
+    secrets: Mapping[str, Mapping[str, str]],
+    parallel: int,
+) -> int:
+    """Executes a workflow and prints its verdict.
+
+    Args:
+        config: the problem.
+        workspace: for the metadata, the volumes and the logs.
+        file: the compiled workflow, which is executed as it is.
+        parameters: other values than the workflow's own, by name.
+        secrets: what the cluster would have, keys and values by name.
+        parallel: how many steps run at a time.
+
+    Returns:
+        An exit code of `pipeline.errors`.
+
+    Raises:
+        UserError: what the workflow refers to is not there, or the workspace is in use.
+    """
+    workflow = Workflow.load(file)
+    volumes = workspace.root / "volumes"
+    isolated = isolation.best(REPOSITORY)
+    given = {**_local_places(config, workspace, isolated), **parameters}
+    values = workflow.parameters(given)
+    name = f"{config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
+    with workspace.locked():
+        folder = workspace.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+        folder.mkdir()
+        with terminal.logging_to(folder / "executor.log") as console:
+            screen.say(console, f"logs: {screen.shown(folder)}/")
+            if not isinstance(isolated, Namespaces):
+                screen.say(console, "not root: steps are plain processes that see this machine")
+            with metadata_server.serving(workspace.metadata) as port:
+                progress = Progress(console, workflow.steps())
+                records = Records(name, port, _places(config, volumes, isolated))
+                service = {
+                    "METADATA_GRPC_SERVICE_HOST": "127.0.0.1",
+                    "METADATA_GRPC_SERVICE_PORT": str(port),
+                }
+                execution = Execution(
+                    workflow,
+                    name,
+                    values,
+                    Cluster(volumes, {_METADATA_SERVICE: service}, secrets),
+                    isolated,
+                    folder,
+                    parallel,
+                    progress,
+                    lambda step, node: _note_cached(workflow, records, step, node),
+                )
+                return _execute(execution, records, console)
+
+
+def _execute(execution: Execution, records: Records, console: Console) -> int:
+    started = time.monotonic()
+    try:
+        with _terminable(), execution.progress.shown():
+            execution.run()
+    except KeyboardInterrupt:
+        screen.say(console, "\nInterrupted; the steps were ended. The same command continues.")
+        return INTERRUPTED
+    except StepFailed as failure:
+        _show_failure(console, failure)
+        return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
+    verdict, pushed = records.verdict(), records.pushed()
+    if verdict is None:
+        return OK
+    screen.show_verdict(console, verdict)
+    states = {node.name: node.state for node in execution.progress.nodes.values()}
+    screen.show_push(console, pushed, unchanged=states.get("pusher") == CACHED)
+    screen.say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
+    return OK if verdict["blessed"] else NOT_BLESSED
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends what runs as Ctrl-C does; otherwise the steps would outlive us."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> dict[str, str]:
+    """Parameters that lead to this machine what a step could not reach from here."""
+    assert config.kubeflow
+    if isinstance(isolated, Namespaces) and config.kubeflow.workspace.startswith("/"):
+        return {}
+    return {
+        "pipeline-root": str(workspace.artifacts),
+        "training-root": str(workspace.training),
+        "serving-directory": str(workspace.serving),
+    }
+
+
+def _places(config: Config, volumes: pathlib.Path, isolated: Isolation):
+    """Where on this machine is what a step has at a path."""
+    assert config.kubeflow
+    mounts = config.kubeflow.volumes if isinstance(isolated, Namespaces) else {}
+
+    def place(path: str) -> pathlib.Path:
+        for claim, mount in mounts.items():
+            if pathlib.PurePath(path).is_relative_to(mount):
+                return volumes / claim / os.path.relpath(path, mount)
+        return pathlib.Path(path)
+
+    return place
+
+
+def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) -> None:
+    args = (
+        workflow.templates[step]["container"].get("args", []) if step in workflow.templates else []
+    )
+    if "--node_id" in args and records.was_cached(args[args.index("--node_id") + 1]):
+        node.state = CACHED
+
+
+def _show_failure(console: Console, failure: StepFailed) -> None:
+    screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
+    for line in _cause(failure.log):
+        screen.say(console, f"  {escape(line)}")
+    screen.say(console, f"Its log: {screen.shown(failure.log)}")
+
+
+def _cause(log: pathlib.Path) -> list[str]:
+    """What stands behind the last trace in a log, or its end."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    start = max((i for i, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
+    if start is None:
+        return lines[-1:]
+    behind = next((i for i in range(start + 1, len(lines)) if lines[i][:1] not in (" ", "")), start)
+    return lines[behind:][:_LAST_LINES]

@@ -1,0 +1,200 @@
+"""An Argo Workflow as the executor sees it: templates, parameters, and what refers to what.
+
+Only what Kubeflow Pipelines' compiler writes is understood; a field that would change what happens
+and is not understood is refused, not skipped.
+"""
+
+import dataclasses
+import operator
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError, nearest
+
+# What is understood, and what only a cluster can act on.
+_SPEC = {"entrypoint", "templates", "arguments", "onExit", "volumes"} | {
+    "serviceAccountName",
+    "securityContext",
+    "imagePullSecrets",
+    "nodeSelector",
+}
+_TEMPLATE = {"name", "inputs", "outputs", "dag", "container", "retryStrategy", "volumes"} | {
+    "metadata",
+    "nodeSelector",
+    "serviceAccountName",
+}
+_TASK = {"name", "template", "dependencies", "arguments", "when"}
+_CONTAINER = {"command", "args", "env", "envFrom", "volumeMounts", "workingDir", "name"} | {
+    "image",
+    "imagePullPolicy",
+    "resources",
+}
+_REFERENCE = re.compile(r"{{\s*([^{}]+?)\s*}}")
+_COMPARISON = re.compile(r"""(["']?)(.*?)\1\s*(==|!=|<=|>=|<|>)\s*(["']?)(.*?)\4""")
+_OPERATORS = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Workflow:
+    """A workflow's parts.
+
+    Attributes:
+        spec: of the manifest.
+        templates: by name.
+    """
+
+    spec: Mapping[str, Any]
+    templates: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> "Workflow":
+        """Reads a compiled file.
+
+        Raises:
+            UserError: there is none, or it has what the executor does not understand.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such workflow; run `compile` first") from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Workflow":
+        """Reads the text of a compiled file, which `where` names in messages."""
+        try:
+            manifest = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(manifest, dict) or manifest.get("kind") != "Workflow":
+            raise UserError(f"{where}: expected an Argo Workflow (kind: Workflow)")
+        spec = manifest["spec"]
+        templates = {template["name"]: template for template in spec["templates"]}
+        for mistake in _not_understood(spec):
+            raise UserError(f"{where}: {mistake}: the executor does not know this field")
+        return cls(spec, templates)
+
+    def parameters(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The values of the workflow's parameters.
+
+        Args:
+            given: other values than the workflow's own.
+
+        Raises:
+            UserError: it has no such parameter, or one has no value.
+        """
+        declared = self.spec.get("arguments", {}).get("parameters", [])
+        values = {item["name"]: item.get("value") for item in declared}
+        for name in given:
+            if name not in values:
+                raise UserError(f"--param {name}: no such parameter{nearest(name, values)}")
+        values |= given
+        for name, value in values.items():
+            if value is None:
+                raise UserError(f"--param {name}: missing; give it as --param {name}=VALUE")
+        return {name: str(value) for name, value in values.items()}
+
+    def steps(self) -> list[str]:
+        """The paths of the containers that may run, in an order in which they could."""
+        found = self._steps_below(self.spec["entrypoint"], "")
+        if on_exit := self.spec.get("onExit"):
+            found += self._steps_below(on_exit, "") or [on_exit]
+        return found
+
+    def _steps_below(self, name: str, path: str) -> list[str]:
+        template = self.templates[name]
+        if "dag" not in template:
+            return [path or name]
+        found = []
+        for task in in_order(template["dag"]["tasks"]):
+            found += self._steps_below(task["template"], join(path, task["name"]))
+        return found
+
+
+def in_order(tasks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Tasks with each behind those that it depends on.
+
+    Raises:
+        UserError: they wait for one another.
+    """
+    left = list(tasks)
+    done: list[Mapping[str, Any]] = []
+    while left:
+        names = {task["name"] for task in done}
+        ready = [task for task in left if names.issuperset(task.get("dependencies", []))]
+        if not ready:
+            waiting = ", ".join(task["name"] for task in left)
+            raise UserError(f"workflow: these tasks wait for one another: {waiting}")
+        done += ready
+        left = [task for task in left if task not in ready]
+    return done
+
+
+def join(path: str, name: str) -> str:
+    """The path of a task below another."""
+    return f"{path}/{name}" if path else name
+
+
+def filled_in(value: Any, scope: Mapping[str, str]) -> Any:
+    """A part of a workflow with every `{{reference}}` replaced.
+
+    Raises:
+        UserError: a reference to what is not in scope.
+    """
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: _resolve(match.group(1), scope), value)
+    if isinstance(value, Mapping):
+        return {key: filled_in(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled_in(item, scope) for item in value]
+    return value
+
+
+def _resolve(reference: str, scope: Mapping[str, str]) -> str:
+    if reference not in scope:
+        raise UserError(
+            f"workflow: {{{{{reference}}}}} refers to nothing{nearest(reference, scope)}"
+        )
+    return scope[reference]
+
+
+def holds(condition: str) -> bool:
+    """Whether a `when`, filled in, is true: `"heads" == "tails"`, `3 > 2`.
+
+    Raises:
+        UserError: another kind of condition.
+    """
+    match = _COMPARISON.fullmatch(condition.strip())
+    if not match or "&&" in condition or "||" in condition:
+        raise UserError(f"workflow: when: {condition!r}: expected a comparison, as 'a == b'")
+    left, sign, right = match.group(2), match.group(3), match.group(5)
+    try:
+        return _OPERATORS[sign](float(left), float(right))
+    except ValueError:
+        return _OPERATORS[sign](left, right)
+
+
+def _not_understood(spec: Mapping[str, Any]):
+    yield from (f"spec.{key}" for key in spec if key not in _SPEC)
+    for template in spec["templates"]:
+        where = f"spec.templates.{template['name']}"
+        yield from (f"{where}.{key}" for key in template if key not in _TEMPLATE)
+        if "container" not in template and "dag" not in template:
+            yield f"{where}: neither a container nor a dag"
+        if template.get("inputs", {}).get("artifacts"):
+            yield f"{where}.inputs.artifacts"
+        container = template.get("container", {})
+        yield from (f"{where}.container.{key}" for key in container if key not in _CONTAINER)
+        for task in template.get("dag", {}).get("tasks", []):
+            yield from (f"{where}.dag.{task['name']}.{key}" for key in task if key not in _TASK)

@@ -1,0 +1,43 @@
+"""What commands say of a run, and how."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is: neither wrapped, which would break paths, nor coloured by guess."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def shown(path: pathlib.Path) -> pathlib.Path:
+    """As the user would type it."""
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
+    """Prints every bound and how the model stands to it (`components.evaluator.verdict.make`)."""
+    say(console, "")
+    for line in verdict["lines"]:
+        mark = "[green]pass[/]" if line["passed"] else "[bold red]FAIL[/]"
+        say(console, f"{mark}  {escape(line['text'])}")
+    for note in verdict["notes"]:
+        say(console, f"note  {escape(note)}")
+    say(console, "")
+
+
+def show_push(console: Console, pushed: pathlib.Path | None, unchanged: bool) -> None:
+    """Prints where the model was pushed to, if it was, or that this is no news."""
+    if pushed is None:
+        say(
+            console,
+            "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
+        )
+    elif unchanged:
+        say(console, f"[bold green]Blessed[/] and unchanged; deployed at {shown(pushed)}")
+    else:
+        say(console, f"[bold green]Blessed[/] and pushed to {shown(pushed)}")
