@@ -15,7 +15,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from google.protobuf import json_format  # noqa: E402
+from tfx.orchestration import metadata  # noqa: E402
 from tfx.orchestration.kubeflow import container_entrypoint  # noqa: E402
+from tfx.orchestration.kubeflow.proto import kubeflow_pb2  # noqa: E402
+from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 
 from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
@@ -49,16 +53,25 @@ def main(argv: list[str]) -> None:
 
 
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
-    evaluation = (execution_info.output_dict or {}).get("evaluation")
-    if evaluation:
-        text = (pathlib.Path(evaluation[0].uri) / verdict.FILE_NAME).read_text(encoding="utf-8")
-        found = json.loads(text)
+    if node.node_info.id == "Evaluator":
+        found = _verdict(execution_info.execution_id)
         path = pathlib.Path(ui_metadata_path)
         # TFX adds what stands in the file to what it has itself.
         path.write_text(json.dumps({"outputs": [_page(found)]}), encoding="utf-8")
         metrics = json.dumps({"metrics": list(_metrics(found))})
         path.with_name(METRICS_FILE).write_text(metrics, encoding="utf-8")
     _show(node, execution_info, ui_metadata_path)
+
+
+def _verdict(execution: int) -> dict[str, Any]:
+    """The verdict of an execution; of a cached one TFX tells where it would have been written."""
+    argument = sys.argv[sys.argv.index("--kubeflow_metadata_config") + 1]
+    config = json_format.Parse(argument, kubeflow_pb2.KubeflowMetadataConfig())
+    connection = container_entrypoint._get_metadata_connection_config(config)
+    with metadata.Metadata(connection) as store:
+        (evaluation,) = execution_lib.get_output_artifacts(store, execution)["evaluation"]
+    file = pathlib.Path(evaluation.uri) / verdict.FILE_NAME
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _page(found: Mapping[str, Any]) -> dict[str, str]:

@@ -185,7 +185,7 @@ def _base_environment() -> dict[str, str]:
     binaries = pathlib.Path(sys.executable).parent
     own = {name: value for name, value in os.environ.items() if name.startswith(_PROCESSOR)}
     return own | {
-        "PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",

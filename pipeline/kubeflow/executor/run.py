@@ -1,6 +1,7 @@
 """The `run` command: executes a compiled workflow on this machine and tells what happened."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import signal
@@ -27,7 +28,6 @@ from pipeline.workspace import Workspace
 REPOSITORY = pathlib.Path(__file__).parents[3]
 
 _METADATA_SERVICE = "metadata-grpc-configmap"  # as Kubeflow Pipelines calls it
-_LAST_LINES = 20
 
 
 def run(
@@ -165,10 +165,15 @@ def _show_failure(console: Console, failure: StepFailed) -> None:
 
 
 def _cause(log: pathlib.Path) -> list[str]:
-    """What stands behind the last trace in a log, or its end."""
+    """The message behind the last trace in a log, or the log's last line."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    start = max((i for i, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
-    if start is None:
+    traces = [i for i, line in enumerate(lines) if line.startswith("Traceback ")]
+    behind = itertools.dropwhile(_is_indented, lines[traces[-1] + 1 :]) if traces else iter(())
+    first = next(behind, None)
+    if first is None:
         return lines[-1:]
-    behind = next((i for i in range(start + 1, len(lines)) if lines[i][:1] not in (" ", "")), start)
-    return lines[behind:][:_LAST_LINES]
+    return [first, *itertools.takewhile(_is_indented, behind)]
+
+
+def _is_indented(line: str) -> bool:
+    return line.startswith(" ")
