@@ -98,10 +98,17 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     for template in spec["templates"]:
         if "container" in template:
+            _sort_representation(template["container"]["args"])
             _give_outputs_own_directory(template)
         if "retryStrategy" in template:
             template["retryStrategy"]["expression"] = f"asInt(lastRetry.exitCode) != {BAD_INPUT}"
     return workflow
+
+
+def _sort_representation(args: list[str]) -> None:
+    """TFX writes the keys of its maps in whatever order they have in memory."""
+    place = args.index("--tfx_ir") + 1
+    args[place] = json.dumps(json.loads(args[place]), sort_keys=True)
 
 
 def _give_outputs_own_directory(template: dict[str, Any]) -> None:

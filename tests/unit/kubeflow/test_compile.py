@@ -1,0 +1,164 @@
+"""The compiled workflow: what the `kubeflow:` section asks for is in it."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+import yaml
+
+from pipeline import config_file
+from pipeline.errors import UserError
+from pipeline.kubeflow import compile as compile_lib
+from pipeline.kubeflow import parameters
+
+ROOT = pathlib.Path(__file__).parents[3]
+KING_COUNTY = ROOT / "data" / "king_county" / "pipeline.yaml"
+EVERYTHING = [
+    "kubeflow.service_account=runner",
+    "kubeflow.environment={STAGE: test}",
+    "kubeflow.secrets={DB_PASSWORD: db/password}",
+    "kubeflow.labels={team: pricing}",
+    "kubeflow.node_selector={pool: ml}",
+    "kubeflow.image_pull_secrets=[registry]",
+    "kubeflow.metadata={host: mlmd.example.com, port: 9090}",
+    "kubeflow.resources={default: {cpu: 500m, memory: 2Gi}, Trainer: {memory: 8Gi, gpu: 1}}",
+    "kubeflow.retries={limit: 4, backoff: 10, factor: 3, policy: OnFailure}",
+]
+
+
+def workflow(tmp_path, *settings: str) -> dict:
+    config = config_file.load(KING_COUNTY, settings)
+    (path,) = compile_lib.compile_all(config, tmp_path)
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> dict:
+    return workflow(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> dict:
+    return workflow(tmp_path_factory.mktemp("full"), *EVERYTHING)
+
+
+def step(manifest: dict, name: str) -> dict:
+    (found,) = [item for item in manifest["spec"]["templates"] if item["name"] == name]
+    return found
+
+
+def containers(manifest: dict) -> list[dict]:
+    return [item for item in manifest["spec"]["templates"] if "container" in item]
+
+
+def test_the_same_configuration_gives_the_same_bytes(plain, tmp_path):
+    again = workflow(tmp_path)
+    assert yaml.safe_dump(again) == yaml.safe_dump(plain)
+
+
+def test_run_parameters_have_the_configuration_s_values(plain):
+    found = {item["name"]: item["value"] for item in plain["spec"]["arguments"]["parameters"]}
+    assert json.loads(found.pop("gates")) == {
+        "rmse": {"at_most": 115000, "may_worsen_by": 0.05},
+        "rmsle": {"at_most": 0.165, "may_worsen_by": 0.05},
+        "skill": {"at_least": 0.89},
+    }
+    assert found == {
+        "data-directory": "data/king_county",
+        "max-steps": "1500",
+        "pipeline-root": "/mnt/pipelines/king_county/artifacts",
+        "serving-directory": "/mnt/pipelines/king_county/serving",
+        "training-root": "/mnt/pipelines/king_county/training",
+    }
+
+
+def test_every_step_sees_the_volume_and_runs_the_image(plain):
+    assert len(containers(plain)) == 10
+    for template in containers(plain):
+        container = template["container"]
+        assert container["image"] == "registry.example.com/king-county:1.0"
+        assert container["command"] == ["python", "-m", "pipeline.kubeflow.step"]
+        assert container["volumeMounts"] == [{"name": "pipelines", "mountPath": "/mnt/pipelines"}]
+        (volume,) = template["volumes"]
+        assert volume["persistentVolumeClaim"] == {"claimName": "pipelines"}
+        assert {"configMapRef": {"name": "metadata-grpc-configmap", "optional": True}} in (
+            container["envFrom"]
+        )
+
+
+def test_what_the_section_asks_for_is_in_every_step(full):
+    spec = full["spec"]
+    assert spec["serviceAccountName"] == "runner"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    for template in containers(full):
+        variables = {item["name"]: item for item in template["container"]["env"]}
+        assert variables["STAGE"]["value"] == "test"
+        reference = {"name": "db", "key": "password"}
+        assert variables["DB_PASSWORD"]["valueFrom"] == {"secretKeyRef": reference}
+        assert template["metadata"]["labels"]["team"] == "pricing"
+        assert template["nodeSelector"] == {"pool": "ml"}
+        assert template["retryStrategy"] == {
+            "limit": 4,
+            "retryPolicy": "OnFailure",
+            "backoff": {"duration": "10s", "factor": 3.0},
+            "expression": "asInt(lastRetry.exitCode) != 2",
+        }
+        args = template["container"]["args"]
+        metadata = json.loads(args[args.index("--kubeflow_metadata_config") + 1])
+        assert metadata["grpc_config"] == {
+            "grpc_service_host": {"value": "mlmd.example.com"},
+            "grpc_service_port": {"value": "9090"},
+        }
+
+
+def test_resources_are_the_step_s_own_or_the_default(full):
+    assert step(full, "trainer")["container"]["resources"] == {
+        "limits": {"memory": "8Gi", "nvidia.com/gpu": "1"},
+        "requests": {"memory": "8Gi"},
+    }
+    assert step(full, "transform")["container"]["resources"] == {
+        "limits": {"memory": "2Gi"},
+        "requests": {"cpu": "500m", "memory": "2Gi"},
+    }
+
+
+def test_resources_of_an_unknown_step_are_refused(tmp_path):
+    with pytest.raises(UserError, match="kubeflow.resources.Trainr: .* did you mean Trainer"):
+        workflow(tmp_path, "kubeflow.resources={Trainr: {cpu: 1}}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_of_this_machine_is_in_it(plain):
+    text = yaml.safe_dump(plain)
+    assert str(ROOT) not in text
+    assert str(pathlib.Path.home()) not in text
+
+
+@pytest.fixture
+def outside(tmp_path) -> pathlib.Path:
+    for name in ("pipeline.yaml", "schema.pbtxt", "kc_house_data.csv"):
+        shutil.copy(KING_COUNTY.parent / name, tmp_path)
+    return tmp_path / "pipeline.yaml"
+
+
+def test_a_table_that_is_not_in_the_image_must_be_placed(outside, tmp_path):
+    with pytest.raises(UserError, match="kubeflow.data: missing; .* is outside this project"):
+        compile_lib.compile_all(config_file.load(outside), tmp_path / "out")
+    config = config_file.load(outside, ["kubeflow.data=gs://bucket/houses"])
+    (path,) = compile_lib.compile_all(config, tmp_path / "out")
+    found = yaml.safe_load(path.read_text())["spec"]["arguments"]["parameters"]
+    assert {"name": parameters.DATA_DIRECTORY, "value": "gs://bucket/houses"} in found
+
+
+def test_a_model_that_is_not_in_the_image_is_refused(outside, tmp_path):
+    settings = ["kubeflow.data=gs://bucket/houses", "model=my_model.model_fn"]
+    outside.with_name("my_model.py").write_text("def model_fn(): pass\n")
+    import sys
+
+    sys.path.append(str(outside.parent))
+    try:
+        with pytest.raises(UserError, match="model.name: my_model.model_fn is in .* outside"):
+            compile_lib.compile_all(config_file.load(outside, settings), tmp_path / "out")
+    finally:
+        sys.path.remove(str(outside.parent))
