@@ -19,6 +19,9 @@ from pipeline.progress import SKIPPED, Node, Progress
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
+_NO_OUTPUT = 64
+"""The exit code of a step without the outputs that it declares, as Argo has it."""
+
 _WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 _RETRIED_UNLESS = re.compile(r"asInt\(lastRetry\.exitCode\) != (\d+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
@@ -185,7 +188,7 @@ class Execution:
                 with self._slot(), _folder(scratch):
                     node = node or shown.enter_context(self.progress.running(path))
                     pod = self._pod(template, {**scope, "retries": str(attempt)}, path, scratch)
-                    code, outputs = self._attempt(pod, log)
+                    code, outputs = self._attempt(path, pod, log)
                 if code == 0:
                     self.on_done(path, node)
                     return outputs
@@ -212,7 +215,7 @@ class Execution:
             name, str(uuid.uuid4()), labels, metadata.get("annotations", {}), template, scratch
         )
 
-    def _attempt(self, pod: Pod, log: pathlib.Path) -> tuple[int, dict[str, str]]:
+    def _attempt(self, step: str, pod: Pod, log: pathlib.Path) -> tuple[int, dict[str, str]]:
         """Runs a pod; its exit code and output parameters."""
         container = pod.container
         command = Command(
@@ -238,22 +241,28 @@ class Execution:
                 raise _Stopped()
             if code < 0:
                 code = 128 - code  # ended by a signal, as containers report it
-            return (code, {}) if code else self._outputs(pod, command, out)
+            return (code, {}) if code else self._outputs(step, pod, command, out)
 
-    def _outputs(self, pod: Pod, command: Command, log: Any) -> tuple[int, dict[str, str]]:
+    def _outputs(
+        self, step: str, pod: Pod, command: Command, log: Any
+    ) -> tuple[int, dict[str, str]]:
         """What a pod must leave behind; without it the step has failed, as in Argo."""
         outputs = pod.template.get("outputs", {})
         for artifact in outputs.get("artifacts", []):
             file = self.isolation.found(command, artifact["path"])
-            if not file.exists() and not artifact.get("optional"):
+            if file.exists():
+                kept = self.folder / "outputs" / step / file.name
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, kept)
+            elif not artifact.get("optional"):
                 log.write(f"output {artifact['name']}: no file {artifact['path']}\n".encode())
-                return 64, {}
+                return _NO_OUTPUT, {}
         found = {}
         for parameter in outputs.get("parameters", []):
             file = self.isolation.found(command, parameter["valueFrom"]["path"])
             if not file.exists():
                 log.write(f"output {parameter['name']}: no file {file}\n".encode())
-                return 64, {}
+                return _NO_OUTPUT, {}
             found[parameter["name"]] = file.read_text(encoding="utf-8")
         return 0, found
 

@@ -1,0 +1,212 @@
+"""The compiled workflow, executed on this machine step by step, beside the local run."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.kubeflow.executor import isolation
+from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states
+
+pytestmark = pytest.mark.e2e
+
+NODES = [
+    "csvexamplegen",
+    "statisticsgen",
+    "curatedschema",
+    "examplevalidator",
+    "datagate",
+    "transform",
+    "trainer",
+    "baseline",
+    "evaluator",
+    "pusher",
+]
+MOUNT = "/mnt/pipelines"
+ISOLATED = isinstance(isolation.best(REPOSITORY), isolation.Namespaces)
+
+
+@dataclasses.dataclass
+class Cluster:
+    """The problem of the local tests, compiled for a cluster, with its table on a volume."""
+
+    problem: Problem
+    workspace: pathlib.Path
+
+    @property
+    def root(self) -> pathlib.Path:
+        return self.workspace / "kubeflow"
+
+    @property
+    def volume(self) -> pathlib.Path:
+        return self.root / "volumes" / "pipelines"
+
+    @property
+    def home(self) -> pathlib.Path:
+        """Where the runs keep what they make."""
+        return self.volume / "king_county" if ISOLATED else self.root
+
+    @property
+    def versions(self) -> list[str]:
+        serving = self.home / "serving"
+        return sorted(path.name for path in serving.iterdir()) if serving.exists() else []
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        runner = [sys.executable, str(REPOSITORY / "kubeflow_runner.py"), name]
+        problem = ["-c", str(self.problem.config), "-w", str(self.workspace)]
+        return [*runner, *problem, *arguments]
+
+    def call(self, name: str, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            self.command(name, *arguments), capture_output=True, text=True, timeout=900
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def compile(self, *settings: str) -> None:
+        data = f"{MOUNT}/data" if ISOLATED else str(self.volume / "data")
+        volumes = f"kubeflow.volumes={{pipelines: {MOUNT}, data: {self.volume}}}"
+        own = [f"kubeflow.data={data}", "kubeflow.retries={limit: 2, backoff: 1}"]
+        own += [] if ISOLATED else [volumes]
+        self.call(
+            "compile", *[word for setting in (*own, *settings) for word in ("--set", setting)]
+        )
+
+    def log(self, step: str) -> str:
+        """Of the last run."""
+        runs = sorted(path for path in (self.root / "logs").iterdir() if path.is_dir())
+        return (runs[-1] / f"{step}.log").read_text(errors="replace")
+
+    def predict(self, csv: pathlib.Path, out: pathlib.Path) -> np.ndarray:
+        push = f"push.directory={self.home / 'serving'}"
+        done = self.problem.call("predict", "--csv", str(csv), "--out", str(out), "--set", push)
+        assert done.returncode == 0, done.stderr
+        return pd.read_csv(out).predicted_price.to_numpy()
+
+
+@pytest.fixture(scope="module")
+def cluster(king_county, houses, tmp_path_factory) -> Cluster:
+    found = Cluster(king_county, tmp_path_factory.mktemp("cluster"))
+    (found.volume / "data").mkdir(parents=True)
+    houses.to_csv(found.volume / "data" / "kc_house_data.csv", index=False)
+    found.compile()
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(cluster) -> str:
+    return cluster.call("run")
+
+
+def test_the_first_run_ends_blessed_and_pushed(cluster, first):
+    assert states(first) == dict.fromkeys(NODES, "done")
+    assert "Nothing else was blessed before" in first
+    (version,) = cluster.versions
+    assert f"pushed to {cluster.home / 'serving' / version}" in first
+
+
+def test_it_pushes_what_the_local_run_pushes(cluster, first, king_county, tmp_path):
+    king_county.run()
+    csv = KING_COUNTY / "kc_house_data.csv"
+    done = king_county.predict(csv, tmp_path / "local.csv")
+    assert done.returncode == 0, done.stderr
+    local = pd.read_csv(tmp_path / "local.csv").predicted_price.to_numpy()
+    ours = cluster.predict(csv, tmp_path / "cluster.csv")
+    np.testing.assert_array_equal(ours, local)
+
+
+def test_the_verdict_is_where_kubeflow_shows_it(cluster, first):
+    """The Evaluator's step wrote its page and its metric."""
+    (run,) = [path for path in (cluster.root / "logs").iterdir() if path.is_dir()]
+    page = json.loads((run / "outputs" / "evaluator" / "mlpipeline-ui-metadata.json").read_text())
+    sources = [item["source"] for item in page["outputs"]]
+    assert any("# Blessed" in source and "RMSE is" in source for source in sources)
+    metrics = json.loads((run / "outputs" / "evaluator" / "mlpipeline-metrics.json").read_text())
+    assert metrics == {"metrics": [{"name": "blessed", "numberValue": 1.0, "format": "RAW"}]}
+
+
+@pytest.mark.slow
+def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, first):
+    second = cluster.call("run")
+    assert states(second) == {**dict.fromkeys(NODES, "cached"), "baseline": "done"}
+    assert "Blessed and unchanged" in second
+    assert len(cluster.versions) == 1
+
+    worse = cluster.call("run", "--param", "max-steps=20", code=3)
+    assert states(worse)["transform"] == "cached"
+    assert states(worse)["trainer"] == "done"
+    assert re.search(r"FAIL +RMSE .* baseline", worse)
+    assert "Not blessed" in worse
+    assert len(cluster.versions) == 1, "nothing was pushed"
+
+    gates = json.dumps({"rmse": {"at_most": 1}})
+    strict = cluster.call("run", "--param", f"gates={gates}", code=3)
+    assert "it must be at most 1" in strict
+
+
+def processes(node: str) -> list[int]:
+    """The processes that run a node's step, the innermost last."""
+    found = subprocess.run(["ps", "axo", "pid,args"], capture_output=True, text=True).stdout
+    own = [line.split(None, 1) for line in found.splitlines() if f"--node_id {node} " in line]
+    return [int(pid) for pid, args in own if args.startswith("python -m")]
+
+
+def wait_for(condition, process: subprocess.Popen):
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("waited for 600 s")
+
+
+@pytest.mark.slow
+def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_path):
+    """The Trainer dies behind its first checkpoint and the Pusher as soon as it is there."""
+    settings = ("--param", "max-steps=301")
+    process = subprocess.Popen(cluster.command("run", *settings), stdout=subprocess.PIPE, text=True)
+    before = set((cluster.home / "training").iterdir())
+    checkpoint = wait_for(
+        lambda: [
+            index
+            for folder in set((cluster.home / "training").iterdir()) - before
+            for index in folder.glob("model.ckpt-1*.index")
+        ],
+        process,
+    )
+    assert checkpoint
+    os.kill(processes("Trainer")[-1], signal.SIGKILL)
+    pusher = wait_for(lambda: processes("Pusher"), process)
+    os.kill(pusher[-1], signal.SIGKILL)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert re.search(r"trainer +done .* exit code 137; try 2 of 3", output)
+    assert re.search(r"pusher +done .* exit code 137; try 2 of 3", output)
+    assert re.search(r"Restoring parameters from .*model.ckpt-[1-9]", cluster.log("trainer"))
+    assert len(cluster.versions) == 2
+    serving = cluster.home / "serving"
+    assert [path.name for path in serving.iterdir() if not path.name.isdigit()] == []
+
+
+@pytest.mark.slow
+def test_bad_data_stops_the_workflow_at_once(cluster, first, houses):
+    folder = cluster.volume / "bad"
+    folder.mkdir()
+    houses.assign(waterfront="sea").to_csv(folder / "kc_house_data.csv", index=False)
+    place = f"{MOUNT}/bad" if ISOLATED else str(folder)
+    output = cluster.call("run", "--param", f"data-directory={place}", code=2)
+    assert states(output)["datagate"] == "failed"
+    assert "trainer" not in states(output)
+    assert "column waterfront:" in output
+    assert re.search(r"Its log: .*datagate.log", output)
+    assert "try 2" not in output, "no retry mends the data"
