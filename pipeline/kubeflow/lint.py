@@ -32,8 +32,9 @@ def findings(workflow: Mapping[str, Any]) -> list[str]:
     found = schema.check(workflow)
     if not found:
         # These take what they find for what the schema says that it is.
+        given = places.without_nulls(workflow)
         for rules in (graph, pods, variables, steps):
-            found += rules.check(workflow)
+            found += rules.check(given)
     return list(dict.fromkeys(found + leaks.check(workflow)))
 
 

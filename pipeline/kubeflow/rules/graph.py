@@ -52,6 +52,9 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place}: calls itself, so that there is no end to it"
         for call in calls(place, template):
             yield from _call(call, templates)
+    for key in ("suspend", "shutdown"):
+        if spec.get(key):
+            yield f"spec.{key}: found {spec[key]}, with which nothing would run"
     used = reached(called, templates)
     unused = [name for name in templates if name not in used]
     yield from (f"{places.TEMPLATES}.{name}: nothing calls it" for name in unused)

@@ -49,15 +49,36 @@ def texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from texts(inner, item)
 
 
+def values(tree: Any, key: str) -> Iterator[Any]:
+    """What stands at a key, at any depth."""
+    if isinstance(tree, Mapping):
+        for name, item in tree.items():
+            if name == key:
+                yield item
+            yield from values(item, key)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from values(item, key)
+
+
+def without_nulls(value: Any) -> Any:
+    """The same without keys that have no value, which a cluster takes for absent ones."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
 def named(place: str, items: Sequence[Mapping[str, Any]] | None) -> tuple[dict, list[str]]:
     """Things by name, and the findings about names that stand twice."""
     names = [item["name"] for item in items or ()]
     return {item["name"]: item for item in items or ()}, twice(place, names)
 
 
-def twice(place: str, values: Iterable[str]) -> list[str]:
+def twice(place: str, found: Iterable[str]) -> list[str]:
     """The findings about values that stand more than once."""
-    counts = collections.Counter(values)
+    counts = collections.Counter(found)
     return [
         f"{place}: {value} stands {count} times, expected once"
         for value, count in counts.items()

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.kubeflow.rules import forms, places
+import yaml
 
-_RESOURCES = ("cpu", "memory", "ephemeral-storage")
-_BYTES = ("memory", "ephemeral-storage")
-_EXTENDED = r"([-a-z0-9.]+/[-A-Za-z0-9_.]+|hugepages-\w+)"
+from pipeline.kubeflow.rules import forms, places, resources
+from pipeline.yaml_file import shown
+
 _FIELDS = (
     "metadata.name",
     "metadata.namespace",
@@ -31,6 +31,9 @@ _NAMED = {
     "namespace": forms.DNS_LABEL,
     "runtimeClassName": forms.SUBDOMAIN,
 }
+_OF_PLATFORM = ("/argo", "/var/run/argo", "/var/run/secrets/kubernetes.io")
+"""Where Argo and Kubernetes mount their own."""
+_EXPANDED = re.compile(r"\$\$|\$\(([\w.-]+)\)")
 _REFERENCES = ("secretKeyRef", "configMapKeyRef", "secretRef", "configMapRef", "configMap")
 
 
@@ -49,6 +52,7 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         yield from forms.wrong("metadata.name", metadata["name"], forms.DNS_LABEL)
     if metadata.get("generateName"):
         yield from forms.wrong("metadata.generateName", metadata["generateName"], forms.GENERATED)
+    yield from _patch("spec.podSpecPatch", spec.get("podSpecPatch"))
     for key in ("podMetadata", "workflowMetadata"):
         yield from _metadata(f"spec.{key}", spec.get(key) or {})
     yield from _names("spec", {key: spec[key] for key in spec if key != "templates"})
@@ -57,11 +61,15 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         yield from forms.wrong(place, secret["name"], forms.SUBDOMAIN)
     of_all, again = places.named("spec.volumes", spec.get("volumes"))
     yield from again
-    claims = [claim["metadata"].get("name") for claim in spec.get("volumeClaimTemplates") or ()]
+    claims = [
+        (claim.get("metadata") or {}).get("name")
+        for claim in spec.get("volumeClaimTemplates") or ()
+    ]
     mounted: set[str] = set()
     for place, template in places.templates(workflow):
         yield from _metadata(f"{place}.metadata", template.get("metadata") or {})
         yield from _names(place, template)
+        yield from _patch(f"{place}.podSpecPatch", template.get("podSpecPatch"))
         volumes, again = places.named(f"{place}.volumes", template.get("volumes"))
         yield from again
         yield from _volumes(f"{place}.volumes", template.get("volumes"))
@@ -81,12 +89,12 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
             if name not in used
         )
         mounted |= used - volumes.keys()
-        yield from _retries(f"{place}.retryStrategy", template.get("retryStrategy") or {})
+        yield from resources.retried(f"{place}.retryStrategy", template.get("retryStrategy") or {})
     yield from _volumes("spec.volumes", spec.get("volumes"))
     yield from (
         f"spec.volumes.{name}: no container mounts it" for name in of_all if name not in mounted
     )
-    yield from _retries("spec.retryStrategy", spec.get("retryStrategy") or {})
+    yield from resources.retried("spec.retryStrategy", spec.get("retryStrategy") or {})
 
 
 def _metadata(place: str, metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -116,12 +124,24 @@ def _names(place: str, value: Any) -> Iterator[str]:
             elif key == "nodeSelector":
                 yield from _labels(inner, item or {})
             elif key == "resources" and isinstance(item, Mapping):
-                yield from _resources(inner, item)
+                yield from resources.requested(inner, item)
             if key not in ("parameters", "labels", "annotations"):
                 yield from _names(inner, item)
     elif isinstance(value, list):
         for inner, item in places.entries(place, value):
             yield from _names(inner, item)
+
+
+def _patch(place: str, text: str | None) -> Iterator[str]:
+    """A patch is YAML within YAML."""
+    if text is None:
+        return
+    try:
+        patch = yaml.safe_load(text)
+    except yaml.YAMLError:
+        patch = None
+    if not isinstance(patch, dict):
+        yield f"{place}: found {shown(text)}, expected keys and values of a pod's spec, as YAML"
 
 
 def _volumes(place: str, volumes: Any) -> Iterator[str]:
@@ -138,22 +158,10 @@ def _volumes(place: str, volumes: Any) -> Iterator[str]:
 
 def _container(place: str, container: Any, template: Any, spec: Any) -> Iterator[str]:
     yield from _image(f"{place}.image", container["image"])
-    mounts = container.get("volumeMounts") or ()
-    yield from places.twice(
-        f"{place}.volumeMounts: mountPath",
-        [mount["mountPath"].rstrip("/") for mount in mounts],
-    )
-    for inner, mount in places.entries(f"{place}.volumeMounts", mounts):
-        yield from forms.wrong(f"{inner}.mountPath", mount["mountPath"], forms.ABSOLUTE)
-        if mount["mountPath"] == "/":
-            yield f"{inner}.mountPath: found '/', which hides the image; expected a path below it"
-        if "subPath" in mount:
-            yield from forms.wrong(f"{inner}.subPath", mount["subPath"], forms.RELATIVE)
-        if "subPath" in mount and "subPathExpr" in mount:
-            yield f"{inner}: found both subPath and subPathExpr, expected one"
+    yield from _mounts(f"{place}.volumeMounts", container.get("volumeMounts") or ())
     if container.get("workingDir"):
         yield from forms.wrong(f"{place}.workingDir", container["workingDir"], forms.ABSOLUTE)
-    _, again = places.named(f"{place}.env", container.get("env"))
+    variables, again = places.named(f"{place}.env", container.get("env"))
     yield from again
     for inner, variable in places.entries(f"{place}.env", container.get("env")):
         yield from _variable(inner, variable, template, spec)
@@ -164,6 +172,34 @@ def _container(place: str, container: Any, template: Any, spec: Any) -> Iterator
                 f"{place}.envFrom[{number}]: found {', '.join(kinds) or 'no source'}, "
                 "expected one of configMapRef, secretRef"
             )
+    for key in ("command", "args"):
+        for number, text in enumerate(container.get(key) or ()):
+            for found in _EXPANDED.finditer(text):
+                # Kubernetes does this itself, before the container starts.
+                if found[0] == "$$" or found[1] in variables:
+                    yield f"{place}.{key}[{number}]: found {found[0]}, which Kubernetes replaces"
+    # A container's own settings win.
+    settings: dict[str, Any] = {}
+    for holder in (spec, template, container):
+        settings |= holder.get("securityContext") or {}
+    if settings.get("runAsNonRoot") and settings.get("runAsUser") == 0:
+        yield f"{place}: found runAsNonRoot with runAsUser 0, which is root"
+
+
+def _mounts(place: str, mounts: Any) -> Iterator[str]:
+    paths = [mount["mountPath"].rstrip("/") for mount in mounts]
+    yield from places.twice(f"{place}: mountPath", paths)
+    for inner, mount in places.entries(place, mounts):
+        path = mount["mountPath"]
+        yield from forms.wrong(f"{inner}.mountPath", path, forms.ABSOLUTE)
+        if path == "/":
+            yield f"{inner}.mountPath: found '/', which hides the image; expected a path below it"
+        if any(f"{path}/".startswith(f"{taken}/") for taken in _OF_PLATFORM):
+            yield f"{inner}.mountPath: found {path}, where the platform mounts its own"
+        if "subPath" in mount:
+            yield from forms.wrong(f"{inner}.subPath", mount["subPath"], forms.RELATIVE)
+        if "subPath" in mount and "subPathExpr" in mount:
+            yield f"{inner}: found both subPath and subPathExpr, expected one"
 
 
 def _image(place: str, image: str) -> Iterator[str]:
@@ -197,41 +233,3 @@ def _variable(place: str, variable: Any, template: Any, spec: Any) -> Iterator[s
         shared = (spec.get("podMetadata") or {}).get("labels") or {}
         if found[2] not in (*_OF_ARGO, *own, *shared):
             yield f"{inner}: found the label {found[2]}, which the pod does not have"
-
-
-def _resources(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    amounts = {}
-    for kind, values in (("requests", requests), ("limits", limits)):
-        for name, value in values.items():
-            inner = f"{place}.{kind}.{name}"
-            if name not in _RESOURCES and name != "storage" and not re.fullmatch(_EXTENDED, name):
-                yield f"{inner}: unknown resource, expected {', '.join(_RESOURCES)} or one with /"
-            amount = forms.amount(value)
-            if amount is None or amount < 0:
-                yield f"{inner}: found {value!r}, expected an amount as 500m, 2 or 8Gi"
-            else:
-                amounts[kind, name] = amount
-            if amount is not None and "/" in name and amount != int(amount):
-                yield f"{inner}: found {value}, expected a whole number of devices"
-            if amount is not None and name in _BYTES and 0 < amount < 2**20:
-                yield f"{inner}: found {value}, less than a mebibyte; expected an amount as 8Gi"
-    for name, value in requests.items():
-        wanted, most = amounts.get(("requests", name)), amounts.get(("limits", name))
-        if wanted is not None and most is not None and wanted > most:
-            yield f"{place}.requests.{name}: found {value}, above the limit of {limits[name]}"
-        if "/" in name and wanted != most:
-            yield f"{place}.limits.{name}: found {limits.get(name)}, expected the request, {value}"
-
-
-def _retries(place: str, retries: Mapping[str, Any]) -> Iterator[str]:
-    limit = retries.get("limit")
-    if limit is not None and not re.fullmatch(r"\d+|\{\{.*\}\}", str(limit)):
-        yield f"{place}.limit: found {limit!r}, expected a whole number"
-    backoff = retries.get("backoff") or {}
-    for key in ("duration", "maxDuration", "cap"):
-        if key in backoff:
-            yield from forms.wrong(f"{place}.backoff.{key}", backoff[key], forms.DURATION)
-    factor = backoff.get("factor")
-    if factor is not None and not re.fullmatch(r"[1-9]\d*(\.0+)?|\{\{.*\}\}", str(factor)):
-        yield f"{place}.backoff.factor: found {factor!r}, expected a whole number from 1"

@@ -3,13 +3,15 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
+
+from pipeline.kubeflow.rules import places
 
 # Not used by name: the messages in a deployment config are found once they are imported.
 _ = executable_spec_pb2
@@ -28,6 +30,7 @@ class Step:
         place: of the arguments.
         node_id: the node that it runs.
         root: the pipeline's root.
+        metadata_variables: which the address of the metadata store is read from.
         ui_path: where it leaves what is shown of it.
         passed: type and value by runtime parameter, as passed.
         used: type by runtime parameter, as the IR uses them.
@@ -37,6 +40,7 @@ class Step:
     place: str
     node_id: str
     root: str
+    metadata_variables: tuple[str, ...]
     ui_path: str
     passed: Mapping[str, tuple[str, str]]
     used: Mapping[str, str]
@@ -69,14 +73,16 @@ def read(place: str, args: Sequence[str]) -> Step:
     parser.add_argument("--metadata_ui_path", required=True)
     parser.add_argument("--runtime_parameter", action="append", default=[])
     options = parser.parse_args(list(args))
-    _message(
+    metadata = _message(
         f"{place} --kubeflow_metadata_config",
         options.kubeflow_metadata_config,
         kubeflow_pb2.KubeflowMetadataConfig(),
     )
     where = f"{place} --tfx_ir"
     ir = _message(where, options.tfx_ir, pipeline_pb2.Pipeline())
-    nodes = [node.get("pipelineNode", {}).get("nodeInfo", {}).get("id") for node in ir["nodes"]]
+    nodes = [
+        node.get("pipelineNode", {}).get("nodeInfo", {}).get("id") for node in ir.get("nodes", [])
+    ]
     if nodes != [options.node_id]:
         found = ", ".join(map(str, nodes)) or "none"
         raise Unreadable(f"{where}: found nodes {found}, expected {options.node_id} (--node_id)")
@@ -84,9 +90,13 @@ def read(place: str, args: Sequence[str]) -> Step:
         place,
         options.node_id,
         options.pipeline_root,
+        tuple(places.values(metadata, "environmentVariable")),
         options.metadata_ui_path,
         _passed(f"{place} --runtime_parameter", options.runtime_parameter),
-        dict(_used(ir)),
+        {
+            item.get("name", ""): item.get("type", "")
+            for item in places.values(ir, "runtimeParameter")
+        },
         ir,
     )
 
@@ -105,11 +115,11 @@ class _Parser(argparse.ArgumentParser):
 def _message(place: str, text: str, message: Message) -> dict[str, Any]:
     try:
         json_format.Parse(text, message)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, TypeError) as error:  # TypeError: JSON, but no object
         kind = message.DESCRIPTOR.full_name
         reason = " ".join(str(error).split())
         raise Unreadable(f"{place}: not a {kind} in JSON: {reason}") from None
-    return {"nodes": [], **json_format.MessageToDict(message)}
+    return json_format.MessageToDict(message)
 
 
 def _passed(place: str, parameters: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -124,14 +134,6 @@ def _passed(place: str, parameters: Sequence[str]) -> dict[str, tuple[str, str]]
     return passed
 
 
-def _used(value: Any) -> Iterator[tuple[str, str]]:
-    """The runtime parameters at any depth of an IR, with their types."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key == "runtimeParameter":
-                yield item.get("name", ""), item.get("type", "")
-            else:
-                yield from _used(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _used(item)
+def variable_of(name: str) -> str:
+    """Argo's variable for a parameter of a template."""
+    return f"{{{{inputs.parameters.{name}}}}}"

@@ -48,10 +48,10 @@ def step(tree, key):
 
 
 def at(workflow, path):
-    """The parent of a place, and the key or number there; `/` parts the path."""
+    """The parent of a place, and the key or number there; `/` parts the path, `~` is a slash."""
     if path.startswith("templates"):
         path = f"spec/{path}"
-    *parents, last = path.split("/")
+    *parents, last = (part.replace("~", "/") for part in path.split("/"))
     tree = workflow
     for key in parents:
         tree = step(tree, key)
@@ -86,6 +86,12 @@ def add(workflow, path, item):
     """One more entry of a list, which is made if need be."""
     tree, key = at(workflow, path)
     tree.setdefault(key, []).append(item)
+
+
+def put_in_every_step(workflow, path, value):
+    for template in get(workflow, "spec/templates"):
+        if "container" in template:
+            put(workflow, f"templates/{template['name']}/container/{path}", value)
 
 
 def ir(workflow, template, change):
@@ -625,7 +631,7 @@ def test_a_path_of_this_machine(path, message, place, workflow):
     ["gs://bucket/home/x", "/mnt/root/x", "data/home/x", "/tmp/outputs/x", "s3://b/tmp/Users/x"],
 )
 def test_a_path_that_only_looks_local(path, workflow):
-    put(workflow, f"{TRAINER}/env/PYTHONPATH/value", path)
+    put_in_every_step(workflow, "env/PYTHONPATH/value", path)
     assert lint.findings(workflow) == []
 
 
@@ -650,10 +656,10 @@ def test_a_secret_is_refused_and_not_repeated(secret, message, workflow):
 
 
 def test_an_argument_that_linux_does_not_take(workflow):
-    put(workflow, f"{TRAINER}/env/PYTHONPATH/value", "x" * (2**17 - 1))
+    put(workflow, "spec/arguments/parameters/gates/value", "x" * (2**17 - 1))
     assert lint.findings(workflow) == []
-    put(workflow, f"{TRAINER}/env/PYTHONPATH/value", "x" * 2**17)
-    assert_refused(workflow, "env.PYTHONPATH.value: found 131,072 bytes, expected less than")
+    put(workflow, "spec/arguments/parameters/gates/value", "x" * 2**17)
+    assert_refused(workflow, "gates.value: found 131,072 bytes, expected less than 131,072")
 
 
 def test_a_workflow_that_the_store_does_not_take(workflow):
@@ -739,6 +745,94 @@ def test_a_class_that_a_function_component_makes():
     assert modules.missing("pipeline.kubeflow.lint.check_Executor") == ""
     assert modules.missing("pipeline.kubeflow.lint.chek_Executor").endswith("no chek_Executor")
     assert modules.missing("pipeline.errors.more.X") == "no module pipeline.errors.more"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        # Steps that do not see what the others see.
+        (f"{TRAINER}/image", "registry.example.com/king-county:2", "image: differs from the other"),
+        (f"{TRAINER}/env/PYTHONPATH/value", ".", "container.env: differs from the other steps'"),
+        (f"{TRAINER}/envFrom/0/configMapRef/name", "other", "container.envFrom: differs from"),
+        (f"{TRAINER}/volumeMounts/pipelines/mountPath", "/mnt/other", "volumeMounts: differs"),
+        (f"{TRAINER}/volumeMounts/pipelines/readOnly", True, "container.volumeMounts: differs"),
+        (
+            "templates/trainer/volumes/pipelines/persistentVolumeClaim/claimName",
+            "other",
+            "templates.trainer.volumes: differs from the other steps'",
+        ),
+        (
+            "templates/trainer/volumes/pipelines/persistentVolumeClaim",
+            None,
+            "templates.trainer.volumes.pipelines: found sources none",
+        ),
+        # Places that are gone with the container.
+        ("spec/arguments/parameters/pipeline-root/value", "artifacts", "is on none of the volumes"),
+        ("spec/arguments/parameters/training-root/value", "/var/x", "none of the volumes (/mnt/p"),
+        ("spec/arguments/parameters/data-directory/value", "/data", "found '/data', which is on"),
+        ("spec/arguments/parameters/serving-directory/value", None, "serving-directory: found no"),
+        # Nodes that would not run as the pipeline says.
+        (f"{TASKS}/pusher/when", "false", "tasks.pusher.when: found 'false', expected a node to"),
+        (f"{TASKS}/evaluator/continueOn", {"failed": True}, "tasks.evaluator.continueOn: found"),
+        (f"{TASKS}/pusher/withItems", [1, 2], "tasks.pusher.withItems: found [1, 2]"),
+        ("templates/trainer/daemon", True, "templates.trainer.daemon: found true"),
+        ("spec/suspend", True, "spec.suspend: found True, with which nothing would run"),
+        ("spec/shutdown", "Stop", "spec.shutdown: found Stop, with which nothing would run"),
+        (
+            "templates/trainer/metadata/labels/pipelines.kubeflow.org~enable_caching",
+            "true",
+            "labels.pipelines.kubeflow.org/enable_caching: expected 'false'",
+        ),
+        (
+            "metadata/annotations/pipelines.kubeflow.org~pipeline_spec",
+            '{"inputs": [{"name": "gates"}]}',
+            "pipeline_spec: expected JSON with the inputs data-directory, gates,",
+        ),
+        ("metadata/annotations/pipelines.kubeflow.org~pipeline_spec", "[]", "expected JSON with"),
+        # What the platform does with a container.
+        (f"{TRAINER}/securityContext", {"runAsUser": 0}, "runAsNonRoot with runAsUser 0"),
+        (f"{TRAINER}/args/--pipeline_root", "$(PYTHONPATH)", "found $(PYTHONPATH), which Kubernet"),
+        (f"{TRAINER}/args/--pipeline_root", "a$$b", "args[1]: found $$, which Kubernetes repla"),
+        (f"{TRAINER}/volumeMounts/pipelines/mountPath", "/var/run/argo", "where the platform moun"),
+        ("templates/trainer/podSpecPatch", "a: [", "podSpecPatch: found 'a: [', expected keys and"),
+        (f"{TRAINER}/args/--tfx_ir", "1", "not a tfx.orchestration.Pipeline in JSON"),
+    ],
+)
+def test_what_a_cluster_takes_and_a_run_does_not_survive(path, value, message, workflow):
+    put(workflow, path, value)
+    assert_refused(workflow, message)
+
+
+def test_a_step_without_what_the_metadata_address_is_read_from(workflow):
+    for template in get(workflow, "spec/templates"):
+        if "container" in template:
+            del template["container"]["envFrom"]
+    assert_refused(workflow, "env.METADATA_GRPC_SERVICE_HOST: missing; --kubeflow_metadata_config")
+
+
+def test_a_step_without_the_users_modules(workflow):
+    put_in_every_step(workflow, "env/PYTHONPATH/value", "")
+    assert_refused(workflow, "templates.trainer.container.env.PYTHONPATH: missing")
+
+
+@pytest.mark.parametrize(
+    ("depends", "message"),
+    [
+        ("curatedschema && transform.Succeeded", None),
+        ("transform", "found Transform, expected CuratedSchema, Transform"),
+        ("curatedschema || transform", "depends: expected names joined by &&"),
+        ("curatedschema && transform.Failed", "depends: expected names joined by &&"),
+        ("curatedschema && transfrom", "no task transfrom; did you mean transform?"),
+    ],
+)
+def test_dependencies_that_are_an_expression(depends, message, workflow):
+    for task in get(workflow, TASKS):
+        task["depends"] = " && ".join(task.pop("dependencies", ()))
+    put(workflow, f"{TASKS}/trainer/depends", depends)
+    if message:
+        assert_refused(workflow, message)
+    else:
+        assert lint.findings(workflow) == []
 
 
 # Keys of these mappings are the user's, not the schema's.
