@@ -35,15 +35,14 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     arguments = spec.get("arguments") or {}
     templates, again = places.named(places.TEMPLATES, spec["templates"])
     yield from again
-    called = {}
+    called = [spec[key] for key in ("entrypoint", "onExit") if key in spec]
     for key in ("entrypoint", "onExit"):
-        if key in spec and spec[key] not in templates:
-            yield f"spec.{key}: no template {spec[key]}{nearest(spec[key], templates)}"
-        elif key in spec:
-            called[spec[key]] = f"spec.{key}"
-            yield from _supplied("spec.arguments", arguments, templates[spec[key]])
-    for event, hook in (spec.get("hooks") or {}).items():
-        called.setdefault(hook.get("template"), f"spec.hooks.{event}.template")
+        if key in spec:
+            yield from _known(f"spec.{key}", spec[key], templates)
+            yield from _supplied("spec.arguments", arguments, templates.get(spec[key], {}))
+    for place, name in _aside("spec", spec):
+        called.append(name)
+        yield from _known(place, name, templates)
     yield from _valued("spec.arguments", arguments)
     for place, template in places.templates(workflow):
         yield from _template(place, template)
@@ -59,6 +58,18 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     unused = [name for name in templates if name not in used]
     yield from (f"{places.TEMPLATES}.{name}: nothing calls it" for name in unused)
     yield from _unread(spec, templates)
+
+
+def _known(place: str, name: str, templates: Mapping[str, Any]) -> Iterator[str]:
+    if name not in templates:
+        yield f"{place}: no template {name}{nearest(name, templates)}"
+
+
+def _aside(place: str, holder: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The templates that hooks call, with their places."""
+    for event, hook in (holder.get("hooks") or {}).items():
+        if "template" in hook:
+            yield f"{place}.hooks.{event}.template", hook["template"]
 
 
 def _unread(spec: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[str]:
@@ -138,11 +149,12 @@ def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
         yield f"{call.place}: found {found}, expected one of template, templateRef"
     arguments = call.body.get("arguments") or {}
     yield from _valued(f"{call.place}.arguments", arguments)
+    for place, name in _aside(call.place, call.body):
+        yield from _known(place, name, templates)
     if call.template is None:
         return
+    yield from _known(f"{call.place}.template", call.template, templates)
     if call.template not in templates:
-        hint = nearest(call.template, templates)
-        yield f"{call.place}.template: no template {call.template}{hint}"
         return
     template = templates[call.template]
     yield from _supplied(f"{call.place}.arguments", arguments, template)

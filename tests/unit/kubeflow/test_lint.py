@@ -291,6 +291,14 @@ def test_something_is_gone(path, message, workflow):
         ("templates/trainer/retryStrategy/backoff/duration", 30, "duration: found 30 (int)"),
         ("templates/trainer/metadata/labels/team", 5, "metadata.labels.team: found 5 (int)"),
         (f"{TASKS}/trainer/dependencies", "transform", "dependencies: found 'transform' (str)"),
+        ("templates/trainer/metadata/labels", "x", "labels: found 'x' (str), expected keys and"),
+        (f"{TRAINER}/ports", [{"containerPort": 70000}], "containerPort: found 70000, expected at"),
+        ("metadata/managedFields", [], "managedFields: found [], expected none: the cluster"),
+        (
+            "metadata/ownerReferences",
+            [{"apiVersion": "v1", "kind": "Pod", "name": "x"}],
+            "metadata.ownerReferences.x.uid: missing",
+        ),
         # Forms and choices.
         ("apiVersion", "argoproj.io/v1", "apiVersion: found 'argoproj.io/v1', expected one of"),
         ("status", {}, "status: found {}, expected none: the cluster writes it"),
@@ -345,6 +353,17 @@ def test_something_is_gone(path, message, workflow):
         (f"{TRAINER}/resources/limits/memory", "8GB", "limits.memory: found '8GB', expected an am"),
         (f"{TRAINER}/resources/limits/memory", "8", "found 8, less than a mebibyte"),
         (f"{TRAINER}/resources/limits/memroy", "8Gi", "limits.memroy: unknown resource"),
+        (f"{TRAINER}/resources/limits/nvidia.com~gpu", "0.5", "a whole number of devices"),
+        (
+            f"{TRAINER}/resources/requests/nvidia.com~gpu",
+            1,
+            "limits.nvidia.com/gpu: found None, expected the request, 1",
+        ),
+        (
+            "templates/trainer/volumes/pipelines/hostPath",
+            {"path": "data"},
+            "hostPath.path: found 'data', expected an absolute path",
+        ),
         (f"{TRAINER}/resources/limits/gpus", "1", "gpus: unknown resource"),
         ("templates/trainer/retryStrategy/limit", "many", "limit: found 'many', expected a whole"),
         ("templates/trainer/retryStrategy/limit", -1, "limit: found -1, expected"),
@@ -358,6 +377,8 @@ def test_something_is_gone(path, message, workflow):
         ("spec/entrypoint", "king-conty", "no template king-conty; did you mean king-county?"),
         ("spec/entrypoint", "trainer", "templates.king-county: nothing calls it"),
         ("spec/onExit", "cleanup", "spec.onExit: no template cleanup"),
+        ("spec/hooks", {"exit": {"template": "tel"}}, "spec.hooks.exit.template: no template tel"),
+        (f"{TASKS}/trainer/hooks", {"x": {"template": "y"}}, "hooks.x.template: no template y"),
         ("templates/trainer/name", "transform", "templates: transform stands 2 times"),
         ("templates/trainer/name", "train er", "found 'train er', expected at most 128"),
         ("templates/trainer/suspend", {}, "found container and suspend, expected exactly one"),
@@ -672,6 +693,7 @@ def test_what_argo_knows_is_taken(workflow):
     """Hooks, variables and forms that today's compiler does not write."""
     put(workflow, "metadata/labels/team", "houses")
     put(workflow, "spec/onExit", "tell")
+    put(workflow, "spec/hooks", {"exit": {"template": "tell"}})
     put(workflow, "spec/podGC", {"strategy": "OnPodSuccess"})
     put(workflow, "spec/priority", -5)
     put(workflow, "spec/volumes", [{"name": "shared", "emptyDir": {"sizeLimit": "1Gi"}}])
