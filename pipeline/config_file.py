@@ -4,7 +4,6 @@ Short forms are allowed where one value says it all: `data: houses.csv`, `model:
 `zipcode: categorical`, `more_labels: {waterfront: binary}`, `slices: [zipcode]`.
 """
 
-import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +11,11 @@ from typing import Any
 import pydantic
 import yaml
 
+from pipeline import yaml_file
 from pipeline.config import Config
 from pipeline.errors import UserError, nearest
 from pipeline.fields import Section
+from pipeline.yaml_file import shown
 
 
 def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None = None) -> Config:
@@ -28,7 +29,9 @@ def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None =
     Raises:
         UserError: one line for each mistake: file, key's path, what was found, what is allowed.
     """
-    raw = _read_yaml(path)
+    raw = yaml_file.read(path, "configuration file")
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected keys and values such as 'label: price'")
     if preset:
         for key, value in _preset(path, raw, preset).items():
             _put(raw, key, value, f"--preset {preset}: {key}")
@@ -64,63 +67,13 @@ def _expand_short_forms(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _read_yaml(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such configuration file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not UTF-8 text; convert it first") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        raw = yaml.load(text, Loader=_Loader)
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        character = f"the character #x{error.character:04x} is not allowed"
-        raise UserError(f"{path}:{line}: not valid YAML: {character}") from None
-    except yaml.MarkedYAMLError as error:
-        where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        raise UserError(f"{where}: not valid YAML: {error.problem}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: expected keys and values such as 'label: price'")
-    return raw
-
-
-class _Loader(yaml.SafeLoader):
-    """Stricter than PyYAML: keys are text and no key stands twice; every error has its line."""
-
-    def construct_object(self, node, deep=False):
-        try:
-            return super().construct_object(node, deep)
-        except ValueError as error:  # such as the 45th of a month
-            message = f"{node.value!r}: {error}; put text in quotes"
-            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                problem = f"key {_shown(key)}: expected text; put it in quotes"
-            elif key in seen:
-                problem = f"key {key!r} stands twice"
-            else:
-                seen.add(key)
-                continue
-            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     option = f"--set {_plain(override)}"
     if not separator or not all(key.split(".")):
         raise UserError(f"{option}: expected key.path=value, as train.max_steps=500")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=yaml_file.Loader)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "a character is not allowed"
         raise UserError(f"{option}: the value is not valid YAML: {problem}") from None
@@ -191,7 +144,7 @@ def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
     found = _lookup(raw, location)
     if "permitted" in error.get("ctx", {}):
         allowed = [str(value) for value in error["ctx"]["permitted"]]
-        return f"{where}: unknown value {_shown(found)}{nearest(str(found), allowed)}"
+        return f"{where}: unknown value {shown(found)}{nearest(str(found), allowed)}"
     message = _PLAIN.get(kind, error["msg"])
     # A finding about a whole section says itself what it found there.
     own_words = isinstance(found, dict) and kind not in _PLAIN
@@ -200,7 +153,7 @@ def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
     quotes = (
         "" if kind not in _TEXT or isinstance(found, (str, dict, list)) else "; put it in quotes"
     )
-    return f"{where}: {message}, found {_shown(found)}{quotes}"
+    return f"{where}: {message}, found {shown(found)}{quotes}"
 
 
 _PLAIN = {
@@ -219,16 +172,6 @@ _TEXT = ("type_error.str", "type_error.path")
 def _plain(text: str) -> str:
     """Text on one line."""
     return text if text.isprintable() else repr(text)
-
-
-def _shown(value: Any) -> str:
-    """A value as it may stand in the file."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, datetime.date):
-        return str(value)
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys(section: type[Section]) -> list[str]:

@@ -18,16 +18,14 @@ from models import registry
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters
+from pipeline.kubeflow.container import OUTPUTS, STEP
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
 
 WORKFLOW = "workflow.yaml"
-OUTPUTS = "/tmp/outputs"
-"""Where a step leaves what Kubeflow Pipelines shows of it, in a directory named after the step."""
 UI_METADATA = "mlpipeline-ui-metadata"
 METRICS = "mlpipeline-metrics"
 
-_STEP = ["python", "-m", "pipeline.kubeflow.step"]
 _USER = 1000  # of the image
 
 
@@ -153,7 +151,7 @@ def _configured(config: Config) -> Callable[[dsl.ContainerOp], None]:
         # The cache is TFX's; the installation's own knows nothing of artifacts that are gone.
         op.enable_caching = False
         container = op.container
-        container.command = _STEP
+        container.command = list(STEP)
         container.add_env_variable(k8s.V1EnvVar("PYTHONPATH", parameters.python_path(config)))
         for name, value in settings.environment.items():
             container.add_env_variable(k8s.V1EnvVar(name, value))

@@ -1,7 +1,6 @@
 """What a run on a cluster may set: its parameters, with the configuration's values as defaults."""
 
 import os
-import pathlib
 
 from tfx.orchestration.data_types import RuntimeParameter
 
@@ -9,6 +8,7 @@ from pipeline import arguments
 from pipeline.arguments import Arguments
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.kubeflow.container import REPOSITORY
 
 PIPELINE_ROOT = "pipeline-root"
 """TFX's own: where the artifacts go."""
@@ -17,9 +17,6 @@ TRAINING_ROOT = "training-root"
 SERVING_DIRECTORY = "serving-directory"
 MAX_STEPS = "max-steps"
 GATES = "gates"
-
-REPOSITORY = pathlib.Path(__file__).parents[2]
-"""What the image has in its working directory."""
 
 
 def of_cluster(config: Config) -> Arguments:

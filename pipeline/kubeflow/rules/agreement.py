@@ -1,0 +1,173 @@
+"""How the steps fit together: with each other, with the tasks that run them, with a run's values.
+
+The nodes' intermediate representations (IR) say it too: the same upstream nodes, what a node reads
+is what another one writes.
+"""
+
+import collections
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.errors import nearest
+from pipeline.kubeflow.container import STEP
+from pipeline.kubeflow.rules import places
+from pipeline.kubeflow.rules.calls import Call, calls
+from pipeline.kubeflow.rules.step_arguments import Step, variable_of
+from pipeline.yaml_file import shown
+
+_NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
+_SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")
+_KEPT = ("pipeline-root", "training-root", "serving-directory")
+"""Parameters that say where a run writes."""
+_DESCRIPTION = "pipelines.kubeflow.org/pipeline_spec"
+_CONDITIONS = ("when", "continueOn", "withItems", "withParam", "withSequence")
+_ALL_OF = re.compile(r"([-\w]+(\.Succeeded)?(\s*&&\s*[-\w]+(\.Succeeded)?)*)?")
+
+
+def check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> list[str]:
+    """The findings about steps that do not fit together.
+
+    Args:
+        workflow: the workflow.
+        steps: by template.
+    """
+    return list(_check(workflow, steps))
+
+
+def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
+    if not steps:
+        yield f"{places.TEMPLATES}: none runs a step of the pipeline ({' '.join(STEP)})"
+    yield from places.twice(
+        f"{places.TEMPLATES}: --node_id", [step.node_id for step in steps.values()]
+    )
+    pipelines = {step.ir.get("pipelineInfo", {}).get("id", "") for step in steps.values()}
+    if len(pipelines) > 1:
+        yield f"{places.TEMPLATES}: steps of pipelines {', '.join(sorted(pipelines))}, expected one"
+    yield from _alike(workflow, steps)
+    yield from _kept(workflow, steps)
+    yield from _described(workflow)
+    by_node = {step.node_id: step for step in steps.values()}
+    for step in steps.values():
+        yield from _channels(step, by_node)
+        yield from _numbers(workflow, step)
+    for place, template in places.templates(workflow):
+        tasks = calls(place, template)
+        runs = {call.name: steps[call.template or ""] for call in tasks if call.template in steps}
+        nodes = {name: step.node_id for name, step in runs.items()}
+        for call in tasks:
+            if call.name in runs:
+                yield from _task(call, runs[call.name], nodes)
+
+
+def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
+    """All steps have the same image, variables and volumes: what one writes, another reads."""
+    templates = [(place, one) for place, one in places.templates(workflow) if one["name"] in steps]
+    for key in _SAME:
+        found = {}
+        for place, template in templates:
+            holder = template if key == "volumes" else template["container"]
+            inner = f"{place}.{key}" if key == "volumes" else f"{place}.container.{key}"
+            found[inner] = json.dumps(holder.get(key), sort_keys=True)
+        most = collections.Counter(found.values()).most_common(1)
+        yield from (
+            f"{inner}: differs from the other steps'"
+            for inner, value in found.items()
+            if value != most[0][0]
+        )
+
+
+def _kept(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
+    """Places on a file system are on a volume: what else a container writes is gone with it."""
+    mounts = [
+        mount["mountPath"].rstrip("/")
+        for _, template in places.templates(workflow)
+        if template["name"] in steps
+        for mount in template["container"].get("volumeMounts") or ()
+    ]
+    arguments = (workflow["spec"].get("arguments") or {}).get("parameters")
+    for place, argument in places.entries("spec.arguments.parameters", arguments):
+        value = argument.get("value", "")
+        relative = argument["name"] in _KEPT and "://" not in value and not value.startswith("/")
+        outside = value.startswith("/") and not any(
+            f"{value}/".startswith(f"{mount}/") for mount in mounts
+        )
+        if relative or outside:
+            have = ", ".join(sorted(set(mounts))) or "there are none"
+            yield f"{place}.value: found {shown(value)}, which is on none of the volumes ({have})"
+
+
+def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
+    """What Kubeflow Pipelines shows of the parameters are those that there are."""
+    text = (workflow["metadata"].get("annotations") or {}).get(_DESCRIPTION)
+    if text is None:
+        return
+    arguments = (workflow["spec"].get("arguments") or {}).get("parameters") or ()
+    expected = {argument["name"] for argument in arguments}
+    try:
+        found = {item["name"] for item in json.loads(text).get("inputs") or ()}
+    except (ValueError, AttributeError, KeyError, TypeError):
+        found = None
+    if found != expected:
+        yield (
+            f"metadata.annotations.{_DESCRIPTION}: expected JSON with the inputs {_list(expected)}"
+        )
+
+
+def _channels(step: Step, by_node: Mapping[str, Step]) -> Iterator[str]:
+    """What a node reads comes from a node before it, which writes it."""
+    for name, given in (step.node.get("inputs", {}).get("inputs") or {}).items():
+        where = f"{step.place} --tfx_ir: input {name} of {step.node_id}"
+        for channel in given.get("channels") or ():
+            producer = (channel.get("producerNodeQuery") or {}).get("id")
+            if producer is None:
+                continue
+            if producer not in step.upstream:
+                yield f"{where} comes from {producer}, which is not among its upstream nodes"
+            elif producer in by_node:
+                node = by_node[producer].node
+                outputs = node.get("outputs", {}).get("outputs") or {}
+                key = channel.get("outputKey", "")
+                # What a resolver gives on is known in a run only.
+                if key not in outputs and "inputGraphs" not in node.get("inputs", {}):
+                    yield f"{where}: {producer} has no output {key}{nearest(key, outputs)}"
+
+
+def _numbers(workflow: Mapping[str, Any], step: Step) -> Iterator[str]:
+    """What a run takes by default can be read as its type."""
+    arguments = (workflow["spec"].get("arguments") or {}).get("parameters") or ()
+    for argument in arguments:
+        number = _NUMBERS.get(step.used.get(argument["name"], ""))
+        value = argument.get("value")
+        if number is None or value is None:
+            continue
+        try:
+            number(value)
+        except ValueError:
+            place = f"spec.arguments.parameters.{argument['name']}.value"
+            kind = step.used[argument["name"]]
+            yield f"{place}: found {value!r}, expected {kind} for node {step.node_id}"
+
+
+def _task(call: Call, step: Step, nodes: Mapping[str, str]) -> Iterator[str]:
+    found = {nodes.get(name, name) for name in call.dependencies}
+    if found != step.upstream:
+        yield (
+            f"{call.place}.dependencies: found {_list(found)}, expected {_list(step.upstream)}, "
+            f"the upstream nodes of {step.node_id} in the IR"
+        )
+    for key in _CONDITIONS:
+        if call.body.get(key):
+            yield f"{call.place}.{key}: found {shown(call.body[key])}, expected a node to run once"
+    if not _ALL_OF.fullmatch(call.body.get("depends") or ""):
+        yield f"{call.place}.depends: expected names joined by &&: a node follows what succeeded"
+    for argument in (call.body.get("arguments") or {}).get("parameters") or ():
+        name, value = argument["name"], argument.get("value")
+        if value != variable_of(name):
+            place = f"{call.place}.arguments.parameters.{name}.value"
+            yield f"{place}: found {value!r}, expected {variable_of(name)}"
+
+
+def _list(names: set[str] | frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,91 @@
+"""The calls in a workflow: the tasks of its DAGs, the steps of its templates of steps."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pipeline.kubeflow.rules import places
+
+_DEPENDS = re.compile(r"([A-Za-z][-A-Za-z0-9_]*)(\.[A-Z][A-Za-z]+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A task of a DAG or a step of a template of steps.
+
+    Attributes:
+        place, name: of the call.
+        body: what stands there.
+        group: `tasks` or `steps`, as variables call them.
+        dependencies: names of the calls that it waits for, directly.
+        upstream: all calls that are done before it.
+    """
+
+    place: str
+    name: str
+    body: Mapping[str, Any]
+    group: str
+    dependencies: tuple[str, ...]
+    upstream: frozenset[str]
+
+    @property
+    def template(self) -> str | None:
+        """The name of the template; None if it is elsewhere."""
+        return self.body.get("template")
+
+
+def calls(place: str, template: Mapping[str, Any]) -> list[Call]:
+    """What a template calls."""
+    if template.get("dag"):
+        tasks = template["dag"]["tasks"]
+        direct = {task["name"]: _dependencies(task) for task in tasks}
+        return [
+            Call(
+                f"{place}.dag.tasks.{task['name']}",
+                task["name"],
+                task,
+                "tasks",
+                direct[task["name"]],
+                _upstream(task["name"], direct),
+            )
+            for task in tasks
+        ]
+    found: list[Call] = []
+    for number, group in enumerate(template.get("steps") or ()):
+        before = frozenset(call.name for call in found)
+        for inner, step in places.entries(f"{place}.steps[{number}]", group):
+            name = step.get("name", "")
+            found.append(Call(inner, name, step, "steps", tuple(before), before))
+    return found
+
+
+def _dependencies(task: Mapping[str, Any]) -> tuple[str, ...]:
+    named = [match[1] for match in _DEPENDS.finditer(task.get("depends") or "")]
+    return tuple(task.get("dependencies") or named)
+
+
+def _upstream(name: str, direct: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    found: set[str] = set()
+    ahead = list(direct[name])
+    while ahead:
+        one = ahead.pop()
+        if one not in found:
+            found.add(one)
+            ahead += direct.get(one, ())
+    return frozenset(found)
+
+
+def reached(names: Iterable[str], templates: Mapping[str, Any]) -> set[str]:
+    """The templates of these names, and all that they call, directly or not."""
+    found: set[str] = set()
+    ahead = list(names)
+    while ahead:
+        name = ahead.pop()
+        if name in templates and name not in found:
+            found.add(name)
+            for call in calls(name, templates[name]):
+                hooks = (call.body.get("hooks") or {}).values()
+                ahead += [call.template or "", call.body.get("onExit") or ""]
+                ahead += [hook.get("template") or "" for hook in hooks]
+    return found

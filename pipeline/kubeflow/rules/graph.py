@@ -1,0 +1,191 @@
+"""What calls what: entry point, templates, tasks, dependencies, arguments."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import nearest
+from pipeline.kubeflow.rules import forms, places
+from pipeline.kubeflow.rules.calls import Call, calls, reached
+
+KINDS = (
+    "container",
+    "containerSet",
+    "dag",
+    "data",
+    "http",
+    "plugin",
+    "resource",
+    "script",
+    "steps",
+    "suspend",
+)
+_OF_PODS = ("container", "containerSet", "script", "resource", "data")
+# Keys of a parameter or artifact that give it no value.
+_BARE = {"name", "description", "enum", "globalName", "path", "mode", "archive", "recurseMode"}
+
+
+def check(workflow: Mapping[str, Any]) -> list[str]:
+    """The findings about templates and how they call each other."""
+    return list(_check(workflow))
+
+
+def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
+    spec = workflow["spec"]
+    arguments = spec.get("arguments") or {}
+    templates, again = places.named(places.TEMPLATES, spec["templates"])
+    yield from again
+    called = [spec[key] for key in ("entrypoint", "onExit") if key in spec]
+    for key in ("entrypoint", "onExit"):
+        if key in spec:
+            yield from _known(f"spec.{key}", spec[key], templates)
+            yield from _supplied("spec.arguments", arguments, templates.get(spec[key], {}))
+    for place, name in _aside("spec", spec):
+        called.append(name)
+        yield from _known(place, name, templates)
+    yield from _valued("spec.arguments", arguments)
+    for place, template in places.templates(workflow):
+        yield from _template(place, template)
+        called_by_it = [call.template or "" for call in calls(place, template)]
+        if template["name"] in reached(called_by_it, templates):
+            yield f"{place}: calls itself, so that there is no end to it"
+        for call in calls(place, template):
+            yield from _call(call, templates)
+    for key in ("suspend", "shutdown"):
+        if spec.get(key):
+            yield f"spec.{key}: found {spec[key]}, with which nothing would run"
+    used = reached(called, templates)
+    unused = [name for name in templates if name not in used]
+    yield from (f"{places.TEMPLATES}.{name}: nothing calls it" for name in unused)
+    yield from _unread(spec, templates)
+
+
+def _known(place: str, name: str, templates: Mapping[str, Any]) -> Iterator[str]:
+    if name not in templates:
+        yield f"{place}: no template {name}{nearest(name, templates)}"
+
+
+def _aside(place: str, holder: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The templates that hooks call, with their places."""
+    for event, hook in (holder.get("hooks") or {}).items():
+        if "template" in hook:
+            yield f"{place}.hooks.{event}.template", hook["template"]
+
+
+def _unread(spec: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[str]:
+    """Arguments of the workflow that neither an entry nor a variable takes."""
+    taken = set(re.findall(r"\{\{\s*workflow\.parameters\.([-\w]+)\s*\}\}", str(spec)))
+    for key in ("entrypoint", "onExit"):
+        entry = templates.get(spec.get(key, ""), {})
+        taken |= _by_name(entry.get("inputs"), "parameters").keys()
+    for name in _by_name(spec.get("arguments"), "parameters"):
+        if name not in taken:
+            yield f"spec.arguments.parameters.{name}: nothing reads it"
+
+
+def _template(place: str, template: Mapping[str, Any]) -> Iterator[str]:
+    yield from forms.wrong(f"{place}.name", template["name"], forms.ARGO_NAME)
+    kinds = [kind for kind in KINDS if template.get(kind) is not None]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "nothing to run"
+        yield f"{place}: found {found}, expected exactly one of {', '.join(KINDS)}"
+    for side in ("inputs", "outputs"):
+        for kind in ("parameters", "artifacts"):
+            items = (template.get(side) or {}).get(kind)
+            inner = f"{place}.{side}.{kind}"
+            _, again = places.named(inner, items)
+            yield from again
+            for at, item in places.entries(inner, items):
+                yield from forms.wrong(f"{at}.name", item["name"], forms.PARAMETER)
+                if kind == "artifacts" and kinds and kinds[0] in _OF_PODS:
+                    yield from forms.wrong(f"{at}.path", item.get("path"), forms.ABSOLUTE)
+                if side == "outputs" and kind == "parameters" and not set(item) - _BARE:
+                    yield f"{at}: found no value or valueFrom, expected one"
+            if kind == "artifacts":
+                paths = [item["path"] for item in items or () if "path" in item]
+                yield from places.twice(f"{inner}: path", paths)
+    leaf = "dag" not in kinds and "steps" not in kinds
+    for key in ("parallelism", "failFast") if leaf else ("activeDeadlineSeconds", "timeout"):
+        if key in template:
+            yield f"{place}.{key}: found in a template of kind {', '.join(kinds)}, without effect"
+    if "timeout" in template and leaf and not re.fullmatch(r".*[a-z}]", template["timeout"]):
+        yield f"{place}.timeout: found {template['timeout']!r}, expected a time as 30s or 1h"
+    found_calls = calls(place, template)
+    group = f"{place}.{'dag.tasks' if template.get('dag') else 'steps'}"
+    if not leaf and not found_calls:
+        yield f"{group}: found none, expected at least one"
+    yield from places.twice(group, [call.name for call in found_calls])
+    if template.get("dag"):
+        yield from _dag(place, template["dag"], found_calls)
+
+
+def _dag(place: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterator[str]:
+    names = [task.name for task in tasks]
+    both = {key for task in dag["tasks"] for key in ("depends", "dependencies") if task.get(key)}
+    if len(both) > 1:
+        yield f"{place}.dag: found both depends and dependencies, expected one way of saying it"
+    for task in tasks:
+        inner = f"{task.place}.{'depends' if task.body.get('depends') else 'dependencies'}"
+        yield from places.twice(inner, task.body.get("dependencies") or ())
+        for name in task.dependencies:
+            if name not in names:
+                yield f"{inner}: no task {name}{nearest(name, names)}"
+    circle = [task.name for task in tasks if task.name in task.upstream]
+    if circle:
+        yield f"{place}.dag.tasks: {', '.join(circle)} wait for each other, so none ever starts"
+    targets = (dag.get("target") or "").split()
+    yield from (
+        f"{place}.dag.target: no task {name}{nearest(name, names)}"
+        for name in targets
+        if name not in names and "{{" not in name
+    )
+
+
+def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
+    yield from forms.wrong(f"{call.place}.name", call.name, forms.TASK)
+    kinds = [key for key in ("template", "templateRef", "inline") if call.body.get(key)]
+    if kinds not in (["template"], ["templateRef"]):
+        found = " and ".join(kinds) or "none"
+        yield f"{call.place}: found {found}, expected one of template, templateRef"
+    arguments = call.body.get("arguments") or {}
+    yield from _valued(f"{call.place}.arguments", arguments)
+    for place, name in _aside(call.place, call.body):
+        yield from _known(place, name, templates)
+    if call.template is None:
+        return
+    yield from _known(f"{call.place}.template", call.template, templates)
+    if call.template not in templates:
+        return
+    template = templates[call.template]
+    yield from _supplied(f"{call.place}.arguments", arguments, template)
+    for kind in ("parameters", "artifacts"):
+        declared = _by_name(template.get("inputs"), kind)
+        for name in _by_name(arguments, kind):
+            if name not in declared:
+                place = f"{call.place}.arguments.{kind}.{name}"
+                yield f"{place}: template {call.template} does not declare it"
+
+
+def _supplied(place: str, arguments: Any, template: Mapping[str, Any]) -> Iterator[str]:
+    """Every input has an argument or a default."""
+    for kind in ("parameters", "artifacts"):
+        given = _by_name(arguments, kind)
+        for name, item in _by_name(template.get("inputs"), kind).items():
+            if name not in given and not set(item) - _BARE:
+                yield f"{place}.{kind}: {name} is missing; template {template['name']} needs it"
+
+
+def _valued(place: str, arguments: Mapping[str, Any]) -> Iterator[str]:
+    for kind in ("parameters", "artifacts"):
+        _, again = places.named(f"{place}.{kind}", arguments.get(kind))
+        yield from again
+        for inner, item in places.entries(f"{place}.{kind}", arguments.get(kind)):
+            yield from forms.wrong(f"{inner}.name", item["name"], forms.PARAMETER)
+            if not set(item) - _BARE:
+                yield f"{inner}: found no value, expected one"
+            if "enum" in item and item.get("value") not in item["enum"]:
+                yield f"{inner}.value: found {item.get('value')!r}, expected one of its enum"
+
+
+def _by_name(side: Any, kind: str) -> dict[str, Any]:
+    return {item["name"]: item for item in (side or {}).get(kind) or ()}

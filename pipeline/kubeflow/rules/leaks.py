@@ -1,0 +1,110 @@
+"""What must not leave this machine in a workflow: local paths, secrets, too many bytes."""
+
+import json
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.kubeflow.container import OUTPUTS, REPOSITORY
+from pipeline.kubeflow.rules import places
+
+WORKFLOW_BYTES = 2**20
+"""What a cluster's store (etcd) takes as one object, give or take."""
+ARGUMENT_BYTES = 2**17
+"""Linux takes no longer argument or variable (MAX_ARG_STRLEN, with the byte that ends it)."""
+
+# Before a path there is no part of another one; "\\n" may stand before it in JSON.
+_START = r"(?:(?<![\w./-])|(?<=\\[nrt]))"
+_SECRETS = {
+    "a PEM block": r"-----BEGIN [A-Z0-9 ]+-----",
+    "a key of AWS": r"\b(AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a key of Google's API": r"\bAIza[\w-]{35}",
+    "a service account's key": r'\\*"type\\*"\s*:\s*\\*"service_account|\\*"private_key\\*"\s*:',
+    "a JSON web token": r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+",
+    "a token of GitHub": r"\b(gh[pousr]_\w{36}|github_pat_\w{22,})",
+    "a token of Slack": r"\bxox[abprs]-[\w-]{10,}",
+    "a user's password": r"\w://[^\s/:@{}]*:[^\s/@{}]+@",
+}
+_SECRET_NAME = re.compile(
+    r"(\w*(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|APIKEY)S?|(\w*_)?(KEYS?|CREDS))",
+    re.IGNORECASE,
+)
+# Such variables say where a secret is.
+_PLACE_NAME = re.compile(r"\w+_(FILE|PATH|DIR)|GOOGLE_APPLICATION_CREDENTIALS", re.IGNORECASE)
+
+
+def check(workflow: Any) -> list[str]:
+    """The findings about paths, secrets and sizes; the tree need not be a workflow."""
+    found = list(_size(workflow))
+    paths = _paths()
+    for place, text in places.texts("", workflow):
+        found += _leaks(place or "workflow", text, paths)
+    found += _variables("", workflow)
+    return found
+
+
+def _paths() -> list[tuple[re.Pattern[str], str]]:
+    """Patterns of what begins a path of this machine, with what it is."""
+    own = {"the project's checkout": REPOSITORY, "the home directory": pathlib.Path.home()}
+    patterns = [
+        (re.compile(rf"{_START}{re.escape(str(path))}(?![\w-])"), kind)
+        for kind, path in own.items()
+        if path != pathlib.Path(path.anchor)
+    ]
+    temporary = re.escape(tempfile.gettempdir())
+    outputs = re.escape(OUTPUTS)
+    return [
+        *patterns,
+        (re.compile(rf"{_START}(?!{outputs}/){temporary}/"), "a temporary directory"),
+        (re.compile(rf"{_START}/(home|root|Users)/"), "a home directory"),
+        (re.compile(r"\bfile://"), "a file of this machine"),
+    ]
+
+
+def _leaks(place: str, text: str, paths: list[tuple[re.Pattern[str], str]]) -> Iterator[str]:
+    for pattern, kind in paths:
+        found = pattern.search(text)
+        if found:
+            shown = text[found.start() : found.start() + 60].split("\n")[0]
+            yield f"{place}: found {shown!r}, in {kind}, which the cluster does not have"
+            break
+    for kind, expression in _SECRETS.items():
+        if re.search(expression, text):
+            yield f"{place}: found {kind}, expected a reference to a secret (kubeflow.secrets)"
+    size = len(text.encode())
+    if size >= ARGUMENT_BYTES and not place.startswith("metadata."):
+        yield f"{place}: found {size:,} bytes, expected less than {ARGUMENT_BYTES:,} (Linux' limit)"
+
+
+def _size(workflow: Any) -> Iterator[str]:
+    text = json.dumps(workflow, separators=(",", ":"), default=str, ensure_ascii=False)
+    size = len(text.encode())
+    if size >= WORKFLOW_BYTES:
+        yield f"workflow: found {size:,} bytes as JSON, expected less than {WORKFLOW_BYTES:,}"
+
+
+def _variables(place: str, value: Any) -> Iterator[str]:
+    """Variables whose names say that they hold a secret take it from one."""
+    if isinstance(value, list):
+        for inner, item in places.entries(place, value):
+            yield from _variables(inner, item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            inner = places.TEMPLATES if (place, key) == ("spec", "templates") else ""
+            inner = inner or places.below(place, key)
+            if key == "env" and isinstance(item, list):
+                for at, variable in places.entries(inner, item):
+                    yield from _variable(at, variable)
+            yield from _variables(inner, item)
+
+
+def _variable(place: str, variable: Any) -> Iterator[str]:
+    name = variable.get("name") if isinstance(variable, dict) else None
+    if not isinstance(name, str) or not _SECRET_NAME.fullmatch(name):
+        return
+    source = variable.get("valueFrom")
+    referenced = isinstance(source, dict) and "secretKeyRef" in source
+    if not referenced and not _PLACE_NAME.fullmatch(name):
+        yield f"{place}: found a secret's name with its value beside it, expected a secretKeyRef"

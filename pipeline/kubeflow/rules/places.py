@@ -1,0 +1,86 @@
+"""Where things are in a workflow: the names of places, and ways to walk over them."""
+
+import collections
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+TEMPLATES = "templates"
+
+
+def entries(place: str, items: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:
+    """The entries of a list with their places: by name where they have one, else by number."""
+    for number, item in enumerate(items or ()):
+        name = item.get("name") if isinstance(item, Mapping) else None
+        yield (f"{place}.{name}" if isinstance(name, str) and name else f"{place}[{number}]"), item
+
+
+def below(place: str, key: Any) -> str:
+    """The place of a key of a mapping."""
+    return f"{place}.{key}" if place else str(key)
+
+
+def templates(workflow: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The templates with their places."""
+    return entries(TEMPLATES, workflow["spec"]["templates"])
+
+
+def containers(place: str, template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The containers of a template's pod, with their places."""
+    for key in ("container", "script"):
+        if template.get(key):
+            yield f"{place}.{key}", template[key]
+    for key in ("initContainers", "sidecars"):
+        yield from entries(f"{place}.{key}", template.get(key))
+    group = template.get("containerSet") or {}
+    yield from entries(f"{place}.containerSet.containers", group.get("containers"))
+
+
+def texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every text at any depth, keys too, with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield place, str(key)
+            inner = TEMPLATES if (place, key) == ("spec", TEMPLATES) else below(place, key)
+            yield from texts(inner, item)
+    elif isinstance(value, list):
+        for inner, item in entries(place, value):
+            yield from texts(inner, item)
+
+
+def values(tree: Any, key: str) -> Iterator[Any]:
+    """What stands at a key, at any depth."""
+    if isinstance(tree, Mapping):
+        for name, item in tree.items():
+            if name == key:
+                yield item
+            yield from values(item, key)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from values(item, key)
+
+
+def without_nulls(value: Any) -> Any:
+    """The same without keys that have no value, which a cluster takes for absent ones."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def named(place: str, items: Sequence[Mapping[str, Any]] | None) -> tuple[dict, list[str]]:
+    """Things by name, and the findings about names that stand twice."""
+    names = [item["name"] for item in items or ()]
+    return {item["name"]: item for item in items or ()}, twice(place, names)
+
+
+def twice(place: str, found: Iterable[str]) -> list[str]:
+    """The findings about values that stand more than once."""
+    counts = collections.Counter(found)
+    return [
+        f"{place}: {value} stands {count} times, expected once"
+        for value, count in counts.items()
+        if count > 1
+    ]

@@ -1,0 +1,51 @@
+"""What a pod asks of the cluster, and how often it is tried again."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.kubeflow.rules import forms
+
+_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+_BYTES = ("memory", "ephemeral-storage")
+_EXTENDED = r"([-a-z0-9.]+/[-A-Za-z0-9_.]+|hugepages-\w+)"
+
+
+def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
+    """The findings about a container's `resources`."""
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    amounts = {}
+    for kind, values in (("requests", requests), ("limits", limits)):
+        for name, value in values.items():
+            inner = f"{place}.{kind}.{name}"
+            if name not in _RESOURCES and name != "storage" and not re.fullmatch(_EXTENDED, name):
+                yield f"{inner}: unknown resource, expected {', '.join(_RESOURCES)} or one with /"
+            amount = forms.amount(value)
+            if amount is None or amount < 0:
+                yield f"{inner}: found {value!r}, expected an amount as 500m, 2 or 8Gi"
+            else:
+                amounts[kind, name] = amount
+            if amount is not None and "/" in name and amount != int(amount):
+                yield f"{inner}: found {value}, expected a whole number of devices"
+            if amount is not None and name in _BYTES and 0 < amount < 2**20:
+                yield f"{inner}: found {value}, less than a mebibyte; expected an amount as 8Gi"
+    for name, value in requests.items():
+        wanted, most = amounts.get(("requests", name)), amounts.get(("limits", name))
+        if wanted is not None and most is not None and wanted > most:
+            yield f"{place}.requests.{name}: found {value}, above the limit of {limits[name]}"
+        if "/" in name and wanted != most:
+            yield f"{place}.limits.{name}: found {limits.get(name)}, expected the request, {value}"
+
+
+def retried(place: str, retries: Mapping[str, Any]) -> Iterator[str]:
+    """The findings about a `retryStrategy`."""
+    limit = retries.get("limit")
+    if limit is not None and not re.fullmatch(r"\d+|\{\{.*\}\}", str(limit)):
+        yield f"{place}.limit: found {limit!r}, expected a whole number"
+    backoff = retries.get("backoff") or {}
+    for key in ("duration", "maxDuration", "cap"):
+        if key in backoff:
+            yield from forms.wrong(f"{place}.backoff.{key}", backoff[key], forms.DURATION)
+    factor = backoff.get("factor")
+    if factor is not None and not re.fullmatch(r"[1-9]\d*(\.0+)?|\{\{.*\}\}", str(factor)):
+        yield f"{place}.backoff.factor: found {factor!r}, expected a whole number from 1"
