@@ -53,6 +53,18 @@ def compile(
     raise typer.Exit(compile_command.run(problem, _place(problem, workspace)))
 
 
+@app.command(epilog="Example:\n\n  kubeflow_runner.py check")
+def check(
+    config: ConfigOption = command_line.DEFAULT_CONFIG,
+    workspace: WorkspaceOption = None,
+    file: FileOption = None,
+) -> None:
+    """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
+    from pipeline.kubeflow import lint
+
+    raise typer.Exit(lint.check_command(_file(_place(_load(config, None), workspace), file)))
+
+
 @app.command(
     epilog="Examples:\n\n"
     "  kubeflow_runner.py run\n\n"

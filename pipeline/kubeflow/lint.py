@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import yaml_file
+from pipeline import screen, yaml_file
 from pipeline.errors import BAD_INPUT, OK, UserError
 from pipeline.kubeflow.rules import graph, leaks, places, pods, schema, steps, variables
 from pipeline.kubeflow.rules.calls import calls
@@ -52,13 +52,14 @@ def check_command(path: pathlib.Path) -> int:
     """
     workflow = _read(path)
     found = findings(workflow)
+    shown = screen.shown(path)
     if found:
         for line in found:
-            print(f"{path}: {line}")
+            print(f"{shown}: {line}")
         return BAD_INPUT
     templates = list(places.templates(workflow))
     count = sum(len(calls(place, template)) for place, template in templates)
-    print(f"{path}: {len(templates)} templates, {count} steps: nothing to complain about")
+    print(f"{shown}: {len(templates)} templates, {count} steps: nothing to complain about")
     return OK
 
 

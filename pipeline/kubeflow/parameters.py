@@ -40,7 +40,7 @@ def of_cluster(config: Config) -> Arguments:
         data_directory=parameter(DATA_DIRECTORY, config.kubeflow.data or _in_image(config)),
         training_root=parameter(TRAINING_ROOT, f"{workspace}/training"),
         serving_directory=parameter(
-            SERVING_DIRECTORY, str(config.push.directory or f"{workspace}/serving")
+            SERVING_DIRECTORY, config.kubeflow.push or f"{workspace}/serving"
         ),
         max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
         gates=parameter(GATES, arguments.gates_of(config)),

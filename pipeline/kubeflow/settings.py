@@ -5,14 +5,13 @@ from typing import Any, Literal
 
 import pydantic
 
-from pipeline.fields import Count, Natural, Number, Section, Text, mapping, refuse
+from pipeline.fields import Count, Natural, Section, Text, mapping, refuse
 
 DEFAULT = "default"
 """In `resources`: what every step gets that is not named there."""
 
 _OBJECT_STORES = ("gs://",)
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
-_QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(
     r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -49,11 +48,18 @@ class Image(_Pattern):
     expected = "an image with its tag or digest, as registry.example.com/houses:1.0"
 
 
-class Quantity(_Pattern):
-    """An amount as Kubernetes writes it."""
+class Memory(_Pattern):
+    """An amount of memory; Kubeflow's compiler takes no fractions."""
 
-    pattern = _QUANTITY
-    expected = "an amount as Kubernetes writes it, as 500m, 2 or 8Gi"
+    pattern = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti)")
+    expected = "a whole amount with its unit, as 512Mi or 8Gi"
+
+
+class Cpu(_Pattern):
+    """Cores, or thousandths of one."""
+
+    pattern = re.compile(r"[1-9]\d*m?|\d+\.\d+")
+    expected = "cores or thousandths of one, as 2, 0.5 or 500m"
 
 
 class ObjectName(_Pattern):
@@ -79,9 +85,9 @@ class Resources(Section):
         gpu: whole NVIDIA devices.
     """
 
-    cpu: Quantity | None = None
-    cpu_limit: Quantity | None = None
-    memory: Quantity | None = None
+    cpu: Cpu | None = None
+    cpu_limit: Cpu | None = None
+    memory: Memory | None = None
     gpu: Count | None = None
 
 
@@ -97,7 +103,7 @@ class Retries(Section):
 
     limit: Natural
     backoff: Count = 30
-    factor: Number = 2.0
+    factor: Count = 2
     policy: Literal["Always", "OnFailure", "OnError"] = "Always"
 
 
@@ -116,6 +122,7 @@ class Kubeflow(Section):
         workspace: where runs keep what they make, on the cluster: an object store, or a directory
             on one of the `volumes`.
         data: the folder of the table there; by default the table is in the image.
+        push: where blessed models go; by default `serving/` in the workspace.
         host: of the Kubeflow Pipelines API.
         namespace: of the runs, where the installation has many.
         service_account: which the steps run as.
@@ -133,6 +140,7 @@ class Kubeflow(Section):
     image: Image
     workspace: Text
     data: Text | None = None
+    push: Text | None = None
     host: Text | None = None
     namespace: ObjectName | None = None
     service_account: ObjectName | None = None
@@ -209,7 +217,7 @@ class Kubeflow(Section):
     def _workspace_is_shared(cls, values):
         """Every step must find there what the others left."""
         mistakes: list[tuple[tuple[str, ...], str]] = []
-        for key in ("workspace", "data"):
+        for key in ("workspace", "data", "push"):
             place = values[key]
             if place is None or place.startswith(_OBJECT_STORES):
                 continue

@@ -101,7 +101,7 @@ def test_what_the_section_asks_for_is_in_every_step(full):
         assert template["retryStrategy"] == {
             "limit": 4,
             "retryPolicy": "OnFailure",
-            "backoff": {"duration": "10s", "factor": 3.0},
+            "backoff": {"duration": "10s", "factor": 3},
             "expression": "asInt(lastRetry.exitCode) != 2",
         }
         args = template["container"]["args"]
