@@ -5,6 +5,9 @@ PYTHON_BIN := .venv/bin/python
 # A file is the unit: the tests of one share their pipelines.
 PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile
 
+# Where it is set, every process would compile TensorFlow and TFX anew: 9 s of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all lint format lock clean setup-run setup-dev
 

@@ -1,6 +1,7 @@
 """The compiled workflow, executed on this machine step by step, beside the local run."""
 
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import pytest
 
 from pipeline.kubeflow.executor import isolation
 from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states
+from tests.unit.kubeflow.kfp_server import Result, Server
 
 pytestmark = pytest.mark.e2e
 
@@ -210,3 +212,51 @@ def test_bad_data_stops_the_workflow_at_once(cluster, first, houses):
     assert "column waterfront:" in output
     assert re.search(r"Its log: .*datagate.log", output)
     assert "try 2" not in output, "no retry mends the data"
+
+
+@pytest.mark.slow
+def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
+    """The whole loop: what is uploaded is what the server executes, and its verdict comes back."""
+
+    def execute(manifest: str, parameters) -> Result:
+        file = tmp_path / "uploaded.yaml"
+        file.write_text(manifest)
+        given = [
+            word for key, value in parameters.items() for word in ("--param", f"{key}={value}")
+        ]
+        command = cluster.command("run", "--file", str(file), *given)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        phases = {"done": "Succeeded", "cached": "Succeeded", "failed": "Failed"}
+        steps = {step: phases[state] for step, state in states(done.stdout).items()}
+        runs = sorted(path for path in (cluster.root / "logs").iterdir() if path.is_dir())
+        metrics = json.loads((runs[-1] / "outputs/evaluator/mlpipeline-metrics.json").read_text())
+        values = {item["name"]: item["numberValue"] for item in metrics["metrics"]}
+        return Result("Succeeded" if done.returncode in (0, 3) else "Failed", steps, values)
+
+    def command(server: Server, *words: str) -> subprocess.Popen:
+        words = (*words, "--host", server.host)
+        return subprocess.Popen(cluster.command(*words), stdout=subprocess.PIPE, text=True)
+
+    with Server(execute) as server:
+        waiting = command(server, "submit", "--wait", "--every", "0.2")
+        wait_for(lambda: server.runs, waiting)
+        server.work()
+        output, _ = waiting.communicate(timeout=60)
+        assert waiting.returncode == 0, output
+        assert re.search(r"evaluator +Succeeded", output)
+        assert "Blessed and pushed" in output
+
+        gates = json.dumps({"rmse": {"at_most": 1}})
+        nightly = ("--cron", "0 3 * * *", "--name", "nightly", "--param", f"gates={gates}")
+        scheduled = command(server, "schedule", *nightly)
+        output, _ = scheduled.communicate(timeout=60)
+        assert scheduled.returncode == 0, output
+        assert "version" in output and "is there already" in output
+        before = set(server.runs)
+        server.tick(server.now + datetime.timedelta(days=1))
+        (fired,) = set(server.runs) - before
+        server.work()
+        (run,) = [run for name, run in server.runs.items() if name == fired]
+        assert run["metrics"] == [
+            {"name": "blessed", "number_value": 0.0, "node_id": "evaluator", "format": "RAW"}
+        ]
