@@ -82,6 +82,10 @@ def run(
         typer.Option("--secret", metavar="NAME/KEY=VALUE", help="A secret of the cluster."),
     ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Steps that run at a time.")] = 2,
+    image_root: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A directory with the image's file system, for the steps to run in."),
+    ] = None,
 ) -> None:
     """Execute the compiled workflow on this machine, as a cluster would."""
     from pipeline.kubeflow.executor import run as executor
@@ -95,7 +99,9 @@ def run(
             raise errors.UserError(f"--secret {name}: expected NAME/KEY=VALUE, as db/password=x")
         secrets.setdefault(of, {})[key] = value
     parameters = command_line.pairs("--param", param)
-    code = executor.run(problem, place, _file(place, file), parameters, secrets, parallel)
+    code = executor.run(
+        problem, place, _file(place, file), parameters, secrets, parallel, image_root
+    )
     raise typer.Exit(code)
 
 

@@ -156,14 +156,24 @@ def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, firs
     assert "it must be at most 1" in strict
 
 
-def processes(node: str) -> list[int]:
-    """The processes that run a node's step, without those that keep it apart."""
+def processes(node: str, executor: int) -> list[int]:
+    """The processes below an executor that run a node's step, without those that keep it apart."""
     found = []
     for place in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (place / "cmdline").read_bytes().split(b"\0")
-            if words[:2] == [b"python", b"-m"] and node.encode() in words:
+            own = words[:2] == [b"python", b"-m"] and node.encode() in words
+            if own and executor in ancestors(int(place.name)):
                 found.append(int(place.name))
+    return found
+
+
+def ancestors(process: int) -> list[int]:
+    found = []
+    while process:
+        status = pathlib.Path(f"/proc/{process}/stat").read_text()
+        process = int(status.rpartition(")")[2].split()[1])
+        found.append(process)
     return found
 
 
@@ -192,8 +202,8 @@ def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_pa
         process,
     )
     assert checkpoint
-    os.kill(processes("Trainer")[-1], signal.SIGKILL)
-    pusher = wait_for(lambda: processes("Pusher"), process)
+    os.kill(processes("Trainer", process.pid)[-1], signal.SIGKILL)
+    pusher = wait_for(lambda: processes("Pusher", process.pid), process)
     os.kill(pusher[-1], signal.SIGKILL)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output

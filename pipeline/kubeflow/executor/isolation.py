@@ -17,14 +17,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.errors import UserError
+
 WORKING_DIRECTORY = "/app"
 """Of the image."""
 _CODE = ("components", "data", "models", "pipeline", "kubeflow_runner.py", "local_runner.py")
 _PROCESSOR = ("OPENBLAS_", "MKL_", "OMP_", "TF_ENABLE_ONEDNN_OPTS")
 """Variables that tell libraries about this machine's processor: part of the machine."""
 
-# Arguments: the new root, then pairs of what to bind and where, "--", the directory to work in, and
-# the command. Bound read-only is what is not a volume.
+# Arguments: the new root with its three layers, triples of what to bind where and whether it may be
+# written, "--", who to be, the directory to work in, and the command. The shell stays, as the
+# first process of its tree: its exit code tells which signal ended the command; unshare's does not.
 _SCRIPT = """
 set -e
 root=$1 lower=$2 upper=$3 work=$4; shift 4
@@ -41,7 +44,8 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 shift
-exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$@"
+user=$1; shift
+exec chroot --userspec="$user" "$root" /bin/sh -c 'cd "$0" && "$@"; exit $?' "$@"
 """
 
 
@@ -99,6 +103,8 @@ class Namespaces(Isolation):
         code: the project's folder.
     """
 
+    _user = 0
+
     def __init__(self, code: pathlib.Path):
         self._code = code
 
@@ -109,20 +115,17 @@ class Namespaces(Isolation):
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
         root, upper, work, temporary = map(str, places)
-        binds = ["rw", temporary, "/tmp"]
-        for name in _CODE:
-            binds += ["ro", str(self._code / name), f"{WORKING_DIRECTORY}/{name}"]
-        # They may be on other file systems than the root, which the overlay does not show.
-        for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)):
-            binds += ["ro", prefix, prefix]
+        binds = ["rw", temporary, "/tmp", *self._code_binds()]
         for path, place in command.mounts.items():
             binds += ["rw", str(place), path]
+        for place in (scratch / "tmp", *command.mounts.values()):
+            self._give(place)
         directory = command.working_directory or WORKING_DIRECTORY
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "-m", "-p", "-f", "--kill-child=KILL"]
-            + ["/bin/sh", "-c", _SCRIPT, "sh", root, "/", upper, work]
-            + [*binds, "--", directory, *command.argv],
-            env={**_base_environment(), **command.environment},
+            + ["/bin/sh", "-c", _SCRIPT, "sh", root, self._lower(), upper, work]
+            + [*binds, "--", f"{self._user}:{self._user}", directory, *command.argv],
+            env={**self._environment(), **command.environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -133,6 +136,61 @@ class Namespaces(Isolation):
         """In a volume, in the container's /tmp, or in what it wrote over the image."""
         places = {**command.mounts, "/tmp": command.scratch / "tmp"}
         return _below(places, path) or command.scratch / "upper" / path.lstrip("/")
+
+    def _lower(self) -> str:
+        return "/"
+
+    def _code_binds(self) -> list[str]:
+        binds = []
+        for name in _CODE:
+            binds += ["ro", str(self._code / name), f"{WORKING_DIRECTORY}/{name}"]
+        # They may be on other file systems than the root, which the overlay does not show.
+        for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)):
+            binds += ["ro", prefix, prefix]
+        return binds
+
+    def _give(self, place: pathlib.Path) -> None:
+        """Lets the container's user write."""
+
+    def _environment(self) -> dict[str, str]:
+        return _base_environment(str(pathlib.Path(sys.executable).parent))
+
+
+class Image(Namespaces):
+    """For root: the steps run from the image's own files, as the image's own user.
+
+    Args:
+        root: the image's root file system, as a directory.
+
+    Raises:
+        UserError: it is none of ours, or this machine allows no namespaces.
+    """
+
+    _user = 1000
+
+    def __init__(self, root: pathlib.Path):
+        self._root = root.resolve()
+        if not (self._root / WORKING_DIRECTORY[1:] / "pipeline").is_dir():
+            raise UserError(
+                f"--image-root {root}: has no {WORKING_DIRECTORY}/pipeline; expected the root file "
+                "system of an image made by `make image`"
+            )
+        if not _may_unshare():
+            raise UserError(f"--image-root {root}: needs root, and a machine with namespaces")
+
+    def _lower(self) -> str:
+        return str(self._root)
+
+    def _code_binds(self) -> list[str]:
+        return []
+
+    def _give(self, place: pathlib.Path) -> None:
+        # What fsGroup does: the group may write, and new files are the group's.
+        os.chown(place, -1, self._user)
+        place.chmod(0o2775)
+
+    def _environment(self) -> dict[str, str]:
+        return _base_environment("/opt/venv/bin")
 
 
 class Processes(Isolation):
@@ -149,7 +207,11 @@ class Processes(Isolation):
         """Starts it."""
         temporary = command.scratch / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
-        environment = {**_base_environment(), "TMPDIR": str(temporary), **command.environment}
+        environment = {
+            **_base_environment(str(pathlib.Path(sys.executable).parent)),
+            "TMPDIR": str(temporary),
+            **command.environment,
+        }
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         return subprocess.Popen(
             [*guard, *command.argv],
@@ -180,9 +242,8 @@ def _below(places: Mapping[str, pathlib.Path], path: str) -> pathlib.Path | None
     return None
 
 
-def _base_environment() -> dict[str, str]:
+def _base_environment(binaries: str) -> dict[str, str]:
     """What an image sets, and nothing else of ours."""
-    binaries = pathlib.Path(sys.executable).parent
     own = {name: value for name, value in os.environ.items() if name.startswith(_PROCESSOR)}
     return own | {
         "PATH": f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -16,6 +16,7 @@ from pipeline import screen, terminal
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
 from pipeline.kubeflow import metadata_server
+from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.executor import isolation
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
@@ -24,8 +25,6 @@ from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
-
-REPOSITORY = pathlib.Path(__file__).parents[3]
 
 _METADATA_SERVICE = "metadata-grpc-configmap"  # as Kubeflow Pipelines calls it
 
@@ -37,6 +36,7 @@ def run(
     parameters: Mapping[str, str],
     secrets: Mapping[str, Mapping[str, str]],
     parallel: int,
+    image: pathlib.Path | None = None,
 ) -> int:
     """Executes a workflow and prints its verdict.
 
@@ -47,6 +47,7 @@ def run(
         parameters: other values than the workflow's own, by name.
         secrets: what the cluster would have, keys and values by name.
         parallel: how many steps run at a time.
+        image: the image's root file system as a directory, for the steps to run in.
 
     Returns:
         An exit code of `pipeline.errors`.
@@ -56,7 +57,7 @@ def run(
     """
     workflow = Workflow.load(file)
     volumes = workspace.root / "volumes"
-    isolated = isolation.best(REPOSITORY)
+    isolated = isolation.Image(image) if image else isolation.best(REPOSITORY)
     given = {**_local_places(config, workspace, isolated), **parameters}
     values = workflow.parameters(given)
     name = f"{config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"

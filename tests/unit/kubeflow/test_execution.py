@@ -263,6 +263,7 @@ def test_a_step_that_is_killed_is_tried_again(make, kind, tmp_path):
     execution = make(manifest([step], [task("a")]), kind)
     execution.run()
     assert states(execution) == {"a": "done"}
+    assert execution.progress.nodes["a"].note == "exit code 137; try 2 of 2"
 
 
 def test_what_depends_on_a_failed_step_is_skipped(make):
