@@ -1,4 +1,4 @@
-"""The container image has the code and nothing else; tests/e2e/test_image.py builds it."""
+"""The container image has the code and nothing else; tests/e2e/test_image_build.py builds it."""
 
 import pathlib
 import re
