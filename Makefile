@@ -9,7 +9,7 @@ PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format lock clean setup-run setup-dev
+.PHONY: help run test test-all lint format lock image clean setup-run setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -46,6 +46,11 @@ lock: setup-run ## write the lock files anew from pyproject.toml; UPGRADE=1
 	@echo uv | $(LOCK) --python $(PYTHON_BIN) --universal - -o requirements/uv.txt
 	@if grep -nE 'https?://|^-' requirements/*.lock requirements/uv.txt; then \
 	  echo "lock: the lines above carry an address or an option; remove them" >&2; exit 1; fi
+
+IMAGE ?= estimator-pipeline:latest
+
+image: ## what a cluster runs the steps in; IMAGE=name:tag ARGS="--build-arg BASE=..."
+	@pipeline/kubeflow/build_image.sh $(IMAGE) $(ARGS)
 
 clean: ## remove the caches and .venv; the workspace stays
 	@rm -rf .venv .venv-tools .venv-setup.log .venv-setup.lock \
