@@ -15,10 +15,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from kfp_server import Result, Server
 
 from pipeline.kubeflow.executor import isolation
 from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states
-from tests.unit.kubeflow.kfp_server import Result, Server
 
 pytestmark = pytest.mark.e2e
 

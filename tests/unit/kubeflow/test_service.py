@@ -8,13 +8,13 @@ import subprocess
 
 import pytest
 import yaml
+from kfp_server import Refused, Result, Server, check
 from rich.console import Console
 
 from pipeline import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.connection import Connection
 from pipeline.kubeflow.service import Service
-from tests.unit.kubeflow.kfp_server import Refused, Result, Server, check
 
 CONFIG = """
 task: regression
