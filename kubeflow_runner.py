@@ -98,7 +98,7 @@ def run(
         if not separator:
             raise errors.UserError(f"--secret {name}: expected NAME/KEY=VALUE, as db/password=x")
         secrets.setdefault(of, {})[key] = value
-    parameters = command_line.pairs("--param", param)
+    parameters = _parameters(problem, param)
     code = executor.run(
         problem, place, _file(place, file), parameters, secrets, parallel, image_root
     )
@@ -173,7 +173,7 @@ def submit(
     problem = _load(config, set_)
     connection = _connection(problem, host, namespace, token, token_file, cookies, ca_certificate)
     place = _file(_place(problem, workspace), file)
-    parameters = command_line.pairs("--param", param)
+    parameters = _parameters(problem, param)
     service = _service(problem, connection)
     run = service.submit(place, parameters, experiment, name, create_experiment)
     if wait:
@@ -207,7 +207,7 @@ def schedule(
     problem = _load(config, set_)
     connection = _connection(problem, host, namespace, token, token_file, cookies, ca_certificate)
     place = _file(_place(problem, workspace), file)
-    parameters = command_line.pairs("--param", param)
+    parameters = _parameters(problem, param)
     _service(problem, connection).schedule(
         place, cron, parameters, experiment, name, create_experiment
     )
@@ -295,6 +295,14 @@ def _load(path: pathlib.Path, overrides: list[str] | None, preset: str | None = 
             f"registry.example.com/{config.name}:1.0, workspace: gs://bucket/{config.name}}}'"
         )
     return config
+
+
+def _parameters(config: Config, given: list[str] | None) -> dict[str, str]:
+    from pipeline.kubeflow import run_parameters
+
+    found = command_line.pairs("--param", given)
+    run_parameters.check(config, found)
+    return found
 
 
 def _place(config: Config, root: pathlib.Path | None) -> Workspace:

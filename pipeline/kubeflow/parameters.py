@@ -9,14 +9,16 @@ from pipeline.arguments import Arguments
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.kubeflow.container import REPOSITORY
+from pipeline.kubeflow.run_parameters import (
+    DATA_DIRECTORY,
+    GATES,
+    MAX_STEPS,
+    SERVING_DIRECTORY,
+    TRAINING_ROOT,
+)
 
 PIPELINE_ROOT = "pipeline-root"
 """TFX's own: where the artifacts go."""
-DATA_DIRECTORY = "data-directory"
-TRAINING_ROOT = "training-root"
-SERVING_DIRECTORY = "serving-directory"
-MAX_STEPS = "max-steps"
-GATES = "gates"
 
 
 def of_cluster(config: Config) -> Arguments:

@@ -59,3 +59,39 @@ def test_bands_rise_with_the_value(bands, value):
     order = [part.band(bands[0] - 1), *(part.band(edge) for edge in bands)]
     assert len(set(order)) == len(bands) + 1
     assert part.band(value) == order[sum(value >= edge for edge in bands)]
+
+
+RMSE = Bound("rmse", "RMSE", True, 100.0, 0.05)
+SKILL = Bound("skill", "skill", False, None, None)
+
+
+def judgement() -> Judgement:
+    return Judgement({"price": ("rmse", "skill")}, (RMSE, SKILL), ())
+
+
+def test_a_run_may_give_bounds_other_values():
+    found = judgement().with_gates('{"skill": {"at_least": 0.9}}')
+    assert found.bounds == (RMSE, Bound("skill", "skill", False, 0.9, None))
+    found = judgement().with_gates('{"rmse": {"at_most": 50}}')
+    assert found.bounds == (Bound("rmse", "RMSE", True, 50, None), SKILL)
+    assert judgement().with_gates("{}") == judgement()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rmse", "gates: expected JSON"),
+        ("[1]", "gates: expected JSON"),
+        ('{"rmse": 5}', "gates: expected JSON"),
+        ('{"mae": {"at_most": 5}}', r"gates: mae has no bound \(there are: rmse, skill\)"),
+        ('{"rmse": {"at_least": 5}}', "gates: rmse: found at_least, expected at_most"),
+        ('{"rmse": {"at_most": "5"}}', "gates: rmse: found '5', expected a number"),
+        ('{"rmse": {"at_most": true}}', "gates: rmse: found True, expected a number"),
+        ('{"rmse": {"at_most": NaN}}', "expected a finite number"),
+        ('{"rmse": {"may_worsen_by": 2}}', "expected a share"),
+        ('{"rmse": {"may_worsen_by": 0.1}}', "no absolute bound is left"),
+    ],
+)
+def test_wrong_bounds_of_a_run_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        judgement().with_gates(text)

@@ -1,0 +1,65 @@
+"""Parameters that somebody gives a run: refused here, not hours later by the step they are for."""
+
+import json
+from collections.abc import Mapping
+
+import pydantic
+
+from pipeline.config import Bound, Config
+from pipeline.errors import UserError, nearest
+
+DATA_DIRECTORY = "data-directory"
+TRAINING_ROOT = "training-root"
+SERVING_DIRECTORY = "serving-directory"
+MAX_STEPS = "max-steps"
+GATES = "gates"
+
+
+def check(config: Config, given: Mapping[str, str]) -> None:
+    """Refuses values that a step would refuse.
+
+    Args:
+        config: the problem.
+        given: values by name; the workflow knows which names there are.
+
+    Raises:
+        UserError: with one line for each mistake.
+    """
+    mistakes = [f"--param {name}: is empty" for name, value in given.items() if not value.strip()]
+    steps = given.get(MAX_STEPS, "0")
+    if steps.strip() and not steps.isdecimal():
+        mistakes.append(
+            f"--param {MAX_STEPS}: found {steps!r}, expected a whole number, 0 for the "
+            "configuration's own"
+        )
+    if given.get(GATES, "").strip():
+        mistakes += [f"--param {GATES}: {text}" for text in _gate_mistakes(config, given[GATES])]
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+
+
+def _gate_mistakes(config: Config, text: str) -> list[str]:
+    try:
+        gates = json.loads(text)
+    except ValueError:
+        gates = None
+    if not isinstance(gates, dict):
+        return [f'found {text!r}, expected JSON as {{"rmse": {{"at_most": 115000}}}}']
+    mistakes = []
+    for metric, values in gates.items():
+        if metric not in config.gates:
+            mistakes.append(f"{metric}: has no bound{nearest(metric, config.gates)}")
+            continue
+        try:
+            bound = Bound.parse_obj(values)
+        except pydantic.ValidationError as error:
+            mistakes += [
+                f"{'.'.join(map(str, (metric, *found['loc'])))}: {found['msg']}"
+                for found in error.errors()
+            ]
+            continue
+        own = config.gates[metric]
+        for key in ("at_most", "at_least"):
+            if getattr(bound, key) is not None and getattr(own, key) is None:
+                mistakes.append(f"{metric}: found {key}, which the configuration does not bound")
+    return mistakes

@@ -1,0 +1,48 @@
+"""Parameters of a run are refused before it starts."""
+
+import pathlib
+
+import pytest
+
+from pipeline import config_file
+from pipeline.errors import UserError
+from pipeline.kubeflow import run_parameters
+
+ROOT = pathlib.Path(__file__).parents[3]
+CONFIG = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"max-steps": "0"},
+        {"max-steps": "500", "data-directory": "gs://bucket/houses"},
+        {"gates": '{"rmse": {"at_most": 90000}}'},
+        {"gates": '{"skill": {"at_least": 0.9, "may_worsen_by": 0.1}}'},
+    ],
+)
+def test_what_a_step_takes_is_taken(given):
+    run_parameters.check(CONFIG, given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max-steps": "many"}, "--param max-steps: found 'many', expected a whole number"),
+        ({"max-steps": "-5"}, "--param max-steps: found '-5'"),
+        ({"data-directory": ""}, "--param data-directory: is empty"),
+        ({"gates": "rmse<3"}, "--param gates: found 'rmse<3', expected JSON as"),
+        ({"gates": "[]"}, "--param gates: found '[]', expected JSON as"),
+        ({"gates": '{"rmsee": {}}'}, "--param gates: rmsee: has no bound; did you mean rmse?"),
+        ({"gates": '{"rmse": {"at_most": "x"}}'}, "gates: rmse.at_most: expected a number"),
+        ({"gates": '{"rmse": {"at_mst": 1}}'}, "gates: rmse.at_mst: "),
+        ({"gates": '{"rmse": 5}'}, "gates: rmse"),
+        ({"gates": '{"rmse": {"at_least": 1}}'}, "gates: rmse: found at_least"),
+    ],
+)
+def test_what_a_step_would_refuse_is_refused(given, message):
+    with pytest.raises(UserError) as error:
+        run_parameters.check(CONFIG, given)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
