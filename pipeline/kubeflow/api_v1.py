@@ -13,7 +13,7 @@ from pipeline.kubeflow.api import Run, Schedule, Version
 _PAGE = 100
 
 
-class V1:
+class ApiV1:
     """See `pipeline.kubeflow.api.Api`.
 
     Args:

@@ -7,7 +7,7 @@ import os
 import pathlib
 import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kfp
@@ -20,6 +20,7 @@ V1, V2 = "v1beta1", "v2beta1"
 """The generations of its API."""
 
 _IN_CLUSTER = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_TIMEOUT = 30  # seconds
 _NOT_AUTHORISED = (401, 403)
 _HELP = "give --token, --token-file or --cookies that the server accepts"
 
@@ -130,12 +131,37 @@ class Connection:
             raise UserError(f"{where}: no answer of this API ({error}); {_HELP}") from None
 
 
-def call(client: kfp.Client, method: str, path: str) -> Any:
-    """Sends a request that the client library has no method for; gives the JSON of the answer."""
+def call(
+    client: kfp.Client,
+    method: str,
+    path: str,
+    body: Any = None,
+    query: Mapping[str, str] | None = None,
+    file: pathlib.Path | None = None,
+) -> Any:
+    """Sends a request that the client library has no method for.
+
+    Args:
+        client: whose connection it is.
+        method: of the request.
+        path: behind the host.
+        body: sent as JSON.
+        query: behind the path's question mark.
+        file: a workflow to upload.
+
+    Returns:
+        The JSON of the answer.
+    """
+    headers = {"Accept": "application/json"}
+    if file or body is not None:
+        headers["Content-Type"] = "multipart/form-data" if file else "application/json"
     answer = client._run_api.api_client.call_api(
         path,
         method,
-        header_params={"Accept": "application/json"},
+        query_params=list((query or {}).items()),
+        header_params=headers,
+        body=body,
+        files={"uploadfile": str(file)} if file else {},
         response_type="object",
         auth_settings=["Bearer"],
         _return_http_data_only=True,
@@ -144,9 +170,6 @@ def call(client: kfp.Client, method: str, path: str) -> Any:
     if answer is not None and not isinstance(answer, dict):
         raise ValueError("not JSON")
     return answer
-
-
-_TIMEOUT = 30  # seconds
 
 
 def message_of(error: kfp_server_api.ApiException) -> str:

@@ -14,8 +14,9 @@ from pipeline.config import Config
 from pipeline.errors import FAILED, NOT_BLESSED, OK, UserError, nearest
 from pipeline.kubeflow import cron as cron_lib
 from pipeline.kubeflow.api import ENDED_BADLY, ENDED_WELL, Api, Run, Schedule
-from pipeline.kubeflow.api_v1 import V1
-from pipeline.kubeflow.connection import Connection
+from pipeline.kubeflow.api_v1 import ApiV1
+from pipeline.kubeflow.api_v2 import ApiV2
+from pipeline.kubeflow.connection import V1, V2, Connection
 from pipeline.kubeflow.executor.workflow import Workflow
 
 BLESSED = "blessed"  # pipeline.kubeflow.step.BLESSED
@@ -40,9 +41,10 @@ class Service:
         self._connection = connection
         self._console = console
         client = connection.client()
-        self.generation = connection.generation(client)
+        kinds: dict[str, type[ApiV1] | type[ApiV2]] = {V1: ApiV1, V2: ApiV2}
+        kind = kinds[connection.generation(client)]
         account = config.kubeflow.service_account
-        self._api: Api = V1(client, connection.namespace, account)
+        self._api: Api = kind(client, connection.namespace, account)
 
     def submit(
         self,

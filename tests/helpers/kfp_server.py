@@ -43,13 +43,35 @@ class Result:
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def check(value: Any, kind: str, where: str) -> None:
+class Published:
+    """The types of an API: those of kfp-server-api 1.8's models."""
+
+    int64 = _INT64
+
+    def allowed(self, kind: str) -> list[str] | None:
+        return getattr(getattr(kfp_server_api, kind), "allowable_values", None)
+
+    def fields(self, kind: str) -> dict[str, str]:
+        model = getattr(kfp_server_api, kind)
+        return {model.attribute_map[name]: of for name, of in model.openapi_types.items()}
+
+
+def check(value: Any, kind: str, where: str, published: Published | None = None) -> None:
     """Refuses what is not of a type of the generated models."""
+    published = published or Published()
     if match := re.fullmatch(r"list\[(.+)\]", kind):
         if not isinstance(value, list):
             raise Refused(400, f"{where}: expected a list, found {value!r}")
         for index, item in enumerate(value):
-            check(item, match.group(1), f"{where}[{index}]")
+            check(item, match.group(1), f"{where}[{index}]", published)
+        return
+    if match := re.fullmatch(r"dict\(str, (.+)\)", kind):
+        if not isinstance(value, dict):
+            raise Refused(400, f"{where}: expected an object, found {value!r}")
+        for name, item in value.items():
+            check(item, match.group(1), f"{where}.{name}", published)
+        return
+    if kind == "object":
         return
     plain: dict[str, Any] = {
         "str": str,
@@ -62,20 +84,19 @@ def check(value: Any, kind: str, where: str) -> None:
         if not isinstance(value, plain[kind]) or (kind != "bool" and isinstance(value, bool)):
             raise Refused(400, f"{where}: expected {kind}, found {value!r}")
         return
-    model = getattr(kfp_server_api, kind)
-    if allowed := getattr(model, "allowable_values", None):
+    if allowed := published.allowed(kind):
         if value not in allowed:
             raise Refused(400, f"{where}: {value!r} is not one of {allowed}")
         return
     if not isinstance(value, dict):
         raise Refused(400, f"{where}: expected an object, found {value!r}")
-    types = {model.attribute_map[name]: of for name, of in model.openapi_types.items()}
+    types = published.fields(kind)
     for name, item in value.items():
         if name not in types:
             raise Refused(400, f"{where}: unknown field {name!r}")
-        if (kind, name) in _INT64 and str(item).isdigit():
+        if (kind, name) in published.int64 and str(item).isdigit():
             continue
-        check(item, types[name], f"{where}.{name}")
+        check(item, types[name], f"{where}.{name}", published)
 
 
 class Server:
@@ -157,7 +178,7 @@ class Server:
                 self._fired.get(job["id"], self.now),
                 second_at_beginning=True,
             )
-            due = _until(times, to)
+            due = until(times, to)
             if due and job["enabled"]:
                 # Without catch-up only the last of them.
                 for _ in due[-1:] if job.get("no_catchup") else due:
@@ -232,7 +253,7 @@ class Server:
                 raise Refused(400, "In multi-user mode, listing needs the namespace.")
             namespace = query["resource_reference_key.id"]
             found = [item for item in found if item["_namespace"] == namespace]
-        return _page("experiments", found, query)
+        return page("experiments", found, query)
 
     def _create_experiment(self, query, body):
         check(body, "ApiExperiment", "experiment")
@@ -249,16 +270,16 @@ class Server:
         return self._keep(self.experiments, {**body, "_namespace": namespace})
 
     def _upload(self, query, body):
-        _workflow(body)
+        workflow(body)
         if query["name"] in [item["name"] for item in self.pipelines.values()]:
             raise Refused(409, f"Already exist error: pipeline {query['name']}")
         pipeline = self._keep(self.pipelines, {"name": query["name"]})
         version = self._new_version(query["name"], pipeline["id"], body)
-        self.pipelines[pipeline["id"]]["default_version"] = _public(version)
-        return _public(self.pipelines[pipeline["id"]])
+        self.pipelines[pipeline["id"]]["default_version"] = public(version)
+        return public(self.pipelines[pipeline["id"]])
 
     def _upload_version(self, query, body):
-        _workflow(body)
+        workflow(body)
         if query["pipelineid"] not in self.pipelines:
             raise Refused(404, f"Pipeline {query['pipelineid']} not found.")
         return self._new_version(query["name"], query["pipelineid"], body)
@@ -271,14 +292,14 @@ class Server:
         return self._keep(self.versions, version)
 
     def _list_pipelines(self, query, body):
-        return _page("pipelines", list(self.pipelines.values()), query)
+        return page("pipelines", list(self.pipelines.values()), query)
 
     def _list_versions(self, query, body):
         if query.get("resource_key.type") != "PIPELINE":
             raise Refused(400, "resource_key.type must be PIPELINE")
         own = query["resource_key.id"]
         found = [item for item in self.versions.values() if item["_pipeline"] == own]
-        return _page("versions", found, query)
+        return page("versions", found, query)
 
     def _create_run(self, query, body):
         check(body, "ApiRun", "run")
@@ -288,7 +309,7 @@ class Server:
         if not body.get("name"):
             raise Refused(400, "The run name is empty.")
         manifest = self._referred(body)
-        run = self._keep(self.runs, {**_public(body), "status": "", "_manifest": manifest})
+        run = self._keep(self.runs, {**public(body), "status": "", "_manifest": manifest})
         self._waiting.append(run["id"])
         return run
 
@@ -315,10 +336,10 @@ class Server:
             raise Refused(404, f"Run {run} not found.")
         found = self.runs[run]
         manifest = json.dumps(found.get("_workflow", {}))
-        return {"run": _public(found), "pipeline_runtime": {"workflow_manifest": manifest}}
+        return {"run": public(found), "pipeline_runtime": {"workflow_manifest": manifest}}
 
     def _list_jobs(self, query, body):
-        return _page("jobs", list(self.jobs.values()), query)
+        return page("jobs", list(self.jobs.values()), query)
 
     def _create_job(self, query, body):
         check(body, "ApiJob", "job")
@@ -350,31 +371,31 @@ class Server:
     def _keep(self, store: dict, item: dict) -> dict:
         item = {**item, "id": str(uuid.uuid4()), "created_at": self.now.isoformat()}
         store[item["id"]] = item
-        return _public(item)
+        return public(item)
 
 
-def _until(times: croniter, to: datetime.datetime) -> list[datetime.datetime]:
+def until(times: croniter, to: datetime.datetime) -> list[datetime.datetime]:
     due = []
     while (moment := times.get_next(datetime.datetime)) <= to:
         due.append(moment)
     return due
 
 
-def _page(key: str, items: list[dict], query: Mapping[str, str]) -> dict:
+def page(key: str, items: list[dict], query: Mapping[str, str]) -> dict:
     """A page of at most two: so that whoever stops at the first is found out."""
     if query.get("filter"):
         for predicate in json.loads(query["filter"])["predicates"]:
             items = [i for i in items if i[predicate["key"]] == predicate["stringValue"]]
     start = int(query.get("page_token") or 0)
     page: dict[str, Any] = (
-        {key: [_public(item) for item in items[start : start + 2]]} if items else {}
+        {key: [public(item) for item in items[start : start + 2]]} if items else {}
     )
     if start + 2 < len(items):
         page["next_page_token"] = str(start + 2)
     return page
 
 
-def _public(item: Mapping[str, Any]) -> dict:
+def public(item: Mapping[str, Any]) -> dict:
     return {name: value for name, value in item.items() if not name.startswith("_")}
 
 
@@ -398,7 +419,7 @@ def _parsed(request, body: bytes) -> Any:
     return json.loads(body)
 
 
-def _workflow(text: str) -> None:
+def workflow(text: str) -> None:
     if yaml.safe_load(text).get("kind") != "Workflow":
         raise Refused(400, "The pipeline spec is invalid.")
 

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import yaml
 from kfp_server import Refused, Result, Server, check
+from kfp_server_v2 import ServerV2
 from rich.console import Console
 
 from pipeline import config_file
@@ -301,3 +302,58 @@ def test_the_server_is_strict(body, message):
     """Of no use if it took anything."""
     with pytest.raises(Refused, match=re.escape(message)):
         check(body, "ApiJob", "job")
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """Somebody with a server of the newer generation."""
+    with ServerV2(execute) as server:
+        yield User(tmp_path, server)
+
+
+def test_the_newer_api_runs_the_uploaded_version(newer):
+    newer.file.write_text(workflow('[ "$STEPS" = 7 ]'))
+    service = newer.service()
+    run = service.submit(newer.file, {"max-steps": "7"}, None, None)
+    code = service.follow(run, 5, pause=lambda seconds: newer.server.work())
+    assert code == 0
+    assert "train                Succeeded" in newer.said
+    assert "whether the model was blessed is not among" in newer.said
+    versions = set(newer.server.versions)
+    newer.submit()
+    assert set(newer.server.versions) == versions
+    assert refused(newer.submit, experiment="nobody's").startswith("--experiment nobody's")
+
+    newer.file.write_text(workflow("exit 1"))
+    service = newer.service()
+    run = service.submit(newer.file, {}, None, None)
+    assert service.follow(run, 5, pause=lambda seconds: newer.server.work()) == 1
+
+
+def test_the_newer_api_fires_recurring_runs(newer):
+    server = newer.server
+    newer.schedule("0 3 * * *", {"max-steps": "9"})
+    for index in range(3):
+        newer.schedule("0 0 1 1 *", name=f"yearly-{index}")
+    server.tick(datetime.datetime(2026, 1, 1, 3, 1, tzinfo=UTC))
+    assert len(server.runs) == 1
+    service = newer.service()
+    service.pause("houses")
+    server.tick(datetime.datetime(2026, 1, 4, 3, 1, tzinfo=UTC))
+    assert len(server.runs) == 1
+    service.resume("houses")
+    server.tick(datetime.datetime(2026, 1, 6, 3, 1, tzinfo=UTC))
+    assert len(server.runs) == 2
+    service.show_schedules()
+    assert all(f"yearly-{index}" in newer.said for index in range(3))
+    service.delete("houses")
+    server.tick(datetime.datetime(2026, 1, 9, 3, 1, tzinfo=UTC))
+    assert len(server.runs) == 2
+
+
+def test_the_newer_api_and_who_may_ask(newer):
+    newer.server.token = "right"
+    assert "not authorised (401)" in refused(newer.submit, token="wrong")
+    newer.submit(token="right", namespace="team-a")
+    (experiment,) = newer.server.experiments.values()
+    assert experiment["namespace"] == "team-a"
