@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pydantic
 
@@ -53,13 +54,19 @@ def _gate_mistakes(config: Config, text: str) -> list[str]:
         try:
             bound = Bound.parse_obj(values)
         except pydantic.ValidationError as error:
-            mistakes += [
-                f"{'.'.join(map(str, (metric, *found['loc'])))}: {found['msg']}"
-                for found in error.errors()
-            ]
+            mistakes += [_explained(metric, found) for found in error.errors()]
             continue
         own = config.gates[metric]
         for key in ("at_most", "at_least"):
             if getattr(bound, key) is not None and getattr(own, key) is None:
                 mistakes.append(f"{metric}: found {key}, which the configuration does not bound")
     return mistakes
+
+
+def _explained(metric: str, found: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in (metric, *found["loc"]) if part != "__root__")
+    if found["type"] == "value_error.extra":
+        return f"{where}: unknown key{nearest(str(found['loc'][-1]), Bound.__fields__)}"
+    if found["type"] == "type_error.dict":
+        return f'{where}: expected keys and values, as {{"at_most": 115000}}'
+    return f"{where}: {found['msg']}"

@@ -36,8 +36,11 @@ def test_what_a_step_takes_is_taken(given):
         ({"gates": "[]"}, "--param gates: found '[]', expected JSON as"),
         ({"gates": '{"rmsee": {}}'}, "--param gates: rmsee: has no bound; did you mean rmse?"),
         ({"gates": '{"rmse": {"at_most": "x"}}'}, "gates: rmse.at_most: expected a number"),
-        ({"gates": '{"rmse": {"at_mst": 1}}'}, "gates: rmse.at_mst: "),
-        ({"gates": '{"rmse": 5}'}, "gates: rmse"),
+        (
+            {"gates": '{"rmse": {"at_mst": 1}}'},
+            "gates: rmse.at_mst: unknown key; did you mean at_most?",
+        ),
+        ({"gates": '{"rmse": 5}'}, "gates: rmse: expected keys and values"),
         ({"gates": '{"rmse": {"at_least": 1}}'}, "gates: rmse: found at_least"),
     ],
 )
