@@ -51,6 +51,9 @@ def _gate_mistakes(config: Config, text: str) -> list[str]:
         if metric not in config.gates:
             mistakes.append(f"{metric}: has no bound{nearest(metric, config.gates)}")
             continue
+        if not isinstance(values, dict):
+            mistakes.append(f"{metric}: expected keys and values, found {values!r}")
+            continue
         try:
             bound = Bound.parse_obj(values)
         except pydantic.ValidationError as error:
