@@ -24,7 +24,7 @@ mmdebstrap --quiet --variant=minbase \
   --include libreadline8,libsqlite3-0,libssl3,libuuid1,zlib1g \
   --customize-hook "tar-in '$scratch/python.tar' /" \
   --customize-hook 'chroot "$1" ldconfig' \
-  --customize-hook 'chroot "$1" /usr/local/bin/python3.10 -m ensurepip >/dev/null 2>\&1' \
+  --customize-hook 'chroot "$1" /usr/local/bin/python3.10 -m ensurepip >/dev/null 2>&1' \
   --customize-hook 'find "$1/usr/local" -name "*.pyc" -delete' \
   --customize-hook 'ln -sf python3.10 "$1/usr/local/bin/python"' \
   bookworm "$scratch/root.tar"

@@ -36,9 +36,9 @@ print(json.dumps({
     ),
 }))
 """
-# Bytecode is used only if it tells its source's time of change.
+# Bytecode is used if it goes by hash (bit 0 of its flags), or tells its source's time of change.
 COMPILED_ANEW = """
-import os, sys
+import os, struct, sys
 import models.training, components.evaluator, pipeline.pipeline, pipeline.kubeflow.step
 for name, module in list(sys.modules.items()):
     spec = getattr(module, "__spec__", None)
@@ -46,10 +46,10 @@ for name, module in list(sys.modules.items()):
         continue
     try:
         with open(spec.cached, "rb") as file:
-            written = int.from_bytes(file.read(12)[8:], "little")
+            flags, written = struct.unpack("<4x2I", file.read(12))
     except FileNotFoundError:
-        written = None
-    if written != int(os.stat(spec.origin).st_mtime):
+        flags = written = 0
+    if not flags & 1 and written != int(os.stat(spec.origin).st_mtime):
         print("anew:", name)
 """
 
