@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Literal
 
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import ConnectionConfigType, sqlite_metadata_connection_config
@@ -15,6 +16,7 @@ class Arguments:
     """Values on this machine, parameters of a run on a cluster.
 
     Attributes:
+        pipeline_name: what the metadata store knows it by.
         pipeline_root: where the artifacts go.
         metadata: how to reach the metadata store; on a cluster each step finds it itself.
         data_directory: the folder of the table.
@@ -22,8 +24,11 @@ class Arguments:
         serving_directory: where blessed models go.
         max_steps: replaces the configuration's length of training; 0 keeps that.
         gates: see `components.evaluator.judgement.Judgement.with_gates`.
+        baseline: how the Evaluator's baseline is found: the last model that the metadata store has
+            as `blessed`, or, where a pipeline cannot ask it, the last one that was `pushed`.
     """
 
+    pipeline_name: str
     pipeline_root: str
     metadata: ConnectionConfigType | None
     data_directory: str | RuntimeParameter
@@ -31,12 +36,14 @@ class Arguments:
     serving_directory: str | RuntimeParameter
     max_steps: int | RuntimeParameter = 0
     gates: str | RuntimeParameter | None = None
+    baseline: Literal["blessed", "pushed"] = "blessed"
 
 
 def of_workspace(config: Config, workspace: Workspace) -> Arguments:
     """The values on this machine."""
     path = config.data.path
     return Arguments(
+        pipeline_name=config.name,
         pipeline_root=str(workspace.artifacts),
         metadata=sqlite_metadata_connection_config(str(workspace.metadata)),
         data_directory=str(path if path.is_dir() else path.parent),

@@ -13,6 +13,7 @@ from components.curated_schema import CuratedSchema
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.evaluator.judgement import Bound, Judgement, Slice
+from components.pushed_baseline import PushedBaseline
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
 from components.trainer import Trainer
@@ -98,12 +99,19 @@ def create_pipeline(
 
     # The gate: the export itself, on raw test examples, against bounds, a constant predictor and
     # the last blessed model.
-    baseline = Resolver(
-        strategy_class=BaselineStrategy,
-        candidate=model,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("Baseline")
+    baseline: Any
+    if arguments.baseline == "blessed":
+        baseline = Resolver(
+            strategy_class=BaselineStrategy,
+            candidate=model,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+        )
+    else:
+        baseline = PushedBaseline(arguments.serving_directory)
+        # What another run pushed during the training counts too.
+        baseline.add_upstream_node(trainer)
+    baseline = baseline.with_id("Baseline")
     evaluator = Evaluator(
         examples=raw_examples,
         model=model,
@@ -138,7 +146,7 @@ def create_pipeline(
         end = [component.id for component in components].index(last)
         components = components[: end + 1]
     return tfx_pipeline.Pipeline(
-        pipeline_name=config.name,
+        pipeline_name=arguments.pipeline_name,
         pipeline_root=arguments.pipeline_root,
         metadata_connection_config=arguments.metadata,
         enable_cache=True,

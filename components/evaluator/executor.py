@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
@@ -31,10 +32,11 @@ class Executor(executor.Executor):
         labels = labels_of_export(model)
         inputs = dict(input_dict)
         note = "Nothing else was blessed before: only the absolute bounds apply."
-        if baseline := inputs.get(standard_component_specs.BASELINE_MODEL_KEY):
+        baseline = inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
+        if baseline and not _is_empty(baseline):
             note = _why_not_comparable(labels, _export(baseline), _schema(input_dict))
-            if note:
-                del inputs[standard_component_specs.BASELINE_MODEL_KEY]
+        if note:
+            inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
         properties = {
             **exec_properties,
             standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(
@@ -65,6 +67,12 @@ def _take_back(blessing) -> None:
 def _export(models) -> str:
     model = artifact_utils.get_single_instance(models)
     return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+
+
+def _is_empty(models) -> bool:
+    """Whether there is an artifact but no model; of no file, an object store keeps no directory."""
+    uri = artifact_utils.get_single_uri(models)
+    return not fileio.exists(uri) or not fileio.listdir(uri)
 
 
 def _schema(input_dict) -> schema_pb2.Schema:

@@ -4,7 +4,7 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from kfp import dsl
@@ -17,7 +17,7 @@ from tfx.utils import telemetry_utils
 from models import registry
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
-from pipeline.kubeflow import parameters
+from pipeline.kubeflow import parameters, v2
 from pipeline.kubeflow.container import OUTPUTS, STEP
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
@@ -29,15 +29,19 @@ METRICS = "mlpipeline-metrics"
 _USER = 1000  # of the image
 
 
-def compile_all(config: Config, folder: pathlib.Path) -> list[pathlib.Path]:
+class Compiled(NamedTuple):
+    """The files for the clusters, and what of the configuration is not in each of them."""
+
+    files: list[pathlib.Path]
+    notes: list[str]
+
+
+def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
     """Writes what the clusters run.
 
     Args:
         config: with a `kubeflow` section.
         folder: where the files go; made if need be.
-
-    Returns:
-        The files.
 
     Raises:
         UserError: what the section names does not exist, or would not be in the image.
@@ -47,7 +51,10 @@ def compile_all(config: Config, folder: pathlib.Path) -> list[pathlib.Path]:
     _check(config, [component.id for component in pipeline.components])
     workflow = folder / WORKFLOW
     _write(workflow, yaml.safe_dump(argo_workflow(config, pipeline), sort_keys=False, width=100))
-    return [workflow]
+    second = v2.compiled(config)
+    _write(folder / v2.JOB, json.dumps(second.job, indent=2, sort_keys=True) + "\n")
+    _write(folder / v2.SPEC, yaml.safe_dump_all(second.spec, width=100))
+    return Compiled([workflow, folder / v2.JOB, folder / v2.SPEC], second.notes)
 
 
 def _check(config: Config, steps: list[str]) -> None:
@@ -168,9 +175,7 @@ def _configured(config: Config) -> Callable[[dsl.ContainerOp], None]:
             op.add_pod_label(name, value)
         for name, value in settings.node_selector.items():
             op.add_node_selector_constraint(name, value)
-        step = _step_of(container.args)
-        resources = settings.resources.get(step, settings.resources.get(DEFAULT))
-        if resources:
+        if resources := settings.resources_of(_step_of(container.args)):
             _give_resources(container, resources)
         retries = settings.retries
         if retries.limit:

@@ -1,5 +1,7 @@
 """The `compile` command: checks what can be checked here, then writes what clusters run."""
 
+from rich.markup import escape
+
 from pipeline import checks, screen, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
@@ -31,7 +33,9 @@ def run(config: Config, workspace: Workspace) -> int:
 
             terminal.quiet_logging()
             checks.check_model(config)
-            files = compile_lib.compile_all(config, workspace.root)
-        for file in files:
+            compiled = compile_lib.compile_all(config, workspace.root)
+        for file in compiled.files:
             screen.say(console, str(screen.shown(file)))
+        for note in compiled.notes:
+            screen.say(console, f"note  {escape(note)}")
     return OK

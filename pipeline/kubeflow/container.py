@@ -4,6 +4,8 @@ import pathlib
 
 STEP = ("python", "-m", "pipeline.kubeflow.step")
 """The command of every step."""
+V2_STEP = ("python", "-m", "pipeline.kubeflow.v2_step")
+"""The command of every step of a V2 pipeline."""
 OUTPUTS = "/tmp/outputs"
 """Where a step leaves what Kubeflow Pipelines shows of it, in a directory named after the step."""
 REPOSITORY = pathlib.Path(__file__).parents[2]

@@ -1,5 +1,6 @@
 """What a run on a cluster may set: its parameters, with the configuration's values as defaults."""
 
+import dataclasses
 import os
 
 from tfx.orchestration.data_types import RuntimeParameter
@@ -20,6 +21,8 @@ from pipeline.kubeflow.run_parameters import (
 PIPELINE_ROOT = "pipeline-root"
 """TFX's own: where the artifacts go."""
 
+_LONGEST_NAME = 128  # of a V2 pipeline
+
 
 def of_cluster(config: Config) -> Arguments:
     """The arguments of a pipeline on a cluster.
@@ -37,6 +40,7 @@ def of_cluster(config: Config) -> Arguments:
         return RuntimeParameter(name=name, ptype=str, default=default)
 
     return Arguments(
+        pipeline_name=config.name,
         pipeline_root=f"{workspace}/artifacts",
         metadata=None,
         data_directory=parameter(DATA_DIRECTORY, config.kubeflow.data or _in_image(config)),
@@ -47,6 +51,22 @@ def of_cluster(config: Config) -> Arguments:
         max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
         gates=parameter(GATES, arguments.gates_of(config)),
     )
+
+
+def of_v2(config: Config) -> Arguments:
+    """The arguments of a V2 pipeline: another name, and a baseline that needs no Resolver.
+
+    Raises:
+        UserError: see `of_cluster`.
+    """
+    name = config.name.replace("_", "-")[:_LONGEST_NAME].strip("-")
+    return dataclasses.replace(of_cluster(config), pipeline_name=name, baseline="pushed")
+
+
+def defaults(arguments: Arguments) -> dict[str, str | int]:
+    """The parameters of a run by name, with the configuration's values."""
+    values = [getattr(arguments, field.name) for field in dataclasses.fields(arguments)]
+    return {value.name: value.default for value in values if isinstance(value, RuntimeParameter)}
 
 
 def python_path(config: Config) -> str:

@@ -165,6 +165,10 @@ class Kubeflow(Section):
         allow_reuse=True,
     )(mapping)
 
+    def resources_of(self, step: str) -> Resources | None:
+        """What a step gets."""
+        return self.resources.get(step, self.resources.get(DEFAULT))
+
     @pydantic.validator("retries", pre=True)
     def _number_of_retries(cls, value):
         return {"limit": value} if isinstance(value, int) else value

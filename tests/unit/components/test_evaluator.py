@@ -14,7 +14,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
-from tiny_model import evaluate
+from tfx.types import standard_artifacts
+from tiny_model import artifact, evaluate
 
 from components.evaluator import executor, extractors, verdict
 from components.evaluator.judgement import Bound, Judgement, Slice
@@ -245,6 +246,22 @@ def test_a_baseline_of_another_label_is_not_compared(tmp_path):
     assert agrees(result, blessing)
     assert result["baseline_metrics"] is None
     assert any("does not predict price" in note for note in result["notes"])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_empty_artifact_is_no_baseline(tmp_path, kept):
+    """As where nothing was ever pushed; an object store does not even keep the directory."""
+    empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
+    if not kept:
+        (tmp_path / "empty").rmdir()
+    judged = judgement(PRICE, bound("rmse", 100.0, 0.1))
+    result, blessing = evaluate(
+        tmp_path, ROWS, judged, PRICE, "close", more_inputs={"baseline_model": [empty]}
+    )
+    assert agrees(result, blessing)
+    assert result["baseline_metrics"] is None
+    assert result["notes"][0].startswith("Nothing else was blessed before: only the absolute")
+    assert not blessing.has_custom_property("baseline_model_id")
 
 
 def answers() -> list[dict]:

@@ -121,6 +121,7 @@ def evaluate(
     candidate: str | Mapping[str, str],
     baseline: str | Mapping[str, str] | None = None,
     baseline_labels: Label | Sequence[Label] | None = None,
+    more_inputs: Mapping[str, list] | None = None,
 ):
     """Runs the real executor; gives the verdict and the blessing."""
     schema = artifact(standard_artifacts.Schema, folder / "schema", 901)
@@ -132,6 +133,7 @@ def evaluate(
     }
     if baseline:
         inputs["baseline_model"] = [save(folder, 2, baseline_labels or labels, baseline)]
+    inputs.update(more_inputs or {})
     evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation", 902)
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing", 903)
     context = base_beam_executor.BaseBeamExecutor.Context(

@@ -29,7 +29,7 @@ EVERYTHING = [
 
 def workflow(tmp_path, *settings: str) -> dict:
     config = config_file.load(KING_COUNTY, settings)
-    (path,) = compile_lib.compile_all(config, tmp_path)
+    path = compile_lib.compile_all(config, tmp_path).files[0]
     return yaml.safe_load(path.read_text())
 
 
@@ -146,7 +146,7 @@ def test_a_table_that_is_not_in_the_image_must_be_placed(outside, tmp_path):
     with pytest.raises(UserError, match="kubeflow.data: missing; .* is outside this project"):
         compile_lib.compile_all(config_file.load(outside), tmp_path / "out")
     config = config_file.load(outside, ["kubeflow.data=gs://bucket/houses"])
-    (path,) = compile_lib.compile_all(config, tmp_path / "out")
+    path = compile_lib.compile_all(config, tmp_path / "out").files[0]
     found = yaml.safe_load(path.read_text())["spec"]["arguments"]["parameters"]
     assert {"name": parameters.DATA_DIRECTORY, "value": "gs://bucket/houses"} in found
 

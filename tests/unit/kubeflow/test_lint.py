@@ -23,7 +23,7 @@ KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
-    return compiler.compile_all(config_file.load(KING_COUNTY), folder)[0]
+    return compiler.compile_all(config_file.load(KING_COUNTY), folder).files[0]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_every_setting_compiles_to_what_passes(table, section, tmp_path):
     config = config_file.load(
         pathlib.Path(f"data/{table}/pipeline.yaml"), [f"kubeflow={json.dumps(section)}"]
     )
-    assert lint.check(compiler.compile_all(config, tmp_path)[0]) == []
+    assert lint.check(compiler.compile_all(config, tmp_path).files[0]) == []
 
 
 def test_the_command_says_how_much_there_was(compiled, capsys):

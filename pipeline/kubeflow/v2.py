@@ -1,0 +1,268 @@
+"""Compiles V2 pipelines: a PipelineJob for Vertex AI, a spec for open-source Kubeflow Pipelines 2.
+
+TFX's compiler writes the graph; what it leaves out is put in here, as either engine reads it. What
+open-source Kubeflow Pipelines (KFP) does with a spec is told by its sources:
+
+- It takes schema 2.1.0 alone (`backend/src/apiserver/template/v2_template.go`), and of values
+  `runtimeValue.constant` and `componentInputParameter` (`backend/src/v2/driver/driver.go`,
+  `resolveInputParameter`).
+- It ignores the `lifecycle` of a container, by which on Vertex AI a fingerprint of the table gets
+  into the key of ExampleGen's cache. It would answer with the examples of another table, so there
+  ExampleGen is not cached.
+- An artifact's address is in an object store (`backend/src/v2/component/launcher_v2.go`,
+  `prepareOutputFolders`): a volume is no place for it, the installation's own pipeline root is.
+- Requests and limits are numbers of cores and of 10^9 bytes, an accelerator's type is the name of a
+  Kubernetes resource (`driver.go`, `initPodSpecPatch`). Vertex AI chooses a machine by the limits,
+  and knows accelerators by their models.
+- What only Kubernetes has stands in a second document of the YAML file
+  (`kubernetes_platform/proto/kubernetes_executor_config.proto`).
+- Without a longest duration nothing is retried (`compiler/argocompiler/container.go` makes it 0).
+"""
+
+import copy
+import dataclasses
+import os
+from typing import Any
+
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+
+from pipeline.arguments import Arguments
+from pipeline.config import Config
+from pipeline.kubeflow import mounts, parameters
+from pipeline.kubeflow.container import V2_STEP
+from pipeline.kubeflow.settings import Kubeflow, Resources
+from pipeline.pipeline import create_pipeline
+
+JOB = "pipeline_job.json"
+"""For Vertex AI."""
+SPEC = "pipeline_spec.yaml"
+"""For open-source Kubeflow Pipelines 2."""
+
+_BUCKET = "gs://"
+_PATHS = (parameters.DATA_DIRECTORY, parameters.TRAINING_ROOT, parameters.SERVING_DIRECTORY)
+_WRITTEN = (parameters.TRAINING_ROOT, parameters.SERVING_DIRECTORY)
+_ACCELERATOR = "cloud.google.com/gke-accelerator"
+"""The label of nodes that tells a GPU's model."""
+_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_LONGEST_RETRYING = {"vertex": "3600s", "kfp": f"{30 * 24 * 3600}s"}
+"""What Vertex AI allows; KFP counts from the first attempt's start, however long that ran."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """A V2 pipeline.
+
+    Attributes:
+        job: the PipelineJob for Vertex AI.
+        spec: the documents for KFP: the pipeline, and what Kubernetes adds, if there is any.
+        notes: what of the configuration is in neither or only one of them.
+    """
+
+    job: dict[str, Any]
+    spec: list[dict[str, Any]]
+    notes: list[str]
+
+
+def compiled(config: Config) -> Compiled:
+    """The V2 pipeline of a problem, the same for the same configuration and code.
+
+    Args:
+        config: with a `kubeflow` section.
+
+    Raises:
+        UserError: see `parameters.of_cluster`.
+    """
+    settings = config.kubeflow
+    assert settings
+    arguments = parameters.of_v2(config)
+    job = _graph(settings, arguments, create_pipeline(config, arguments))
+    environment = {"PYTHONPATH": parameters.python_path(config), **settings.environment}
+    for container in _containers(job["pipelineSpec"]).values():
+        container["env"] = [{"name": name, "value": environment[name]} for name in environment]
+    spec = copy.deepcopy(job["pipelineSpec"])
+    vertex_notes = _fit_vertex(job, settings, arguments)
+    kfp_notes = _fit_kfp(spec, settings, arguments)
+    documents = [spec, *_kubernetes(settings, list(_containers(spec)))]
+    return Compiled(job, documents, [*_notes(config, settings), *vertex_notes, *kfp_notes])
+
+
+def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]:
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+            default_image=settings.image,
+            default_commands=list(V2_STEP),
+            use_pipeline_spec_2_1=True,
+        )
+    )
+    job = runner.run(pipeline, write_out=False)
+    tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+    # What is deployed changes without any of its inputs.
+    tasks["Baseline"]["cachingOptions"] = {"enableCache": False}
+    return job
+
+
+def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The container of each step."""
+    executors = spec["deploymentSpec"]["executors"]
+    return {
+        step: executors[component["executorLabel"]]["container"]
+        for step, component in spec["components"].items()
+    }
+
+
+def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> list[str]:
+    """Vertex AI has buckets, as directories, and nothing else that outlives a step."""
+    spec = job["pipelineSpec"]
+    values = parameters.defaults(arguments)
+    missing = []
+    for name in _PATHS:
+        place = str(values[name])
+        values[name] = mounts.local(place)
+        if os.path.isabs(place):
+            missing.append(name)
+            del values[name]
+    _give_defaults(spec, values)
+    job["runtimeConfig"] = {"parameterValues": values}
+    if arguments.pipeline_root.startswith(_BUCKET):
+        job["runtimeConfig"]["gcsOutputDirectory"] = arguments.pipeline_root
+    else:
+        missing.insert(0, "the pipeline root")
+    model = settings.node_selector.get(_ACCELERATOR, "").upper().replace("-", "_")
+    without_gpu = []
+    for step, container in _containers(spec).items():
+        resources = settings.resources_of(step)
+        if resources is None:
+            continue
+        amounts = _amounts(cpuLimit=resources.cpu_limit or resources.cpu, memory=resources.memory)
+        if resources.gpu and model:
+            amounts["accelerator"] = {"type": model, "count": resources.gpu}
+        elif resources.gpu:
+            without_gpu.append(step)
+        container["resources"] = amounts
+    _retry(spec, settings, _LONGEST_RETRYING["vertex"])
+    notes = []
+    if missing:
+        notes.append(
+            f"{JOB}: Vertex AI has no volumes; at submission give {', '.join(missing)} "
+            "(gs://bucket/folder as the root, /gcs/bucket/folder as a parameter)"
+        )
+    if without_gpu:
+        notes.append(
+            f"{JOB}: {', '.join(without_gpu)} gets no GPU, as Vertex AI asks for its model; name "
+            f"it, as kubeflow.node_selector: {{{_ACCELERATOR}: nvidia-tesla-t4}}"
+        )
+    return notes
+
+
+def _fit_kfp(spec: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> list[str]:
+    """KFP has object stores for artifacts, and volumes for everything else."""
+    values = parameters.defaults(arguments)
+    missing = [name for name in _WRITTEN if str(values[name]).startswith(_BUCKET)]
+    for name in missing:
+        del values[name]
+    _give_defaults(spec, values)
+    tasks = spec["root"]["dag"]["tasks"]
+    for step, container in _containers(spec).items():
+        if container.pop("lifecycle", None):
+            tasks[step]["cachingOptions"] = {"enableCache": False}
+        if resources := settings.resources_of(step):
+            container["resources"] = _kfp_resources(resources)
+    _retry(spec, settings, _LONGEST_RETRYING["kfp"])
+    if arguments.pipeline_root.startswith(_BUCKET):
+        spec["defaultPipelineRoot"] = arguments.pipeline_root
+    if not missing:
+        return []
+    return [
+        f"{SPEC}: Kubeflow Pipelines mounts no buckets; at submission give {', '.join(missing)}, "
+        "directories on one of kubeflow.volumes"
+    ]
+
+
+def _kfp_resources(resources: Resources) -> dict[str, Any]:
+    amounts = _amounts(
+        cpuRequest=resources.cpu, cpuLimit=resources.cpu_limit, memory=resources.memory
+    )
+    if resources.memory:
+        amounts["memoryRequest"] = amounts["memoryLimit"]
+    if resources.gpu:
+        amounts["accelerator"] = {"type": "nvidia.com/gpu", "count": resources.gpu}
+    return amounts
+
+
+def _amounts(memory: str | None, **cpus: str | None) -> dict[str, Any]:
+    amounts = {
+        name: int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
+        for name, cpu in cpus.items()
+        if cpu
+    }
+    if memory:
+        amounts["memoryLimit"] = int(memory[:-2]) * _BYTES[memory[-2:]] / 1e9
+    return amounts
+
+
+def _give_defaults(spec: dict[str, Any], values: dict[str, str | int]) -> None:
+    """TFX drops them."""
+    for name, parameter in spec["root"]["inputDefinitions"]["parameters"].items():
+        if name in values:
+            parameter["defaultValue"] = values[name]
+
+
+def _retry(spec: dict[str, Any], settings: Kubeflow, longest: str) -> None:
+    retries = settings.retries
+    if not retries.limit:
+        return
+    for task in spec["root"]["dag"]["tasks"].values():
+        task["retryPolicy"] = {
+            "maxRetryCount": retries.limit,
+            "backoffDuration": f"{retries.backoff}s",
+            "backoffFactor": retries.factor,
+            "backoffMaxDuration": longest,
+        }
+
+
+def _kubernetes(settings: Kubeflow, steps: list[str]) -> list[dict[str, Any]]:
+    """The second document: the same for every step."""
+    config: dict[str, Any] = {}
+    if settings.volumes:
+        config["pvcMount"] = [
+            {"constant": claim, "mountPath": mount} for claim, mount in settings.volumes.items()
+        ]
+    if settings.secrets:
+        config["secretAsEnv"] = [
+            {"secretName": secret, "keyToEnv": [{"secretKey": key, "envVar": name}]}
+            for name, (secret, _, key) in (
+                (name, reference.partition("/")) for name, reference in settings.secrets.items()
+            )
+        ]
+    if settings.labels:
+        config["podMetadata"] = {"labels": dict(settings.labels)}
+    if settings.node_selector:
+        config["nodeSelector"] = {"labels": dict(settings.node_selector)}
+    if settings.image_pull_secrets:
+        config["imagePullSecret"] = [{"secretName": name} for name in settings.image_pull_secrets]
+    if not config:
+        return []
+    executors = {f"{step}_executor": copy.deepcopy(config) for step in steps}
+    return [{"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}]
+
+
+def _notes(config: Config, settings: Kubeflow) -> list[str]:
+    """What the configuration asks for and a V2 engine takes elsewhere or not at all."""
+    notes = []
+    if settings.service_account:
+        notes.append(
+            f"{JOB}, {SPEC}: give the service account ({settings.service_account}) at submission"
+        )
+    if settings.metadata:
+        notes.append(f"{JOB}, {SPEC}: kubeflow.metadata is not used; V2 engines have their own")
+    if settings.retries.limit and settings.retries.policy != "Always":
+        notes.append(f"{JOB}, {SPEC}: kubeflow.retries.policy is not used; all failures count")
+    if config.beam.args:
+        notes.append(
+            f"{JOB}, {SPEC}: a V2 step has its artifacts as files; workers of beam.args that are "
+            "not in the step's container do not see them"
+        )
+    lost = ("volumes", "secrets", "labels", "node_selector", "image_pull_secrets")
+    if asked := [f"kubeflow.{key}" for key in lost if getattr(settings, key)]:
+        notes.append(f"{JOB}: Vertex AI has nothing like {', '.join(asked)}; only {SPEC} has them")
+    return notes

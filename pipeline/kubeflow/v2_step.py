@@ -1,0 +1,93 @@
+"""What a step's container of a V2 pipeline runs: `python -m pipeline.kubeflow.v2_step ...`.
+
+TFX's own entry point does the work: it makes artifacts and parameters of the `ExecutorInput` that
+the engine hands over, runs the executor and writes an `ExecutorOutput`. Here the step becomes
+reproducible, and fit for open-source Kubeflow Pipelines:
+
+- Artifacts are read and written as files (see `mounts`): TFX knows no `minio://`, the engine's
+  default, and the engine keeps only what is in the files.
+- Input artifacts have no type there (`backend/src/v2/metadata/converter.go`, `toRuntimeArtifact`),
+  without which TFX fails; the component's definition, which is among the arguments, has it.
+- Directories of outputs are not made (`launcher_v2.go`, `prepareOutputFolders`).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app  # noqa: E402
+from google.protobuf import json_format  # noqa: E402
+from kfp.pipeline_spec import pipeline_spec_pb2  # noqa: E402
+from tfx.dsl.io import fileio  # noqa: E402
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: E402
+
+from components.evaluator import verdict  # noqa: E402
+from pipeline import beam_args  # noqa: E402
+from pipeline.kubeflow import mounts  # noqa: E402
+
+_EVALUATION = "evaluation"
+
+
+def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
+    """Runs one step with the arguments of TFX's entry point, as that parses them."""
+    arguments, beam_arguments = parsed
+    beam_args.seed()
+    given = json_format.Parse(
+        arguments.json_serialized_invocation_args,
+        pipeline_spec_pb2.ExecutorInput(),
+        ignore_unknown_fields=True,
+    )
+    definitions = json_format.Parse(
+        arguments.json_serialized_inputs_spec_args, pipeline_spec_pb2.ComponentInputsSpec()
+    )
+    as_files = _as_files(given, definitions)
+    arguments.json_serialized_invocation_args = json_format.MessageToJson(as_files)
+    kubeflow_v2_run_executor.main((arguments, beam_arguments))
+    _name_addresses(given.outputs)
+    if _EVALUATION in as_files.outputs.artifacts:
+        _print_verdict(as_files.outputs.artifacts[_EVALUATION].artifacts[0].uri)
+
+
+def _as_files(given, definitions):
+    """The input with directories for addresses, and the types of all artifacts."""
+    changed = pipeline_spec_pb2.ExecutorInput()
+    changed.CopyFrom(given)
+    for name, inputs in changed.inputs.artifacts.items():
+        for artifact in inputs.artifacts:
+            artifact.uri = mounts.local(artifact.uri)
+            if not artifact.type.WhichOneof("kind"):
+                artifact.type.CopyFrom(definitions.artifacts[name].artifact_type)
+    for outputs in changed.outputs.artifacts.values():
+        for artifact in outputs.artifacts:
+            artifact.uri = mounts.local(artifact.uri)
+            pathlib.Path(artifact.uri).mkdir(parents=True, exist_ok=True)
+    return changed
+
+
+def _name_addresses(outputs) -> None:
+    """Puts the addresses back into what TFX wrote: other steps and machines know those."""
+    with fileio.open(outputs.output_file, "r") as file:
+        written = json.loads(file.read())
+    for name, artifacts in written.get("artifacts", {}).items():
+        for artifact, original in zip(artifacts["artifacts"], outputs.artifacts[name].artifacts):
+            artifact["uri"] = original.uri
+    with fileio.open(outputs.output_file, "w") as file:
+        file.write(json.dumps(written))
+
+
+def _print_verdict(evaluation: str) -> None:
+    """Into the step's log: V2 engines show no page of a step's own."""
+    text = (pathlib.Path(evaluation) / verdict.FILE_NAME).read_text(encoding="utf-8")
+    found = json.loads(text)
+    for line in found["lines"]:
+        print("pass " if line["passed"] else "FAIL ", line["text"])
+    for note in found["notes"]:
+        print("note ", note)
+    print("Blessed" if found["blessed"] else "Not blessed")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=kubeflow_v2_run_executor._parse_flags)

@@ -1,0 +1,82 @@
+"""A step of a V2 pipeline: addresses are directories inside, and addresses again outside."""
+
+import json
+import pathlib
+
+import pytest
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+from pipeline.kubeflow import mounts, v2_step
+
+MODEL = {"instanceSchema": "title: tfx.Model\ntype: object\n"}
+ANOMALIES = {"instanceSchema": "title: tfx.ExampleAnomalies\ntype: object\n"}
+
+
+def run(executor: str, given: dict, definitions: dict) -> None:
+    arguments = ["step", "--executor_class_path", executor]
+    arguments += ["--json_serialized_invocation_args", json.dumps(given)]
+    arguments += ["--json_serialized_inputs_spec_args", json.dumps(definitions)]
+    v2_step.main(kubeflow_v2_run_executor._parse_flags(arguments))
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> pathlib.Path:
+    monkeypatch.setattr(mounts, "ROOT", tmp_path / "root")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    "address, place",
+    [
+        ("gs://bucket/a/b", "/gcs/bucket/a/b"),
+        ("minio://mlpipeline/v2/x", "/minio/mlpipeline/v2/x"),
+        ("s3://bucket/x", "/s3/bucket/x"),
+        ("/mnt/pipelines/x", "/mnt/pipelines/x"),
+        ("data/king_county", "data/king_county"),
+    ],
+)
+def test_object_stores_are_directories(address, place):
+    assert mounts.local(address) == place
+
+
+@pytest.mark.parametrize("scheme, place", [("minio", "minio"), ("gs", "gcs"), ("s3", "s3")])
+def test_outputs_are_written_as_files_and_told_as_addresses(tmp_path, root, scheme, place):
+    deployed = tmp_path / "serving" / "17"
+    deployed.mkdir(parents=True)
+    (deployed / "saved_model.pb").write_text("graph")
+    address = f"{scheme}://bucket/Baseline/model"
+    output = tmp_path / "out" / "output_metadata.json"
+    given = {
+        "inputs": {"parameterValues": {"directory": str(tmp_path / "serving")}},
+        "outputs": {
+            "artifacts": {"model": {"artifacts": [{"uri": address, "type": MODEL}]}},
+            "outputFile": str(output),
+        },
+    }
+    definitions = {"parameters": {"directory": {"parameterType": "STRING"}}}
+    run("components.pushed_baseline.executor.Executor", given, definitions)
+    files = root / place / "bucket" / "Baseline" / "model"
+    assert (files / "Format-Serving" / "saved_model.pb").read_text() == "graph"
+    (written,) = json.loads(output.read_text())["artifacts"]["model"]["artifacts"]
+    assert written["uri"] == address
+    assert written["metadata"]["pushed_version"] == "17"
+
+
+def test_an_input_without_its_type_is_what_the_component_says(tmp_path, root):
+    """Open-source Kubeflow Pipelines hands over no types."""
+    anomalies = root / "minio" / "bucket" / "anomalies" / "Split-train"
+    anomalies.mkdir(parents=True)
+    (anomalies / "SchemaDiff.pb").touch()
+    artifact = {
+        "name": "7",
+        "uri": "minio://bucket/anomalies",
+        "metadata": {"split_names": '["train"]', "span": 0.0, "store_session_info": "{}"},
+    }
+    output = tmp_path / "out" / "output_metadata.json"
+    given = {
+        "inputs": {"artifacts": {"anomalies": {"artifacts": [artifact]}}},
+        "outputs": {"outputFile": str(output)},
+    }
+    definitions = {"artifacts": {"anomalies": {"artifactType": ANOMALIES}}}
+    run("components.data_gate.executor.Executor", given, definitions)
+    assert json.loads(output.read_text()) == {}
