@@ -9,7 +9,7 @@ import datetime
 import itertools
 import re
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from croniter import CroniterBadDateError, CroniterError, croniter
 
@@ -34,7 +34,12 @@ _SHORT = {
 }
 # Signs of other crons, which croniter knows or, worse, passes over.
 _FOREIGN = {"#": "#", "l": "L", "w": "W", "h": "H", "r": "R"}
-_NAMES = re.compile(r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NUMBERS = {
+    "month": {name: number for number, name in enumerate(_MONTHS, 1)},
+    "day of week": {name: number for number, name in enumerate(_WEEKDAYS)},
+}
 # How far robfig/cron looks ahead.
 _YEARS = 5
 
@@ -50,11 +55,12 @@ def to_six_fields(text: str) -> str:
     """
     fields = _split(text)
     values = [_values(text, position, field) for position, field in enumerate(fields)]
-    steps = [fields[at] for at in (_DAY, _WEEKDAY) if fields[at].startswith(("*/", "?/"))]
-    if steps and values[_DAY] is not None and values[_WEEKDAY] is not None:
+    restricted = [fields[at] for at in (_DAY, _WEEKDAY) if fields[at] not in ("*", "?")]
+    starred = [field for field in restricted if "*" in field or "?" in field]
+    if len(restricted) == 2 and starred:
         raise UserError(
-            f"--cron {text!r}: a step ({steps[0]}) beside another restricted day: crons disagree "
-            "whether one or both must hold; list the days instead"
+            f"--cron {text!r}: {starred[0]} beside another restricted day: crons disagree whether "
+            "one or both must hold; list the days instead"
         )
     six = " ".join(["0", *(_written(*field, own) for field, own in zip(_FIELDS, values))])
     try:
@@ -124,16 +130,16 @@ def _values(text: str, position: int, field: str) -> list[int] | None:
     """The values of a field; none for all of them."""
     title, low, high = _FIELDS[position]
     where = f"--cron {text!r}: {title} {field!r}"
-    rest = field.lower()
-    if title in ("month", "day of week"):
-        rest = _NAMES.sub("", rest)
+    numbers = _NUMBERS.get(title, {})
+    rest = [word for word in re.findall(r"[a-z]+|#", field.lower()) if word not in numbers]
     foreign = next((name for sign, name in _FOREIGN.items() if sign in rest), None)
     if foreign:
         raise UserError(f"{where}: Kubeflow's cron has no {foreign}")
     if "?" in field and position not in (_DAY, _WEEKDAY):
         raise UserError(f"{where}: ? is for days only; write *")
     probe = ["*"] * len(_FIELDS)
-    probe[position] = field
+    ranges = field.lower().split(",")
+    probe[position] = ",".join(_forwards(where, own, numbers, position) for own in ranges)
     try:
         expanded = croniter.expand(" ".join(probe))[0][position]
     except CroniterError:
@@ -142,7 +148,24 @@ def _values(text: str, position: int, field: str) -> list[int] | None:
             f"{where}: expected *, values of {low} to {last}, ranges (1-5), lists (1,15) or "
             "steps (*/2)"
         ) from None
-    return None if "*" in expanded else sorted(int(value) for value in expanded)
+    if "*" not in expanded:
+        return sorted(int(value) for value in expanded)
+    # All days without a star are still a restriction, beside another day.
+    return None if "*" in field or "?" in field else list(range(low, high + 1))
+
+
+def _forwards(where: str, part: str, numbers: Mapping[str, int], position: int) -> str:
+    """A range in numbers; croniter takes one that runs backwards, or stands still, around."""
+    match = re.fullmatch(r"(\w+)-(\w+)(/\d+)?", part)
+    ends = [numbers.get(end, end) for end in match.groups()[:2]] if match else []
+    if not match or not all(str(end).isdigit() for end in ends):
+        return part
+    first, last = map(int, ends)
+    if position == _WEEKDAY and last == 0 < first:
+        last = 7
+    if first > last:
+        raise UserError(f"{where}: {part} runs backwards; write it as two ranges, a-b,c-d")
+    return str(first) if first == last else f"{first}-{last}{match[3] or ''}"
 
 
 def _written(title: str, low: int, high: int, values: Sequence[int] | None) -> str:
