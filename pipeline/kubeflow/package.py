@@ -47,7 +47,8 @@ class Package:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path}: cannot be read as YAML: {reason}") from None
-        if not isinstance(workflow, dict) or workflow.get("kind") != "Workflow":
+        kind = workflow.get("kind") if isinstance(workflow, dict) else None
+        if kind != "Workflow" or not isinstance(workflow.get("spec"), dict):
             raise UserError(
                 f"{path}: expected an Argo Workflow (kind: Workflow); "
                 "`kubeflow_runner.py compile` writes one"

@@ -106,9 +106,7 @@ def _untrusted(reason: str) -> str:
 def _refusal(status: int, body: str) -> str:
     message = _message(body)
     if status == 401 or 300 <= status < 400:
-        return (
-            f"not signed in ({status}): the token or cookie is missing or has expired; {_SIGN_IN}"
-        )
+        return f"not signed in ({status}): no token or cookie, or an expired one; {_SIGN_IN}"
     if status == 403:
         return f"not allowed (403): {message or 'no reason given'}; check --namespace"
     return message or f"HTTP status {status}"

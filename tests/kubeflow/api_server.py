@@ -133,6 +133,7 @@ class ApiServer:
     def _handler(server):  # noqa: N805
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet; a second one waits for an acknowledgement
 
             def _serve(self):
                 request = Request(self, server.users)

@@ -38,13 +38,13 @@ def compile_to(path):
         warnings.simplefilter("ignore")
         import kfp
 
-    evaluator = kfp.components.load_component_from_text(COMPONENT)
+        evaluator = kfp.components.load_component_from_text(COMPONENT)
 
-    @kfp.dsl.pipeline(name="houses")
-    def houses(rmse="100000", at_most="115000"):
-        evaluator(rmse, at_most)
+        @kfp.dsl.pipeline(name="houses")
+        def houses(rmse="100000", at_most="115000"):
+            evaluator(rmse, at_most)
 
-    kfp.compiler.Compiler().compile(houses, str(path))
+        kfp.compiler.Compiler().compile(houses, str(path))
     return path
 
 
