@@ -72,8 +72,9 @@ ScheduleArgument = Annotated[str, typer.Argument(help="Name or id of the schedul
 Connect = Callable[[], "PipelinesApi"]
 
 
-def _server_option(name: str, variable: str | None, text: str, **more: Any):
-    return typer.Option(name, envvar=variable, help=text, rich_help_panel="The server", **more)
+def _server_option(names: str, variable: str | None, text: str, **more: Any):
+    panel = "The server"
+    return typer.Option(*names.split(), envvar=variable, help=text, rich_help_panel=panel, **more)
 
 
 def _connect(
@@ -89,7 +90,7 @@ def _connect(
     namespace: Annotated[
         str | None,
         _server_option(
-            "--namespace",
+            "--namespace -n",
             "KF_PIPELINES_NAMESPACE",
             "Your namespace, where the server has several users.",
         ),

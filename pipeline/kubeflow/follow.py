@@ -49,7 +49,7 @@ def follow(
                 if step.state in api.FINISHED and step.name not in shown:
                     shown.add(step.name)
                     line = f"{step.name:<20} {step.state:<8} {step.seconds:6.1f} s"
-                    console.print(line, highlight=False)
+                    console.print(line, markup=False, highlight=False)
             if run.state in api.FINISHED:
                 waits = run.state == api.DONE and run.metrics is not None
                 if late == 0 or not waits or VERDICT in (run.metrics or {}):

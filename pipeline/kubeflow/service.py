@@ -81,7 +81,7 @@ def submit(
         raise ServerError(f"{error}; the run goes on: {page}", error.status) from None
     _say(console, "")
     if run.state != api.DONE:
-        _say(console, follow.failure(run))
+        _say(console, follow.failure(run), markup=True)
         _say(console, f"Its log: {page}")
         return FAILED
     return _verdict(run, console, page)
@@ -231,14 +231,14 @@ def _verdict(run: api.Run, console: Console, page: str) -> int:
         return OK
     for name, value in run.metrics.items():
         if name != VERDICT:
-            _say(console, f"{escape(name)} {value:.6g}")
+            _say(console, f"{name} {value:.6g}")
     if VERDICT not in run.metrics:
         _say(console, f"Succeeded; no step reported whether the model was blessed; see {page}")
         return OK
     if run.metrics[VERDICT] < 1:
-        _say(console, f"[bold red]Not blessed[/], so not pushed; see {page}")
+        _say(console, f"[bold red]Not blessed[/], so not pushed; see {page}", markup=True)
         return NOT_BLESSED
-    _say(console, "[bold green]Blessed[/]")
+    _say(console, "[bold green]Blessed[/]", markup=True)
     return OK
 
 
@@ -249,6 +249,6 @@ def _next(own: RecurringRun, now: datetime.datetime, zone: str) -> str:
     return time.strftime(_TIME) if time else "-"
 
 
-def _say(console: Console, text: str) -> None:
-    """Prints a line as it is: neither wrapped, which would break addresses, nor coloured."""
-    console.print(text, highlight=False, soft_wrap=True)
+def _say(console: Console, text: str, markup: bool = False) -> None:
+    """Prints a line as it is: not wrapped, which would break addresses."""
+    console.print(text, markup=markup, highlight=False, soft_wrap=True)

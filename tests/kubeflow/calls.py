@@ -68,7 +68,8 @@ class Call:
 
     def page(self, field, entries, tell):
         """A page of a list, filtered and sorted as asked for."""
-        entries = self._sorted([own for own in entries if self._passes(own)])
+        wanted = self._wanted_names()
+        entries = self._sorted([own for own in entries if {own.name} >= wanted])
         first = int(self.query.get("page_token", 0))
         last = first + int(self.query.get("page_size", 20))
         return {
@@ -77,26 +78,19 @@ class Call:
             "next_page_token": str(last) if last < len(entries) else "",
         }
 
-    def _passes(self, entry):
-        if "filter" not in self.query:
-            return True
+    def _wanted_names(self):
+        """The names that the filter asks for; of its operations only equality is used here."""
         # The generations differ in what they call the operation and the name.
-        operation, keys = (
-            ("op", {"name"})
-            if "ApiRun" in self._api["models"]
-            else (
-                "operation",
-                {"name", "display_name"},
-            )
-        )
-        for own in json.loads(self.query["filter"])["predicates"]:
-            value = own.get("stringValue", own.get("string_value"))
+        first = "ApiRun" in self._api["models"]
+        operation, keys = ("op", {"name"}) if first else ("operation", {"name", "display_name"})
+        names = set()
+        for own in json.loads(self.query.get("filter", '{"predicates": []}'))["predicates"]:
             known = {operation, "key", "stringValue", "string_value"}
-            if set(own) - known or own[operation] not in ("EQUALS", 1) or own["key"] not in keys:
+            equals = own.get(operation) in ("EQUALS", 1)
+            if set(own) - known or not equals or own.get("key") not in keys:
                 raise c.Refused(c.INVALID, f"Invalid filter: {own}")
-            if entry.name != value:
-                return False
-        return True
+            names.add(own.get("stringValue", own.get("string_value")))
+        return names
 
     def _sorted(self, entries):
         field, _, order = self.query.get("sort_by", "created_at").partition(" ")

@@ -91,8 +91,8 @@ def field(low, high, names=""):
     names = names.split()
     value = st.one_of(number, st.sampled_from(names)) if names else number
     # croniter takes 3-3 for everything and runs backwards through 5-3, which no crontab does.
-    span = st.tuples(st.integers(low, high), st.integers(low, high)).filter(lambda s: s[0] < s[1])
-    span = span.map(lambda s: f"{s[0]}-{s[1]}")
+    ends = st.tuples(st.integers(low, high), st.integers(low, high))
+    span = ends.filter(lambda own: own[0] < own[1]).map(lambda own: f"{own[0]}-{own[1]}")
     step = st.integers(1, high).map(str)
     part = st.one_of(
         value,

@@ -92,7 +92,12 @@ def test_v2beta1_has_no_verdict_and_says_so(workflow, console, rmse, code):
 
 def test_an_unchanged_workflow_is_uploaded_once(server, workflow, console):
     seen = []
-    server.execute = lambda text, parameters: seen.append(parameters) or Result()
+
+    def execute(text, parameters):
+        seen.append(parameters)
+        return Result()
+
+    server.execute = execute
     for params in ([], [], ["rmse=1"]):
         assert submit(server, job(workflow, *params), console) == OK
     server.cluster.join()
@@ -307,7 +312,8 @@ def test_ctrl_c_leaves_the_run_alone(server, workflow, console, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(follow, "follow", interrupt)
-    assert submit(server, job(workflow), console, wait=True) == INTERRUPTED
+    assert submit(server, job(workflow, name="a [b]"), console, wait=True) == INTERRUPTED
+    assert "run         a [b], http" in said(console)
     (run,) = server.cluster.runs
     assert said(console).endswith(
         f"Interrupted; the run goes on: {server.url}/#/runs/details/{run}\n"
