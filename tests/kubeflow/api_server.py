@@ -16,8 +16,10 @@ import re
 import threading
 
 from tests.kubeflow import cluster as c
-from tests.kubeflow import generations, published_api, strict
+from tests.kubeflow import published_api, strict
 from tests.kubeflow.calls import Call, Request
+from tests.kubeflow.view_v1beta1 import V1Beta1
+from tests.kubeflow.view_v2beta1 import V2Beta1
 
 HTTP = {
     c.INVALID: 400,
@@ -30,7 +32,7 @@ HTTP = {
 PAGE = "<!doctype html><html><body><form action='/dex/auth/local'>Log in</form></body></html>"
 START = datetime.datetime(2026, 11, 25, 9, 0, tzinfo=datetime.timezone.utc)
 APIS = {"v1beta1": published_api.v1beta1, "v2beta1": published_api.v2beta1}
-VIEWS: dict = {"v1beta1": generations.V1Beta1, "v2beta1": generations.V2Beta1}
+VIEWS: dict = {"v1beta1": V1Beta1, "v2beta1": V2Beta1}
 
 
 class ApiServer:
