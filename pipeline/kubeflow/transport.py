@@ -48,7 +48,8 @@ class Transport(rest.RESTClientObject):
         super().__init__(configuration)
         self._host = configuration.host
         pool = self.pool_manager
-        pool.urlopen = functools.partial(pool.urlopen, redirect=False, retries=False)
+        # Which also leaves redirects as they are.
+        pool.urlopen = functools.partial(pool.urlopen, retries=False)
 
     def request(self, method: str, url: str, **options: Any) -> Any:
         """Sends one request.

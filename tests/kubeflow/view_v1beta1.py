@@ -1,4 +1,4 @@
-"""The API of Kubeflow Pipelines 1.x as a view of a cluster: what it takes, and how it tells of it."""
+"""The API of Kubeflow Pipelines 1.x as a view of a cluster: what it takes and tells."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The API of Kubeflow Pipelines 2.x as a view of a cluster: what it takes, and how it tells of it."""
+"""The API of Kubeflow Pipelines 2.x as a view of a cluster: what it takes and tells."""
 
 from tests.kubeflow import cluster as c
 
