@@ -48,7 +48,7 @@ def follow(
             for step in run.steps:
                 if step.state in api.FINISHED and step.name not in shown:
                     shown.add(step.name)
-                    line = f"{step.name:<20} {step.state:<8} {step.seconds:6.1f} s"
+                    line = f"{step.name:<20} {step.state:<8} {step.seconds:6.0f} s"
                     console.print(line, markup=False, highlight=False)
             if run.state in api.FINISHED:
                 waits = run.state == api.DONE and run.metrics is not None

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
 from tests.kubeflow.cluster import Node, Result
@@ -73,11 +74,13 @@ def _run(step, parameters, folder):
         paths[artifact["name"]] = f"{folder}/{artifact['name']}/data"
         command = [own.replace(artifact["path"], paths[artifact["name"]]) for own in command]
     command = [sys.executable if own == "python3" else own for own in command]
+    started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.monotonic() - started
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1]
         message = f"Error (exit code {done.returncode}): {last}"
-        return Node(step["name"], "Failed", message), {}
+        return Node(step["name"], "Failed", message, seconds), {}
     with open(paths["mlpipeline-metrics"]) as file:
         rows = json.load(file)["metrics"]
-    return Node(step["name"]), {row["name"]: row["numberValue"] for row in rows}
+    return Node(step["name"], seconds=seconds), {row["name"]: row["numberValue"] for row in rows}

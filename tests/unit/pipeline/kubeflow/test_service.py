@@ -72,7 +72,8 @@ def test_the_verdict_of_a_workflow_that_really_runs(v1beta1, workflow, console, 
         message = "could not convert string to float: 'dear'"
         assert lines[-2] == f"evaluator failed: Error (exit code 1): ValueError: {message}"
     else:
-        assert lines[3:6] == ["evaluator            done        1.0 s", "", f"rmse {rmse}"]
+        assert lines[3].startswith("evaluator            done ")
+        assert lines[4:6] == ["", f"rmse {rmse}"]
 
 
 @pytest.mark.parametrize(("rmse", "code"), [("120000", OK), ("dear", FAILED)])
@@ -271,7 +272,7 @@ def test_following_survives_a_server_that_is_away_for_a_while(server, workflow, 
 
     run = follow.follow(api, run_id, console, 7, verdict=False, sleep=sleep)
     assert run.state == "done" and waits == [7] * 5
-    assert said(console).splitlines()[-1].split() == ["Trainer", "done", "1.0", "s"]
+    assert said(console).splitlines()[-1].split() == ["Trainer", "done", "1", "s"]
 
 
 def test_following_a_server_that_stays_away(server, workflow, console):
