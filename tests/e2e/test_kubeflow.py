@@ -118,9 +118,10 @@ def test_the_first_run_ends_blessed_and_pushed(cluster, first):
 
 
 def test_it_pushes_what_the_local_run_pushes(cluster, first, king_county, tmp_path):
-    king_county.run()
+    local_run = Problem(king_county.config, tmp_path / "workspace")
+    local_run.run()
     csv = KING_COUNTY / "kc_house_data.csv"
-    done = king_county.predict(csv, tmp_path / "local.csv")
+    done = local_run.predict(csv, tmp_path / "local.csv")
     assert done.returncode == 0, done.stderr
     local = pd.read_csv(tmp_path / "local.csv").predicted_price.to_numpy()
     ours = cluster.predict(csv, tmp_path / "cluster.csv")
