@@ -12,6 +12,7 @@ from typing import Any
 import kfp
 import kfp_server_api
 
+from pipeline.errors import UserError
 from pipeline.kubeflow.api import Run, Schedule, Version
 from pipeline.kubeflow.connection import call
 
@@ -101,7 +102,8 @@ class ApiV2:
                 item.get("trigger", {}).get("cron_schedule", {}).get("cron", ""),
                 item.get("status") == "ENABLED",
             )
-            for item in self._all("/recurringruns", "recurring_runs", self._namespace)
+            # The one field that the server writes otherwise than its published API.
+            for item in self._all("/recurringruns", "recurringRuns", self._namespace)
         ]
 
     def create_schedule(
@@ -137,11 +139,17 @@ class ApiV2:
     def _what_runs(
         self, experiment: str, name: str, pipeline: str, version: str, parameters: Mapping[str, str]
     ) -> dict[str, Any]:
+        if parameters:
+            raise UserError(
+                f"--param {next(iter(parameters))}: this server has the v2beta1 API alone, which "
+                "hands no parameters to an Argo Workflow; set the configuration's key instead, as "
+                "compile --set train.max_steps=500"
+            )
         return {
             "display_name": name,
             "experiment_id": experiment,
             "pipeline_version_reference": {"pipeline_id": pipeline, "pipeline_version_id": version},
-            "runtime_config": {"parameters": dict(parameters)},
+            "runtime_config": {"parameters": {}},
             **self._account,
         }
 

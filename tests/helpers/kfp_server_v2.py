@@ -160,7 +160,7 @@ class ServerV2(Server):
         return public(self.runs[run])
 
     def _list_recurring(self, query, body):
-        return page("recurring_runs", list(self.jobs.values()), query)
+        return page("recurringRuns", list(self.jobs.values()), query)
 
     def _create_recurring(self, query, body):
         self._check(body, "V2beta1RecurringRun")

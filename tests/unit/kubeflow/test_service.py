@@ -312,9 +312,8 @@ def newer(tmp_path):
 
 
 def test_the_newer_api_runs_the_uploaded_version(newer):
-    newer.file.write_text(workflow('[ "$STEPS" = 7 ]'))
     service = newer.service()
-    run = service.submit(newer.file, {"max-steps": "7"}, None, None)
+    run = service.submit(newer.file, {}, None, None)
     code = service.follow(run, 5, pause=lambda seconds: newer.server.work())
     assert code == 0
     assert "train                Succeeded" in newer.said
@@ -330,9 +329,16 @@ def test_the_newer_api_runs_the_uploaded_version(newer):
     assert service.follow(run, 5, pause=lambda seconds: newer.server.work()) == 1
 
 
+def test_the_newer_api_hands_no_parameters_over(newer):
+    """Its server does not , so we do not pretend."""
+    text = refused(newer.submit, {"max-steps": "7"})
+    assert text.startswith("--param max-steps: this server has the v2beta1 API alone")
+    assert not newer.server.runs
+
+
 def test_the_newer_api_fires_recurring_runs(newer):
     server = newer.server
-    newer.schedule("0 3 * * *", {"max-steps": "9"})
+    newer.schedule("0 3 * * *")
     for index in range(3):
         newer.schedule("0 0 1 1 *", name=f"yearly-{index}")
     server.tick(datetime.datetime(2026, 1, 1, 3, 1, tzinfo=UTC))
