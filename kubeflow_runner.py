@@ -292,7 +292,8 @@ def _load(path: pathlib.Path, overrides: list[str] | None, preset: str | None = 
     if config.kubeflow is None:
         raise errors.UserError(
             f"{path}: kubeflow: missing; add for example 'kubeflow: {{image: "
-            f"registry.example.com/{config.name}:1.0, workspace: gs://bucket/{config.name}}}'"
+            f"registry.example.com/{config.name}:1.0, workspace: /mnt/pipelines/{config.name}, "
+            "volumes: {pipelines: /mnt/pipelines}}'"
         )
     return config
 

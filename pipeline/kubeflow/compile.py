@@ -19,7 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters, v2
 from pipeline.kubeflow.container import OUTPUTS, STEP
-from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
+from pipeline.kubeflow.settings import DEFAULT, OBJECT_STORES, Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
 
 WORKFLOW = "workflow.yaml"
@@ -54,7 +54,19 @@ def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
     second = v2.compiled(config)
     _write(folder / v2.JOB, json.dumps(second.job, indent=2, sort_keys=True) + "\n")
     _write(folder / v2.SPEC, yaml.safe_dump_all(second.spec, width=100))
-    return Compiled([workflow, folder / v2.JOB, folder / v2.SPEC], second.notes)
+    notes = [*_of_workflow(config), *second.notes]
+    return Compiled([workflow, folder / v2.JOB, folder / v2.SPEC], notes)
+
+
+def _of_workflow(config: Config) -> list[str]:
+    """What the Argo Workflow cannot do with the configuration."""
+    assert config.kubeflow
+    if not config.kubeflow.workspace.startswith(OBJECT_STORES):
+        return []
+    return [
+        f"{WORKFLOW}: kubeflow.workspace is {config.kubeflow.workspace}, but its steps write "
+        "files: put the workspace on a volume to run it"
+    ]
 
 
 def _check(config: Config, steps: list[str]) -> None:

@@ -10,7 +10,8 @@ from pipeline.fields import Count, Natural, Section, Text, mapping, refuse
 DEFAULT = "default"
 """In `resources`: what every step gets that is not named there."""
 
-_OBJECT_STORES = ("gs://",)
+OBJECT_STORES = ("gs://",)
+"""Where a workspace may be for Vertex AI, which shows a bucket as a directory to its steps."""
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(
@@ -223,14 +224,14 @@ class Kubeflow(Section):
         mistakes: list[tuple[tuple[str, ...], str]] = []
         for key in ("workspace", "data", "push"):
             place = values[key]
-            if place is None or place.startswith(_OBJECT_STORES):
+            if place is None or place.startswith(OBJECT_STORES):
                 continue
             mounts = [mount.rstrip("/") for mount in values["volumes"].values()]
             if not any(f"{place}/".startswith(f"{mount}/") for mount in mounts):
                 mistakes.append(
                     (
                         (key,),
-                        f"{place} is neither in an object store ({', '.join(_OBJECT_STORES)}) nor "
+                        f"{place} is neither in an object store ({', '.join(OBJECT_STORES)}) nor "
                         f"on one of the volumes ({', '.join(mounts) or 'there are none'}); steps "
                         "would not find what the others made",
                     )
