@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 from tfx.orchestration.data_types import RuntimeParameter
 
@@ -61,7 +62,7 @@ def of_v2(config: Config) -> Arguments:
     return dataclasses.replace(of_cluster(config), pipeline_name=name, baseline="pushed")
 
 
-def defaults(arguments: Arguments) -> dict[str, str | int]:
+def defaults(arguments: Arguments) -> dict[str, Any]:
     """The parameters of a run by name, with the configuration's values."""
     values = [getattr(arguments, field.name) for field in dataclasses.fields(arguments)]
     return {value.name: value.default for value in values if isinstance(value, RuntimeParameter)}

@@ -200,7 +200,7 @@ def _amounts(memory: str | None, **cpus: str | None) -> dict[str, Any]:
     return amounts
 
 
-def _give_defaults(spec: dict[str, Any], values: dict[str, str | int]) -> None:
+def _give_defaults(spec: dict[str, Any], values: dict[str, Any]) -> None:
     """TFX drops them."""
     for name, parameter in spec["root"]["inputDefinitions"]["parameters"].items():
         if name in values:

@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import pytest
+import tensorflow as tf
 import yaml
 
 from tests.e2e import v2_engine
@@ -76,6 +77,13 @@ def tree(folder: pathlib.Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def rows(folder: pathlib.Path) -> list[tf.train.Example]:
+    """Examples in their order; their bytes have the columns in any order."""
+    files = sorted(str(path) for path in folder.rglob("*.gz"))
+    dataset = tf.data.TFRecordDataset(files, "GZIP")
+    return [tf.train.Example.FromString(row) for row in dataset.as_numpy_iterator()]
+
+
 def test_the_first_model_has_no_baseline_and_is_pushed(installation, first):
     verdict = installation.verdict(first)
     assert verdict["blessed"] and verdict["baseline_metrics"] is None
@@ -121,18 +129,28 @@ def test_only_what_depends_on_nothing_comes_from_the_cache(first, worse):
     assert worse.cached == ["CuratedSchema"]
 
 
-def test_with_the_hook_of_vertex_the_examples_have_the_table_s_fingerprint(
-    installation, first, tmp_path
+def test_the_hook_of_vertex_tells_the_cache_that_a_table_changed(
+    installation, first, houses, tmp_path
 ):
-    engine = v2_engine.Engine(tmp_path, hooks=True)
-    place = {name: str(tmp_path / name) for name in ("training-root", "serving-directory")}
-    place["data-directory"] = str(installation.disk / "data")
-    run = engine.run(installation.job["pipelineSpec"], place, only={"CsvExampleGen"})
-    hooked = run.outputs["CsvExampleGen"]["examples"]
+    engine = v2_engine.Engine(tmp_path / "engine", hooks=True)
+    values = {name: str(tmp_path / name) for name in ("training-root", "serving-directory")}
+    values["data-directory"] = str(tmp_path)
+
+    def examples() -> tuple[dict, list[str]]:
+        run = engine.run(installation.job["pipelineSpec"], values, only={"CsvExampleGen"})
+        return run.outputs["CsvExampleGen"]["examples"], run.cached
+
+    table = tmp_path / "kc_house_data.csv"
+    houses.to_csv(table, index=False)
+    hooked, cached = examples()
+    assert "input_fingerprint" in hooked["metadata"] and not cached
     plain = first.outputs["CsvExampleGen"]["examples"]
-    assert "kc_house_data.csv" not in str(plain["metadata"])
-    assert "input_fingerprint" in hooked["metadata"]
-    assert tree(engine.file(hooked["uri"])) == tree(installation.engine.file(plain["uri"]))
+    assert "input_fingerprint" not in plain["metadata"]
+    assert rows(engine.file(hooked["uri"])) == rows(installation.engine.file(plain["uri"]))
+    assert examples() == (hooked, ["CsvExampleGen"])
+    houses.head(100).to_csv(table, index=False)
+    changed, cached = examples()
+    assert changed["name"] != hooked["name"] and not cached
 
 
 def test_what_vertex_cannot_have_is_said(installation):

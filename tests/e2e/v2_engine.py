@@ -24,7 +24,11 @@ from tests.e2e.conftest import REPOSITORY
 
 CONTAINER = pathlib.Path(__file__).with_name("v2_container.py")
 SCHEME = "minio://"
-TYPES = {"STRING": str, "NUMBER_INTEGER": (int, float), "NUMBER_DOUBLE": (int, float)}
+TYPES: dict[str, Any] = {
+    "STRING": str,
+    "NUMBER_INTEGER": (int, float),
+    "NUMBER_DOUBLE": (int, float),
+}
 
 
 @dataclasses.dataclass
@@ -82,20 +86,21 @@ class Engine:
         }
         work = self.folder / "work" / f"{name}-{uuid.uuid4()}"
         outputs = self.provide(name, component, work)
+        executor_input = {"inputs": inputs, "outputs": outputs}
+        log = ""
+        if self.hooks and "lifecycle" in container:
+            hook = container["lifecycle"]["preCacheCheck"]
+            log += execute(hook["command"], hook["args"], container, executor_input, work)
+            take_over(executor_input)
         key = fingerprint(inputs, outputs, container)
         if task.get("cachingOptions", {}).get("enableCache") and key in self.cache:
             run.outputs[name] = self.cache[key]
             run.cached.append(name)
             return
-        executor_input = {"inputs": inputs, "outputs": outputs}
         for address in addresses(inputs):
             copy_files(self.file(address), mounted(work, address))
         for address in addresses(outputs):
             mounted(work, address).parent.mkdir(parents=True, exist_ok=True)
-        log = ""
-        if self.hooks and "lifecycle" in container:
-            hook = container["lifecycle"]["preCacheCheck"]
-            log += execute(hook["command"], hook["args"], container, executor_input, work)
         log += execute(container["command"], container["args"], container, executor_input, work)
         run.logs[name] = log
         run.outputs[name] = self.cache[key] = self.record(outputs, work)
@@ -188,6 +193,16 @@ def fingerprint(inputs: dict, outputs: dict, container: dict) -> str:
     command = [container["image"], container["command"], container["args"]]
     parts = [inputs["parameterValues"], names, sorted(outputs["artifacts"]), command]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def take_over(executor_input: dict[str, Any]) -> None:
+    """What a hook wrote counts for the key of the cache, and for the executor."""
+    inputs, outputs = executor_input["inputs"], executor_input["outputs"]
+    written = json.loads(pathlib.Path(outputs["outputFile"]).read_text())
+    inputs["parameterValues"].update(written["parameterValues"])
+    for key, artifacts in written["artifacts"].items():
+        metadata = artifacts["artifacts"][0]["metadata"]
+        outputs["artifacts"][key]["artifacts"][0]["metadata"].update(metadata)
 
 
 def addresses(side: dict[str, Any]) -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from test_compile import EVERYTHING, KING_COUNTY, ROOT
 
 from pipeline import config_file
 from pipeline.kubeflow import compile as compile_lib
-from tests.unit.kubeflow.test_compile import EVERYTHING, KING_COUNTY, ROOT
 
 STEPS = {
     "Baseline",
