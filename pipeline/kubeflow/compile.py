@@ -49,13 +49,17 @@ def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
     pipeline = create_pipeline(config, parameters.of_cluster(config))
     assert config.kubeflow
     _check(config, [component.id for component in pipeline.components])
-    workflow = folder / WORKFLOW
-    _write(workflow, yaml.safe_dump(argo_workflow(config, pipeline), sort_keys=False, width=100))
+    workflow = argo_workflow(config, pipeline)
     second = v2.compiled(config)
-    _write(folder / v2.JOB, json.dumps(second.job, indent=2, sort_keys=True) + "\n")
-    _write(folder / v2.SPEC, yaml.safe_dump_all(second.spec, width=100))
+    texts = {
+        WORKFLOW: yaml.safe_dump(workflow, sort_keys=False, width=100),
+        v2.JOB: json.dumps(second.job, indent=2, sort_keys=True) + "\n",
+        v2.SPEC: yaml.safe_dump_all(second.spec, width=100),
+    }
+    for name, text in texts.items():
+        _write(folder / name, text)
     notes = [*_of_workflow(config), *second.notes]
-    return Compiled([workflow, folder / v2.JOB, folder / v2.SPEC], notes)
+    return Compiled([folder / name for name in texts], notes)
 
 
 def _of_workflow(config: Config) -> list[str]:
