@@ -1,6 +1,6 @@
 """The command line for clusters: `python kubeflow_runner.py --help`."""
 
-import enum
+import datetime
 import os
 import pathlib
 from typing import Annotated
@@ -13,13 +13,21 @@ import typer
 from pipeline import command_line, errors
 from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 from pipeline.config import Config
+from pipeline.kubeflow.server.options import Connect, asks_the_server
 from pipeline.workspace import Workspace
 
 app = command_line.app(
     "The same pipeline on Kubeflow: compiled, checked, executed, submitted, scheduled.",
     "Exit codes: 0 done (of run: blessed and pushed, or unchanged); 1 a step failed; "
-    "2 wrong configuration, option or data; 3 not blessed, nothing pushed.",
+    "2 wrong configuration, option or data, or a server that cannot be reached or refuses; "
+    "3 not blessed, nothing pushed; 130 interrupted.",
 )
+schedules = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="List, pause, resume and delete what `schedule` made.",
+)
+app.add_typer(schedules, name="schedules")
 
 FileOption = Annotated[
     pathlib.Path | None,
@@ -105,186 +113,197 @@ def run(
     raise typer.Exit(code)
 
 
-HostOption = Annotated[
-    str | None,
-    typer.Option(
-        "--host",
-        envvar="KF_PIPELINES_ENDPOINT",
-        help="The Kubeflow Pipelines API.",
-        show_default="kubeflow.host; else the cluster we are in",
-    ),
-]
-NamespaceOption = Annotated[
-    str | None,
-    typer.Option("--namespace", help="Of the runs.", show_default="kubeflow.namespace"),
-]
-TokenOption = Annotated[
-    str | None,
-    typer.Option("--token", envvar="KFP_TOKEN", help="A bearer token.", show_envvar=True),
-]
-TokenFileOption = Annotated[
-    pathlib.Path | None, typer.Option("--token-file", help="A file with the bearer token.")
-]
-CookiesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--cookies", envvar="KFP_COOKIES", help="Of a login page: authservice_session=..."
-    ),
-]
-CertificateOption = Annotated[
-    pathlib.Path | None,
-    typer.Option("--ca-certificate", help="Whom to trust for the server's certificate."),
-]
 ExperimentOption = Annotated[
     str | None,
-    typer.Option("--experiment", help="Of the run.", show_default="the problem's name"),
+    typer.Option(
+        "--experiment",
+        help="That groups the runs.",
+        show_default="the problem's name; made if need be",
+    ),
 ]
 CreateOption = Annotated[
-    bool, typer.Option("--create-experiment", help="Make the experiment if there is none.")
+    bool, typer.Option("--create-experiment", help="Makes the --experiment if there is none.")
 ]
+TimezoneOption = Annotated[
+    str,
+    typer.Option(
+        "--timezone",
+        help="In which the cluster evaluates schedules: CRON_SCHEDULE_TIMEZONE of its controller. "
+        "Only what is printed depends on it.",
+    ),
+]
+ScheduleArgument = Annotated[str, typer.Argument(help="Name or id of the schedule.")]
 
 
 @app.command(
     epilog="Examples:\n\n"
     "  kubeflow_runner.py submit --host http://localhost:8080 --wait\n\n"
+    "  kubeflow_runner.py submit --host https://kubeflow.example.com/pipeline -n my-team "
+    "--token-file token\n\n"
     "  kubeflow_runner.py submit --param max-steps=3000 --experiment pricing --create-experiment"
 )
+@asks_the_server
 def submit(
+    connect: Connect,
     config: ConfigOption = command_line.DEFAULT_CONFIG,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
     file: FileOption = None,
     param: ParamOption = None,
-    host: HostOption = None,
-    namespace: NamespaceOption = None,
-    token: TokenOption = None,
-    token_file: TokenFileOption = None,
-    cookies: CookiesOption = None,
-    ca_certificate: CertificateOption = None,
-    experiment: ExperimentOption = None,
-    create_experiment: CreateOption = False,
-    name: Annotated[str | None, typer.Option(help="Of the run.")] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the run to its end; its verdict is the code.")
-    ] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 10,
-) -> None:
-    """Upload the compiled workflow and start a run of it."""
-    problem = _load(config, set_)
-    connection = _connection(problem, host, namespace, token, token_file, cookies, ca_certificate)
-    place = _file(_place(problem, workspace), file)
-    parameters = _parameters(problem, param)
-    service = _service(problem, connection)
-    run = service.submit(place, parameters, experiment, name, create_experiment)
-    if wait:
-        raise typer.Exit(service.follow(run, every))
-
-
-@app.command(
-    epilog="Example:\n\n"
-    "  kubeflow_runner.py schedule --cron '0 3 * * *' --host http://localhost:8080"
-)
-def schedule(
-    cron: Annotated[str, typer.Option(help="Five fields: minute, hour, day, month, weekday.")],
-    config: ConfigOption = command_line.DEFAULT_CONFIG,
-    set_: SetOption = None,
-    workspace: WorkspaceOption = None,
-    file: FileOption = None,
-    param: ParamOption = None,
-    host: HostOption = None,
-    namespace: NamespaceOption = None,
-    token: TokenOption = None,
-    token_file: TokenFileOption = None,
-    cookies: CookiesOption = None,
-    ca_certificate: CertificateOption = None,
-    experiment: ExperimentOption = None,
-    create_experiment: CreateOption = False,
     name: Annotated[
-        str | None, typer.Option(help="Of the recurring run.", show_default="the problem's name")
+        str | None,
+        typer.Option(help="Of the run.", show_default="the problem's name and the time"),
     ] = None,
+    experiment: ExperimentOption = None,
+    create_experiment: CreateOption = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follows the run to its end; its verdict is the code.")
+    ] = False,
+    poll: Annotated[
+        float, typer.Option(min=0.01, help="Seconds between two looks at it, with --wait.")
+    ] = 10.0,
 ) -> None:
-    """Run the compiled workflow again and again."""
+    """Upload the compiled workflow and run it once; an unchanged one is not uploaded again."""
+    from rich.console import Console
+
+    from pipeline.kubeflow.server import service
+
     problem = _load(config, set_)
-    connection = _connection(problem, host, namespace, token, token_file, cookies, ca_certificate)
-    place = _file(_place(problem, workspace), file)
-    parameters = _parameters(problem, param)
-    _service(problem, connection).schedule(
-        place, cron, parameters, experiment, name, create_experiment
-    )
-
-
-class Action(str, enum.Enum):
-    """What to do with recurring runs."""
-
-    list = "list"
-    pause = "pause"
-    resume = "resume"
-    delete = "delete"
+    job = _job(problem, workspace, file, param, name, experiment, create_experiment)
+    server = connect(problem)
+    raise typer.Exit(service.submit(server, job, Console(), _now(), wait, poll))
 
 
 @app.command(
     epilog="Examples:\n\n"
-    "  kubeflow_runner.py schedules list\n\n"
-    "  kubeflow_runner.py schedules pause king_county"
+    "  kubeflow_runner.py schedule --cron '0 3 * * *' --host http://localhost:8080\n\n"
+    "  kubeflow_runner.py schedule --cron '30 6 * * mon-fri' --name weekdays"
 )
-def schedules(
-    action: Annotated[Action, typer.Argument(help="What to do.")],
-    which: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The recurring run's name or id.")
-    ] = None,
+@asks_the_server
+def schedule(
+    connect: Connect,
+    cron: Annotated[
+        str,
+        typer.Option(help="Five fields, as in a crontab, or @hourly, @daily, @weekly, @monthly."),
+    ],
     config: ConfigOption = command_line.DEFAULT_CONFIG,
-    host: HostOption = None,
-    namespace: NamespaceOption = None,
-    token: TokenOption = None,
-    token_file: TokenFileOption = None,
-    cookies: CookiesOption = None,
-    ca_certificate: CertificateOption = None,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    file: FileOption = None,
+    param: ParamOption = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the schedule.", show_default="the problem's name")
+    ] = None,
+    experiment: ExperimentOption = None,
+    create_experiment: CreateOption = False,
+    timezone: TimezoneOption = "UTC",
+    max_concurrency: Annotated[
+        int, typer.Option(min=1, max=10, help="How many of its runs there may be at a time.")
+    ] = 1,
+    catchup: Annotated[
+        bool, typer.Option("--catchup", help="Makes up for every time that was missed.")
+    ] = False,
 ) -> None:
-    """List the recurring runs; pause, resume or delete one."""
-    problem = _load(config, None)
-    if (which is None) != (action is Action.list):
-        expected = "no name" if which else "the recurring run's name or id"
-        raise errors.UserError(f"schedules {action.value}: expected {expected}")
-    connection = _connection(problem, host, namespace, token, token_file, cookies, ca_certificate)
-    service = _service(problem, connection)
-    if which is None:
-        service.show_schedules()
-    else:
-        getattr(service, action.value)(which)
+    """Upload the compiled workflow and have it run by the clock."""
+    from rich.console import Console
+
+    from pipeline.kubeflow.server import cron as cron_lib
+    from pipeline.kubeflow.server import service
+
+    six = cron_lib.to_six_fields(cron)
+    now = _now()
+    cron_lib.firing_times(six, now, zone=timezone)
+    problem = _load(config, set_)
+    job = _job(problem, workspace, file, param, name, experiment, create_experiment)
+    server = connect(problem)
+    service.schedule(server, job, Console(), now, six, timezone, max_concurrency, catchup)
 
 
-def _connection(
+@schedules.command("list", epilog="Example:\n\n  kubeflow_runner.py schedules list")
+@asks_the_server
+def list_schedules(
+    connect: Connect,
+    config: ConfigOption = command_line.DEFAULT_CONFIG,
+    timezone: TimezoneOption = "UTC",
+) -> None:
+    """Show the schedules, and when each fires next."""
+    from rich.console import Console
+
+    from pipeline.kubeflow.server import service
+
+    service.list_schedules(connect(_load(config, None)), Console(), _now(), timezone)
+
+
+@schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules pause king_county")
+@asks_the_server
+def pause(
+    connect: Connect,
+    schedule: ScheduleArgument,
+    config: ConfigOption = command_line.DEFAULT_CONFIG,
+) -> None:
+    """Stop a schedule from firing until it is resumed."""
+    _change(connect(_load(config, None)), schedule, "pause", "paused")
+
+
+@schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules resume king_county")
+@asks_the_server
+def resume(
+    connect: Connect,
+    schedule: ScheduleArgument,
+    config: ConfigOption = command_line.DEFAULT_CONFIG,
+) -> None:
+    """Let a paused schedule fire again."""
+    _change(connect(_load(config, None)), schedule, "resume", "resumed")
+
+
+@schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules delete king_county")
+@asks_the_server
+def delete(
+    connect: Connect,
+    schedule: ScheduleArgument,
+    config: ConfigOption = command_line.DEFAULT_CONFIG,
+) -> None:
+    """Remove a schedule; the runs that it started stay."""
+    _change(connect(_load(config, None)), schedule, "delete", "deleted")
+
+
+def _change(server, schedule: str, change: str, done: str) -> None:
+    from pipeline.kubeflow.server import service
+
+    found = service.find_schedule(server, schedule)
+    getattr(server, change)(found.id)
+    print(f"{done:<12}{found.name}")
+
+
+def _job(
     config: Config,
-    host: str | None,
-    namespace: str | None,
-    token: str | None,
-    token_file: pathlib.Path | None,
-    cookies: str | None,
-    ca_certificate: pathlib.Path | None,
+    workspace: pathlib.Path | None,
+    file: pathlib.Path | None,
+    param: list[str] | None,
+    name: str | None,
+    experiment: str | None,
+    create_experiment: bool,
 ):
-    from pipeline.kubeflow.connection import Connection
+    from pipeline.kubeflow.manifest import Manifest
+    from pipeline.kubeflow.server import service
 
     assert config.kubeflow
-    if token_file:
-        try:
-            token = token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise errors.UserError(f"--token-file {token_file}: {error.strerror}") from None
-    return Connection(
-        host or config.kubeflow.host,
-        namespace or config.kubeflow.namespace,
-        token,
-        cookies,
-        ca_certificate,
+    manifest = Manifest.load(_file(_place(config, workspace), file))
+    values = _parameters(config, param)
+    manifest.parameters(values)
+    return service.Job(
+        config.name,
+        manifest,
+        values,
+        name,
+        experiment or config.name,
+        create_experiment or experiment is None,
+        config.kubeflow.service_account,
     )
 
 
-def _service(config: Config, connection):
-    from rich.console import Console
-
-    from pipeline.kubeflow.service import Service
-
-    return Service(config, connection, Console())
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def _load(path: pathlib.Path, overrides: list[str] | None, preset: str | None = None) -> Config:

@@ -25,11 +25,10 @@ from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
 from pipeline import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
+from pipeline.kubeflow.manifest import BLESSED  # noqa: E402
 
 METRICS_FILE = "mlpipeline-metrics.json"
 """Beside the file of `--metadata_ui_path`."""
-BLESSED = "blessed"
-"""The metric that says whether the model was blessed: 1 or 0."""
 
 _show: Callable = container_entrypoint._dump_ui_metadata
 

@@ -15,7 +15,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from kfp_server import Result, Server
+from pipelines_server.api_server import ApiServer
+from pipelines_server.cluster import Node, Result
 
 from pipeline.kubeflow.executor import isolation
 from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states
@@ -243,36 +244,22 @@ def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
         command = cluster.command("run", "--file", str(file), *given)
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         phases = {"done": "Succeeded", "cached": "Succeeded", "failed": "Failed"}
-        steps = {step: phases[state] for step, state in states(done.stdout).items()}
+        steps = [Node(step, phases[state]) for step, state in states(done.stdout).items()]
         runs = sorted(path for path in (cluster.root / "logs").iterdir() if path.is_dir())
         metrics = json.loads((runs[-1] / "outputs/evaluator/mlpipeline-metrics.json").read_text())
         values = {item["name"]: item["numberValue"] for item in metrics["metrics"]}
         return Result("Succeeded" if done.returncode in (0, 3) else "Failed", steps, values)
 
-    def command(server: Server, *words: str) -> subprocess.Popen:
-        words = (*words, "--host", server.host)
-        return subprocess.Popen(cluster.command(*words), stdout=subprocess.PIPE, text=True)
-
-    with Server(execute) as server:
-        waiting = command(server, "submit", "--wait", "--every", "0.2")
-        wait_for(lambda: server.runs, waiting)
-        server.work()
-        output, _ = waiting.communicate(timeout=60)
-        assert waiting.returncode == 0, output
-        assert re.search(r"evaluator +Succeeded", output)
-        assert "Blessed and pushed" in output
+    with ApiServer(execute) as server:
+        at = ("--host", server.url)
+        output = cluster.call("submit", "--wait", "--poll", "0.2", *at)
+        assert re.search(r"evaluator +done", output)
+        assert output.endswith("Blessed and pushed\n")
 
         gates = json.dumps({"rmse": {"at_most": 1}})
         nightly = ("--cron", "0 3 * * *", "--name", "nightly", "--param", f"gates={gates}")
-        scheduled = command(server, "schedule", *nightly)
-        output, _ = scheduled.communicate(timeout=60)
-        assert scheduled.returncode == 0, output
-        assert "version" in output and "is there already" in output
-        before = set(server.runs)
-        server.tick(server.now + datetime.timedelta(days=1))
-        (fired,) = set(server.runs) - before
-        server.work()
-        (run,) = [run for name, run in server.runs.items() if name == fired]
-        assert run["metrics"] == [
-            {"name": "blessed", "number_value": 0.0, "node_id": "evaluator", "format": "RAW"}
-        ]
+        versions = set(server.cluster.versions)
+        cluster.call("schedule", *nightly, *at)
+        assert set(server.cluster.versions) == versions, "the workflow is there already"
+        (run,) = server.tick(server.cluster.now + datetime.timedelta(days=1))
+        assert run.result.metrics == {"blessed": 0.0}

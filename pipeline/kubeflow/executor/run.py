@@ -23,6 +23,7 @@ from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
 from pipeline.kubeflow.executor.pods import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
+from pipeline.kubeflow.manifest import Manifest
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
@@ -55,11 +56,12 @@ def run(
     Raises:
         UserError: what the workflow refers to is not there, or the workspace is in use.
     """
-    workflow = Workflow.load(file)
+    manifest = Manifest.load(file)
+    workflow = Workflow.of(manifest)
     volumes = workspace.root / "volumes"
     isolated = isolation.Image(image) if image else isolation.best(REPOSITORY)
     given = {**_local_places(config, workspace, isolated), **parameters}
-    values = workflow.parameters(given)
+    values = manifest.parameters(given)
     name = f"{config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
     with workspace.locked():
         folder = workspace.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"

@@ -6,14 +6,12 @@ and is not understood is refused, not skipped.
 
 import dataclasses
 import operator
-import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from pipeline.errors import UserError, nearest
+from pipeline.kubeflow.manifest import Manifest
 
 # What is understood, and what only a cluster can act on.
 _SPEC = {"entrypoint", "templates", "arguments", "onExit", "volumes"} | {
@@ -58,52 +56,17 @@ class Workflow:
     templates: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def load(cls, path: pathlib.Path) -> "Workflow":
-        """Reads a compiled file.
+    def of(cls, manifest: Manifest) -> "Workflow":
+        """The parts of a compiled file.
 
         Raises:
-            UserError: there is none, or it has what the executor does not understand.
+            UserError: it has what the executor does not understand.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such workflow; run `compile` first") from None
-        return cls.parse(text, str(path))
-
-    @classmethod
-    def parse(cls, text: str, where: str) -> "Workflow":
-        """Reads the text of a compiled file, which `where` names in messages."""
-        try:
-            manifest = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(manifest, dict) or manifest.get("kind") != "Workflow":
-            raise UserError(f"{where}: expected an Argo Workflow (kind: Workflow)")
-        spec = manifest["spec"]
+        spec = manifest.content["spec"]
         templates = {template["name"]: template for template in spec["templates"]}
         for mistake in _not_understood(spec):
-            raise UserError(f"{where}: {mistake}: the executor does not know this field")
+            raise UserError(f"{manifest.where}: {mistake}: the executor does not know this field")
         return cls(spec, templates)
-
-    def parameters(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The values of the workflow's parameters.
-
-        Args:
-            given: other values than the workflow's own.
-
-        Raises:
-            UserError: it has no such parameter, or one has no value.
-        """
-        declared = self.spec.get("arguments", {}).get("parameters", [])
-        values = {item["name"]: item.get("value") for item in declared}
-        for name in given:
-            if name not in values:
-                raise UserError(f"--param {name}: no such parameter{nearest(name, values)}")
-        values |= given
-        for name, value in values.items():
-            if value is None:
-                raise UserError(f"--param {name}: missing; give it as --param {name}=VALUE")
-        return {name: str(value) for name, value in values.items()}
 
     def steps(self) -> list[str]:
         """The paths of the containers that may run, in an order in which they could."""

@@ -21,6 +21,7 @@ from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Namespaces, Processes
 from pipeline.kubeflow.executor.pods import Cluster
 from pipeline.kubeflow.executor.workflow import Workflow
+from pipeline.kubeflow.manifest import Manifest
 from pipeline.progress import Progress
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -65,13 +66,14 @@ def manifest(templates: list[dict], tasks: list[dict], parameters=None, **spec) 
 @pytest.fixture
 def make(tmp_path):
     def make(text: str, kind=Processes, parallel=2, parameters=(), **cluster) -> Execution:
-        workflow = Workflow.parse(text, "test")
+        compiled = Manifest.parse(text, "test")
+        workflow = Workflow.of(compiled)
         folder = tmp_path / "run"
         folder.mkdir()
         return Execution(
             workflow,
             "houses-1",
-            workflow.parameters(dict(parameters)),
+            compiled.parameters(dict(parameters)),
             Cluster(**{"volumes": tmp_path / "volumes", "config_maps": {}, **cluster}),
             kind(ROOT),
             folder,
@@ -136,9 +138,9 @@ def test_parameters_go_from_the_workflow_to_the_task(make):
 
 
 def test_an_unknown_parameter_is_refused():
-    workflow = Workflow.parse(manifest([shell("a", "true")], [task("a")], {"length": "5"}), "test")
+    text = manifest([shell("a", "true")], [task("a")], {"length": "5"})
     with pytest.raises(UserError, match="--param lenght: .* did you mean length?"):
-        workflow.parameters({"lenght": "7"})
+        Manifest.parse(text, "test").parameters({"lenght": "7"})
 
 
 def test_outputs_of_a_step_reach_later_ones(make, tmp_path):
@@ -330,7 +332,7 @@ def test_what_is_not_understood_is_refused(mutation):
     found = yaml.safe_load(manifest([shell("a", "true")], [task("a")]))
     found["spec"] |= mutation
     with pytest.raises(UserError, match="the executor does not know this field"):
-        Workflow.parse(yaml.safe_dump(found), "test")
+        Workflow.of(Manifest.parse(yaml.safe_dump(found), "test"))
 
 
 def test_a_reference_to_nothing_is_named(make):
@@ -415,9 +417,10 @@ def test_no_process_outlives_the_executor(kind, by, tmp_path):
         from pipeline.kubeflow.executor.execution import Execution
         from pipeline.kubeflow.executor.pods import Cluster
         from pipeline.kubeflow.executor.workflow import Workflow
+        from pipeline.kubeflow.manifest import Manifest
         from pipeline.progress import Progress
         folder = pathlib.Path({str(tmp_path)!r})
-        workflow = Workflow.load(folder / "workflow.yaml")
+        workflow = Workflow.of(Manifest.load(folder / "workflow.yaml"))
         console = Console(file=sys.stdout)
         execution = Execution(workflow, "n", {{}}, Cluster(folder, {{}}),
             isolation.{kind.__name__}(folder), folder, 1, Progress(console, workflow.steps()))

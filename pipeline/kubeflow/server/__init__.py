@@ -1,0 +1,1 @@
+"""A Kubeflow Pipelines server: what `submit`, `schedule` and `schedules` ask of it."""

@@ -1,0 +1,151 @@
+"""Signs in to a Kubeflow Pipelines server and finds out which API it serves."""
+
+import dataclasses
+import pathlib
+import ssl
+
+import kfp_server_api as kfp
+
+from pipeline.errors import UserError
+from pipeline.kubeflow.server.api import PipelinesApi
+from pipeline.kubeflow.server.transport import ServerError, Transport
+from pipeline.kubeflow.server.v1beta1 import V1Beta1
+from pipeline.kubeflow.server.v2beta1 import V2Beta1
+
+GENERATIONS: dict[str, type[V1Beta1] | type[V2Beta1]] = {"v1beta1": V1Beta1, "v2beta1": V2Beta1}
+"""The APIs, the preferred one first: only v1beta1 tells a run's metrics, and so its verdict."""
+
+_POD_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+
+
+@dataclasses.dataclass(frozen=True)
+class SignIn:
+    """Where the server is, and who the user is.
+
+    Attributes:
+        host: its address; none for the cluster that this process runs in.
+        namespace: the user's own, on a server for several.
+        token: a bearer token; without it ...
+        token_file: ... a file of one, read anew for every request, as it may be renewed.
+        cookie: as a browser sends it, `authservice_session=...`.
+        ca_cert: the CA that signed the server's certificate.
+        pod: where Kubernetes puts a pod's own tokens.
+    """
+
+    host: str | None = None
+    namespace: str | None = None
+    token: str | None = None
+    token_file: pathlib.Path | None = None
+    cookie: str | None = None
+    ca_cert: pathlib.Path | None = None
+    pod: pathlib.Path = pathlib.Path("/var/run/secrets")
+
+
+def connect(sign_in: SignIn, generation: str | None = None) -> PipelinesApi:
+    """Connects to a server.
+
+    Args:
+        sign_in: where, and as whom.
+        generation: of `GENERATIONS`; by default the first that the server has.
+
+    Raises:
+        UserError: an option is wrong.
+        ServerError: the server cannot be reached, refuses, or serves no such API.
+    """
+    configuration, namespace = _configure(sign_in)
+    client = kfp.ApiClient(configuration, cookie=sign_in.cookie)
+    client.rest_client = Transport(configuration)
+    wanted = [generation] if generation else list(GENERATIONS)
+    for own in wanted:
+        health = _health(client, own)
+        if health is None:
+            continue
+        several = bool(health.get("multi_user"))
+        if several and not namespace:
+            raise UserError(
+                f"{configuration.host}: serves several users; give yours as --namespace"
+            )
+        # A server for one refuses every request that names a namespace.
+        return GENERATIONS[own](client, namespace if several else None)
+    raise ServerError(
+        f"{configuration.host}: no Kubeflow Pipelines here that serves {' or '.join(wanted)}; "
+        "behind the dashboard of Kubeflow its path is /pipeline",
+        404,
+    )
+
+
+def _health(client: kfp.ApiClient, generation: str) -> dict | None:
+    try:
+        answer = client.call_api(
+            f"/apis/{generation}/healthz",
+            "GET",
+            header_params={"Accept": "application/json"},
+            response_type="object",
+            auth_settings=["Bearer"],
+            _return_http_data_only=True,
+        )
+    except ServerError as error:
+        if error.status == 404:
+            return None
+        raise
+    return answer if isinstance(answer, dict) else None
+
+
+def _configure(sign_in: SignIn) -> tuple[kfp.Configuration, str | None]:
+    """The client library's configuration, and the namespace."""
+    configuration = kfp.Configuration()
+    token_file, namespace = sign_in.token_file, sign_in.namespace
+    if sign_in.host:
+        configuration.host = _address(sign_in.host)
+    else:
+        account = sign_in.pod / "kubernetes.io" / "serviceaccount" / "namespace"
+        if not account.exists():
+            raise UserError(
+                "--host: missing; only in a pod of the cluster is it known; elsewhere run "
+                "'kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80' and give "
+                "--host http://localhost:8080"
+            )
+        configuration.host = _POD_HOST
+        namespace = namespace or account.read_text().strip()
+        projected = sign_in.pod / "kubeflow" / "pipelines" / "token"
+        if projected.exists():
+            token_file = token_file or projected
+    token = sign_in.token
+    if token_file and not token:
+        path, token = token_file, _token(token_file)
+        configuration.refresh_api_key_hook = lambda own: own.api_key.update(
+            authorization=_token(path)
+        )
+    if token:
+        configuration.api_key["authorization"] = token
+        configuration.api_key_prefix["authorization"] = "Bearer"
+    if sign_in.ca_cert:
+        configuration.ssl_ca_cert = _certificate(sign_in.ca_cert)
+    return configuration, namespace
+
+
+def _address(host: str) -> str:
+    if not host.startswith(("http://", "https://")):
+        raise UserError(f"--host {host}: write http:// or https:// before it")
+    # Whoever copies it from a browser copies the page as well.
+    return host.partition("/#")[0].rstrip("/")
+
+
+def _token(path: pathlib.Path) -> str:
+    try:
+        token = path.read_text().strip()
+    except OSError as error:
+        raise UserError(f"--token-file {path}: cannot be read: {error.strerror}") from None
+    if not token:
+        raise UserError(f"--token-file {path}: is empty")
+    return token
+
+
+def _certificate(path: pathlib.Path) -> str:
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except FileNotFoundError:
+        raise UserError(f"--ca-cert {path}: no such file") from None
+    except OSError:
+        raise UserError(f"--ca-cert {path}: expected certificates in PEM") from None
+    return str(path)

@@ -1,0 +1,87 @@
+"""Follows a run on the cluster to its end."""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from pipeline.kubeflow.manifest import BLESSED
+from pipeline.kubeflow.server import api
+from pipeline.kubeflow.server.api import PipelinesApi, Run
+from pipeline.kubeflow.server.transport import ServerError
+
+# So many answers in a row may be missing; the run does not depend on them.
+_PATIENCE = 10
+# The cluster hands the metrics on a little later than the last state.
+_LATE = 5
+
+
+def follow(
+    server: PipelinesApi,
+    run_id: str,
+    console: Console,
+    poll: float,
+    verdict: bool,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Run:
+    """Shows the steps of a run as they end; returns when the run has.
+
+    Args:
+        server: where it runs.
+        run_id: the run.
+        console: where it is shown.
+        poll: seconds between two questions.
+        verdict: whether the run will report one.
+        sleep: waits that long.
+
+    Raises:
+        ServerError: the server refuses, or has not answered for long.
+    """
+    shown: set[str] = set()
+    late = _LATE if verdict else 0
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+        while True:
+            run = _ask(server, run_id, poll, sleep)
+            for step in run.steps:
+                if step.state in api.FINISHED and step.name not in shown:
+                    shown.add(step.name)
+                    line = f"{step.name:<20} {step.state:<8} {step.seconds:6.0f} s"
+                    console.print(line, markup=False, highlight=False)
+            if run.state in api.FINISHED:
+                waits = run.state == api.DONE and run.metrics is not None
+                if late == 0 or not waits or BLESSED in (run.metrics or {}):
+                    return run
+                late -= 1
+            if console.is_terminal:
+                live.update(_line(run), refresh=True)
+            sleep(poll)
+
+
+def _ask(server: PipelinesApi, run_id: str, poll: float, sleep: Callable[[float], None]) -> Run:
+    for _ in range(_PATIENCE - 1):
+        try:
+            return server.run(run_id)
+        except ServerError as error:
+            if not error.passing:
+                raise
+        sleep(poll)
+    return server.run(run_id)
+
+
+def _line(run: Run) -> Text:
+    running = [step.name for step in run.steps if step.state == api.RUNNING]
+    done = sum(step.state in api.FINISHED for step in run.steps)
+    return Text(f"{run.state}: {', '.join(running) or '...'} ({done} steps ended)", style="cyan")
+
+
+def failure(run: Run) -> str:
+    """Why a run has failed, in a line of markup."""
+    step = next((own for own in run.steps if own.state == api.FAILED), None)
+    if step is None:
+        reason = run.message or "no reason is told"
+        return f"[bold red]{run.state}:[/] {escape(reason)}"
+    reason = step.message or run.message or "no reason is told"
+    return f"[bold red]{escape(step.name)} failed:[/] {escape(' '.join(reason.split()))}"

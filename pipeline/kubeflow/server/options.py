@@ -1,0 +1,108 @@
+"""The options of every command that asks a server: where it is, and who the user is."""
+
+import functools
+import inspect
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline import errors
+from pipeline.config import Config
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.server.api import PipelinesApi
+
+Connect = Callable[[Config], "PipelinesApi"]
+
+
+def _option(names: str, variable: str | None, text: str, **more: Any):
+    panel = "The server"
+    return typer.Option(*names.split(), envvar=variable, help=text, rich_help_panel=panel, **more)
+
+
+def _connect(
+    config: Config,
+    host: Annotated[
+        str | None,
+        _option(
+            "--host",
+            "KF_PIPELINES_ENDPOINT",
+            "Address of Kubeflow Pipelines, as http://localhost:8080.",
+            show_default="kubeflow.host; in a pod: its own cluster",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        _option(
+            "--namespace -n",
+            "KF_PIPELINES_NAMESPACE",
+            "Yours, where the server has several users.",
+            show_default="kubeflow.namespace",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        _option(
+            "--token",
+            "KF_PIPELINES_TOKEN",
+            "A bearer token. Others see it in a command line: rather give a file of it.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        pathlib.Path | None,
+        _option(
+            "--token-file",
+            "KF_PIPELINES_SA_TOKEN_PATH",
+            "A file with a bearer token, which may be renewed meanwhile; --token goes before it.",
+        ),
+    ] = None,
+    cookie: Annotated[
+        str | None,
+        _option(
+            "--cookie",
+            "KF_PIPELINES_COOKIE",
+            "A cookie as your browser has it, authservice_session=...",
+        ),
+    ] = None,
+    ca_cert: Annotated[
+        pathlib.Path | None,
+        _option("--ca-cert", "KF_PIPELINES_CA_CERT", "The CA of the server's certificate, in PEM."),
+    ] = None,
+    api: Annotated[
+        str | None,
+        _option("--api", None, "v1beta1 or v2beta1.", show_default="v1beta1 where it is served"),
+    ] = None,
+) -> "PipelinesApi":
+    # Only now: the client libraries take their time, which --help need not wait for.
+    from pipeline.kubeflow.server import connection
+
+    assert config.kubeflow
+    if api is not None and api not in connection.GENERATIONS:
+        raise errors.UserError(f"--api {api}: unknown{errors.nearest(api, connection.GENERATIONS)}")
+    own = config.kubeflow
+    sign_in = connection.SignIn(
+        host or own.host, namespace or own.namespace, token, token_file, cookie, ca_cert
+    )
+    return connection.connect(sign_in, api)
+
+
+def asks_the_server(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command these options, and a `connect` that has them filled in.
+
+    The command calls it with its configuration when it has checked everything else.
+    """
+    own, theirs = (dict(inspect.signature(f).parameters) for f in (command, _connect))
+    del own["connect"], theirs["config"]
+
+    @functools.wraps(command)
+    def with_options(**values):
+        sign_in = {name: values.pop(name) for name in theirs}
+        command(connect=functools.partial(_connect, **sign_in), **values)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    every = [p.replace(kind=keyword) for p in (own | theirs).values()]
+    with_options.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in every}
+    return with_options

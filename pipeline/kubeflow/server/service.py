@@ -1,0 +1,250 @@
+"""What can be asked of a Kubeflow Pipelines server: run the workflow now, or by the clock."""
+
+import dataclasses
+import datetime
+import pathlib
+import tempfile
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline import screen
+from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
+from pipeline.kubeflow.manifest import BLESSED, Manifest
+from pipeline.kubeflow.server import api, cron, follow
+from pipeline.kubeflow.server.api import Order, PipelinesApi, RecurringRun
+from pipeline.kubeflow.server.transport import ServerError
+
+_TIME = "%Y-%m-%d %H:%M:%S %Z"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be run.
+
+    Attributes:
+        pipeline: what the workflow's pipeline is called on the server.
+        manifest: the workflow.
+        values: of the workflow's parameters, where they differ from its own.
+        name: of the run or the schedule; by default the pipeline's, for a run with the time.
+        experiment: that groups the runs.
+        create_experiment: whether to make it where it does not exist.
+        service_account: which the steps run as; by default the server's own.
+    """
+
+    pipeline: str
+    manifest: Manifest
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    name: str | None = None
+    experiment: str = "Default"
+    create_experiment: bool = False
+    service_account: str | None = None
+
+
+def submit(
+    server: PipelinesApi,
+    job: Job,
+    console: Console,
+    now: datetime.datetime,
+    wait: bool = False,
+    poll: float = 10.0,
+) -> int:
+    """Uploads a workflow and starts a run of it.
+
+    Args:
+        server: where.
+        job: what.
+        console: where it is told.
+        now: for the names.
+        wait: until the run has ended.
+        poll: seconds between two looks at it.
+
+    Returns:
+        An exit code of `pipeline.errors`.
+
+    Raises:
+        UserError: the server has no such experiment, refuses, or cannot be reached.
+    """
+    order = _order(server, job, job.name or f"{job.pipeline} {now:%Y-%m-%d %H:%M:%S}", console, now)
+    run_id = server.create_run(order)
+    page = f"{server.host}/#/runs/details/{run_id}"
+    _say(console, f"run         {order.name}, {page}")
+    if not wait:
+        return OK
+    try:
+        run = follow.follow(server, run_id, console, poll, job.manifest.tells_verdict)
+    except KeyboardInterrupt:
+        _say(console, f"\nInterrupted; the run goes on: {page}")
+        return INTERRUPTED
+    except ServerError as error:
+        raise ServerError(f"{error}; the run goes on: {page}", error.status) from None
+    _say(console, "")
+    if run.state != api.DONE:
+        _say(console, follow.failure(run), markup=True)
+        _say(console, f"Its log: {page}")
+        return FAILED
+    return _verdict(run, console, page)
+
+
+def schedule(
+    server: PipelinesApi,
+    job: Job,
+    console: Console,
+    now: datetime.datetime,
+    six: str,
+    zone: str = "UTC",
+    max_concurrency: int = 1,
+    catchup: bool = False,
+) -> None:
+    """Uploads a workflow and has it run by the clock.
+
+    Args:
+        server: where.
+        job: what.
+        console: where it is told.
+        now: for the names and the next times.
+        six: the cron expression as Kubeflow has it, see `cron.to_six_fields`.
+        zone: in which the cluster's scheduler evaluates it.
+        max_concurrency: how many runs there may be at a time.
+        catchup: whether firing times that were missed are made up for, one by one.
+
+    Raises:
+        UserError: the name is taken, the server has no such experiment, refuses, or cannot be
+            reached.
+    """
+    name = job.name or job.pipeline
+    times = cron.firing_times(six, now, zone=zone)
+    taken = [own.id for own in server.recurring_runs() if own.name == name]
+    if taken:
+        raise UserError(
+            f"--name {name}: taken by the schedule {taken[0]}; give another name, or first "
+            f"`kubeflow_runner.py schedules delete {name}`"
+        )
+    order = _order(server, job, name, console, now)
+    schedule_id = server.create_recurring_run(order, six, max_concurrency, catchup)
+    page = f"{server.host}/#/recurringrun/details/{schedule_id}"
+    _say(console, f"schedule    {name}, {page}")
+    _say(console, f"cron        {six} (seconds first)")
+    for number, time in enumerate(times):
+        _say(console, f"{'' if number else 'next':<12}{time.strftime(_TIME)}")
+
+
+def list_schedules(
+    server: PipelinesApi, console: Console, now: datetime.datetime, zone: str = "UTC"
+) -> None:
+    """Prints the schedules of the namespace.
+
+    Args:
+        server: where.
+        console: where it is told.
+        now: for the next times.
+        zone: in which the cluster's scheduler evaluates them.
+    """
+    found = server.recurring_runs()
+    if not found:
+        _say(console, "no schedules")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("name", "id", "cron", "enabled", "next"):
+        table.add_column(title, no_wrap=True)
+    for own in sorted(found, key=lambda own: own.name):
+        when = own.cron or f"every {own.every} s"
+        table.add_row(
+            escape(own.name), own.id, when, "yes" if own.enabled else "no", _next(own, now, zone)
+        )
+    if not console.is_terminal:
+        console.width = 200  # a file is as wide as what is in it
+    console.print(table)
+
+
+def find_schedule(server: PipelinesApi, name: str) -> RecurringRun:
+    """A schedule by its name or id.
+
+    Raises:
+        UserError: there is none, or several have the name.
+    """
+    every = server.recurring_runs()
+    found = [own for own in every if own.id == name] or [own for own in every if own.name == name]
+    if not found:
+        known = nearest(name, [own.name for own in every]) if every else " (there are none)"
+        raise UserError(f"{name}: no such schedule{known}")
+    if len(found) > 1:
+        ids = ", ".join(own.id for own in found)
+        raise UserError(f"{name}: the name of several schedules; give an id: {ids}")
+    return found[0]
+
+
+def _order(
+    server: PipelinesApi, job: Job, name: str, console: Console, now: datetime.datetime
+) -> Order:
+    """The experiment and the uploaded version, as ids."""
+    experiment = _experiment(server, job)
+    _say(console, f"experiment  {job.experiment}")
+    manifest, values = job.manifest, job.values
+    if values and not server.takes_parameters:
+        manifest, values = manifest.having(values), {}
+    pipeline, version = _version(server, job.pipeline, manifest, now)
+    _say(console, f"version     {version.name} of {job.pipeline}")
+    return Order(name, experiment.id, pipeline.id, version.id, values, job.service_account)
+
+
+def _experiment(server: PipelinesApi, job: Job) -> api.Named:
+    every = server.experiments()
+    found = next((own for own in every if own.name == job.experiment), None)
+    if found:
+        return found
+    if job.create_experiment:
+        return server.create_experiment(job.experiment)
+    known = nearest(job.experiment, [own.name for own in every]) if every else " (there are none)"
+    raise UserError(
+        f"--experiment {job.experiment}: no such experiment{known}; "
+        "--create-experiment makes a new one"
+    )
+
+
+def _version(
+    server: PipelinesApi, name: str, manifest: Manifest, now: datetime.datetime
+) -> tuple[api.Named, api.Named]:
+    """The pipeline, and its version that has this workflow; both are made where missing."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / f"{name}.yaml"
+        file.write_text(manifest.text, encoding="utf-8")
+        pipeline = server.pipeline(name) or server.create_pipeline(name, file)
+        for version in server.versions(pipeline.id):
+            if version.name.endswith(f"-{manifest.digest}"):
+                return pipeline, version
+        unique = f"{now:%Y%m%d-%H%M%S}-{manifest.digest}"
+        return pipeline, server.upload_version(pipeline.id, unique, file)
+
+
+def _verdict(run: api.Run, console: Console, page: str) -> int:
+    if run.metrics is None:
+        _say(
+            console, f"Succeeded; this API does not tell whether the model was blessed; see {page}"
+        )
+        return OK
+    for name, value in run.metrics.items():
+        if name != BLESSED:
+            _say(console, f"{name} {value:.6g}")
+    if BLESSED not in run.metrics:
+        _say(console, f"Succeeded; no step reported whether the model was blessed; see {page}")
+        return OK
+    if run.metrics[BLESSED] < 1:
+        _say(console, f"[bold red]Not blessed[/], so not pushed; see {page}", markup=True)
+        return NOT_BLESSED
+    _say(console, "[bold green]Blessed[/] and pushed", markup=True)
+    return OK
+
+
+def _next(own: RecurringRun, now: datetime.datetime, zone: str) -> str:
+    if not own.enabled:
+        return "paused"
+    time = cron.next_time(own.cron, now, zone) if own.cron else None
+    return time.strftime(_TIME) if time else "-"
+
+
+def _say(console: Console, text: str, markup: bool = False) -> None:
+    screen.say(console, text if markup else escape(text))

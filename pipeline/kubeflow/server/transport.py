@@ -1,0 +1,136 @@
+"""The HTTP under Kubeflow's client library, with errors that say what to do.
+
+The library leaves errors of the network as they are, has no timeouts, and follows the redirect to
+a login page, which it then takes for an empty answer.
+"""
+
+import functools
+import json
+import socket
+from typing import Any
+
+import urllib3
+from kfp_server_api import exceptions, rest
+
+from pipeline.errors import UserError
+
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_NO_ANSWER = 0
+_TRANSIENT = {_NO_ANSWER, 429, 502, 503, 504}
+_SIGN_IN = "give --token-file, or --cookie authservice_session=..."
+
+
+class ServerError(UserError):
+    """The server cannot be reached, or refused a request.
+
+    Attributes:
+        status: HTTP's; 0 where there was no answer.
+    """
+
+    def __init__(self, message: str, status: int = _NO_ANSWER):
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in _TRANSIENT
+
+
+class Transport(rest.RESTClientObject):
+    """Sends the requests of an `ApiClient`.
+
+    Args:
+        configuration: of the client library.
+    """
+
+    def __init__(self, configuration):
+        super().__init__(configuration)
+        self._host = configuration.host
+        pool = self.pool_manager
+        # Which also leaves redirects as they are.
+        pool.urlopen = functools.partial(pool.urlopen, retries=False)
+
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        """Sends one request.
+
+        Raises:
+            ServerError: in one line, what the server or the network had against it.
+        """
+        options["_request_timeout"] = options.get("_request_timeout") or (
+            _CONNECT_SECONDS,
+            _READ_SECONDS,
+        )
+        try:
+            response = super().request(method, url, **options)
+        except exceptions.ApiException as error:
+            if not error.status:
+                raise ServerError(f"{self._host}: {_untrusted(error.reason)}") from None
+            raise ServerError(
+                f"{self._host}: {_refusal(error.status, _text(error.body))}", error.status
+            ) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise ServerError(f"{self._host}: {_unreachable(error)}") from None
+        if _is_page(_text(response.data)):
+            raise ServerError(
+                f"{self._host}: a web page where the API should be: sign in ({_SIGN_IN}), "
+                "or add /pipeline to --host where that is the dashboard of Kubeflow",
+                response.status,
+            )
+        return response
+
+
+def _unreachable(error: Exception) -> str:
+    cause = error.__context__
+    if isinstance(cause, socket.gaierror):
+        return "no such host; check --host"
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    ):
+        return "no answer in time; check --host, and the network in between"
+    if isinstance(cause, ConnectionRefusedError):
+        return (
+            "connection refused; is its port forwarded "
+            "(kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80)?"
+        )
+    return f"no answer: {cause or error}"
+
+
+def _untrusted(reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return "its certificate is not trusted; give the CA that signed it as --ca-cert"
+    if "WRONG_VERSION_NUMBER" in reason:
+        return "does not speak TLS; write http:// in --host"
+    return f"TLS failed: {reason.splitlines()[-1]}"
+
+
+def _refusal(status: int, body: str) -> str:
+    message = _message(body)
+    if status == 401 or 300 <= status < 400:
+        return f"not signed in ({status}): no token or cookie, or an expired one; {_SIGN_IN}"
+    if status == 403:
+        return f"not allowed (403): {message or 'no reason given'}; check --namespace"
+    return message or f"HTTP status {status}"
+
+
+def _message(body: str) -> str:
+    """What a server says, from the JSON of its errors or its plain text."""
+    try:
+        error = json.loads(body)
+    except ValueError:
+        return "" if _is_page(body) else " ".join(body.split())
+    if not isinstance(error, dict):
+        return ""
+    details = next((own for own in error.get("details") or [] if "error_message" in own), error)
+    # The short message may be a mere "Internal Server Error", with the reason in the long one.
+    short = details.get("error_message") or ""
+    long = error.get("message") or error.get("error") or error.get("error_details") or ""
+    return " ".join((long if not short or short == "Internal Server Error" else short).split())
+
+
+def _is_page(text: str) -> bool:
+    return text.lstrip().startswith("<")
+
+
+def _text(body: bytes | str | None) -> str:
+    return body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""

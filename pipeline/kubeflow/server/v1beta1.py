@@ -1,0 +1,211 @@
+"""The API of Kubeflow Pipelines 1.x, which 2.x servers still have: through the client library."""
+
+import datetime
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import kfp_server_api as kfp
+from dateutil import parser
+
+from pipeline.kubeflow.server import api
+
+_STATES = {
+    "": api.PENDING,
+    "pending": api.PENDING,
+    "running": api.RUNNING,
+    "terminating": api.RUNNING,
+    "succeeded": api.DONE,
+    "failed": api.FAILED,
+    "error": api.FAILED,
+    "skipped": api.SKIPPED,
+    "omitted": api.SKIPPED,
+    "terminated": api.CANCELED,
+    "canceled": api.CANCELED,
+    "cancelled": api.CANCELED,
+}
+_PAGE = 100
+
+
+class V1Beta1:
+    """Implements `api.PipelinesApi` on a client.
+
+    Args:
+        client: of the client library.
+        namespace: of the user, on a server for several; else none.
+    """
+
+    generation = "v1beta1"
+    takes_parameters = True
+
+    def __init__(self, client: kfp.ApiClient, namespace: str | None):
+        self.host = client.configuration.host
+        self._namespace = namespace
+        self._experiments = kfp.ExperimentServiceApi(client)
+        self._pipelines = kfp.PipelineServiceApi(client)
+        self._uploads = kfp.PipelineUploadServiceApi(client)
+        self._runs = kfp.RunServiceApi(client)
+        self._jobs = kfp.JobServiceApi(client)
+
+    def experiments(self) -> list[api.Named]:
+        """See `api.PipelinesApi`."""
+        found = _all(self._experiments.list_experiment, "experiments", **self._mine())
+        return [api.Named(own.id, own.name) for own in found]
+
+    def create_experiment(self, name: str) -> api.Named:
+        """See `api.PipelinesApi`."""
+        owner = [_reference("NAMESPACE", self._namespace)] if self._namespace else None
+        body = kfp.ApiExperiment(name=name, resource_references=owner)
+        made = self._experiments.create_experiment(body=body)
+        return api.Named(made.id, made.name)
+
+    def pipeline(self, name: str) -> api.Named | None:
+        """See `api.PipelinesApi`."""
+        only = json.dumps(api.by_name(name, key="name", operation="op"))
+        found = self._pipelines.list_pipelines(filter=only).pipelines or []
+        return api.Named(found[0].id, found[0].name) if found else None
+
+    def create_pipeline(self, name: str, workflow: pathlib.Path) -> api.Named:
+        """See `api.PipelinesApi`."""
+        made = self._uploads.upload_pipeline(str(workflow), name=name)
+        return api.Named(made.id, made.name)
+
+    def versions(self, pipeline: str) -> list[api.Named]:
+        """See `api.PipelinesApi`."""
+        found = _all(
+            self._pipelines.list_pipeline_versions,
+            "versions",
+            resource_key_type=kfp.ApiResourceType.PIPELINE,
+            resource_key_id=pipeline,
+            sort_by="created_at desc",
+        )
+        return [api.Named(own.id, own.name) for own in found]
+
+    def upload_version(self, pipeline: str, name: str, workflow: pathlib.Path) -> api.Named:
+        """See `api.PipelinesApi`."""
+        made = self._uploads.upload_pipeline_version(str(workflow), name=name, pipelineid=pipeline)
+        return api.Named(made.id, made.name)
+
+    def create_run(self, order: api.Order) -> str:
+        """See `api.PipelinesApi`."""
+        body = kfp.ApiRun(
+            name=order.name,
+            pipeline_spec=_spec(order),
+            resource_references=_references(order),
+            service_account=order.service_account,
+        )
+        return self._runs.create_run(body=body).run.id
+
+    def run(self, run_id: str) -> api.Run:
+        """See `api.PipelinesApi`."""
+        detail = self._runs.get_run(run_id=run_id)
+        manifest = detail.pipeline_runtime and detail.pipeline_runtime.workflow_manifest
+        status = json.loads(manifest).get("status", {}) if manifest else {}
+        nodes = (status.get("nodes") or {}).values()
+        return api.Run(
+            id=run_id,
+            name=detail.run.name,
+            state=_state(detail.run.status),
+            message=detail.run.error or status.get("message") or "",
+            steps=[_step(node) for node in nodes if node.get("type") == "Pod"],
+            metrics={own.name: own.number_value for own in detail.run.metrics or ()},
+        )
+
+    def recurring_runs(self) -> list[api.RecurringRun]:
+        """See `api.PipelinesApi`."""
+        return [_recurring(job) for job in _all(self._jobs.list_jobs, "jobs", **self._mine())]
+
+    def create_recurring_run(
+        self, order: api.Order, cron: str, max_concurrency: int, catchup: bool
+    ) -> str:
+        """See `api.PipelinesApi`."""
+        body = kfp.ApiJob(
+            name=order.name,
+            pipeline_spec=_spec(order),
+            resource_references=_references(order),
+            service_account=order.service_account,
+            trigger=kfp.ApiTrigger(cron_schedule=kfp.ApiCronSchedule(cron=cron)),
+            max_concurrency=str(max_concurrency),
+            no_catchup=not catchup,
+            enabled=True,
+        )
+        return self._jobs.create_job(body=body).id
+
+    def pause(self, schedule: str) -> None:
+        """See `api.PipelinesApi`."""
+        self._jobs.disable_job(id=schedule)
+
+    def resume(self, schedule: str) -> None:
+        """See `api.PipelinesApi`."""
+        self._jobs.enable_job(id=schedule)
+
+    def delete(self, schedule: str) -> None:
+        """See `api.PipelinesApi`."""
+        self._jobs.delete_job(id=schedule)
+
+    def _mine(self) -> dict[str, str]:
+        if not self._namespace:
+            return {}
+        return {
+            "resource_reference_key_type": kfp.ApiResourceType.NAMESPACE,
+            "resource_reference_key_id": self._namespace,
+        }
+
+
+def _all(fetch: Callable[..., Any], field: str, **options: str) -> Iterator[Any]:
+    token = ""
+    while True:
+        page = fetch(page_size=_PAGE, page_token=token, **options)
+        yield from getattr(page, field) or ()
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _spec(order: api.Order) -> kfp.ApiPipelineSpec:
+    parameters = [kfp.ApiParameter(name=k, value=v) for k, v in order.parameters.items()]
+    return kfp.ApiPipelineSpec(parameters=parameters)
+
+
+def _references(order: api.Order) -> list[kfp.ApiResourceReference]:
+    return [
+        _reference("EXPERIMENT", order.experiment),
+        _reference("PIPELINE_VERSION", order.version, "CREATOR"),
+    ]
+
+
+def _reference(kind: str, own_id: str, relationship: str = "OWNER") -> kfp.ApiResourceReference:
+    key = kfp.ApiResourceKey(type=kind, id=own_id)
+    return kfp.ApiResourceReference(key=key, relationship=relationship)
+
+
+def _recurring(job: kfp.ApiJob) -> api.RecurringRun:
+    cron = job.trigger and job.trigger.cron_schedule
+    period = job.trigger and job.trigger.periodic_schedule
+    return api.RecurringRun(
+        id=job.id,
+        name=job.name,
+        cron=cron.cron if cron else "",
+        every=int(period.interval_second) if period else 0,
+        enabled=bool(job.enabled),
+    )
+
+
+def _step(node: dict[str, Any]) -> api.Step:
+    return api.Step(
+        name=node.get("displayName", ""),
+        state=_state(node.get("phase")),
+        started=_time(node.get("startedAt")),
+        finished=_time(node.get("finishedAt")),
+        message=node.get("message", ""),
+    )
+
+
+def _state(status: str | None) -> str:
+    # A state that is new to us is none of the last ones.
+    return _STATES.get((status or "").lower(), api.RUNNING)
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    return parser.isoparse(text) if text else None

@@ -1,0 +1,204 @@
+"""The API of Kubeflow Pipelines 2.x, as plain JSON.
+
+Its client library has the import name of the 1.x library and cannot be installed beside it, so the
+requests go through the transport that the 1.x library shares with it.
+
+A 2.x server gives an Argo Workflow only the v1 parameters, which this API cannot express, and
+passes over `runtime_config` without a word: so parameters have to be in the workflow itself.
+"""
+
+import datetime
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import kfp_server_api as kfp
+from dateutil import parser
+
+from pipeline.kubeflow.server import api
+
+_STATES = {
+    "RUNTIME_STATE_UNSPECIFIED": api.PENDING,
+    "PENDING": api.PENDING,
+    "RUNNING": api.RUNNING,
+    "PAUSED": api.RUNNING,
+    "CANCELING": api.RUNNING,
+    "SUCCEEDED": api.DONE,
+    "FAILED": api.FAILED,
+    "SKIPPED": api.SKIPPED,
+    "CANCELED": api.CANCELED,
+}
+_PAGE = 100
+
+
+class V2Beta1:
+    """Implements `api.PipelinesApi` on a client.
+
+    Args:
+        client: of the 1.x client library.
+        namespace: of the user, on a server for several; else none.
+    """
+
+    generation = "v2beta1"
+    takes_parameters = False
+
+    def __init__(self, client: kfp.ApiClient, namespace: str | None):
+        self.host = client.configuration.host
+        self._client = client
+        self._mine = {"namespace": namespace} if namespace else {}
+
+    def experiments(self) -> list[api.Named]:
+        """See `api.PipelinesApi`."""
+        found = self._all("experiments", "experiments", **self._mine)
+        return [api.Named(own["experiment_id"], own["display_name"]) for own in found]
+
+    def create_experiment(self, name: str) -> api.Named:
+        """See `api.PipelinesApi`."""
+        made = self._call("POST", "experiments", body={"display_name": name, **self._mine})
+        return api.Named(made["experiment_id"], made["display_name"])
+
+    def pipeline(self, name: str) -> api.Named | None:
+        """See `api.PipelinesApi`."""
+        only = json.dumps(api.by_name(name, key="display_name", operation="operation"))
+        found = next(self._all("pipelines", "pipelines", filter=only, **self._mine), None)
+        return api.Named(found["pipeline_id"], found["display_name"]) if found else None
+
+    def create_pipeline(self, name: str, workflow: pathlib.Path) -> api.Named:
+        """See `api.PipelinesApi`."""
+        made = self._call("POST", "pipelines", body={"display_name": name, **self._mine})
+        return api.Named(made["pipeline_id"], made["display_name"])
+
+    def versions(self, pipeline: str) -> list[api.Named]:
+        """See `api.PipelinesApi`."""
+        path, newest_first = f"pipelines/{pipeline}/versions", "created_at desc"
+        found = self._all(path, "pipeline_versions", sort_by=newest_first)
+        return [api.Named(own["pipeline_version_id"], own["display_name"]) for own in found]
+
+    def upload_version(self, pipeline: str, name: str, workflow: pathlib.Path) -> api.Named:
+        """See `api.PipelinesApi`."""
+        made = self._call(
+            "POST",
+            "pipelines/upload_version",
+            query={"name": name, "pipelineid": pipeline},
+            upload=workflow,
+        )
+        return api.Named(made["pipeline_version_id"], made["display_name"])
+
+    def create_run(self, order: api.Order) -> str:
+        """See `api.PipelinesApi`."""
+        return self._call("POST", "runs", body=_ordered(order))["run_id"]
+
+    def run(self, run_id: str) -> api.Run:
+        """See `api.PipelinesApi`."""
+        run = self._call("GET", f"runs/{run_id}")
+        tasks = run.get("run_details", {}).get("task_details") or ()
+        return api.Run(
+            id=run_id,
+            name=run["display_name"],
+            state=_state(run.get("state")),
+            message=run.get("error", {}).get("message", ""),
+            steps=[_step(task) for task in tasks if not task.get("child_tasks")],
+            metrics=None,
+        )
+
+    def recurring_runs(self) -> list[api.RecurringRun]:
+        """See `api.PipelinesApi`."""
+        found = self._all("recurringruns", "recurringRuns", **self._mine)
+        return [_recurring(own) for own in found]
+
+    def create_recurring_run(
+        self, order: api.Order, cron: str, max_concurrency: int, catchup: bool
+    ) -> str:
+        """See `api.PipelinesApi`."""
+        body = {
+            **_ordered(order),
+            "trigger": {"cron_schedule": {"cron": cron}},
+            "max_concurrency": str(max_concurrency),
+            "no_catchup": not catchup,
+            "mode": "ENABLE",
+        }
+        return self._call("POST", "recurringruns", body=body)["recurring_run_id"]
+
+    def pause(self, schedule: str) -> None:
+        """See `api.PipelinesApi`."""
+        self._call("POST", f"recurringruns/{schedule}:disable")
+
+    def resume(self, schedule: str) -> None:
+        """See `api.PipelinesApi`."""
+        self._call("POST", f"recurringruns/{schedule}:enable")
+
+    def delete(self, schedule: str) -> None:
+        """See `api.PipelinesApi`."""
+        self._call("DELETE", f"recurringruns/{schedule}")
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        upload: pathlib.Path | None = None,
+    ) -> dict[str, Any]:
+        kind = "multipart/form-data" if upload else "application/json"
+        return self._client.call_api(
+            f"/apis/v2beta1/{path}",
+            method,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": kind},
+            body=body,
+            files={"uploadfile": str(upload)} if upload else None,
+            response_type="object",
+            auth_settings=["Bearer"],
+            _return_http_data_only=True,
+        )
+
+    def _all(self, path: str, field: str, **query: str) -> Iterator[dict[str, Any]]:
+        token = ""
+        while True:
+            page = self._call("GET", path, {"page_size": str(_PAGE), "page_token": token, **query})
+            yield from page.get(field) or ()
+            token = page.get("next_page_token", "")
+            if not token:
+                return
+
+
+def _ordered(order: api.Order) -> dict[str, Any]:
+    reference = {"pipeline_id": order.pipeline, "pipeline_version_id": order.version}
+    account = {"service_account": order.service_account} if order.service_account else {}
+    return {
+        **account,
+        "display_name": order.name,
+        "experiment_id": order.experiment,
+        "pipeline_version_reference": reference,
+    }
+
+
+def _recurring(run: dict[str, Any]) -> api.RecurringRun:
+    trigger = run.get("trigger", {})
+    return api.RecurringRun(
+        id=run["recurring_run_id"],
+        name=run["display_name"],
+        cron=trigger.get("cron_schedule", {}).get("cron", ""),
+        every=int(trigger.get("periodic_schedule", {}).get("interval_second", 0)),
+        enabled=run.get("status") == "ENABLED",
+    )
+
+
+def _step(task: dict[str, Any]) -> api.Step:
+    return api.Step(
+        name=task.get("display_name", ""),
+        state=_state(task.get("state")),
+        started=_time(task.get("start_time")),
+        finished=_time(task.get("end_time")),
+        message=task.get("error", {}).get("message", ""),
+    )
+
+
+def _state(state: str | None) -> str:
+    # A state that is new to us is none of the last ones.
+    return _STATES.get(state or "RUNTIME_STATE_UNSPECIFIED", api.RUNNING)
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    return parser.isoparse(text) if text else None

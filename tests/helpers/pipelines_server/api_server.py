@@ -1,0 +1,180 @@
+"""A Kubeflow Pipelines server on 127.0.0.1 that holds every request to the published API.
+
+    with ApiServer(execute) as server:
+        ...                     # server.url, for a real client
+        server.tick(to=time)    # the schedules due by then fire
+
+What a route is, takes and gives comes from the generated client libraries (`published_api`). A
+request with an unknown query parameter or field, a wrong type, enum or content type is refused,
+and an answer that would break the API fails the test that asked for it.
+"""
+
+import datetime
+import http.server
+import json
+import re
+import threading
+
+from pipelines_server import cluster as c
+from pipelines_server import published_api, strict
+from pipelines_server.calls import Call, Request
+from pipelines_server.view_v1beta1 import V1Beta1
+from pipelines_server.view_v2beta1 import V2Beta1
+
+HTTP = {
+    c.INVALID: 400,
+    c.NOT_FOUND: 404,
+    c.EXISTS: 409,
+    c.DENIED: 403,
+    c.INTERNAL: 500,
+    c.UNAUTHENTICATED: 401,
+}
+PAGE = "<!doctype html><html><body><form action='/dex/auth/local'>Log in</form></body></html>"
+START = datetime.datetime(2026, 11, 25, 9, 0, tzinfo=datetime.timezone.utc)
+APIS = {"v1beta1": published_api.v1beta1, "v2beta1": published_api.v2beta1}
+VIEWS: dict = {"v1beta1": V1Beta1, "v2beta1": V2Beta1}
+
+
+class ApiServer:
+    """The server.
+
+    Args:
+        execute: runs a workflow, see `cluster.Cluster`.
+        serves: the generations of the API.
+        users: by bearer token or cookie, the namespaces of a user; none for a server without users.
+        login: what one who is not signed in gets: `status` (401), `redirect` or `page`.
+        tls: an `ssl.SSLContext`.
+    """
+
+    def __init__(self, execute=None, serves=("v1beta1",), users=None, login="status", tls=None):
+        self.cluster = c.Cluster(execute or (lambda workflow, parameters: c.Result()), START)
+        self.users, self.login = users, login
+        self.requests, self.broken = [], []
+        self.fail_next = []  # (status, body) of the next answers, whatever is asked
+        if not users:
+            self.cluster.create_experiment("Default")
+        self._routes = []
+        for own in serves:
+            api = APIS[own]()
+            handlers = VIEWS[own](self.cluster).handlers()
+            handlers["GET", f"/apis/{own}/healthz"] = lambda call: {"multi_user": bool(users)}
+            # Fixed paths before those with ids in them.
+            for route in sorted(api["routes"], key=lambda route: "{" in route["path"]):
+                pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", route["path"])
+                handler = handlers.pop((route["method"], route["path"]), None)
+                self._routes.append((re.compile(pattern), route, api, handler))
+            assert not handlers, f"not in the published API: {list(handlers)}"
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.cluster.join()
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+        assert not self.broken, self.broken
+
+    @property
+    def execute(self):
+        return self.cluster.execute
+
+    @execute.setter
+    def execute(self, execute):
+        self.cluster.execute = execute
+
+    def tick(self, to):
+        return self.cluster.tick(to)
+
+    def answer(self, request):
+        """Status, headers and body for a request."""
+        if self.fail_next:
+            status, body = self.fail_next.pop(0)
+            return status, {"Content-Type": "text/plain"}, body
+        if self.users is not None and request.namespaces is None:
+            return self._not_signed_in()
+        if request.address == "/dex/auth":
+            return 200, {"Content-Type": "text/html"}, PAGE
+        for pattern, route, api, handler in self._routes:
+            match = pattern.fullmatch(request.address)
+            if match and route["method"] == request.method:
+                return self._answer(request, match.groupdict(), route, api, handler)
+        return 404, {"Content-Type": "application/json"}, '{"code":5,"message":"Not Found"}'
+
+    def _answer(self, request, path, route, api, handler):
+        upload = bool(route["files"])
+        try:
+            if handler is None:
+                raise c.Refused(c.INTERNAL, f"{route['path']} is not served here")
+            call = Call(self, request, path, route, api)
+            body = _filled(handler(call))
+        except c.Refused as refused:
+            return HTTP[refused.code], {"Content-Type": "application/json"}, _error(refused, upload)
+        wrong = strict.mistakes(body, route["answer"] or "object", api, "answer")
+        if wrong:
+            self.broken += wrong
+        return 200, {"Content-Type": "application/json"}, json.dumps(body)
+
+    def _not_signed_in(self):
+        if self.login == "redirect":
+            return 302, {"Location": f"{self.url}/dex/auth?client_id=kubeflow"}, ""
+        if self.login == "page":
+            return 200, {"Content-Type": "text/html"}, PAGE
+        refused = c.Refused(
+            c.UNAUTHENTICATED, "Request header error: there is no user identity header."
+        )
+        return 401, {"Content-Type": "application/json"}, _error(refused, upload=False)
+
+    def _handler(server):  # noqa: N805
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet; a second one waits for an acknowledgement
+
+            def _serve(self):
+                request = Request(self, server.users)
+                status, headers, body = server.answer(request)
+                server.requests.append((request.method, request.address, status))
+                data = body.encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = _serve
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+def _filled(value):
+    """Leaves out what is empty, as the real server does."""
+    if isinstance(value, dict):
+        kept = {key: _filled(own) for key, own in value.items()}
+        # A metric's value is one of a choice of fields, which is told even if 0.
+        return {k: own for k, own in kept.items() if own or k == "number_value"}
+    return [_filled(own) for own in value] if isinstance(value, list) else value
+
+
+def _error(refused, upload):
+    message = refused.message
+    short = "Internal Server Error" if refused.code == c.INTERNAL else message
+    if upload:
+        return json.dumps({"error_message": message, "error_details": message})
+    detail = {
+        "@type": "type.googleapis.com/api.Error",
+        "error_message": short,
+        "error_details": message,
+    }
+    error = {"error": message, "code": refused.code, "message": message, "details": [detail]}
+    return json.dumps(error)

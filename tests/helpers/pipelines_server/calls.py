@@ -1,0 +1,121 @@
+"""A request to the server, held to its route, and what its handler may ask of it."""
+
+import email
+import email.policy
+import json
+import urllib.parse
+
+from pipelines_server import cluster as c
+from pipelines_server import strict
+
+
+class Request:
+    """A request as it came."""
+
+    def __init__(self, handler, users):
+        url = urllib.parse.urlsplit(handler.path)
+        self.method, self.address = handler.command, urllib.parse.unquote(url.path)
+        self.query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
+        self.headers = handler.headers
+        self.data = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        keys = [token, self.headers.get("Cookie")]
+        self.namespaces = next((users[key] for key in keys if key in users), None) if users else []
+
+
+class Call:
+    """A request that fits its route."""
+
+    def __init__(self, server, request, path, route, api):
+        self._server, self._request, self._api = server, request, api
+        self.path = path
+        names = [name for name, _ in request.query]
+        wrong = [f"unknown query parameter {n!r}" for n in names if n not in route["query"]]
+        wrong += [f"query parameter {n!r} twice" for n in set(names) if names.count(n) > 1]
+        self.query = {name: value for name, value in request.query if value}
+        kind = (request.headers.get("Content-Type") or "").partition(";")[0]
+        if route["content_type"] and kind != route["content_type"]:
+            wrong.append(f"content type {kind!r}, not {route['content_type']!r}")
+        self.body, self.file, self.file_name = None, None, None
+        if route["files"]:
+            self._read_file(route["files"][0], wrong)
+        elif route["body"]:
+            self._read_body(route["body"], wrong)
+        elif request.data not in (b"", b"{}"):
+            wrong.append("a body where none is taken")
+        if wrong:
+            raise c.Refused(c.INVALID, "; ".join(wrong))
+
+    def allow(self, namespace):
+        """Refuses a namespace that is not the user's."""
+        if self._server.users is None:
+            return
+        if not namespace:
+            raise c.Refused(c.INVALID, "Invalid input error: namespace is empty in multi-user mode")
+        if namespace not in self._request.namespaces:
+            raise c.Refused(
+                c.DENIED, f"User is not authorized with reason: no access to namespace {namespace}"
+            )
+
+    def of_namespace(self, entries, namespace):
+        """The entries of a namespace, which only a server with users has."""
+        if self._server.users is None:
+            if namespace:
+                raise c.Refused(c.INVALID, "In single-user mode, cannot filter by namespace.")
+            return entries
+        self.allow(namespace)
+        return [own for own in entries if own.namespace == namespace]
+
+    def page(self, field, entries, tell):
+        """A page of a list, filtered and sorted as asked for."""
+        wanted = self._wanted_names()
+        entries = self._sorted([own for own in entries if {own.name} >= wanted])
+        first = int(self.query.get("page_token", 0))
+        last = first + int(self.query.get("page_size", 20))
+        return {
+            field: [tell(own) for own in entries[first:last]],
+            "total_size": len(entries),
+            "next_page_token": str(last) if last < len(entries) else "",
+        }
+
+    def _wanted_names(self):
+        """The names that the filter asks for; of its operations only equality is used here."""
+        # The generations differ in what they call the operation and the name.
+        first = "ApiRun" in self._api["models"]
+        operation, keys = ("op", {"name"}) if first else ("operation", {"name", "display_name"})
+        names = set()
+        for own in json.loads(self.query.get("filter", '{"predicates": []}'))["predicates"]:
+            known = {operation, "key", "stringValue", "string_value"}
+            equals = own.get(operation) in ("EQUALS", 1)
+            if set(own) - known or not equals or own.get("key") not in keys:
+                raise c.Refused(c.INVALID, f"Invalid filter: {own}")
+            names.add(own.get("stringValue", own.get("string_value")))
+        return names
+
+    def _sorted(self, entries):
+        field, _, order = self.query.get("sort_by", "created_at").partition(" ")
+        if field not in ("created_at", "name") or order not in ("", "asc", "desc"):
+            raise c.Refused(c.INVALID, f"Invalid sorting field: {field} {order}")
+        key = {"created_at": "created", "name": "name"}[field]
+        # Of the same second, the later is the newer.
+        ordered = sorted(enumerate(entries), key=lambda pair: (getattr(pair[1], key), pair[0]))
+        found = [own for _, own in ordered]
+        return found[::-1] if order == "desc" else found
+
+    def _read_body(self, kind, wrong):
+        try:
+            self.body = json.loads(self._request.data)
+        except ValueError:
+            wrong.append("the body is no JSON")
+        else:
+            wrong += strict.mistakes(self.body, kind, self._api)
+
+    def _read_file(self, field, wrong):
+        head = f"Content-Type: {self._request.headers.get('Content-Type')}\r\n\r\n".encode()
+        form = email.message_from_bytes(head + self._request.data, policy=email.policy.HTTP)
+        parts = {p.get_param("name", header="content-disposition"): p for p in form.walk()}
+        if field not in parts:
+            wrong.append(f"expected a file {field!r}")
+            return
+        self.file_name = parts[field].get_filename()
+        self.file = bytes(parts[field].get_payload(decode=True)).decode()

@@ -1,0 +1,304 @@
+"""What a Kubeflow Pipelines server knows and does, whichever API it is asked by."""
+
+import dataclasses
+import datetime
+import itertools
+import json
+import threading
+import uuid
+
+import yaml
+from pipelines_server import robfig
+
+# gRPC's codes, as KFP's errors carry them.
+INVALID, NOT_FOUND, EXISTS, DENIED, INTERNAL, UNAUTHENTICATED = 3, 5, 6, 7, 13, 16
+
+
+class Refused(Exception):
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+@dataclasses.dataclass
+class Node:
+    """A step as the executor leaves it."""
+
+    name: str
+    phase: str = "Succeeded"
+    message: str = ""
+    seconds: float = 1.0
+    type: str = "Pod"
+
+
+@dataclasses.dataclass
+class Result:
+    """What became of a workflow: the executor's answer."""
+
+    phase: str = "Succeeded"
+    nodes: list = dataclasses.field(default_factory=list)
+    metrics: dict = dataclasses.field(default_factory=dict)
+    message: str = ""
+
+
+@dataclasses.dataclass
+class Entry:
+    """Anything that has an id."""
+
+    id: str
+    name: str
+    created: datetime.datetime
+    namespace: str = ""
+
+
+@dataclasses.dataclass
+class Version(Entry):
+    pipeline: str = ""
+    workflow: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Run(Entry):
+    experiment: str = ""
+    version: str = ""
+    parameters: dict = dataclasses.field(default_factory=dict)
+    job: str = ""
+    scheduled: datetime.datetime | None = None
+    finished: datetime.datetime | None = None
+    workflow: dict = dataclasses.field(default_factory=dict)
+    result: Result = dataclasses.field(default_factory=lambda: Result(phase="Running"))
+    thread: threading.Thread | None = None
+
+
+@dataclasses.dataclass
+class Job(Entry):
+    experiment: str = ""
+    version: str = ""
+    parameters: dict = dataclasses.field(default_factory=dict)
+    cron: str = ""
+    every: int = 0
+    enabled: bool = True
+    max_concurrency: int = 1
+    service_account: str = ""
+    no_catchup: bool = False
+    last: datetime.datetime | None = None
+
+
+class Cluster:
+    """The state, with a clock of its own and a way to run workflows.
+
+    Args:
+        execute: takes the workflow as JSON text and the values of its parameters, and gives a
+            `Result`; called in a thread of its own.
+        now: the time the clock shows.
+    """
+
+    def __init__(self, execute, now):
+        self.execute, self.now = execute, now
+        self.experiments, self.pipelines, self.versions = {}, {}, {}
+        self.runs, self.jobs = {}, {}
+
+    def find(self, kind, own_id):
+        found = getattr(self, f"{kind}s").get(own_id)
+        if found is None:
+            raise Refused(NOT_FOUND, f"{kind.capitalize()} {own_id} not found.")
+        return found
+
+    def create_experiment(self, name, namespace=""):
+        if not name:
+            raise Refused(INVALID, "Experiment name is empty. Please specify a valid name.")
+        if any((e.name, e.namespace) == (name, namespace) for e in self.experiments.values()):
+            raise Refused(EXISTS, f"The name {name} already exist. Please specify a new name.")
+        return self._keep("experiment", Entry, name=name, namespace=namespace)
+
+    def create_pipeline(self, name, namespace=""):
+        if any((p.name, p.namespace) == (name, namespace) for p in self.pipelines.values()):
+            raise Refused(EXISTS, f"The name {name} already exist. Please specify a new name.")
+        return self._keep("pipeline", Entry, name=name, namespace=namespace)
+
+    def create_version(self, pipeline_id, name, text):
+        pipeline = self.find("pipeline", pipeline_id)
+        if any((v.pipeline, v.name) == (pipeline_id, name) for v in self.versions.values()):
+            raise Refused(EXISTS, f"The name {name} already exist. Please specify a new name.")
+        return self._keep(
+            "version",
+            Version,
+            name=name,
+            namespace=pipeline.namespace,
+            pipeline=pipeline_id,
+            workflow=read_workflow(text),
+        )
+
+    def create_run(
+        self,
+        name,
+        experiment_id,
+        version_id,
+        parameters,
+        service_account="",
+        job=None,
+        scheduled=None,
+    ):
+        experiment = self.find("experiment", experiment_id)
+        template = self.find("version", version_id).workflow
+        run = self._keep(
+            "run",
+            Run,
+            name=name,
+            namespace=experiment.namespace,
+            experiment=experiment_id,
+            version=version_id,
+            parameters=dict(parameters),
+            job=job or "",
+            scheduled=scheduled or self.now,
+        )
+        try:
+            run.workflow = with_parameters(template, parameters, run.id)
+            run.workflow["spec"]["serviceAccountName"] = service_account or "pipeline-runner"
+        except Refused:
+            del self.runs[run.id]
+            raise
+        run.thread = threading.Thread(target=self._run, args=(run,))
+        run.thread.start()
+        return run
+
+    def create_job(self, name, experiment_id, version_id, parameters, **options):
+        experiment = self.find("experiment", experiment_id)
+        with_parameters(self.find("version", version_id).workflow, parameters, "")
+        if not name:
+            raise Refused(INVALID, "Recurring run name is empty. Please specify a valid name")
+        if not 1 <= options["max_concurrency"] <= 10:
+            raise Refused(
+                INVALID,
+                "The max concurrency of the job is out of range. Support 1-10. "
+                f"Received {options['max_concurrency']}.",
+            )
+        if options["cron"]:
+            try:
+                robfig.Schedule(options["cron"])
+            except ValueError as error:
+                raise Refused(
+                    INVALID,
+                    "Schedule cron is not a supported format"
+                    f"(https://godoc.org/github.com/robfig/cron). Error: {error}",
+                ) from None
+        return self._keep(
+            "job",
+            Job,
+            name=name,
+            namespace=experiment.namespace,
+            experiment=experiment_id,
+            version=version_id,
+            parameters=dict(parameters),
+            **options,
+        )
+
+    def tick(self, to):
+        """Moves the clock; the schedules that are due fire, and each run ends before the next.
+
+        Returns the runs in order.
+        """
+        fired: list[Run] = []
+        while True:
+            due = {own.id: self._due(own) for own in self.jobs.values() if own.enabled}
+            due = {own: time for own, time in due.items() if time is not None and time <= to}
+            if not due:
+                self.now = to
+                return fired
+            job = self.jobs[min(due, key=lambda own: due[own])]
+            self.now = max(self.now, due[job.id])
+            job.last = self._due(job)
+            name = f"{job.name} {job.last:%Y%m%d%H%M%S}"
+            order = (name, job.experiment, job.version, job.parameters, job.service_account)
+            run = self.create_run(*order, job=job.id, scheduled=job.last)
+            run.thread.join()
+            fired.append(run)
+
+    def join(self):
+        """Waits until every run has ended."""
+        for run in list(self.runs.values()):
+            run.thread.join()
+
+    def _due(self, job):
+        if job.cron:
+            following = robfig.Schedule(job.cron).next
+        else:
+            step = datetime.timedelta(seconds=job.every)
+            following = lambda time: time + step if step else None  # noqa: E731
+        time = following(job.last or job.created)
+        if job.no_catchup and time is not None:
+            while (later := following(time)) is not None and later <= self.now:
+                time = later
+        return time
+
+    def _run(self, run):
+        parameters = arguments(run.workflow)
+        try:
+            run.result = self.execute(json.dumps(run.workflow), parameters)
+        except Exception as error:  # in its own thread it would be lost
+            run.result = Result(phase="Error", message=repr(error))
+        run.finished = self.now + datetime.timedelta(
+            seconds=sum(node.seconds for node in run.result.nodes)
+        )
+
+    def _keep(self, kind, entry, **fields):
+        own = entry(id=str(uuid.uuid4()), created=self.now, **fields)
+        getattr(self, f"{kind}s")[own.id] = own
+        return own
+
+
+def read_workflow(text):
+    try:
+        workflow = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise Refused(INVALID, "Failed to parse the workflow template") from None
+    if not isinstance(workflow, dict) or workflow.get("kind") != "Workflow":
+        raise Refused(INVALID, "unknown template format")
+    if workflow.get("apiVersion") != "argoproj.io/v1alpha1":
+        raise Refused(INVALID, "Unsupported argo version. Expected: argoproj.io/v1alpha1.")
+    return json.loads(json.dumps(workflow, default=str))
+
+
+def arguments(workflow):
+    found = workflow["spec"].get("arguments", {}).get("parameters", ())
+    return {own["name"]: own.get("value", "") for own in found}
+
+
+def with_parameters(template, values, run_id):
+    unknown = [name for name in values if name not in arguments(template)]
+    if unknown:
+        raise Refused(
+            INTERNAL,
+            "Failed to create a new run.: InternalServerError: failed to generate the "
+            "ExecutionSpec.: Failed to verify parameters.: Invalid input error: "
+            f"Unrecognized input parameter: {unknown[0]}",
+        )
+    workflow = json.loads(json.dumps(template).replace("{{workflow.uid}}", run_id))
+    for own in workflow["spec"].get("arguments", {}).get("parameters", ()):
+        own["value"] = values.get(own["name"], own.get("value"))
+    return workflow
+
+
+def with_status(run):
+    """The workflow of a run as Argo reports it."""
+    time, nodes = run.scheduled, {}
+    for number, node in zip(itertools.count(), run.result.nodes):
+        end = time + datetime.timedelta(seconds=node.seconds)
+        ended = node.phase in ("Succeeded", "Failed", "Error")
+        nodes[f"{run.id}-{number}"] = {
+            "displayName": node.name,
+            "type": node.type,
+            "phase": node.phase,
+            "startedAt": rfc3339(time),
+            "finishedAt": rfc3339(end) if ended else None,
+            **({"message": node.message} if node.message else {}),
+        }
+        time = end
+    status = {"phase": run.result.phase, "nodes": nodes}
+    if run.result.message:
+        status["message"] = run.result.message
+    return {**run.workflow, "status": status}
+
+
+def rfc3339(time):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,238 @@
+"""The API of Kubeflow Pipelines 1.x as a view of a cluster: what it takes and tells."""
+
+import json
+
+from pipelines_server import cluster as c
+
+
+class V1Beta1:
+    """Kubeflow Pipelines 1.x, and 2.x for its sake."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def handlers(self):
+        at = "/apis/v1beta1"
+        return {
+            ("GET", f"{at}/experiments"): self.list_experiments,
+            ("POST", f"{at}/experiments"): self.create_experiment,
+            ("GET", f"{at}/experiments/{{id}}"): self.get_experiment,
+            ("GET", f"{at}/pipelines"): self.list_pipelines,
+            ("POST", f"{at}/pipelines/upload"): self.upload_pipeline,
+            ("POST", f"{at}/pipelines/upload_version"): self.upload_version,
+            ("GET", f"{at}/pipeline_versions"): self.list_versions,
+            ("POST", f"{at}/runs"): self.create_run,
+            ("GET", f"{at}/runs/{{run_id}}"): self.get_run,
+            ("GET", f"{at}/runs"): self.list_runs,
+            ("POST", f"{at}/jobs"): self.create_job,
+            ("GET", f"{at}/jobs"): self.list_jobs,
+            ("GET", f"{at}/jobs/{{id}}"): self.get_job,
+            ("POST", f"{at}/jobs/{{id}}/enable"): lambda call: self._enable(call, True),
+            ("POST", f"{at}/jobs/{{id}}/disable"): lambda call: self._enable(call, False),
+            ("DELETE", f"{at}/jobs/{{id}}"): self.delete_job,
+        }
+
+    def list_experiments(self, call):
+        return call.page("experiments", self._mine(call, "experiments"), self._experiment)
+
+    def create_experiment(self, call):
+        namespace = _referred(call.body, "NAMESPACE", "OWNER")
+        call.allow(namespace)
+        return self._experiment(
+            self.cluster.create_experiment(call.body.get("name"), namespace or "")
+        )
+
+    def get_experiment(self, call):
+        found = self.cluster.find("experiment", call.path["id"])
+        call.allow(found.namespace)
+        return self._experiment(found)
+
+    def list_pipelines(self, call):
+        return call.page("pipelines", list(self.cluster.pipelines.values()), self._pipeline)
+
+    def upload_pipeline(self, call):
+        name = call.query.get("name") or call.file_name
+        c.read_workflow(call.file)
+        made = self.cluster.create_pipeline(name)
+        self.cluster.create_version(made.id, name, call.file)
+        return self._pipeline(made)
+
+    def upload_version(self, call):
+        pipeline, name = call.query.get("pipelineid"), call.query.get("name") or call.file_name
+        return self._version(self.cluster.create_version(pipeline, name, call.file))
+
+    def list_versions(self, call):
+        if call.query.get("resource_key.type") != "PIPELINE":
+            raise c.Refused(c.INVALID, "ListPipelineVersions needs a pipeline as resource key")
+        pipeline = self.cluster.find("pipeline", call.query.get("resource_key.id"))
+        own = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
+        return call.page("versions", own, self._version)
+
+    def create_run(self, call):
+        account = call.body.get("service_account", "")
+        run = self.cluster.create_run(call.body.get("name"), *self._order(call), account)
+        return {"run": self._run(run), "pipeline_runtime": self._runtime(run)}
+
+    def get_run(self, call):
+        run = self.cluster.find("run", call.path["run_id"])
+        call.allow(run.namespace)
+        return {"run": self._run(run), "pipeline_runtime": self._runtime(run)}
+
+    def list_runs(self, call):
+        return call.page("runs", self._mine(call, "runs"), self._run)
+
+    def create_job(self, call):
+        body = call.body
+        trigger = body.get("trigger", {})
+        job = self.cluster.create_job(
+            body.get("name"),
+            *self._order(call),
+            cron=trigger.get("cron_schedule", {}).get("cron", ""),
+            every=int(trigger.get("periodic_schedule", {}).get("interval_second", 0)),
+            enabled=body.get("enabled", False),
+            max_concurrency=int(body.get("max_concurrency", 0)),
+            no_catchup=body.get("no_catchup", False),
+            service_account=body.get("service_account", ""),
+        )
+        return self._job(job)
+
+    def list_jobs(self, call):
+        return call.page("jobs", self._mine(call, "jobs"), self._job)
+
+    def get_job(self, call):
+        job = self.cluster.find("job", call.path["id"])
+        call.allow(job.namespace)
+        return self._job(job)
+
+    def delete_job(self, call):
+        self.get_job(call)
+        del self.cluster.jobs[call.path["id"]]
+        return {}
+
+    def _enable(self, call, enabled):
+        self.get_job(call)
+        self.cluster.jobs[call.path["id"]].enabled = enabled
+        return {}
+
+    def _mine(self, call, kind):
+        """The entries that the resource reference in the query asks for."""
+        key = call.query.get("resource_reference_key.type")
+        value = call.query.get("resource_reference_key.id")
+        every = list(getattr(self.cluster, kind).values())
+        if key == "EXPERIMENT":
+            call.allow(self.cluster.find("experiment", value).namespace)
+            return [own for own in every if own.experiment == value]
+        return call.of_namespace(every, value if key == "NAMESPACE" and value else None)
+
+    def _order(self, call):
+        body = call.body
+        experiment = _referred(body, "EXPERIMENT", "OWNER")
+        if not experiment:
+            raise c.Refused(c.INVALID, "The experiment is missing in resource_references")
+        call.allow(self.cluster.find("experiment", experiment).namespace)
+        version = _referred(body, "PIPELINE_VERSION", "CREATOR")
+        spec = body.get("pipeline_spec", {})
+        if not version and spec.get("workflow_manifest"):
+            name = str(len(self.cluster.versions))
+            made = self.cluster.create_pipeline(f"unnamed {name}")
+            version = self.cluster.create_version(made.id, name, spec["workflow_manifest"]).id
+        if not version:
+            raise c.Refused(
+                c.INVALID,
+                "Please specify a pipeline by providing a (workflow manifest or pipeline manifest) "
+                "or (pipeline id or/and pipeline version)",
+            )
+        values = {own["name"]: own.get("value", "") for own in spec.get("parameters", ())}
+        return experiment, version, values
+
+    def _experiment(self, own):
+        return {
+            "id": own.id,
+            "name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "resource_references": _owner("NAMESPACE", own.namespace),
+            "storage_state": "STORAGESTATE_AVAILABLE",
+        }
+
+    def _pipeline(self, own):
+        versions = [v for v in self.cluster.versions.values() if v.pipeline == own.id]
+        default = self._version(versions[-1]) if versions else {}
+        return {
+            "id": own.id,
+            "name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "parameters": default.get("parameters"),
+            "default_version": default,
+        }
+
+    def _version(self, own):
+        values = c.arguments(own.workflow).items()
+        return {
+            "id": own.id,
+            "name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "parameters": [{"name": name, "value": value} for name, value in values],
+            "resource_references": _owner("PIPELINE", own.pipeline),
+        }
+
+    def _run(self, own):
+        return {
+            "id": own.id,
+            "name": own.name,
+            "status": own.result.phase,
+            "created_at": c.rfc3339(own.created),
+            "scheduled_at": c.rfc3339(own.scheduled),
+            "finished_at": c.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
+            "pipeline_spec": {"parameters": _parameters(own.parameters)},
+            "resource_references": [
+                *_owner("EXPERIMENT", own.experiment),
+                *_owner("PIPELINE_VERSION", own.version, "CREATOR"),
+                *_owner("JOB", own.job, "CREATOR"),
+            ],
+            "metrics": [
+                {"name": name, "node_id": own.id, "number_value": value, "format": "RAW"}
+                for name, value in own.result.metrics.items()
+            ],
+        }
+
+    def _runtime(self, own):
+        return {"workflow_manifest": json.dumps(c.with_status(own))}
+
+    def _job(self, own):
+        if own.cron:
+            trigger = {"cron_schedule": {"cron": own.cron}}
+        else:
+            trigger = {"periodic_schedule": {"interval_second": str(own.every)}}
+        return {
+            "id": own.id,
+            "name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "enabled": own.enabled,
+            "mode": "ENABLED" if own.enabled else "DISABLED",
+            "status": "Enabled" if own.enabled else "Disabled",
+            "max_concurrency": str(own.max_concurrency),
+            "no_catchup": own.no_catchup,
+            "trigger": trigger,
+            "pipeline_spec": {"parameters": _parameters(own.parameters)},
+            "resource_references": [
+                *_owner("EXPERIMENT", own.experiment),
+                *_owner("PIPELINE_VERSION", own.version, "CREATOR"),
+            ],
+        }
+
+
+def _referred(body, kind, relationship):
+    for own in body.get("resource_references", ()):
+        if (own["key"]["type"], own.get("relationship")) == (kind, relationship):
+            return own["key"]["id"]
+    return ""
+
+
+def _owner(kind, own_id, relationship="OWNER"):
+    if not own_id:
+        return []
+    return [{"key": {"type": kind, "id": own_id}, "relationship": relationship}]
+
+
+def _parameters(values):
+    return [{"name": name, "value": value} for name, value in values.items()]

@@ -1,0 +1,216 @@
+"""The API of Kubeflow Pipelines 2.x as a view of a cluster: what it takes and tells."""
+
+from pipelines_server import cluster as c
+
+
+class V2Beta1:
+    """Kubeflow Pipelines 2.x."""
+
+    STATES = {
+        "Running": "RUNNING",
+        "Pending": "PENDING",
+        "Succeeded": "SUCCEEDED",
+        "Failed": "FAILED",
+        "Error": "FAILED",
+        "Skipped": "SKIPPED",
+    }
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def handlers(self):
+        at = "/apis/v2beta1"
+        run, job = "{run_id}", "{recurring_run_id}"
+        return {
+            ("GET", f"{at}/experiments"): self.list_experiments,
+            ("POST", f"{at}/experiments"): self.create_experiment,
+            ("GET", f"{at}/experiments/{{experiment_id}}"): self.get_experiment,
+            ("GET", f"{at}/pipelines"): self.list_pipelines,
+            ("POST", f"{at}/pipelines"): self.create_pipeline,
+            ("POST", f"{at}/pipelines/upload"): self.upload_pipeline,
+            ("POST", f"{at}/pipelines/upload_version"): self.upload_version,
+            ("GET", f"{at}/pipelines/{{pipeline_id}}/versions"): self.list_versions,
+            ("POST", f"{at}/runs"): self.create_run,
+            ("GET", f"{at}/runs/{run}"): self.get_run,
+            ("POST", f"{at}/recurringruns"): self.create_job,
+            ("GET", f"{at}/recurringruns"): self.list_jobs,
+            ("GET", f"{at}/recurringruns/{job}"): self.get_job,
+            ("POST", f"{at}/recurringruns/{job}:enable"): lambda call: self._enable(call, True),
+            ("POST", f"{at}/recurringruns/{job}:disable"): lambda call: self._enable(call, False),
+            ("DELETE", f"{at}/recurringruns/{job}"): self.delete_job,
+        }
+
+    def list_experiments(self, call):
+        return call.page("experiments", self._mine(call, "experiments"), self._experiment)
+
+    def create_experiment(self, call):
+        namespace = call.body.get("namespace", "")
+        call.allow(namespace)
+        return self._experiment(
+            self.cluster.create_experiment(call.body.get("display_name"), namespace)
+        )
+
+    def get_experiment(self, call):
+        found = self.cluster.find("experiment", call.path["experiment_id"])
+        call.allow(found.namespace)
+        return self._experiment(found)
+
+    def list_pipelines(self, call):
+        return call.page("pipelines", self._mine(call, "pipelines"), self._pipeline)
+
+    def create_pipeline(self, call):
+        namespace = call.body.get("namespace", "")
+        call.allow(namespace)
+        return self._pipeline(
+            self.cluster.create_pipeline(call.body.get("display_name"), namespace)
+        )
+
+    def upload_pipeline(self, call):
+        name = call.query.get("name") or call.file_name
+        c.read_workflow(call.file)
+        made = self.cluster.create_pipeline(name, call.query.get("namespace", ""))
+        self.cluster.create_version(made.id, name, call.file)
+        return self._pipeline(made)
+
+    def upload_version(self, call):
+        pipeline, name = call.query.get("pipelineid"), call.query.get("name") or call.file_name
+        return self._version(self.cluster.create_version(pipeline, name, call.file))
+
+    def list_versions(self, call):
+        pipeline = self.cluster.find("pipeline", call.path["pipeline_id"])
+        own = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
+        return call.page("pipeline_versions", own, self._version)
+
+    def create_run(self, call):
+        account = call.body.get("service_account", "")
+        name = call.body.get("display_name")
+        return self._run(self.cluster.create_run(name, *self._order(call), account))
+
+    def get_run(self, call):
+        run = self.cluster.find("run", call.path["run_id"])
+        call.allow(run.namespace)
+        return self._run(run)
+
+    def create_job(self, call):
+        body = call.body
+        trigger = body.get("trigger", {})
+        job = self.cluster.create_job(
+            body.get("display_name"),
+            *self._order(call),
+            cron=trigger.get("cron_schedule", {}).get("cron", ""),
+            every=int(trigger.get("periodic_schedule", {}).get("interval_second", 0)),
+            enabled=body.get("mode") == "ENABLE",
+            max_concurrency=int(body.get("max_concurrency", 0)),
+            no_catchup=body.get("no_catchup", False),
+            service_account=body.get("service_account", ""),
+        )
+        return self._job(job)
+
+    def list_jobs(self, call):
+        return call.page("recurringRuns", self._mine(call, "jobs"), self._job)
+
+    def get_job(self, call):
+        job = self.cluster.find("job", call.path["recurring_run_id"])
+        call.allow(job.namespace)
+        return self._job(job)
+
+    def delete_job(self, call):
+        self.get_job(call)
+        del self.cluster.jobs[call.path["recurring_run_id"]]
+        return {}
+
+    def _enable(self, call, enabled):
+        self.get_job(call)
+        self.cluster.jobs[call.path["recurring_run_id"]].enabled = enabled
+        return {}
+
+    def _mine(self, call, kind):
+        every = list(getattr(self.cluster, kind).values())
+        return call.of_namespace(every, call.query.get("namespace"))
+
+    def _order(self, call):
+        experiment = call.body.get("experiment_id", "")
+        call.allow(self.cluster.find("experiment", experiment).namespace)
+        reference = call.body.get("pipeline_version_reference", {})
+        version = self.cluster.find("version", reference.get("pipeline_version_id"))
+        if version.pipeline != reference.get("pipeline_id"):
+            raise c.Refused(c.INVALID, "pipeline ID should be parent of pipeline version")
+        # As the real server: what runtime_config says does not reach an Argo Workflow.
+        return experiment, version.id, {}
+
+    def _experiment(self, own):
+        return {
+            "experiment_id": own.id,
+            "display_name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "namespace": own.namespace,
+            "storage_state": "AVAILABLE",
+        }
+
+    def _pipeline(self, own):
+        return {
+            "pipeline_id": own.id,
+            "display_name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "namespace": own.namespace,
+        }
+
+    def _version(self, own):
+        return {
+            "pipeline_id": own.pipeline,
+            "pipeline_version_id": own.id,
+            "display_name": own.name,
+            "created_at": c.rfc3339(own.created),
+            "pipeline_spec": own.workflow,
+        }
+
+    def _run(self, own):
+        nodes = c.with_status(own)["status"]["nodes"]
+        tasks = [
+            {
+                "run_id": own.id,
+                "task_id": key,
+                "display_name": node["displayName"],
+                "state": self.STATES[node["phase"]],
+                "start_time": node["startedAt"],
+                "end_time": node["finishedAt"],
+                "error": {"code": 2, "message": node["message"]} if "message" in node else {},
+            }
+            for key, node in nodes.items()
+        ]
+        return {
+            "run_id": own.id,
+            "display_name": own.name,
+            "experiment_id": own.experiment,
+            "recurring_run_id": own.job,
+            "state": self.STATES[own.result.phase],
+            "created_at": c.rfc3339(own.created),
+            "scheduled_at": c.rfc3339(own.scheduled),
+            "finished_at": c.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
+            "pipeline_version_reference": self._reference(own),
+            "error": {"code": 2, "message": own.result.message} if own.result.message else {},
+            "run_details": {"task_details": tasks},
+        }
+
+    def _job(self, own):
+        if own.cron:
+            trigger = {"cron_schedule": {"cron": own.cron}}
+        else:
+            trigger = {"periodic_schedule": {"interval_second": str(own.every)}}
+        return {
+            "recurring_run_id": own.id,
+            "display_name": own.name,
+            "experiment_id": own.experiment,
+            "created_at": c.rfc3339(own.created),
+            "status": "ENABLED" if own.enabled else "DISABLED",
+            "mode": "ENABLE" if own.enabled else "DISABLE",
+            "max_concurrency": str(own.max_concurrency),
+            "no_catchup": own.no_catchup,
+            "namespace": own.namespace,
+            "trigger": trigger,
+            "pipeline_version_reference": self._reference(own),
+        }
+
+    def _reference(self, own):
+        version = self.cluster.versions[own.version]
+        return {"pipeline_id": version.pipeline, "pipeline_version_id": version.id}

@@ -1,0 +1,158 @@
+"""The server of these tests takes Kubeflow's own client, and nothing that the API does not have."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+
+import pytest
+from pipelines_server import robfig
+from pipelines_server.api_server import START, ApiServer
+from pipelines_server.cluster import Node, Result
+
+V1, V2 = "/apis/v1beta1", "/apis/v2beta1"
+
+
+@pytest.fixture
+def server():
+    with ApiServer(serves=("v1beta1", "v2beta1")) as server:
+        yield server
+
+
+def ask(server, method, path, body=None, kind="application/json"):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(server.url + path, data, {"Content-Type": kind}, method=method)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_kubeflows_own_client(workflow, monkeypatch, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import kfp
+    # It reads, and in a pod writes, a file of the user's.
+    monkeypatch.setattr(kfp.Client, "LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    result = Result(nodes=[Node("evaluator")], metrics={"blessed": 0.0})
+    with ApiServer(lambda text, parameters: result) as server:
+        client = kfp.Client(host=server.url)
+        experiment = client.create_experiment("houses")
+        pipeline = client.upload_pipeline(str(workflow), "houses")
+        version = client.upload_pipeline_version(str(workflow), "second", pipeline.id)
+        assert client.get_pipeline_id("houses") == pipeline.id
+        names = [own.name for own in client.list_pipeline_versions(pipeline.id).versions]
+        assert names == ["houses", "second"]
+        run = client.run_pipeline(experiment.id, "a run", params={"rmse": 1}, version_id=version.id)
+        detail = client.wait_for_run_completion(run.id, timeout=30)
+        assert (detail.run.status, detail.run.metrics[0].number_value) == ("Succeeded", 0.0)
+        nodes = json.loads(detail.pipeline_runtime.workflow_manifest)["status"]["nodes"]
+        assert [own["displayName"] for own in nodes.values()] == ["evaluator"]
+        job = client.create_recurring_run(
+            experiment.id, "nightly", cron_expression="0 0 3 * * *", version_id=version.id
+        )
+        client.disable_job(job.id)
+        assert [own.enabled for own in client.list_recurring_runs().jobs] == [None]
+        client.delete_job(job.id)
+        assert client.list_recurring_runs().jobs is None
+        by_file = client.run_pipeline(experiment.id, "b", pipeline_package_path=str(workflow))
+        assert client.get_run(by_file.id).run.name == "b"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "message"),
+    [
+        ("GET", f"{V1}/nothing", None, 404, "Not Found"),
+        ("PUT", f"{V1}/experiments", {}, 404, "Not Found"),
+        ("GET", f"{V1}/experiments?pagesize=1", None, 400, "unknown query parameter 'pagesize'"),
+        ("GET", f"{V1}/runs/none", None, 404, "Run none not found."),
+        ("POST", f"{V1}/experiments", {"nam": "x"}, 400, "body: unknown field 'nam'"),
+        ("POST", f"{V1}/experiments", {"name": 1}, 400, "body.name: 1 is no str"),
+        ("POST", f"{V1}/experiments", {"name": "Default"}, 409, "The name Default already exist."),
+        ("POST", f"{V1}/runs", {"name": "x"}, 400, "The experiment is missing"),
+        (
+            "POST",
+            f"{V1}/jobs",
+            {"resource_references": [{"key": {"type": "EXPERIMENTS", "id": "x"}}]},
+            400,
+            "body.resource_references[0].key.type: 'EXPERIMENTS' is none of",
+        ),
+        (
+            "POST",
+            f"{V1}/jobs",
+            {"trigger": {"cron_schedule": {"cron": "x", "start_time": "soon"}}},
+            400,
+            "body.trigger.cron_schedule.start_time: 'soon' is no time",
+        ),
+        ("POST", f"{V1}/jobs", {"max_concurrency": "many"}, 400, "body.max_concurrency: 'many'"),
+        ("POST", f"{V1}/jobs", {"no_catchup": "yes"}, 400, "body.no_catchup: 'yes' is no bool"),
+        ("POST", f"{V1}/pipelines/upload?name=x", {}, 400, "content type 'application/json', not"),
+        ("POST", f"{V1}/runs/x/retry", None, 500, "is not served here"),
+        ("POST", f"{V2}/experiments", {"name": "x"}, 400, "body: unknown field 'name'"),
+        ("POST", f"{V2}/recurringruns", {"mode": "ENABLED"}, 400, "body.mode: 'ENABLED' is none"),
+        ("DELETE", f"{V2}/recurringruns/x", None, 404, "Job x not found."),
+        (
+            "GET",
+            f"{V2}/pipelines?filter=" + urllib.parse.quote('{"predicates":[{"op":"EQUALS"}]}'),
+            None,
+            400,
+            "Invalid filter",
+        ),
+    ],
+)
+def test_what_the_api_does_not_have(server, method, path, body, status, message):
+    code, answer = ask(server, method, path, body)
+    assert code == status
+    assert message in (answer.get("message") or answer["error_message"])
+
+
+def order(server, **changes):
+    experiment, *_ = server.cluster.experiments
+    pipeline = server.cluster.create_pipeline("p")
+    text = "{apiVersion: argoproj.io/v1alpha1, kind: Workflow, spec: {}}"
+    version = server.cluster.create_version(pipeline.id, "v", text)
+    keys = [("EXPERIMENT", experiment, "OWNER"), ("PIPELINE_VERSION", version.id, "CREATOR")]
+    return {
+        "name": "x",
+        "max_concurrency": "1",
+        "enabled": True,
+        "trigger": {"cron_schedule": {"cron": "0 0 3 * * *"}},
+        "resource_references": [
+            {"key": {"type": kind, "id": own}, "relationship": how} for kind, own, how in keys
+        ],
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_concurrency": "11"}, "The max concurrency of the job is out of range."),
+        ({"trigger": {"cron_schedule": {"cron": "0 3 * *"}}}, "Schedule cron is not a supported"),
+        ({"trigger": {"cron_schedule": {"cron": "0 0 3 * * 7"}}}, "Schedule cron is not a"),
+        ({"trigger": {"cron_schedule": {"cron": "0 0 3 * * fri-mon"}}}, "Schedule cron is not a"),
+        ({"name": ""}, "Recurring run name is empty."),
+    ],
+)
+def test_schedules_that_kubeflow_refuses(server, changes, message):
+    code, answer = ask(server, "POST", f"{V1}/jobs", order(server, **changes))
+    assert (code, message in answer["message"]) == (400, True)
+
+
+def test_a_schedule_that_is_in_order(server):
+    assert ask(server, "POST", f"{V1}/jobs", order(server))[0] == 200
+    assert len(server.tick(START.replace(day=27))) == 2
+
+
+def test_five_fields_are_seconds_to_month():
+    time = robfig.Schedule("0 3 * * *").next(START)
+    assert time == START.replace(minute=3)
+
+
+def test_both_days_or_either():
+    # As in robfig/cron: with a star both hold, without one of the two is enough.
+    both, either = robfig.Schedule("0 0 0 */2 * 1"), robfig.Schedule("0 0 0 1-31/2 * 1")
+    assert both.next(START).day == 7  # December
+    assert either.next(START).day == 27  # November

@@ -1,0 +1,352 @@
+"""submit and schedule against a real server, through either API."""
+
+import datetime
+import re
+import threading
+
+import pytest
+from pipelines_server import evaluator
+from pipelines_server.api_server import START, ApiServer
+from pipelines_server.cluster import Node, Result
+
+from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
+from pipeline.kubeflow.manifest import Manifest
+from pipeline.kubeflow.server import cron, follow, service
+from pipeline.kubeflow.server.connection import SignIn, connect
+from pipeline.kubeflow.server.transport import ServerError
+
+SIX = "0 0 3 * * *"
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture(params=["v1beta1", "v2beta1"])
+def server(request):
+    with ApiServer(serves=(request.param,)) as server:
+        yield server
+
+
+@pytest.fixture
+def v1beta1():
+    with ApiServer(serves=("v1beta1",)) as server:
+        yield server
+
+
+def job(workflow, *params, **options):
+    values = dict(own.split("=") for own in params)
+    return service.Job("houses", Manifest.load(workflow), values, **options)
+
+
+def submit(server, job, console, **options):
+    api = connect(SignIn(host=server.url))
+    return service.submit(api, job, console, START, poll=0.01, **options)
+
+
+def schedule(server, job, console, **options):
+    service.schedule(connect(SignIn(host=server.url)), job, console, START, SIX, **options)
+
+
+def said(console):
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rmse", "code", "last"),
+    [
+        ("100000", OK, "Blessed and pushed"),
+        ("120000", NOT_BLESSED, "Not blessed, so not pushed; see "),
+        ("dear", FAILED, "Its log: "),
+    ],
+)
+def test_the_verdict_of_a_workflow_that_really_runs(v1beta1, workflow, console, rmse, code, last):
+    v1beta1.execute = evaluator.execute
+    assert submit(v1beta1, job(workflow, f"rmse={rmse}"), console, wait=True) == code
+    lines = said(console).splitlines()
+    (run,) = v1beta1.cluster.runs.values()
+    assert lines[0] == "experiment  Default"
+    assert re.fullmatch(r"version     20261125-090000-\w{10} of houses", lines[1])
+    page = f"{v1beta1.url}/#/runs/details/{run.id}"
+    assert lines[2] == f"run         houses 2026-11-25 09:00:00, {page}"
+    assert lines[-1].startswith(last)
+    if code == FAILED:
+        assert lines[3].startswith("evaluator            failed")
+        message = "could not convert string to float: 'dear'"
+        assert lines[-2] == f"evaluator failed: Error (exit code 1): ValueError: {message}"
+    else:
+        assert lines[3].startswith("evaluator            done ")
+        assert lines[4:6] == ["", f"rmse {rmse}"]
+
+
+@pytest.mark.parametrize(("rmse", "code"), [("120000", OK), ("dear", FAILED)])
+def test_v2beta1_has_no_verdict_and_says_so(workflow, console, rmse, code):
+    with ApiServer(evaluator.execute, serves=("v2beta1",)) as server:
+        assert submit(server, job(workflow, f"rmse={rmse}"), console, wait=True) == code
+        (run,) = server.cluster.runs.values()
+        # There is no other way for a value to get there.
+        assert run.parameters == {} and run.result.nodes[1].name == "evaluator"
+        if code == OK:
+            assert run.result.metrics["rmse"] == 120000
+            page = f"{server.url}/#/runs/details/{run.id}"
+            assert said(console).endswith(
+                f"Succeeded; this API does not tell whether the model was blessed; see {page}\n"
+            )
+
+
+def test_an_unchanged_workflow_is_uploaded_once(server, workflow, console):
+    seen = []
+
+    def execute(text, parameters):
+        seen.append(parameters)
+        return Result()
+
+    server.execute = execute
+    for params in ([], [], ["rmse=1"]):
+        assert submit(server, job(workflow, *params), console) == OK
+    server.cluster.join()
+    assert [own["rmse"] for own in seen] == ["100000", "100000", "1"]
+    assert len(server.cluster.pipelines) == 1
+    names = [own.name for own in server.cluster.versions.values()]
+    # v1beta1 makes the first one with the pipeline; v2beta1 needs one for other values.
+    assert len(names) == 2 and all(name == "houses" or "-" in name for name in names)
+
+
+def test_a_version_is_found_on_any_page(server, workflow, console):
+    assert submit(server, job(workflow), console) == OK
+    (pipeline,) = server.cluster.pipelines
+    text = workflow.read_text()
+    for number in range(150):
+        server.cluster.create_version(pipeline, f"another {number}", text)
+    before = len(server.cluster.versions)
+    assert submit(server, job(workflow), console) == OK
+    assert len(server.cluster.versions) == before
+
+
+def test_an_experiment_must_exist_or_be_asked_for(server, workflow, console):
+    with pytest.raises(UserError) as caught:
+        submit(server, job(workflow, experiment="default"), console)
+    assert str(caught.value) == (
+        "--experiment default: no such experiment; did you mean Default? (known: Default); "
+        "--create-experiment makes a new one"
+    )
+    assert not server.cluster.pipelines
+    wanted = job(workflow, experiment="houses", create_experiment=True)
+    assert submit(server, wanted, console) == submit(server, wanted, console) == OK
+    assert [own.name for own in server.cluster.experiments.values()] == ["Default", "houses"]
+
+
+def test_a_name_that_somebody_else_took_meanwhile(server, workflow, console):
+    wanted = job(workflow)
+    assert submit(server, wanted, console) == OK
+    (pipeline,) = server.cluster.pipelines
+    api = connect(SignIn(host=server.url))
+    unique = f"20261125-090000-{wanted.manifest.digest}"
+    with pytest.raises(ServerError) as caught:
+        api.upload_version(pipeline, unique, workflow)
+    message = f"The name {unique} already exist. Please specify a new name."
+    assert (caught.value.status, str(caught.value)) == (409, f"{server.url}: {message}")
+
+
+def test_a_schedule_fires_by_the_clock(server, workflow, console):
+    server.execute = evaluator.execute
+    schedule(server, job(workflow, "rmse=90000"), console)
+    lines = said(console).splitlines()
+    (made,) = server.cluster.jobs.values()
+    assert lines[2] == f"schedule    houses, {server.url}/#/recurringrun/details/{made.id}"
+    assert lines[3:] == [
+        "cron        0 0 3 * * * (seconds first)",
+        "next        2026-11-26 03:00:00 UTC",
+        "            2026-11-27 03:00:00 UTC",
+        "            2026-11-28 03:00:00 UTC",
+    ]
+    assert (made.cron, made.max_concurrency, made.no_catchup) == (SIX, 1, True)
+    assert server.tick(START + datetime.timedelta(hours=17)) == []
+    runs = server.tick(START + 3 * DAY)
+    assert [own.scheduled for own in runs] == cron.firing_times(SIX, START)
+    assert {own.result.metrics["rmse"] for own in runs} == {90000}
+    api = connect(SignIn(host=server.url))
+    told = follow.follow(api, runs[0].id, console, 0.01, verdict=True)
+    assert told.state == "done"
+    assert (told.metrics or {}).get("blessed") == (1 if api.takes_parameters else None)
+
+
+def test_steps_run_as_the_service_account_that_was_asked_for(server, workflow, console):
+    wanted = job(workflow, service_account="pricing")
+    submit(server, wanted, console)
+    schedule(server, wanted, console)
+    submit(server, job(workflow), console)
+    server.tick(START + DAY)
+    accounts = [own.workflow["spec"]["serviceAccountName"] for own in server.cluster.runs.values()]
+    assert accounts == ["pricing", "pipeline-runner", "pricing"]
+
+
+def test_the_times_that_a_paused_schedule_missed(server, workflow, console):
+    schedule(server, job(workflow, name="latest only"), console)
+    schedule(server, job(workflow, name="every one"), console, catchup=True, max_concurrency=2)
+    api = connect(SignIn(host=server.url))
+    for name in ("latest only", "every one"):
+        api.pause(service.find_schedule(api, name).id)
+    assert server.tick(START + 3 * DAY) == []
+    for name in ("latest only", "every one"):
+        api.resume(service.find_schedule(api, name).id)
+    names = [own.name for own in server.tick(START + 3 * DAY)]
+    assert sorted(names) == [f"every one 202611{day}030000" for day in (26, 27, 28)] + [
+        "latest only 20261128030000"
+    ]
+
+
+def test_schedules_are_listed_and_removed(server, workflow, console):
+    api = connect(SignIn(host=server.url))
+    service.list_schedules(api, console, START)
+    assert said(console) == "no schedules\n"
+    schedule(server, job(workflow), console)
+    own = service.find_schedule(api, "houses")
+    api.pause(own.id)
+    schedule(server, job(workflow, name="other"), console)
+    service.list_schedules(api, console, START, zone="Asia/Tokyo")
+    rows = [re.split(r"\s{2,}", line.strip()) for line in said(console).splitlines()]
+    assert ["houses", own.id, SIX, "no", "paused"] in rows
+    other = service.find_schedule(api, "other").id
+    assert ["other", other, SIX, "yes", "2026-11-26 03:00:00 JST"] in rows
+    api.delete(own.id)
+    assert list(server.cluster.jobs) == [other]
+    with pytest.raises(ServerError) as caught:
+        api.delete(own.id)
+    assert caught.value.status == 404
+
+
+def test_schedules_of_others_by_intervals(server, workflow, console):
+    schedule(server, job(workflow), console)
+    (made,) = server.cluster.jobs.values()
+    made.cron, made.every = "", 3600
+    service.list_schedules(connect(SignIn(host=server.url)), console, START)
+    assert re.search(r"houses +\S+ +every 3600 s +yes +- *\n", said(console))
+
+
+def test_a_schedule_by_its_name_or_id(server, workflow, console):
+    api = connect(SignIn(host=server.url))
+    with pytest.raises(UserError, match=r"^houses: no such schedule \(there are none\)$"):
+        service.find_schedule(api, "houses")
+    schedule(server, job(workflow), console)
+    with pytest.raises(UserError) as caught:
+        schedule(server, job(workflow), console)
+    (made,) = server.cluster.jobs.values()
+    assert str(caught.value) == (
+        f"--name houses: taken by the schedule {made.id}; give another name, or first "
+        "`kubeflow_runner.py schedules delete houses`"
+    )
+    with pytest.raises(UserError, match=r"did you mean houses\? \(known: houses\)"):
+        service.find_schedule(api, "house")
+    # Others may have made one of the same name.
+    twin = server.cluster.create_job(
+        "houses", made.experiment, made.version, {}, cron=SIX, enabled=True, max_concurrency=1
+    )
+    with pytest.raises(UserError) as caught:
+        service.find_schedule(api, "houses")
+    ids = f"{made.id}, {twin.id}"
+    assert str(caught.value) == f"houses: the name of several schedules; give an id: {ids}"
+    assert service.find_schedule(api, twin.id).id == twin.id
+
+
+def test_a_server_that_refuses_the_workflow(server, workflow, tmp_path, console):
+    path = tmp_path / "workflow.yaml"
+    path.write_text(workflow.read_text().replace("argoproj.io/v1alpha1", "argoproj.io/v1"))
+    with pytest.raises(ServerError) as caught:
+        submit(server, job(path), console)
+    assert str(caught.value) == (
+        f"{server.url}: Unsupported argo version. Expected: argoproj.io/v1alpha1."
+    )
+
+
+def test_a_parameter_that_the_server_does_not_know(v1beta1, workflow, console):
+    wanted = job(workflow, "other=1")
+    with pytest.raises(ServerError) as caught:
+        submit(v1beta1, wanted, console)
+    # The reason is behind an "Internal Server Error".
+    assert str(caught.value).endswith("Unrecognized input parameter: other")
+
+
+def test_following_survives_a_server_that_is_away_for_a_while(server, workflow, console):
+    go_on = threading.Event()
+    server.execute = lambda text, parameters: go_on.wait(20) and Result(nodes=[Node("Trainer")])
+    api = connect(SignIn(host=server.url))
+    run_id = start(api, workflow, console)
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            server.fail_next = [(503, "no upstream"), (502, ""), (504, "")]
+        if len(waits) == 5:
+            go_on.set()
+            server.cluster.join()
+
+    run = follow.follow(api, run_id, console, 7, verdict=False, sleep=sleep)
+    assert run.state == "done" and waits == [7] * 5
+    assert said(console).splitlines()[-1].split() == ["Trainer", "done", "1", "s"]
+
+
+def test_following_a_server_that_stays_away(server, workflow, console):
+    server.execute = lambda text, parameters: Result(phase="Running")
+    api = connect(SignIn(host=server.url))
+    run_id = start(api, workflow, console)
+    server.fail_next = [(503, "no upstream")] * 20
+    with pytest.raises(ServerError, match="no upstream"):
+        follow.follow(api, run_id, console, 0, verdict=False)
+    assert len(server.fail_next) == 10
+    server.fail_next = [(400, "no")]
+    with pytest.raises(ServerError, match=": no$"):
+        follow.follow(api, run_id, console, 0, verdict=False)
+
+
+def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
+    api = connect(SignIn(host=v1beta1.url))
+    run_id = start(api, workflow, console)
+    v1beta1.cluster.join()
+    polls = []
+
+    def sleep(seconds):
+        polls.append(seconds)
+        if len(polls) == 3:
+            v1beta1.cluster.runs[run_id].result.metrics = {"blessed": 0.0}
+
+    run = follow.follow(api, run_id, console, 1, verdict=True, sleep=sleep)
+    assert run.metrics == {"blessed": 0.0} and len(polls) == 3
+
+
+def test_a_workflow_that_reports_no_verdict(v1beta1, workflow, console):
+    assert submit(v1beta1, job(workflow), console, wait=True) == OK
+    assert "no step reported whether the model was blessed" in said(console)
+
+
+def test_ctrl_c_leaves_the_run_alone(server, workflow, console, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow, "follow", interrupt)
+    assert submit(server, job(workflow, name="a [b]"), console, wait=True) == INTERRUPTED
+    assert "run         a [b], http" in said(console)
+    (run,) = server.cluster.runs
+    assert said(console).endswith(
+        f"Interrupted; the run goes on: {server.url}/#/runs/details/{run}\n"
+    )
+
+
+@pytest.mark.parametrize("generation", ["v1beta1", "v2beta1"])
+def test_a_user_among_several(generation, workflow, console):
+    users = {"a-token": ["team"], "b-token": ["others"]}
+    with ApiServer(serves=(generation,), users=users) as server:
+        for token, namespace in [("a-token", "team"), ("b-token", "others")]:
+            api = connect(SignIn(host=server.url, namespace=namespace, token=token))
+            wanted = job(workflow, experiment="houses", create_experiment=True)
+            assert service.submit(api, wanted, console, START, wait=True, poll=0.01) == OK
+            service.schedule(api, wanted, console, START, SIX)
+            assert len(api.recurring_runs()) == 1
+        assert [own.namespace for own in server.cluster.runs.values()] == ["team", "others"]
+        theirs = next(own.id for own in server.cluster.jobs.values() if own.namespace == "team")
+        with pytest.raises(ServerError) as caught:
+            api.pause(theirs)
+        assert caught.value.status == 403
+
+
+def start(api, workflow, console):
+    server_side = service._order(api, job(workflow), "a run", console, START)
+    return api.create_run(server_side)

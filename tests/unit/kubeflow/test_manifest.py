@@ -1,0 +1,66 @@
+"""The compiled workflow: what it says, and when it is another one."""
+
+import pytest
+import yaml
+from pipelines_server import evaluator
+
+from pipeline.errors import UserError
+from pipeline.kubeflow.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory):
+    return evaluator.compile_to(tmp_path_factory.mktemp("compiled") / "workflow.yaml")
+
+
+def test_parameters_and_whether_there_will_be_a_verdict(workflow):
+    manifest = Manifest.load(workflow)
+    assert manifest.parameters({"rmse": "7"}) == {"rmse": "7", "at_most": "115000"}
+    assert manifest.tells_verdict
+    content = yaml.safe_load(manifest.text)
+    for template in content["spec"]["templates"]:
+        template.pop("outputs", None)
+    assert not Manifest.parse(yaml.safe_dump(content), "other").tells_verdict
+
+
+def test_values_in_the_workflow_itself(workflow):
+    manifest = Manifest.load(workflow)
+    changed = manifest.having({"rmse": "1"})
+    assert Manifest.parse(changed.text, "changed").parameters({})["rmse"] == "1"
+    assert manifest.parameters({})["rmse"] == "100000"
+    assert changed.digest != manifest.digest == Manifest.load(workflow).digest
+
+
+def test_values_of_parameters(workflow):
+    with pytest.raises(UserError) as caught:
+        Manifest.load(workflow).parameters({"rmsee": "1"})
+    assert str(caught.value) == (
+        f"--param rmsee: {workflow} has no such parameter; did you mean rmse? "
+        "(known: rmse, at_most)"
+    )
+
+
+def test_a_parameter_without_a_value_is_asked_for(workflow):
+    content = yaml.safe_load(workflow.read_text())
+    del content["spec"]["arguments"]["parameters"][0]["value"]
+    with pytest.raises(UserError, match="--param rmse: missing; give it as --param rmse=VALUE"):
+        Manifest.parse(yaml.safe_dump(content), "test").parameters({})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such workflow; `kubeflow_runner.py compile` writes it"),
+        ("a: [", "not valid YAML: while parsing"),
+        ("pipelineInfo: {name: x}", "expected an Argo Workflow (kind: Workflow)"),
+        ("kind: Workflow", "expected an Argo Workflow (kind: Workflow)"),
+    ],
+)
+def test_what_is_no_workflow_is_one_line(tmp_path, content, message):
+    path = tmp_path / "workflow.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        Manifest.load(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
