@@ -1,7 +1,7 @@
 """Input functions over transformed examples, and the receiver of serving requests."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -125,6 +125,19 @@ def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
         return features, dict(zip(labels, found)) if count > 1 else found[0]
 
     return parse
+
+
+def content_of(files: Sequence[str], transform_output: tft.TFTransformOutput) -> Iterator[bytes]:
+    """The values in the files, in their order, as bytes that are equal if and only if they are.
+
+    The files of equal examples differ: the features of a `tf.Example` are in no fixed order.
+    """
+    spec = transform_output.transformed_feature_spec()
+    for columns in _records(files).batch(CHUNK).map(lambda rows: tf.io.parse_example(rows, spec)):
+        for name, column in sorted(columns.items()):
+            yield name.encode()
+            for part in tf.nest.flatten(column, expand_composites=True):
+                yield tf.io.serialize_tensor(part).numpy()
 
 
 def bytes_per_row(spec: Mapping[str, Any]) -> int:

@@ -258,9 +258,7 @@ def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
     else:
         moved = copy.copy(rich.__dict__)
         if change == "data":
-            target = tmp_path / pathlib.Path(rich.train_files[0]).name
-            target.write_bytes(pathlib.Path(rich.train_files[0]).read_bytes() + b"more")
-            moved["train_files"] = [str(target)]
+            moved["train_files"] = [rewritten(rich.train_files, tmp_path, lambda rows: rows[:-1])]
         else:
             shutil.copytree(rich.graph, tmp_path / "graph")
             moved["graph"] = str(tmp_path / "graph")
@@ -269,6 +267,38 @@ def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
             vocabulary.write_bytes(vocabulary.read_bytes() + b"Paris\n")
         after = directory(rich_table.Transformed(**moved))
     assert after != before
+
+
+def rewritten(files, folder: pathlib.Path, change) -> str:
+    """One file of what `change` makes of the records of others."""
+    rows = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+    path = str(folder / pathlib.Path(files[0]).name)
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for row in change(rows):
+            writer.write(row)
+    return path
+
+
+def test_the_same_examples_in_other_bytes_are_the_same_data(rich, tmp_path):
+    """The features of a `tf.Example` are in no order, so each run of Transform writes another."""
+
+    def reordered(rows: list[bytes]) -> list[bytes]:
+        found = []
+        for row in rows:
+            features = tf.train.Example.FromString(row).features.feature
+            parts = [
+                tf.train.Example(features=tf.train.Features(feature={name: features[name]}))
+                for name in sorted(features, reverse=True)
+            ]
+            # Messages one behind the other are merged when they are read.
+            found.append(b"".join(part.SerializeToString() for part in parts))
+        assert found != rows
+        return found
+
+    moved = rich_table.Transformed(
+        **{**rich.__dict__, "train_files": [rewritten(rich.train_files, tmp_path, reordered)]}
+    )
+    assert named(fn_args(moved, tmp_path)) == named(fn_args(rich, tmp_path))
 
 
 def test_training_stops_early_when_the_loss_no_longer_falls(rich, tmp_path):
