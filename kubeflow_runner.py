@@ -3,6 +3,7 @@
 import datetime
 import os
 import pathlib
+import sys
 from typing import Annotated
 
 # Read once, when TensorFlow is imported: nothing below warnings on the screen or in the log.
@@ -10,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 
-from pipeline import command_line, errors
+from pipeline import command_line, errors, screen
 from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 from pipeline.config import Config
 from pipeline.kubeflow.server.options import Connect, asks_the_server
@@ -71,7 +72,8 @@ def check(
     """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
     from pipeline.kubeflow import lint
 
-    raise typer.Exit(lint.check_command(_file(_place(_load(config, None), workspace), file)))
+    place = _place(_load(config, None), workspace)
+    raise typer.Exit(lint.check_command(_compiled(config, place, file)))
 
 
 @app.command(
@@ -107,9 +109,8 @@ def run(
             raise errors.UserError(f"--secret {name}: expected NAME/KEY=VALUE, as db/password=x")
         secrets.setdefault(of, {})[key] = value
     parameters = _parameters(problem, param)
-    code = executor.run(
-        problem, place, _file(place, file), parameters, secrets, parallel, image_root
-    )
+    file = _compiled(config, place, file)
+    code = executor.run(problem, place, file, parameters, secrets, parallel, image_root)
     raise typer.Exit(code)
 
 
@@ -169,7 +170,8 @@ def submit(
     from pipeline.kubeflow.server import service
 
     problem = _load(config, set_)
-    job = _job(problem, workspace, file, param, name, experiment, create_experiment)
+    file = _compiled(config, _place(problem, workspace), file)
+    job = _job(problem, file, param, name, experiment, create_experiment)
     server = connect(problem)
     raise typer.Exit(service.submit(server, job, Console(), _now(), wait, poll))
 
@@ -214,7 +216,8 @@ def schedule(
     now = _now()
     cron_lib.firing_times(six, now, zone=timezone)
     problem = _load(config, set_)
-    job = _job(problem, workspace, file, param, name, experiment, create_experiment)
+    file = _compiled(config, _place(problem, workspace), file)
+    job = _job(problem, file, param, name, experiment, create_experiment)
     server = connect(problem)
     service.schedule(server, job, Console(), now, six, timezone, max_concurrency, catchup)
 
@@ -277,8 +280,7 @@ def _change(server, schedule: str, change: str, done: str) -> None:
 
 def _job(
     config: Config,
-    workspace: pathlib.Path | None,
-    file: pathlib.Path | None,
+    file: pathlib.Path,
     param: list[str] | None,
     name: str | None,
     experiment: str | None,
@@ -288,7 +290,7 @@ def _job(
     from pipeline.kubeflow.server import service
 
     assert config.kubeflow
-    manifest = Manifest.load(_file(_place(config, workspace), file))
+    manifest = Manifest.load(file)
     values = _parameters(config, param)
     manifest.parameters(values)
     return service.Job(
@@ -329,8 +331,15 @@ def _place(config: Config, root: pathlib.Path | None) -> Workspace:
     return Workspace(command_line.workspace(config, root).root / "kubeflow")
 
 
-def _file(place: Workspace, file: pathlib.Path | None) -> pathlib.Path:
-    return file or place.root / "workflow.yaml"
+def _compiled(config: pathlib.Path, place: Workspace, file: pathlib.Path | None) -> pathlib.Path:
+    """The workflow's file, with a note if it does not know the last changes of `config`."""
+    if file:
+        return file
+    file = place.root / "workflow.yaml"
+    if file.exists() and file.stat().st_mtime < config.stat().st_mtime:
+        newer, older = screen.shown(config.resolve()), screen.shown(file)
+        print(f"note  {newer} is newer than {older}; `compile` takes it over", file=sys.stderr)
+    return file
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from pipeline import screen, terminal
 from pipeline.config import Config
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.kubeflow import metadata_server
 from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.executor import isolation
@@ -56,6 +56,12 @@ def run(
     Raises:
         UserError: what the workflow refers to is not there, or the workspace is in use.
     """
+    assert config.kubeflow
+    if config.kubeflow.metadata:
+        raise UserError(
+            "kubeflow.metadata: steps would look for the store at that address, which `run` does "
+            "not have; compile without it to run here"
+        )
     manifest = Manifest.load(file)
     workflow = Workflow.of(manifest)
     volumes = workspace.root / "volumes"

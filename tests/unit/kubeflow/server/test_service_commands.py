@@ -69,6 +69,16 @@ def test_from_submit_to_a_schedule_and_back(problem):
         assert len(server.cluster.runs) == 2
 
 
+def test_a_workflow_that_is_older_than_its_configuration_is_noted(problem):
+    (problem / "workspace" / "houses" / "kubeflow" / "workflow.yaml").touch()
+    nowhere = ["submit", "-c", "pipeline.yaml", "--host", "http://127.0.0.1:1"]
+    assert "note" not in call(problem, *nowhere).stderr
+    os.utime(problem / "pipeline.yaml", (2e9, 2e9))
+    noted = call(problem, *nowhere).stderr.splitlines()[0]
+    workflow = "workspace/houses/kubeflow/workflow.yaml"
+    assert noted == f"note  pipeline.yaml is newer than {workflow}; `compile` takes it over"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -84,6 +94,10 @@ def test_from_submit_to_a_schedule_and_back(problem):
             "--api v1beta: unknown; did you mean",
         ),
         (["submit"], "--host: missing; only in a pod"),
+        (
+            ["run", "--set", "kubeflow.metadata={host: store}"],
+            "kubeflow.metadata: steps would look for the store at that address",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(problem, arguments, line):
