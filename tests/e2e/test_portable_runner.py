@@ -1,0 +1,149 @@
+"""The data-parallel steps on an engine outside of the process, over Beam's portable protocol.
+
+The engine is Beam's own job server, which speaks what those of Flink and Spark speak.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.e2e.conftest import REPOSITORY, Problem, states
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+QUICK = ["train.max_steps=200", "train.evaluate_every=100"]
+# Workers are started by name, and import what the steps are made of.
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(REPOSITORY),
+}
+
+
+def wait_for(condition, process: subprocess.Popen):
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("waited for 600 s")
+
+
+def started(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
+    with open(log, "w") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments], stdout=file, stderr=file, env=ENVIRONMENT
+        )
+
+
+@pytest.fixture(scope="module")
+def job_server(tmp_path_factory):
+    """The port of a job server."""
+    folder = tmp_path_factory.mktemp("job_server")
+    port = folder / "port"
+    process = started(
+        "apache_beam.runners.portability.local_job_service_main",
+        *("--port", "0", "--port_file", str(port), "--staging_dir", str(folder / "staging")),
+        log=folder / "log",
+    )
+    yield wait_for(lambda: port.exists() and port.read_text(), process)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def worker_pool(tmp_path_factory):
+    """A process that starts workers when an engine asks for some."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    process = started(
+        "apache_beam.runners.worker.worker_pool_main",
+        *("--service_port", port),
+        log=tmp_path_factory.mktemp("worker_pool") / "log",
+    )
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+    wait_for(answers, process)
+    yield process, port
+    process.kill()
+    process.wait()
+
+
+def beam(job_server: str, environment: str) -> str:
+    arguments = ["--runner=PortableRunner", f"--job_endpoint=localhost:{job_server}", environment]
+    return f"beam.args={json.dumps(arguments)}"
+
+
+def verdict(found: Problem) -> dict:
+    folder = found.workspace / "artifacts" / "Evaluator" / "evaluation"
+    return json.loads(max(folder.glob("*/verdict.json")).read_text())
+
+
+@pytest.fixture(scope="module")
+def in_process(king_county, tmp_path_factory) -> dict:
+    """The verdict without an engine."""
+    found = Problem(king_county.config, tmp_path_factory.mktemp("in_process"))
+    found.run(*QUICK)
+    return verdict(found)
+
+
+def test_every_step_runs_on_a_job_server(king_county, in_process, job_server, tmp_path):
+    found = Problem(king_county.config, tmp_path)
+    output = found.run(*QUICK, beam(job_server, "--environment_type=LOOPBACK"))
+    assert set(states(output).values()) == {"done"}
+    assert "Blessed and pushed to" in output
+    ours = verdict(found)
+    assert ours["examples"] == in_process["examples"]
+    assert ours["metrics"]["overall"]["rmse"] == pytest.approx(
+        in_process["metrics"]["overall"]["rmse"], rel=0.05
+    )
+
+
+def workers(pool: subprocess.Popen) -> list[int]:
+    """The workers that a pool has started and that have loaded TensorFlow."""
+    children = pathlib.Path(f"/proc/{pool.pid}/task").glob("*/children")
+    found = [int(word) for file in children for word in file.read_text().split()]
+    return [child for child in found if "_pywrap_tensorflow" in maps(child)]
+
+
+def maps(process: int) -> str:
+    try:
+        return pathlib.Path(f"/proc/{process}/maps").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_killed_worker_fails_its_step_and_the_next_run_goes_on(
+    king_county, in_process, job_server, worker_pool, tmp_path
+):
+    found = Problem(king_county.config, tmp_path)
+    pool, port = worker_pool
+    external = beam(job_server, "--environment_type=EXTERNAL")
+    external = external.replace("]", f', "--environment_config=localhost:{port}"]')
+    process = found.start(*QUICK, external)
+    examples = tmp_path / "artifacts" / "TableExampleGen" / "examples"
+    wait_for(lambda: list(examples.glob("*/Split-test/*.gz")), process)
+    statistics = tmp_path / "artifacts" / "StatisticsGen"
+    wait_for(statistics.exists, process)
+    for worker in wait_for(lambda: workers(pool), process):
+        os.kill(worker, signal.SIGKILL)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 1, output
+    assert states(output)["TableExampleGen"] == "done"
+    assert states(output)["StatisticsGen"] == "failed"
+
+    again = found.run(*QUICK, external)
+    assert states(again)["TableExampleGen"] == "cached"
+    assert "Blessed and pushed to" in again
+    assert verdict(found)["examples"] == in_process["examples"]
