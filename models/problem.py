@@ -5,12 +5,12 @@ import dataclasses
 import hashlib
 import json
 import math
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from etils import epath
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -52,7 +52,7 @@ class Problem:
 
         Hyperparameters that were found by tuning replace the configuration's.
         """
-        schema_text = pathlib.Path(fn_args.schema_path).read_text()
+        schema_text = epath.Path(fn_args.schema_path).read_text()
         problem = cls(
             json.loads(fn_args.custom_config["problem"]),
             text_format.Parse(schema_text, schema_pb2.Schema()),
@@ -182,11 +182,11 @@ class Problem:
     def fingerprint(self) -> str:
         """Of all that determines the result: configuration, code, transform graph and data."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
-        graph = pathlib.Path(self.transform_graph)
-        files = sorted(path for path in graph.rglob("*") if path.is_file())
-        for path in [*files, *map(pathlib.Path, self.train_files + self.eval_files)]:
+        graph = epath.Path(self.transform_graph)
+        files = sorted(folder / name for folder, _, names in graph.walk() for name in names)
+        for path in [*files, *map(epath.Path, self.train_files + self.eval_files)]:
             digest.update(path.name.encode())
-            with open(path, "rb") as content:
+            with path.open("rb") as content:
                 while block := content.read(1 << 20):
                     digest.update(block)
         return digest.hexdigest()[:16]
