@@ -34,7 +34,7 @@ class Executor(executor.Executor):
 
 
 def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
-    """Copies an exported model to a new version below `serving`, whole or not at all.
+    """Copies an exported model to a new version below `serving`, seen whole or not at all.
 
     The version is the time in seconds, or one above the highest one there if that is not later.
     """
