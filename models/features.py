@@ -6,10 +6,10 @@ The schema knows types, domains and what may be missing; an override says what a
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models import expressions
@@ -288,5 +288,5 @@ def signature(schema: schema_pb2.Schema, features: Sequence[Feature]) -> str:
 
 def inputs_of_export(export: str) -> tuple[Input, ...]:
     """The columns that an exported model reads (a SavedModel's directory)."""
-    content = json.loads((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
+    content = json.loads((epath.Path(export) / "assets.extra" / FILE_NAME).read_text())
     return tuple(Input(**column) for column in content["inputs"])

@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from etils import epath
 
 from models import preprocessing
 
@@ -59,7 +59,7 @@ class Label:
 
 def labels_of_export(export: str) -> tuple[Label, ...]:
     """All labels of an exported model (a SavedModel's directory), in their order."""
-    return from_json((pathlib.Path(export) / "assets.extra" / FILE_NAME).read_text())
+    return from_json((epath.Path(export) / "assets.extra" / FILE_NAME).read_text())
 
 
 def to_json(labels: Sequence[Label]) -> str:

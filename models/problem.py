@@ -5,12 +5,12 @@ import dataclasses
 import hashlib
 import json
 import math
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from etils import epath
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -52,7 +52,7 @@ class Problem:
 
         Hyperparameters that were found by tuning replace the configuration's.
         """
-        schema_text = pathlib.Path(fn_args.schema_path).read_text()
+        schema_text = epath.Path(fn_args.schema_path).read_text()
         problem = cls(
             json.loads(fn_args.custom_config["problem"]),
             text_format.Parse(schema_text, schema_pb2.Schema()),
@@ -188,7 +188,7 @@ class Problem:
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         digest.update(self.schema.SerializeToString(deterministic=True))
         output = self.transform_output
-        vocabularies = pathlib.Path(output.transform_savedmodel_dir) / "assets"
+        vocabularies = epath.Path(output.transform_savedmodel_dir) / "assets"
         for path in sorted(vocabularies.glob("*")):
             digest.update(path.name.encode() + path.read_bytes())
         for files in (self.train_files, self.eval_files):

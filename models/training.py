@@ -2,13 +2,13 @@
 
 import json
 import math
-import pathlib
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
+from etils import epath
+from tfx.utils import io_utils
 
 from models import estimator_api, intervals, registry
 from models import features as features_lib
@@ -37,7 +37,7 @@ def run_fn(fn_args) -> None:
     """
     problem = Problem.of(fn_args)
     context = problem.context()
-    directory = pathlib.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
+    directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
     started = time.monotonic()
     best = fit(problem, context, directory)
@@ -51,13 +51,13 @@ def run_fn(fn_args) -> None:
         make_estimator(problem, context, directory),
         checkpoint,
         problem.serving_input(),
-        pathlib.Path(fn_args.serving_model_dir),
+        epath.Path(fn_args.serving_model_dir),
         {
             features_lib.FILE_NAME: features_lib.signature(problem.schema, problem.features),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
         },
     )
-    run = pathlib.Path(fn_args.model_run_dir)
+    run = epath.Path(fn_args.model_run_dir)
     _copy_summaries(directory, run)
     record = {
         "model": problem.settings["model"],
@@ -70,7 +70,7 @@ def run_fn(fn_args) -> None:
     (run / RECORD).write_text(json.dumps(record, indent=2))
 
 
-def make_estimator(problem: Problem, context: Context, directory: pathlib.Path):
+def make_estimator(problem: Problem, context: Context, directory: epath.Path):
     """The Estimator of the problem's model, with its checkpoints in a directory."""
     model, train = problem.settings["model"], problem.settings["train"]
     return registry.estimator(
@@ -90,7 +90,7 @@ def make_estimator(problem: Problem, context: Context, directory: pathlib.Path):
 def fit(
     problem: Problem,
     context: Context,
-    directory: pathlib.Path,
+    directory: epath.Path,
     on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> "BestCheckpoint":
     """Trains to the end, from the last checkpoint in the directory if there is one.
@@ -137,7 +137,7 @@ class BestCheckpoint(estimator_api.Exporter):
 
     def __init__(
         self,
-        directory: pathlib.Path,
+        directory: epath.Path,
         on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
     ):
         self._directory = directory
@@ -158,9 +158,9 @@ class BestCheckpoint(estimator_api.Exporter):
         if self._record.exists() and json.loads(self._record.read_text())["loss"] <= loss:
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-        source = pathlib.Path(checkpoint_path)
+        source = epath.Path(checkpoint_path)
         for file in source.parent.glob(f"{source.name}.*"):
-            shutil.copy2(file, self._directory)
+            file.copy(self._directory / file.name, overwrite=True)
         record = {
             "checkpoint": source.name,
             "step": int(eval_result["global_step"]),
@@ -219,11 +219,11 @@ def _export(
     estimator,
     checkpoint: str,
     receiver_fn: Callable,
-    destination: pathlib.Path,
+    destination: epath.Path,
     extra: Mapping[str, str],
 ) -> None:
     """Exports to `destination` itself, not to a timestamp below it: exactly one export is there."""
-    directory = pathlib.Path(estimator.model_dir)
+    directory = epath.Path(estimator.model_dir)
     extra_files = {}
     for name, text in extra.items():
         path = directory / name
@@ -232,14 +232,15 @@ def _export(
     exported = estimator.export_saved_model(
         str(directory / "export"), receiver_fn, assets_extra=extra_files, checkpoint_path=checkpoint
     )
-    shutil.rmtree(destination, ignore_errors=True)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(exported.decode(), destination)
+    io_utils.copy_dir(exported.decode(), str(destination))
+    epath.Path(exported.decode()).rmtree()
 
 
-def _copy_summaries(directory: pathlib.Path, run: pathlib.Path) -> None:
+def _copy_summaries(directory: epath.Path, run: epath.Path) -> None:
     """Puts the summaries into the run's artifact; the checkpoints stay in the directory."""
-    for events in directory.rglob("events.out.tfevents.*"):
-        target = run / events.relative_to(directory)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(events, target)
+    for folder, _, names in directory.walk():
+        target = run / folder.relative_to(directory)
+        for name in names:
+            if name.startswith("events.out.tfevents."):
+                target.mkdir(parents=True, exist_ok=True)
+                (folder / name).copy(target / name, overwrite=True)

@@ -19,7 +19,6 @@ else that anything prints goes to stderr.
 import json
 import logging
 import os
-import pathlib
 import queue
 import signal
 import sys
@@ -29,6 +28,8 @@ import traceback
 import types
 from collections.abc import Mapping
 from typing import Any
+
+from etils import epath
 
 # Trials that run at a time share a log.
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(process)d %(name)s] %(message)s"
@@ -114,7 +115,7 @@ def _run(channel: _Channel, problem: Mapping[str, Any], trial: Mapping[str, Any]
             raise _Pruned()
 
     try:
-        best = training.fit(tried, context, pathlib.Path(trial["directory"]), on_evaluation)
+        best = training.fit(tried, context, epath.Path(trial["directory"]), on_evaluation)
     except _Pruned:
         return {"event": "pruned"}
     return {"event": "complete", "metrics": best.record()["metrics"]}

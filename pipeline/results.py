@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from etils import epath
 from tfx.orchestration import metadata
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
@@ -26,7 +26,7 @@ class Outcome:
     """
 
     verdict: dict[str, Any]
-    pushed: pathlib.Path | None
+    pushed: epath.Path | None
 
     @property
     def blessed(self) -> bool:
@@ -45,16 +45,16 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
     with metadata.Metadata(config) as store:
         evaluation = _output(store, executions["Evaluator"], "evaluation")
         pushed = _output(store, executions["Pusher"], "pushed_model")
-    text = (pathlib.Path(evaluation.uri) / verdict.FILE_NAME).read_text()
+    text = (epath.Path(evaluation.uri) / verdict.FILE_NAME).read_text()
     destination = pushed.get_string_custom_property("pushed_destination")
     if not destination:
         return Outcome(json.loads(text), None)
-    version = pathlib.Path(destination)
+    version = epath.Path(destination)
     versions = [int(path.name) for path in version.parent.glob("*") if path.name.isdigit()]
     if int(version.name) != max(versions, default=None):
         # A cached Pusher does not see that what it once pushed was removed, or that another model
         # was pushed since; a server takes the highest version.
-        version = deploy(pathlib.Path(pushed.uri), version.parent)
+        version = deploy(epath.Path(pushed.uri), version.parent)
     return Outcome(json.loads(text), version)
 
 
@@ -63,7 +63,7 @@ def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
         found = _output(store, executions["Tuner"], tuner.RESULTS)
-    return json.loads((pathlib.Path(found.uri) / tuner.TRIALS_FILE).read_text())
+    return json.loads((epath.Path(found.uri) / tuner.TRIALS_FILE).read_text())
 
 
 def _output(store: metadata.Metadata, execution: int, key: str) -> Artifact:

@@ -13,7 +13,7 @@ def say(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def shown(path: pathlib.Path) -> pathlib.Path:
+def shown(path: pathlib.PurePath) -> pathlib.PurePath:
     """As the user would type it."""
     here = pathlib.Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
@@ -30,7 +30,7 @@ def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
     say(console, "")
 
 
-def show_push(console: Console, pushed: pathlib.Path | None, unchanged: bool) -> None:
+def show_push(console: Console, pushed: pathlib.PurePath | None, unchanged: bool) -> None:
     """Prints where the model was pushed to, if it was, or that this is no news."""
     if pushed is None:
         say(

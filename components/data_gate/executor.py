@@ -1,7 +1,6 @@
 """Reads the anomalies of every split and fails if there is one."""
 
-import pathlib
-
+from etils import epath
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
@@ -26,7 +25,7 @@ class Executor(base_executor.BaseExecutor):
         artifact = artifact_utils.get_single_instance(input_dict[ANOMALIES])
         found: dict[str, set[str]] = {}
         for split in artifact_utils.decode_split_names(artifact.split_names):
-            path = pathlib.Path(artifact_utils.get_split_uris([artifact], split)[0]) / _FILE_NAME
+            path = epath.Path(artifact_utils.get_split_uris([artifact], split)[0]) / _FILE_NAME
             anomalies = anomalies_pb2.Anomalies.FromString(path.read_bytes())
             for column, info in anomalies.anomaly_info.items():
                 for reason in info.reason:

@@ -1,9 +1,9 @@
 """Makes the `EvalConfig`, lets TFX's executor evaluate and bless, and writes the verdict."""
 
 import json
-import pathlib
 from collections.abc import Sequence
 
+from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
 from tfx.dsl.io import fileio
@@ -49,14 +49,14 @@ class Executor(executor.Executor):
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         result = verdict.make(evaluation, judgement, labels, not note, note)
-        (pathlib.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
+        (epath.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
         if not result["blessed"]:
             _take_back(artifact_utils.get_single_instance(output_dict["blessing"]))
 
 
 def _take_back(blessing) -> None:
     """TFX's executor blesses by the absolute bounds alone; the verdict knows the changes too."""
-    folder = pathlib.Path(blessing.uri)
+    folder = epath.Path(blessing.uri)
     (folder / constants.BLESSED_FILE_NAME).unlink(missing_ok=True)
     (folder / constants.NOT_BLESSED_FILE_NAME).touch()
     blessing.set_int_custom_property(

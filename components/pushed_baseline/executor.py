@@ -1,11 +1,10 @@
 """Copies the newest deployed version: the one there may be replaced while it is compared with."""
 
-import pathlib
-import shutil
-
+import tensorflow as tf
+from etils import epath
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
+from tfx.utils import io_utils, path_utils
 
 DIRECTORY = "directory"
 MODEL = "model"
@@ -19,19 +18,19 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
         """Copies the newest version, if there is one."""
         model = artifact_utils.get_single_instance(output_dict[MODEL])
-        version = newest(pathlib.Path(exec_properties[DIRECTORY]))
+        version = newest(epath.Path(exec_properties[DIRECTORY]))
         if version is None:
             return
         copy = path_utils.serving_model_dir(model.uri)
-        # A step that was killed and is tried again finds what it had copied.
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(version, copy)
+        # A step that was killed and is tried again finds what it had copied, and this replaces it.
+        io_utils.copy_dir(str(version), copy)
         model.set_string_custom_property(VERSION, version.name)
 
 
-def newest(serving: pathlib.Path) -> pathlib.Path | None:
-    """The version with the highest number; the Pusher's unfinished copies have no number."""
+def newest(serving: epath.Path) -> epath.Path | None:
+    """The version with the highest number; the Pusher's unfinished copies lack it or the graph."""
     if not serving.is_dir():
         return None
     versions = [path for path in serving.iterdir() if path.name.isdigit()]
-    return max(versions, key=lambda path: int(path.name), default=None)
+    whole = (path for path in versions if (path / tf.saved_model.SAVED_MODEL_FILENAME_PB).exists())
+    return max(whole, key=lambda path: int(path.name), default=None)

@@ -1,17 +1,18 @@
-"""Copies beside the serving directory, then renames: a server never sees half a model.
+"""Copies a model so that a server never sees half of it.
 
 TFX's own executor copies file by file into the version's directory, and skips a version that
 exists; a push that was killed would leave half a model which the next push within the same second
 takes for a whole one.
 """
 
-import os
-import pathlib
-import shutil
 import time
 
+import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
+from etils import epath
 from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils
 
 
 class Executor(executor.Executor):
@@ -25,24 +26,40 @@ class Executor(executor.Executor):
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
-        model = pathlib.Path(self.GetModelPath(input_dict))
-        version = deploy(model, pathlib.Path(exec_properties["directory"]))
+        model = epath.Path(self.GetModelPath(input_dict))
+        version = deploy(model, epath.Path(exec_properties["directory"]))
         # The artifact keeps a copy, from which a deployment that was lost can be restored.
-        shutil.copytree(model, pushed.uri, dirs_exist_ok=True)
+        io_utils.copy_dir(str(model), pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 
-def deploy(model: pathlib.Path, serving: pathlib.Path) -> pathlib.Path:
-    """Copies an exported model to a new version below `serving`, whole or not at all.
+def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
+    """Copies an exported model to a new version below `serving`, seen whole or not at all.
 
     The version is the time in seconds, or one above the highest one there if that is not later.
     """
     serving.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in serving.iterdir() if path.name.isdigit()]
-    version = max(int(time.time()), *(there + 1 for there in versions), 0)
-    # TensorFlow Serving looks only at directories whose names are numbers.
-    partial = serving / f".{version}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(model, partial)
-    os.rename(partial, serving / str(version))
-    return serving / str(version)
+    version = serving / str(max(int(time.time()), *(there + 1 for there in versions), 0))
+    if FileSystems.get_scheme(str(serving)) is None:
+        _copy_beside(model, version)
+    else:
+        _copy_graph_last(model, version)
+    return version
+
+
+def _copy_beside(model: epath.Path, version: epath.Path) -> None:
+    """On a disk: TensorFlow Serving looks only at directories whose names are numbers."""
+    partial = version.with_name(f".{version.name}.partial")
+    io_utils.copy_dir(str(model), str(partial))
+    partial.rename(version)
+
+
+def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
+    """In an object store, where a directory is renamed file by file: nothing loads without graph.
+
+    A push that was killed leaves a version without one, and the next push a higher version.
+    """
+    graph = tf.saved_model.SAVED_MODEL_FILENAME_PB
+    io_utils.copy_dir(str(model), str(version), deny_regex_patterns=[f"/{graph}$"])
+    (model / graph).copy(version / graph)

@@ -7,15 +7,16 @@ more trials, it goes on from there.
 
 import hashlib
 import json
-import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
+from etils import epath
 from tfx.components.trainer import fn_args_utils
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.tuner import study_file
 from components.tuner.workers import Worker, Workers
 from models import registry
 from models.problem import Problem, trainer_properties
@@ -55,18 +56,20 @@ class Executor(base_executor.BaseExecutor):
         )
         fixed = {**length, "train.evaluate_every": tune["evaluate_every"]}
 
-        directory = pathlib.Path(fn_args.custom_config["training_root"]) / "tuning"
+        directory = epath.Path(fn_args.custom_config["training_root"]) / "tuning"
         directory /= _fingerprint(problem, tune, exec_properties["code"])
         directory.mkdir(parents=True, exist_ok=True)
         logging.info("Tuning directory: %s", directory)
-        study = Study(directory / "study.sqlite", tune, _configured(problem, tune["search"]))
-        told = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
-        try:
-            with Workers({name: getattr(fn_args, name) for name in told}, tune["parallel"]) as pool:
-                _search(study, tune, pool, directory, fixed)
-            trials, best = study.trials(), study.best()
-        finally:
-            study.close()
+        names = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
+        told = {name: getattr(fn_args, name) for name in names}
+        with study_file.local(directory / "study.sqlite") as (file, keep):
+            study = Study(file, tune, _configured(problem, tune["search"]))
+            try:
+                with Workers(told, tune["parallel"]) as pool:
+                    _search(study, tune, pool, directory, fixed, keep)
+                trials, best = study.trials(), study.best()
+            finally:
+                study.close()
         if best is None:
             raise ValueError(_nothing_complete(trials))
         # The first trial is the configuration as it is: then there is nothing to replace.
@@ -76,8 +79,15 @@ class Executor(base_executor.BaseExecutor):
         _write(output_dict[RESULTS], TRIALS_FILE, results)
 
 
-def _search(study, tune, pool: Workers, directory: pathlib.Path, fixed: Mapping[str, Any]) -> None:
-    """Has trials run until there are enough."""
+def _search(
+    study,
+    tune: Mapping[str, Any],
+    pool: Workers,
+    directory: epath.Path,
+    fixed: Mapping[str, Any],
+    keep: Callable[[], None],
+) -> None:
+    """Has trials run until there are enough; keeps the study whenever there is news of one."""
     _tell_progress(study, tune)
     while True:
         while pool.have_room and (assignment := study.next()):
@@ -96,7 +106,9 @@ def _search(study, tune, pool: Workers, directory: pathlib.Path, fixed: Mapping[
             if message is None:
                 how = pool.end(worker)
                 study.fail(number, f"its process ended with {how}; is there enough memory?")
-            elif not _is_end(study, worker, message):
+            is_end = message is None or _is_end(study, worker, message)
+            keep()
+            if not is_end:
                 continue
             worker.trial = None
             _keep_summaries(directory / f"trial-{number}")
@@ -152,11 +164,12 @@ def _fingerprint(problem: Problem, tune: Mapping[str, Any], code: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _keep_summaries(directory: pathlib.Path) -> None:
+def _keep_summaries(directory: epath.Path) -> None:
     """Removes a trial's checkpoints, which nobody needs once it has ended."""
-    for path in directory.rglob("*"):
-        if path.is_file() and not path.name.startswith("events.out.tfevents"):
-            path.unlink()
+    for folder, _, names in list(directory.walk()):
+        for name in names:
+            if not name.startswith("events.out.tfevents"):
+                (folder / name).unlink()
 
 
 def _nothing_complete(trials: list[dict[str, Any]]) -> str:
@@ -166,5 +179,5 @@ def _nothing_complete(trials: list[dict[str, Any]]) -> str:
 
 
 def _write(artifacts, name: str, content: Any) -> None:
-    path = pathlib.Path(artifact_utils.get_single_uri(artifacts)) / name
+    path = epath.Path(artifact_utils.get_single_uri(artifacts)) / name
     path.write_text(json.dumps(content, indent=2))

@@ -44,7 +44,7 @@ class Study:
     """See the module.
 
     Args:
-        file: the SQLite file, made if there is none.
+        file: the SQLite file, made if there is none; on a disk.
         tune: `trials`, `seed`, `metric`, `goal` (minimize or maximize), `pruner` (median, asha or
             none), `evaluate_every` (steps), and `search`: by key, `low`, `high`, `step` and `log`
             of a range, or `choices`. A range of whole numbers gives whole numbers.

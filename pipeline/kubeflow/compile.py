@@ -19,7 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters, v2
 from pipeline.kubeflow.container import OUTPUTS, STEP
-from pipeline.kubeflow.settings import DEFAULT, OBJECT_STORES, Kubeflow, Resources
+from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
 
 WORKFLOW = "workflow.yaml"
@@ -58,19 +58,7 @@ def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
     }
     for name, text in texts.items():
         _write(folder / name, text)
-    notes = [*_of_workflow(config), *second.notes]
-    return Compiled([folder / name for name in texts], notes)
-
-
-def _of_workflow(config: Config) -> list[str]:
-    """What the Argo Workflow cannot do with the configuration."""
-    assert config.kubeflow
-    if not config.kubeflow.workspace.startswith(OBJECT_STORES):
-        return []
-    return [
-        f"{WORKFLOW}: kubeflow.workspace is {config.kubeflow.workspace}, but its steps write "
-        "files: put the workspace on a volume to run it"
-    ]
+    return Compiled([folder / name for name in texts], second.notes)
 
 
 def _check(config: Config, steps: list[str]) -> None:

@@ -11,7 +11,7 @@ DEFAULT = "default"
 """In `resources`: what every step gets that is not named there."""
 
 OBJECT_STORES = ("gs://",)
-"""Where a workspace may be for Vertex AI, which shows a bucket as a directory to its steps."""
+"""Where a workspace may be without a volume: what TensorFlow and Beam read and write alike."""
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(

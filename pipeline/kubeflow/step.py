@@ -15,6 +15,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from etils import epath  # noqa: E402
 from google.protobuf import json_format  # noqa: E402
 from tfx.orchestration import metadata  # noqa: E402
 from tfx.orchestration.kubeflow import container_entrypoint  # noqa: E402
@@ -69,7 +70,7 @@ def _verdict(execution: int) -> dict[str, Any]:
     connection = container_entrypoint._get_metadata_connection_config(config)
     with metadata.Metadata(connection) as store:
         (evaluation,) = execution_lib.get_output_artifacts(store, execution)["evaluation"]
-    file = pathlib.Path(evaluation.uri) / verdict.FILE_NAME
+    file = epath.Path(evaluation.uri) / verdict.FILE_NAME
     return json.loads(file.read_text(encoding="utf-8"))
 
 

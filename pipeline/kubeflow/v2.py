@@ -28,7 +28,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from pipeline.arguments import Arguments
 from pipeline.config import Config
-from pipeline.kubeflow import mounts, parameters
+from pipeline.kubeflow import parameters
 from pipeline.kubeflow.container import V2_STEP
 from pipeline.kubeflow.settings import Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
@@ -40,7 +40,6 @@ SPEC = "pipeline_spec.yaml"
 
 _BUCKET = "gs://"
 _PATHS = (parameters.DATA_DIRECTORY, parameters.TRAINING_ROOT, parameters.SERVING_DIRECTORY)
-_WRITTEN = (parameters.TRAINING_ROOT, parameters.SERVING_DIRECTORY)
 _ACCELERATOR = "cloud.google.com/gke-accelerator"
 """The label of nodes that tells a GPU's model."""
 _BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -81,9 +80,9 @@ def compiled(config: Config) -> Compiled:
         container["env"] = [{"name": name, "value": environment[name]} for name in environment]
     spec = copy.deepcopy(job["pipelineSpec"])
     vertex_notes = _fit_vertex(job, settings, arguments)
-    kfp_notes = _fit_kfp(spec, settings, arguments)
+    _fit_kfp(spec, settings, arguments)
     documents = [spec, *_kubernetes(settings, list(_containers(spec)))]
-    return Compiled(job, documents, [*_notes(config, settings), *vertex_notes, *kfp_notes])
+    return Compiled(job, documents, [*_notes(config, settings), *vertex_notes])
 
 
 def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]:
@@ -111,14 +110,12 @@ def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> list[str]:
-    """Vertex AI has buckets, as directories, and nothing else that outlives a step."""
+    """Vertex AI has buckets, and nothing else that outlives a step."""
     spec = job["pipelineSpec"]
     values = parameters.defaults(arguments)
     missing = []
     for name in _PATHS:
-        place = str(values[name])
-        values[name] = mounts.local(place)
-        if os.path.isabs(place):
+        if os.path.isabs(str(values[name])):
             missing.append(name)
             del values[name]
     _give_defaults(spec, values)
@@ -144,7 +141,7 @@ def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -
     if missing:
         notes.append(
             f"{JOB}: Vertex AI has no volumes; at submission give {', '.join(missing)} "
-            "(gs://bucket/folder as the root, /gcs/bucket/folder as a parameter)"
+            "(as gs://bucket/folder)"
         )
     if without_gpu:
         notes.append(
@@ -154,13 +151,9 @@ def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -
     return notes
 
 
-def _fit_kfp(spec: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> list[str]:
-    """KFP has object stores for artifacts, and volumes for everything else."""
-    values = parameters.defaults(arguments)
-    missing = [name for name in _WRITTEN if str(values[name]).startswith(_BUCKET)]
-    for name in missing:
-        del values[name]
-    _give_defaults(spec, values)
+def _fit_kfp(spec: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> None:
+    """KFP has object stores for artifacts, and volumes for everything else if need be."""
+    _give_defaults(spec, parameters.defaults(arguments))
     tasks = spec["root"]["dag"]["tasks"]
     for step, container in _containers(spec).items():
         if container.pop("lifecycle", None):
@@ -170,12 +163,6 @@ def _fit_kfp(spec: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> 
     _retry(spec, settings, _LONGEST_RETRYING["kfp"])
     if arguments.pipeline_root.startswith(_BUCKET):
         spec["defaultPipelineRoot"] = arguments.pipeline_root
-    if not missing:
-        return []
-    return [
-        f"{SPEC}: Kubeflow Pipelines mounts no buckets; at submission give {', '.join(missing)}, "
-        "directories on one of kubeflow.volumes"
-    ]
 
 
 def _kfp_resources(resources: Resources) -> dict[str, Any]:

@@ -5,10 +5,10 @@ It asks ML Metadata itself: TFX's functions for that take ten seconds to import.
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from etils import epath
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
@@ -24,12 +24,12 @@ class Records:
     Attributes:
         run: its name.
         port: of the metadata service on this machine.
-        place: where on this machine is what a step has at a path.
+        place: where this process finds what a step has at a path.
     """
 
     run: str
     port: int
-    place: Callable[[str], pathlib.Path]
+    place: Callable[[str], epath.Path]
 
     def was_cached(self, node: str) -> bool:
         """Whether the cache had a node's result."""
@@ -44,7 +44,7 @@ class Records:
         file = self.place(folder.uri) / _VERDICT_FILE
         return json.loads(file.read_text(encoding="utf-8"))
 
-    def pushed(self) -> pathlib.Path | None:
+    def pushed(self) -> epath.Path | None:
         """Where the run's model is deployed; None if it was not."""
         artifact = self._output("Pusher", "pushed_model")
         if artifact is None:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 
+from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
@@ -24,6 +25,7 @@ from pipeline.kubeflow.executor.pods import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
 from pipeline.kubeflow.manifest import Manifest
+from pipeline.kubeflow.settings import OBJECT_STORES
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
@@ -133,9 +135,9 @@ def _terminable() -> Iterator[None]:
 
 
 def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> dict[str, str]:
-    """Parameters that lead to this machine what a step could not reach from here."""
+    """Parameters that lead to this machine what a step could not reach from here: a volume."""
     assert config.kubeflow
-    if isinstance(isolated, Namespaces) and config.kubeflow.workspace.startswith("/"):
+    if isinstance(isolated, Namespaces) or config.kubeflow.workspace.startswith(OBJECT_STORES):
         return {}
     return {
         "pipeline-root": str(workspace.artifacts),
@@ -145,15 +147,15 @@ def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> 
 
 
 def _places(config: Config, volumes: pathlib.Path, isolated: Isolation):
-    """Where on this machine is what a step has at a path."""
+    """Where this process finds what a step has at a path; a bucket's is the same everywhere."""
     assert config.kubeflow
     mounts = config.kubeflow.volumes if isinstance(isolated, Namespaces) else {}
 
-    def place(path: str) -> pathlib.Path:
+    def place(path: str) -> epath.Path:
         for claim, mount in mounts.items():
             if pathlib.PurePath(path).is_relative_to(mount):
-                return volumes / claim / os.path.relpath(path, mount)
-        return pathlib.Path(path)
+                return epath.Path(volumes / claim / os.path.relpath(path, mount))
+        return epath.Path(path)
 
     return place
 

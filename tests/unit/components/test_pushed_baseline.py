@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+from etils import epath
 from tfx.types import standard_artifacts
 from tiny_model import artifact
 
@@ -71,3 +72,12 @@ def test_a_copy_that_was_cut_short_is_made_anew(tmp_path):
     version(tmp_path / "serving", "2")
     (tmp_path / "model" / "Format-Serving" / "leftover").touch()
     assert found(tmp_path) == (copy_of("2"), "2")
+
+
+def test_in_an_object_store_a_version_without_graph_does_not_count(store, tmp_path):
+    serving = epath.Path(f"gs://{tmp_path.name.replace('_', '-')}/serving")
+    assert executor.newest(serving) is None
+    for name, file in (("1", "saved_model.pb"), ("2", "variables.index"), ("latest", "x")):
+        (serving / name).mkdir(parents=True)
+        (serving / name / file).write_text("content")
+    assert executor.newest(serving) == serving / "1"

@@ -2,9 +2,10 @@
 
 import os
 import pathlib
-import shutil
 
 import pytest
+import tensorflow as tf
+from etils import epath
 from tfx.types import standard_artifacts
 from tiny_model import artifact
 
@@ -86,19 +87,19 @@ def test_a_version_is_above_all_others_even_if_the_clock_was_set_back(setting):
     assert tree(setting.serving / "99999999999") == {}, "what is served stays as it is"
 
 
-@pytest.mark.parametrize("killed_in", ["copytree", "rename"])
+@pytest.mark.parametrize("killed_in", ["copy_dir", "rename"])
 def test_a_push_that_was_killed_leaves_no_version(setting, monkeypatch, killed_in):
     monkeypatch.setattr(executor.time, "time", lambda: 1_700_000_000.0)
-    real = shutil.copytree
+    real = executor.io_utils.copy_dir
 
     def killed(source, target, *rest, **options):
-        if killed_in == "copytree":
+        if killed_in == "copy_dir":
             real(source, target, *rest, **options)
             next(path for path in pathlib.Path(target).rglob("*") if path.is_file()).unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil if killed_in == "copytree" else os, killed_in, killed)
+        patch.setattr(executor.io_utils if killed_in == "copy_dir" else os, killed_in, killed)
         with pytest.raises(KeyboardInterrupt):
             setting.push()
     assert setting.versions() == []
@@ -106,3 +107,52 @@ def test_a_push_that_was_killed_leaves_no_version(setting, monkeypatch, killed_i
     setting.push()
     [version] = setting.versions()
     assert tree(setting.serving / version) == setting.export
+
+
+@pytest.fixture
+def bucket(store, tmp_path) -> str:
+    """A bucket of the test's own, which has an exported model."""
+    name = tmp_path.name.replace("_", "-")
+    for file in ("saved_model.pb", "variables/variables.index", "assets.extra/label.json"):
+        with tf.io.gfile.GFile(f"gs://{name}/model/{file}", "w") as content:
+            content.write(f"content of {file}")
+    return name
+
+
+def push(bucket: str) -> epath.Path:
+    return executor.deploy(epath.Path(f"gs://{bucket}/model"), epath.Path(f"gs://{bucket}/serving"))
+
+
+def files(store, bucket: str, version: str) -> list[str]:
+    below = f"serving/{version}/"
+    names = (name.removeprefix(below) for name in store.written(bucket, below))
+    return [name for name in names if name and not name.endswith("/")]
+
+
+def test_in_an_object_store_the_graph_comes_last(store, bucket):
+    version = push(bucket)
+    assert str(version).startswith(f"gs://{bucket}/serving/")
+    written = files(store, bucket, version.name)
+    assert sorted(written) == [
+        "assets.extra/label.json",
+        "saved_model.pb",
+        "variables/variables.index",
+    ]
+    assert written[-1] == "saved_model.pb"
+    assert (version / "variables" / "variables.index").read_text() == (
+        "content of variables/variables.index"
+    )
+    assert int(push(bucket).name) > int(version.name)
+
+
+@pytest.mark.parametrize("last", ["variables.index", "saved_model.pb"])
+def test_in_an_object_store_a_push_that_was_cut_short_cannot_be_loaded(store, bucket, last):
+    store.refuse(f"^serving/.*{last}$")
+    with pytest.raises(tf.errors.PermissionDeniedError):
+        push(bucket)
+    [left] = epath.Path(f"gs://{bucket}/serving").iterdir()
+    assert left.name.isdigit() and "saved_model.pb" not in files(store, bucket, left.name)
+    store.refuse("")
+    version = push(bucket)
+    assert int(version.name) > int(left.name), "what is left is not mixed with another push"
+    assert len(files(store, bucket, version.name)) == 3

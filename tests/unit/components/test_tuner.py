@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from etils import epath
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfx.types import standard_artifacts
 from tiny_model import artifact
@@ -254,6 +255,27 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
     ]
     assert without_time(results["trials"][2:]) == without_time(found.trials[2:])
     assert results["trials"][1]["value"] == found.trials[1]["value"]
+
+
+def test_in_an_object_store_a_search_that_was_ended_goes_on(
+    table, found, store, tmp_path, monkeypatch
+):
+    """The study is on no disk between the two."""
+
+    class Ended(Exception):
+        pass
+
+    def end(text: str) -> None:
+        if text.startswith("1/3 "):
+            raise Ended
+
+    folder = epath.Path(f"gs://{tmp_path.name.replace('_', '-')}")
+    with monkeypatch.context() as patch, pytest.raises(Ended):
+        patch.setattr(executor, "on_progress", end)
+        search(table, folder, tuning(trials=3))
+    assert any(name.endswith("/study.sqlite") for name in store.written(folder.parts[2]))
+    _, results = search(table, folder, tuning(trials=3))
+    assert without_time(results["trials"]) == without_time(found.trials[:3])
 
 
 def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import yaml
 from pipeline import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow import compile as compile_lib
-from pipeline.kubeflow import parameters
+from pipeline.kubeflow import lint, parameters
 
 ROOT = pathlib.Path(__file__).parents[3]
 KING_COUNTY = ROOT / "data" / "king_county" / "pipeline.yaml"
@@ -85,6 +85,17 @@ def test_every_step_sees_the_volume_and_runs_the_image(plain):
         assert {"configMapRef": {"name": "metadata-grpc-configmap", "optional": True}} in (
             container["envFrom"]
         )
+
+
+def test_a_workspace_in_a_bucket_needs_no_volume(tmp_path):
+    in_bucket = ["kubeflow.workspace=gs://bucket/houses", "kubeflow.volumes={}"]
+    manifest = workflow(tmp_path, *in_bucket)
+    found = {item["name"]: item["value"] for item in manifest["spec"]["arguments"]["parameters"]}
+    assert found["pipeline-root"] == "gs://bucket/houses/artifacts"
+    assert found["training-root"] == "gs://bucket/houses/training"
+    assert found["serving-directory"] == "gs://bucket/houses/serving"
+    assert not any("volumes" in template for template in containers(manifest))
+    assert lint.check(tmp_path / compile_lib.WORKFLOW) == []
 
 
 def test_what_the_section_asks_for_is_in_every_step(full):

@@ -176,25 +176,20 @@ def test_on_vertex_nothing_has_a_volume_s_place(plain):
     assert set(values) == {"data-directory", "gates", "max-steps"}
     assert plain.job["runtimeConfig"] == {"parameterValues": values}
     (note,) = [text for text in plain.notes if "Vertex AI has no volumes" in text]
-    assert "give the pipeline root, training-root, serving-directory (gs://" in note
+    assert "give the pipeline root, training-root, serving-directory (as gs://" in note
 
 
-def test_on_vertex_buckets_are_directories(bucket):
+def test_a_bucket_is_a_place_for_every_step(bucket):
     values = defaults(bucket.job["pipelineSpec"])
-    assert values["serving-directory"] == "/gcs/bucket/houses/serving"
-    assert values["training-root"] == "/gcs/bucket/houses/training"
+    assert values["serving-directory"] == "gs://bucket/houses/serving"
+    assert values["training-root"] == "gs://bucket/houses/training"
     assert bucket.job["runtimeConfig"] == {
         "gcsOutputDirectory": "gs://bucket/houses/artifacts",
         "parameterValues": values,
     }
     assert not any("Vertex AI has no volumes" in note for note in bucket.notes)
-
-
-def test_kubeflow_pipelines_gets_no_bucket_as_a_directory(bucket):
-    assert set(defaults(bucket.spec)) == {"data-directory", "gates", "max-steps"}
+    assert defaults(bucket.spec) == values
     assert bucket.spec["defaultPipelineRoot"] == "gs://bucket/houses/artifacts"
-    (note,) = [text for text in bucket.notes if "mounts no buckets" in text]
-    assert "give training-root, serving-directory, directories on" in note
 
 
 def test_resources_are_what_each_engine_reads(full):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rich_table
 import tensorflow as tf
+from etils import epath
 from tfx.components.trainer import fn_args_utils
 
 from models import estimator_api, inputs, label, training
@@ -30,7 +31,7 @@ TRAIN = {
 }
 
 
-def fn_args(table, folder: pathlib.Path, model=("bump_model.model_fn", {}), code="1", **train):
+def fn_args(table, folder: pathlib.PurePath, model=("bump_model.model_fn", {}), code="1", **train):
     problem = {
         **table.problem,
         "model": {"name": model[0], "params": model[1]},
@@ -49,6 +50,11 @@ def fn_args(table, folder: pathlib.Path, model=("bump_model.model_fn", {}), code
             "training_root": str(folder / "training"),
         },
     )
+
+
+def in_store(tmp_path: pathlib.Path) -> str:
+    """A bucket of the test's own."""
+    return f"gs://{tmp_path.name.replace('_', '-')}"
 
 
 def directories(folder) -> list[pathlib.Path]:
@@ -171,7 +177,7 @@ def test_evaluations_are_reported_and_may_end_the_training(rich, tmp_path):
 
     problem = Problem.of(fn_args(rich, tmp_path))
     with pytest.raises(Enough):
-        training.fit(problem, problem.context(), tmp_path / "fit", report)
+        training.fit(problem, problem.context(), epath.Path(tmp_path / "fit"), report)
     assert seen == [(10, 400.0), (20, 100.0), (30, 0.0)]
 
 
@@ -211,6 +217,24 @@ def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
     assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-60")
     predictions = score(tmp_path / "model", rich.eval_rows[:1])["predictions"]
     assert predictions == [[30.0]]
+
+
+def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
+    """Also a second run, which finds what the first one left."""
+    folder = epath.Path(in_store(tmp_path))
+    for _ in range(2):
+        training.run_fn(fn_args(rich, folder))
+    [directory] = directories(folder)
+    assert directory.name == directories(bump)[0].name
+    assert json.loads((directory / "best" / "best.json").read_text())["step"] == 30
+    assert not list((directory / "export").iterdir()), "it was moved, not copied"
+    export = folder / "model" / "Format-Serving"
+    assert score(export, rich.eval_rows[:1])["predictions"] == [[30.0]]
+    assert label.labels_of_export(str(export))[0].name == "price"
+    assert len(features_lib.inputs_of_export(str(export))) == len(rich.features)
+    names = {path.name for path in (folder / "run" / "eval").iterdir()}
+    assert names and all(name.startswith("events.out.tfevents") for name in names)
+    assert json.loads((folder / "run" / training.RECORD).read_text())["best"]["step"] == 30
 
 
 def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
@@ -331,65 +355,72 @@ def test_an_unknown_parameter_is_refused(rich, tmp_path):
 
 
 class TestBestCheckpoint:
+    @pytest.fixture(params=["disk", "object store"])
+    def folder(self, request, tmp_path) -> epath.Path:
+        if request.param == "disk":
+            return epath.Path(tmp_path)
+        request.getfixturevalue("store")
+        return epath.Path(in_store(tmp_path))
+
     @staticmethod
-    def checkpoint(folder: pathlib.Path, step: int) -> str:
+    def checkpoint(folder: epath.Path, step: int) -> str:
         for part in ("index", "data-00000-of-00001", "meta"):
             (folder / f"model.ckpt-{step}.{part}").write_text(f"{part} of {step}")
         return str(folder / f"model.ckpt-{step}")
 
     @pytest.fixture
-    def evaluate(self, tmp_path):
+    def evaluate(self, folder):
         """Reports an evaluation to an exporter, with its checkpoint."""
 
         def evaluate(best: BestCheckpoint, step: int, loss: float) -> None:
             result = {"loss": np.float32(loss), "global_step": np.int64(step)}
-            best.export(None, None, self.checkpoint(tmp_path, step), result, False)
+            best.export(None, None, self.checkpoint(folder, step), result, False)
 
         return evaluate
 
-    def test_the_lowest_loss_is_kept_and_not_a_number_is_passed_over(self, tmp_path, evaluate):
-        best = BestCheckpoint(tmp_path / "best")
+    def test_the_lowest_loss_is_kept_and_not_a_number_is_passed_over(self, folder, evaluate):
+        best = BestCheckpoint(folder / "best")
         kept = []
         for step, loss in ((1, 9), (2, float("nan")), (3, 4), (4, 5), (5, float("-inf")), (6, 4)):
             evaluate(best, step, loss)
-            kept.append(pathlib.Path(best.checkpoint()).name)
+            kept.append(epath.Path(best.checkpoint()).name)
         assert kept == [f"model.ckpt-{step}" for step in (1, 1, 3, 3, 3, 3)]
-        assert {path.name for path in (tmp_path / "best").iterdir()} == {
+        assert {path.name for path in (folder / "best").iterdir()} == {
             "best.json", *(f"model.ckpt-3.{p}" for p in ("index", "data-00000-of-00001", "meta"))
         }  # fmt: skip
 
-    def test_a_new_process_knows_the_record(self, tmp_path, evaluate):
-        evaluate(BestCheckpoint(tmp_path / "best"), 1, 3.0)
-        evaluate(BestCheckpoint(tmp_path / "best"), 2, 5.0)
-        assert BestCheckpoint(tmp_path / "best").checkpoint().endswith("model.ckpt-1")
+    def test_a_new_process_knows_the_record(self, folder, evaluate):
+        evaluate(BestCheckpoint(folder / "best"), 1, 3.0)
+        evaluate(BestCheckpoint(folder / "best"), 2, 5.0)
+        assert BestCheckpoint(folder / "best").checkpoint().endswith("model.ckpt-1")
 
-    def test_nothing_finite_is_refused(self, tmp_path, evaluate):
-        best = BestCheckpoint(tmp_path / "best")
+    def test_nothing_finite_is_refused(self, folder, evaluate):
+        best = BestCheckpoint(folder / "best")
         evaluate(best, 1, float("inf"))
         with pytest.raises(ValueError, match="no evaluation gave a finite loss"):
             best.checkpoint()
 
-    def test_a_step_whose_name_starts_alike_is_another(self, tmp_path, evaluate):
-        best = BestCheckpoint(tmp_path / "best")
-        self.checkpoint(tmp_path, 10)
+    def test_a_step_whose_name_starts_alike_is_another(self, folder, evaluate):
+        best = BestCheckpoint(folder / "best")
+        self.checkpoint(folder, 10)
         evaluate(best, 1, 3.0)
-        assert not list((tmp_path / "best").glob("model.ckpt-10.*"))
+        assert not list((folder / "best").glob("model.ckpt-10.*"))
         evaluate(best, 10, 2.0)
-        assert not list((tmp_path / "best").glob("model.ckpt-1.*"))
+        assert not list((folder / "best").glob("model.ckpt-1.*"))
 
-    def test_a_copy_without_its_record_does_not_count(self, tmp_path, evaluate, monkeypatch):
-        best = BestCheckpoint(tmp_path / "best")
+    def test_a_copy_without_its_record_does_not_count(self, folder, evaluate, monkeypatch):
+        best = BestCheckpoint(folder / "best")
         evaluate(best, 1, 3.0)
 
         def killed(self, target):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(pathlib.PosixPath, "replace", killed)
+            patch.setattr(type(folder), "replace", killed)
             with pytest.raises(KeyboardInterrupt):
                 evaluate(best, 2, 1.0)
         assert best.checkpoint().endswith("model.ckpt-1")
-        assert pathlib.Path(best.checkpoint() + ".index").read_text() == "index of 1"
+        assert epath.Path(best.checkpoint() + ".index").read_text() == "index of 1"
         evaluate(best, 3, 2.0)
         assert best.checkpoint().endswith("model.ckpt-3")
-        assert not list((tmp_path / "best").glob("model.ckpt-2.*")), "the leftover is gone"
+        assert not list((folder / "best").glob("model.ckpt-2.*")), "the leftover is gone"

@@ -1,0 +1,24 @@
+"""An object store for the tests that want one."""
+
+from collections.abc import Iterator
+
+import fake_gcs
+import pytest
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory) -> Iterator[fake_gcs.Store]:
+    # One for all: TensorFlow reads once which certificates it trusts.
+    with fake_gcs.serving(tmp_path_factory.mktemp("gcs") / "server") as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def store(_server) -> Iterator[fake_gcs.Store]:
+    """An object store, which this process and those that it starts find at `gs://`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _server.environment.items():
+            patch.setenv(name, value)
+        yield _server
+        _server.refuse("")
+    assert _server.unknown_requests() == []
