@@ -20,6 +20,9 @@ from models.problem import Problem
 RECORD = "training.json"
 """In the model run's artifact: what the training was and cost."""
 
+IDENTITY = "identity.json"
+"""In an export's `assets.extra`: the training and the checkpoint that it was made of."""
+
 
 def run_fn(fn_args) -> None:
     """Trains, evaluates, and exports the best checkpoint to `fn_args.serving_model_dir`.
@@ -55,6 +58,9 @@ def run_fn(fn_args) -> None:
         {
             features_lib.FILE_NAME: features_lib.signature(problem.schema, problem.features),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
+            IDENTITY: json.dumps(
+                {"training": directory.name, "checkpoint": best.record()["checkpoint"]}
+            ),
         },
     )
     run = epath.Path(fn_args.model_run_dir)

@@ -14,6 +14,8 @@ from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
+from models.training import IDENTITY
+
 
 class Executor(executor.Executor):
     """See the module."""
@@ -27,10 +29,35 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             return
         model = epath.Path(self.GetModelPath(input_dict))
-        version = deploy(model, epath.Path(exec_properties["directory"]))
+        serving = epath.Path(exec_properties["directory"])
+        version = deployed(model, serving) or deploy(model, serving)
         # The artifact keeps a copy, from which a deployment that was lost can be restored.
         io_utils.copy_dir(str(model), pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
+
+
+def deployed(model: epath.Path, serving: epath.Path) -> epath.Path | None:
+    """The newest version below `serving`, if that is this model already.
+
+    Two exports of one checkpoint differ in the bytes of their graphs; what they were made of does
+    not. An export that does not say what it was made of is never known.
+    """
+    newest = max(_versions(serving), key=lambda path: int(path.name), default=None)
+    if newest is None or not (newest / tf.saved_model.SAVED_MODEL_FILENAME_PB).exists():
+        return None
+    ours, theirs = (_identity(export) for export in (model, newest))
+    return newest if ours is not None and ours == theirs else None
+
+
+def _identity(export: epath.Path) -> str | None:
+    file = export / "assets.extra" / IDENTITY
+    return file.read_text() if file.exists() else None
+
+
+def _versions(serving: epath.Path) -> list[epath.Path]:
+    if not serving.exists():
+        return []
+    return [path for path in serving.iterdir() if path.name.isdigit()]
 
 
 def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
@@ -39,8 +66,8 @@ def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
     The version is the time in seconds, or one above the highest one there if that is not later.
     """
     serving.mkdir(parents=True, exist_ok=True)
-    versions = [int(path.name) for path in serving.iterdir() if path.name.isdigit()]
-    version = serving / str(max(int(time.time()), *(there + 1 for there in versions), 0))
+    above = [int(path.name) + 1 for path in _versions(serving)]
+    version = serving / str(max(int(time.time()), *above, 0))
     if FileSystems.get_scheme(str(serving)) is None:
         _copy_beside(model, version)
     else:

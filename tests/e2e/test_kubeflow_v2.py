@@ -124,6 +124,18 @@ def test_a_worse_model_is_refused_and_not_pushed(installation, first, worse):
     assert installation.versions == [pushed]
 
 
+def test_a_run_without_any_change_trains_nothing_and_pushes_nothing(installation, first, worse):
+    trainings = sorted((installation.disk / "training").iterdir())
+    summaries = sorted((installation.disk / "training").rglob("events.*"))
+    again = installation.engine.run(installation.spec, {})
+    assert installation.verdict(again)["blessed"]
+    assert sorted((installation.disk / "training").iterdir()) == trainings
+    assert sorted((installation.disk / "training").rglob("events.*")) == summaries
+    pushed = first.outputs["Pusher"]["pushed_model"]["metadata"]
+    assert again.outputs["Pusher"]["pushed_model"]["metadata"] == pushed
+    assert installation.versions == [pushed["pushed_version"]]
+
+
 def test_only_what_depends_on_nothing_comes_from_the_cache(first, worse):
     assert first.cached == []
     assert worse.cached == ["CuratedSchema"]

@@ -67,6 +67,21 @@ def test_a_blessed_model_is_pushed_whole(setting):
     assert [path.name for path in setting.serving.iterdir()] == [version], "nothing is left beside"
 
 
+def test_a_model_that_is_deployed_already_makes_no_new_version(setting):
+    identity = setting.folder / "model" / "Format-Serving" / "assets.extra" / "identity.json"
+    identity.write_text('{"training": "a", "checkpoint": "model.ckpt-100"}')
+    first = setting.push()
+    # Exported again: the same weights, a graph with its parts in another order.
+    (setting.folder / "model" / "Format-Serving" / "saved_model.pb").write_text("of content")
+    again = setting.push()
+    assert len(setting.versions()) == 1
+    for name in ("pushed", "pushed_destination", "pushed_version"):
+        assert again.get_custom_property(name) == first.get_custom_property(name)
+    identity.write_text('{"training": "a", "checkpoint": "model.ckpt-200"}')
+    setting.push()
+    assert len(setting.versions()) == 2
+
+
 def test_a_model_that_is_not_blessed_is_not_pushed(setting):
     pushed = setting.push(blessed=False)
     assert not setting.serving.exists() or not list(setting.serving.iterdir())
