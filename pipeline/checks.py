@@ -1,9 +1,13 @@
 """Checks of the data and the model before anything runs: does what the configuration says exist?"""
 
 import csv
+import gzip
+import itertools
 import math
 import pathlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
 
 from models import expressions
 from pipeline.config import Config
@@ -37,9 +41,11 @@ def check_data(config: Config) -> None:
     if config.data.schema_file:
         mistakes += _schema_mistakes(config.data.schema_file, columns, files[0])
     if not mistakes and config.data.format == "csv":
-        mistakes = _header_mistakes(files, columns)
+        mistakes = _header_mistakes(config, files, columns)
     if not mistakes and config.data.format == "csv":
-        mistakes = _first(_row_mistakes(config, file) for file in files)
+        # Where the schema says what a value is, a row without it is put aside like a torn one.
+        if config.data.on_bad_rows == "refuse" or not config.data.schema_file:
+            mistakes = _first(_row_mistakes(config, file) for file in files)
         mistakes = mistakes or _key_mistakes(config, files)
     if not mistakes and config.data.format == "parquet":
         mistakes = _first(_parquet_mistakes(config, file) for file in files)
@@ -52,20 +58,19 @@ def _first(mistakes: Iterable[list[str]]) -> list[str]:
 
 
 def data_files(config: Config) -> list[pathlib.Path]:
-    """The table's files, in order.
+    """The table's files, in order; of files by span, one of the last.
 
     Raises:
         UserError: there is none.
     """
-    path = config.data.path
-    if not path.exists():
-        raise UserError(f"data.path: no such file or folder: {path}")
-    if path.is_file():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file())
-    if not files:
+    path, folder = config.data.path, config.data.folder
+    by_span = re.sub(r"\{[A-Z]+(:\d+)?\}", "*", config.data.pattern)
+    files = sorted(file for file in folder.glob(by_span) if file.is_file())
+    if files:
+        return files if by_span == config.data.pattern else files[-1:]
+    if path.is_dir():
         raise UserError(f"data.path: the folder is empty: {path}")
-    return files
+    raise UserError(f"data.path: no such file or folder: {path}")
 
 
 def check_model(config: Config) -> None:
@@ -112,16 +117,24 @@ def _columns(config: Config, file: pathlib.Path) -> list[str]:
     if config.data.format == "tfrecord":
         return _tfrecord_columns(file)
     try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
+        with _open_csv(config, file) as lines:
             header = next(csv.reader(lines), [])
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise UserError(_unreadable(file, error)) from None
+    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+        raise UserError(_unreadable(config, file, error)) from None
     repeated = sorted({name for name in header if header.count(name) > 1})
     if not header:
         raise UserError(f"data.path: {file}: is empty; expected a header line and rows")
     if repeated:
         raise UserError(f"data.path: {file}: columns stand twice: {', '.join(repeated)}")
     return header
+
+
+def _open_csv(config: Config, file: pathlib.Path) -> TextIO:
+    encoding = "utf-8-sig" if config.data.encoding == "utf-8" else config.data.encoding
+    # What cannot be read is put aside later, where that is wanted.
+    errors = "strict" if config.data.on_bad_rows == "refuse" else "replace"
+    opened = gzip.open if file.suffix == ".gz" else open
+    return opened(file, "rt", newline="", encoding=encoding, errors=errors)
 
 
 def _tfrecord_columns(file: pathlib.Path) -> list[str]:
@@ -175,48 +188,59 @@ def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.P
     ]
 
 
-def _header_mistakes(files: list[pathlib.Path], columns: list[str]) -> list[str]:
-    """CsvExampleGen splits headers at commas and wants the same one in every file."""
-    mistakes = []
-    for file in files:
-        with open(file, newline="", encoding="utf-8", errors="replace") as lines:
-            found = lines.readline().rstrip("\r\n")
-        if found.startswith("\ufeff"):
-            mistakes.append(f"data.path: {file}: starts with a byte-order mark; save it without")
-        elif '"' in found:
-            mistakes.append(f"data.path: {file}:1: the header has quotes; write the names without")
-        elif found != ",".join(columns):
-            mistakes.append(
-                f"data.path: {file}:1: the columns are not those of {files[0].name}, in the same "
-                "order; give every file the same header"
-            )
-    return mistakes
+def _header_mistakes(config: Config, files: list[pathlib.Path], columns: list[str]) -> list[str]:
+    """The files of a table have one header."""
+    return [
+        f"data.path: {file}:1: the columns are not those of {files[0].name}, in the same order; "
+        "give every file the same header"
+        for file in files[1:]
+        if _columns(config, file) != columns
+    ]
 
 
 def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
     """Looks at every row: as wide as the header, and what is learned, weighed or banded is there.
 
-    A value is checked by the role that its column has.
+    A value is checked by the role that its column has. Where bad rows are put aside, it is
+    ExampleGen that finds the ones that are no rows.
     """
     seen = 0
+    refuse = config.data.on_bad_rows == "refuse"
     try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
+        with _open_csv(config, file) as lines:
             rows = csv.reader(lines)
             header = next(rows)
             checks = [(header.index(name), name, check) for name, check in _checks(config)]
-            for row in filter(None, rows):
+            for row in _rows(rows, skip_errors=not refuse):
                 seen += 1
                 where = f"{file}:{rows.line_num}"
                 if len(row) != len(header):
+                    if not refuse:
+                        continue
                     return [
                         f"{where}: found {len(row)} fields, expected {len(header)} as in the header"
                     ]
                 for place, name, check in checks:
                     if mistake := check(row[place]):
                         return [f"{where}: {name}: {mistake}"]
-    except (UnicodeDecodeError, csv.Error) as error:
-        return [_unreadable(file, error)]
+    except (UnicodeDecodeError, csv.Error, EOFError) as error:
+        return [_unreadable(config, file, error)]
     return [] if seen else [f"data.path: {file}: has a header but no rows"]
+
+
+def _rows(rows: Iterator[list[str]], skip_errors: bool) -> Iterator[list[str]]:
+    """The rows that are not blank."""
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error:
+            if not skip_errors:
+                raise
+            continue
+        if row is None:
+            return
+        if row:
+            yield row
 
 
 def _checks(config: Config) -> list[tuple[str, Callable[[str], str]]]:
@@ -270,9 +294,11 @@ def _key_mistakes(config: Config, files: list[pathlib.Path]) -> list[str]:
         return []
     fractional = ""
     for file in files:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            for row in csv.DictReader(lines):
-                value = row[config.splits.key]
+        with _open_csv(config, file) as lines:
+            reader = csv.reader(lines)
+            place = next(reader).index(config.splits.key)
+            for row in _rows(reader, skip_errors=True):
+                value = row[place] if place < len(row) else ""
                 if not _is_number(value):
                     return []
                 fractional = fractional or ("" if _is_whole(value) else value)
@@ -345,10 +371,28 @@ def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
     return []
 
 
-def _unreadable(file: pathlib.Path, error: Exception) -> str:
+def _unreadable(config: Config, file: pathlib.Path, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return f"data.path: {file}: is not UTF-8 text; convert it first"
+        return _undecodable(config, file)
     return f"data.path: {file}: cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _undecodable(config: Config, file: pathlib.Path) -> str:
+    """Where the first value is that is not of the encoding."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        rows = csv.reader(lines)
+        header = next(rows)
+        for row in itertools.chain([header], rows):
+            for name, value in zip(header, row):
+                found = value.encode("utf-8", "surrogateescape")
+                if not value.isprintable() and found != value.encode("utf-8", "replace"):
+                    where = f"{rows.line_num}: " + (f"{name}: " if row is not header else "")
+                    return (
+                        f"{file}:{where}found {found.decode('latin-1')!r}, which is not "
+                        f"{config.data.encoding}; set data.encoding: latin-1"
+                    )
+    return f"data.path: {file}: is not {config.data.encoding} text; convert it first"
 
 
 def _is_number(text: str) -> bool:

@@ -30,6 +30,11 @@ def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
     say(console, "")
 
 
+def show_quarantine(console: Console, rows: int, folder: pathlib.Path) -> None:
+    """Prints how many rows could not be read, and where they are."""
+    say(console, f"\n{rows} rows could not be read and were left out; they are in {shown(folder)}")
+
+
 def show_push(console: Console, pushed: pathlib.Path | None, unchanged: bool) -> None:
     """Prints where the model was pushed to, if it was, or that this is no news."""
     if pushed is None:
