@@ -1,8 +1,8 @@
 """Parquet files, a few row groups at a time.
 
 TFX's own executor writes every zero and false as a missing value. Here whole numbers and booleans
-become int64, other numbers float, text, days and times bytes (`2014-10-13`, `2014-10-13 08:30:00.000`).
-Lists of them are lists of these.
+become int64, other numbers float, text, days and times bytes (`2014-10-13`,
+`2014-10-13 08:30:00.000`). Lists of them are lists of these.
 """
 
 import dataclasses

@@ -189,7 +189,7 @@ def test_tfrecords_are_split_as_by_the_stock_component(records, key):
 
 def test_zipped_and_plain_tfrecords(records):
     found = example_gens.ours(records, format="tfrecord", block_bytes=500)
-    rows = sum(found.rows().values(), collections.Counter())
+    rows: collections.Counter = sum(found.rows().values(), collections.Counter())
     wanted = [example(number).SerializeToString(deterministic=True) for number in range(300)]
     assert rows == collections.Counter(wanted)
 
