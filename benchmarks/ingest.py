@@ -27,8 +27,7 @@ import tempfile
 import time
 from importlib import metadata
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import rich
 import rich.table
@@ -186,7 +185,7 @@ def main() -> None:
         "repetitions": measurements,
     }
     RESULTS.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"written: {RESULTS.relative_to(REPOSITORY)}")
+    print(f"written: {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,12 @@ def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
 
 def show_quarantine(console: Console, rows: int, folder: pathlib.Path) -> None:
     """Prints how many rows could not be read, and where they are."""
-    say(console, f"\n{rows} rows could not be read and were left out; they are in {shown(folder)}")
+    what = (
+        "1 row could not be read and was"
+        if rows == 1
+        else f"{rows} rows could not be read and were"
+    )
+    say(console, f"\n{what} left out; see {shown(folder)}")
 
 
 def show_push(console: Console, pushed: pathlib.Path | None, unchanged: bool) -> None:

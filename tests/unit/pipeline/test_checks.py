@@ -114,8 +114,8 @@ def test_zipped_files_and_patterns(problem):
     (problem.folder / "sales-2.csv").write_text(GOOD + "1,,2\n")
     (line,) = mistakes(problem(data="{path: sales-*, format: csv}"))
     assert line.startswith(f"{problem.folder / 'sales-2.csv'}:4: price: the label is empty")
-    (line,) = mistakes(problem(data="sales-?.tsv"))
-    assert line == f"data.path: no such file or folder: {problem.folder / 'sales-?.tsv'}"
+    (line,) = mistakes(problem(data="sales-?.csv"))
+    assert line == f"data.path: no such file or folder: {problem.folder / 'sales-?.csv'}"
 
 
 def test_of_spans_the_last_is_looked_at(problem):

@@ -487,11 +487,11 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra
         ),
         (
             {"data": "{path: a.csv, encoding: cp1252}"},
-            ": data.encoding: unknown value cp1252 (known: utf-8, latin-1)",
+            ": data.encoding: unknown value 'cp1252' (known: utf-8, latin-1)",
         ),
         (
             {"data": "{path: a.csv, on_bad_rows: quarantin}"},
-            ": data.on_bad_rows: unknown value quarantin; did you mean quarantine? (known: refuse",
+            ": data.on_bad_rows: unknown value 'quarantin'; did you mean quarantine? (known: re",
         ),
         (
             {"data": "{path: a.csv, max_bad_share: 1}"},
@@ -782,7 +782,9 @@ name: houses
 task: regression
 label: price
 log_label: true
-data: {path: houses.csv, format: csv, schema: schema.pbtxt}
+data:
+  {path: houses.csv, format: csv, schema: schema.pbtxt, encoding: latin-1,
+   on_bad_rows: quarantine, max_bad_share: 0.1}
 splits: {train: 7, eval: 1, test: 2, key: id}
 interval: 0.9
 more_labels: {sea: binary, grade: {task: regression, log_label: false}}
