@@ -40,9 +40,7 @@ def mistakes(config: Config, files: list[pathlib.Path], names: list[str]) -> lis
         names: of the first file's columns.
     """
     found = _header_mistakes(config, files, names)
-    # Where the schema says what a value is, a row without it is put aside like a torn one.
-    if not found and (config.data.on_bad_rows == "refuse" or not config.data.schema_file):
-        found = next(filter(None, (_row_mistakes(config, file) for file in files)), [])
+    found = found or next(filter(None, (_row_mistakes(config, file) for file in files)), [])
     return found or _key_mistakes(config, files)
 
 
@@ -59,11 +57,12 @@ def _header_mistakes(config: Config, files: list[pathlib.Path], names: list[str]
 def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
     """Looks at every row: as wide as the header, and what is learned, weighed or banded is there.
 
-    A value is checked by the role that its column has. Where bad rows are put aside, it is
-    ExampleGen that finds the ones that are no rows.
+    A value is checked by the role that its column has. Where bad rows are put aside, ExampleGen
+    does so with rows that are torn and, if the schema wants a number, with words.
     """
     seen = 0
     refuse = config.data.on_bad_rows == "refuse"
+    words_pass = not refuse and config.data.schema_file is not None
     try:
         with _open_csv(config, file) as lines:
             rows = csv.reader(lines)
@@ -79,7 +78,8 @@ def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
                         f"{where}: found {len(row)} fields, expected {len(header)} as in the header"
                     ]
                 for place, name, check in checks:
-                    if mistake := check(row[place]):
+                    mistake = check(row[place])
+                    if mistake and not (words_pass and _is_word(row[place])):
                         return [f"{where}: {name}: {mistake}"]
     except (UnicodeDecodeError, csv.Error, EOFError) as error:
         return [_unreadable(config, file, error)]
@@ -166,6 +166,14 @@ def _key_mistakes(config: Config, files: list[pathlib.Path]) -> list[str]:
         f"splits.key: {config.splits.key} holds fractional numbers, as {fractional}; expected text "
         "or whole numbers"
     ]
+
+
+def _is_word(text: str) -> bool:
+    try:
+        float(text or 0)
+    except ValueError:
+        return True
+    return False
 
 
 def _is_whole(text: str) -> bool:

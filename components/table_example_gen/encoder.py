@@ -167,6 +167,13 @@ def content(array: pa.LargeBinaryArray) -> memoryview:
     return memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]]
 
 
+def texts(array: pa.LargeBinaryArray) -> list[bytes]:
+    """The values as Python has them, in half the time of `to_pylist`."""
+    all_values = bytes(content(array))
+    places = (_offsets(array) - _offsets(array)[0]).tolist()
+    return [all_values[start:end] for start, end in zip(places, places[1:])]
+
+
 def lengths(array: pa.LargeBinaryArray) -> np.ndarray:
     """How many bytes each value has."""
     return np.diff(_offsets(array))

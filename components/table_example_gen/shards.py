@@ -57,15 +57,19 @@ class Splits:
             return np.full(len(texts), piece.split)
         if not self.key:
             if rows.records is not None:
-                texts = encoder.encode(rows.batch, nulls=False).to_pylist()
+                texts = encoder.texts(encoder.encode(rows.batch, nulls=False))
             return self._of_texts(texts)
         keys = self._keys(rows, piece).dictionary_encode()
         return self._of_texts(keys.dictionary.to_pylist())[keys.indices.to_numpy()]
 
     def _of_texts(self, texts: Sequence[bytes]) -> np.ndarray:
-        total = self.ends[-1]
-        digests = (hashlib.sha256(text).digest() for text in texts)
-        buckets = [int.from_bytes(digest, "big") % total for digest in digests]
+        total = np.uint64(self.ends[-1])
+        digests = b"".join([hashlib.sha256(text).digest() for text in texts])
+        words = np.frombuffer(digests, ">u4").reshape(len(texts), -1).astype(np.uint64)
+        # The digests are numbers of 256 bits: what is left of them is found 32 bits at a time.
+        buckets = np.zeros(len(texts), np.uint64)
+        for place in range(words.shape[1]):
+            buckets = ((buckets << np.uint64(32)) + words[:, place]) % total
         return np.searchsorted(self.ends, buckets, side="right")
 
     def _keys(self, rows: Rows, piece: Piece) -> pa.LargeBinaryArray:
@@ -186,7 +190,7 @@ def _shuffled(
 ) -> Iterator[tuple[str, pa.LargeBinaryArray]]:
     """The rows of each split as they are to stand in a file."""
     records = encoder.encode(rows.batch) if rows.records is None else rows.records
-    texts = records.to_pylist()
+    texts = encoder.texts(records)
     of_rows = splits.of_rows(rows, texts, piece)
     order = random.permutation(len(texts))
     framed = tfrecord_file.frame(records, texts)

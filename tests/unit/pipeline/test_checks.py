@@ -103,9 +103,15 @@ def test_rows_that_are_put_aside_stop_nothing(problem):
     data = "{path: houses.csv, on_bad_rows: quarantine}"
     checks.check_data(problem(data=data))
     problem.csv.write_text(f"{GOOD}3,,1\n")
-    assert mistakes(problem(data=data)) == [
-        f"{problem.csv}:4: price: the label is empty; remove the row or fill it in"
-    ]
+    empty = f"{problem.csv}:4: price: the label is empty; remove the row or fill it in"
+    assert mistakes(problem(data=data)) == [empty]
+
+    # The schema says that a word is no price, and the row is put aside.
+    (problem.folder / "schema.pbtxt").write_text(SCHEMA)
+    data = "{path: houses.csv, on_bad_rows: quarantine, schema: schema.pbtxt}"
+    assert mistakes(problem(data=data)) == [empty]
+    problem.csv.write_text(f"{GOOD}3,cheap,1\n")
+    checks.check_data(problem(data=data))
 
 
 def test_zipped_files_and_patterns(problem):
@@ -114,8 +120,8 @@ def test_zipped_files_and_patterns(problem):
     (problem.folder / "sales-2.csv").write_text(GOOD + "1,,2\n")
     (line,) = mistakes(problem(data="{path: sales-*, format: csv}"))
     assert line.startswith(f"{problem.folder / 'sales-2.csv'}:4: price: the label is empty")
-    (line,) = mistakes(problem(data="sales-?.csv"))
-    assert line == f"data.path: no such file or folder: {problem.folder / 'sales-?.csv'}"
+    (line,) = mistakes(problem(data="rents-?.csv"))
+    assert line == f"data.path: no such file or folder: {problem.folder / 'rents-?.csv'}"
 
 
 def test_of_spans_the_last_is_looked_at(problem):
