@@ -1,6 +1,6 @@
 """CPU time and memory of ingestion: TableExampleGen, TFX's CsvExampleGen, and Arrow by itself.
 
-    python benchmarks/ingest.py --rows 250000 1000000 4000000 --stock-up-to 1000000
+    python benchmarks/ingest.py --rows 250000 4000000 1000000 --stock-rows 1000000
 
 All read the same CSV, of Chicago's taxi trips (`benchmarks/taxi_table.py`, 18 columns):
 
@@ -145,8 +145,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[250_000, 1_000_000])
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--stock-up-to", type=int, default=1_000_000, help="rows; it takes long")
-    parser.add_argument("--stock-repetitions", type=int, default=1)
+    parser.add_argument("--stock-rows", type=int, nargs="*", default=[1_000_000])
+    parser.add_argument("--stock-repetitions", type=int, default=1, help="it takes minutes")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -162,18 +162,24 @@ def main() -> None:
             taxi_table.write(folder / "trips.csv", rows)
             for repetition in range(arguments.repetitions):
                 for way in WAYS:
-                    most = arguments.stock_repetitions if rows <= arguments.stock_up_to else 0
+                    most = arguments.stock_repetitions if rows in arguments.stock_rows else 0
                     if way == "stock" and repetition >= most:
                         continue
                     found = {"rows": rows, "way": way, **measure(way, folder)}
                     print(found, flush=True)
                     measurements.append(found)
+                    keep(measurements)
 
     rows_of = summary(measurements)
     table = rich.table.Table(*rows_of[0], title=f"{COLUMNS} columns")
     for row in rows_of:
         table.add_row(*(str(value) for value in row.values()))
     rich.print(table)
+    print(f"written: {RESULTS}")
+
+
+def keep(measurements: list[dict]) -> None:
+    """Writes what has been measured so far."""
     content = {
         "machine": record.machine(),
         "date": datetime.date.today().isoformat(),
@@ -181,11 +187,10 @@ def main() -> None:
             name: metadata.version(name) for name in ("tfx", "apache-beam", "pyarrow", "numpy")
         },
         "command": shlex.join(["python", "benchmarks/ingest.py", *sys.argv[1:]]),
-        "summary": rows_of,
+        "summary": summary(measurements),
         "repetitions": measurements,
     }
     RESULTS.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"written: {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with fileio.open(task.report, "r") as file:
             report = json.loads(file.read())
         _check(report, config, folder)
+        for name, place in task.folders.items():
+            files_made = len(fileio.glob(os.path.join(place, "*")))
+            if files_made != report["shards"]:
+                raise RuntimeError(
+                    f"files were lost: {report['shards']} were written to split {name}, "
+                    f"{files_made} are in {place}"
+                )
 
         artifact.set_int_custom_property(QUARANTINED, report["quarantined"])
         examples_utils.set_payload_format(
@@ -250,6 +257,7 @@ def _report(
         "rows_counted": None
         if any(piece.rows is None for piece in pieces)
         else sum(piece.rows or 0 for piece in pieces),
+        "shards": len(written),
         "splits": splits,
         "quarantined": sum(shard.bad for shard in written),
         "first_bad_row": first and str(first),
