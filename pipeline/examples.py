@@ -1,37 +1,39 @@
-"""The table's way in: an ExampleGen for its format, and hash-bucket splits."""
+"""The table's way in: an ExampleGen that knows its format and types, and hash-bucket splits."""
 
-import glob
-
-from tfx.components import CsvExampleGen, ImportExampleGen
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_component
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
-from components.parquet_example_gen import ParquetExampleGen
-from pipeline.config import Config, Splits
+from components.table_example_gen import Options, TableExampleGen
+from pipeline import fingerprint
+from pipeline.config import Config, Data, Splits
 
 
 def example_gen(config: Config, directory: str | RuntimeParameter) -> base_component.BaseComponent:
-    """The ExampleGen for the data's format, with outputs in the splits train, eval and test.
+    """The ExampleGen for the data, with outputs in the splits train, eval and test.
 
     Args:
         config: the problem.
         directory: the folder of the table.
     """
-    path = config.data.path
-    pattern = "*" if path.is_dir() else glob.escape(path.name)
-    arguments = {
-        "input_base": directory,
-        "input_config": example_gen_pb2.Input(
-            splits=[example_gen_pb2.Input.Split(name="all", pattern=pattern)]
+    data = config.data
+    return TableExampleGen(
+        input_base=directory,
+        input_config=example_gen_pb2.Input(
+            splits=[example_gen_pb2.Input.Split(name="all", pattern=data.pattern)]
         ),
-        "output_config": example_gen_pb2.Output(split_config=_split_config(config.splits)),
-    }
-    if config.data.format == "csv":
-        return CsvExampleGen(**arguments)
-    if config.data.format == "tfrecord":
-        return ImportExampleGen(**arguments).with_id("TFRecordExampleGen")
-    return ParquetExampleGen(**arguments)
+        output_config=example_gen_pb2.Output(split_config=_split_config(config.splits)),
+        options=Options(
+            format=data.format,
+            encoding=data.encoding,
+            kinds=_kinds(data),
+            on_bad_rows=data.on_bad_rows,
+            max_bad_share=data.max_bad_share,
+            code=fingerprint.of_modules("components.table_example_gen"),
+        ),
+    )
 
 
 def _split_config(splits: Splits) -> example_gen_pb2.SplitConfig:
@@ -42,3 +44,17 @@ def _split_config(splits: Splits) -> example_gen_pb2.SplitConfig:
         ],
         partition_feature_name=splits.key,
     )
+
+
+def _kinds(data: Data) -> dict[str, str]:
+    """The types of a CSV's columns, which other formats bring themselves."""
+    if data.format != "csv" or not data.schema_file:
+        return {}
+    text = data.schema_file.read_text(encoding="utf-8")
+    schema = text_format.Parse(text, schema_pb2.Schema())
+    known = (schema_pb2.INT, schema_pb2.FLOAT, schema_pb2.BYTES)
+    return {
+        feature.name: schema_pb2.FeatureType.Name(feature.type)
+        for feature in schema.feature
+        if feature.type in known
+    }

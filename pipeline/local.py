@@ -43,6 +43,8 @@ def run(config: Config, workspace: Workspace) -> int:
         outcome = results.read(workspace, executions)
         if config.tune:
             _print_tuned(held.console, results.tuning(workspace, executions))
+        if outcome.quarantined:
+            screen.show_quarantine(held.console, outcome.quarantined, outcome.quarantine)
         screen.show_verdict(held.console, outcome.verdict)
         unchanged = progress.nodes["Pusher"].state == CACHED
         screen.show_push(held.console, outcome.pushed, unchanged)
@@ -107,6 +109,7 @@ def _execute(
     with progress_lib.spinner(console, "importing TensorFlow and TFX"):
         # Seconds of imports, which `--help` and mistakes in the data need not wait for.
         from components.data_gate import AnomaliesFound
+        from components.table_example_gen import BadTable
         from components.tuner import executor as tuner
         from pipeline import arguments, beam_runner
         from pipeline.pipeline import create_pipeline
@@ -128,7 +131,7 @@ def _execute(
         if failed is None:
             raise
         traceback.print_exc()
-        bad_data = isinstance(failed.error, AnomaliesFound)
+        bad_data = isinstance(failed.error, (AnomaliesFound, BadTable))
         _print_failure(console, failed, held.log, whole_message=bad_data)
         return {}, progress, BAD_INPUT if bad_data else FAILED
 

@@ -10,6 +10,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
 
+from components import table_example_gen
 from components.evaluator import verdict
 from components.pusher.executor import deploy
 from components.tuner import executor as tuner
@@ -23,10 +24,13 @@ class Outcome:
     Attributes:
         verdict: see `components.evaluator.verdict.make`.
         pushed: the version that this run's model is deployed as; None if it was not blessed.
+        quarantined, quarantine: how many rows of the table could not be read, and where they are.
     """
 
     verdict: dict[str, Any]
     pushed: epath.Path | None
+    quarantined: int
+    quarantine: epath.Path
 
     @property
     def blessed(self) -> bool:
@@ -45,17 +49,22 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
     with metadata.Metadata(config) as store:
         evaluation = _output(store, executions["Evaluator"], "evaluation")
         pushed = _output(store, executions["Pusher"], "pushed_model")
+        examples = _output(store, executions["TableExampleGen"], "examples")
     text = (epath.Path(evaluation.uri) / verdict.FILE_NAME).read_text()
+    aside = (
+        examples.get_int_custom_property(table_example_gen.QUARANTINED),
+        epath.Path(examples.uri) / table_example_gen.QUARANTINE,
+    )
     destination = pushed.get_string_custom_property("pushed_destination")
     if not destination:
-        return Outcome(json.loads(text), None)
+        return Outcome(json.loads(text), None, *aside)
     version = epath.Path(destination)
     versions = [int(path.name) for path in version.parent.glob("*") if path.name.isdigit()]
     if int(version.name) != max(versions, default=None):
         # A cached Pusher does not see that what it once pushed was removed, or that another model
         # was pushed since; a server takes the highest version.
         version = deploy(epath.Path(pushed.uri), version.parent)
-    return Outcome(json.loads(text), version)
+    return Outcome(json.loads(text), version, *aside)
 
 
 def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:

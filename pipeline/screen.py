@@ -30,6 +30,16 @@ def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
     say(console, "")
 
 
+def show_quarantine(console: Console, rows: int, folder: pathlib.PurePath) -> None:
+    """Prints how many rows could not be read, and where they are."""
+    what = (
+        "1 row could not be read and was"
+        if rows == 1
+        else f"{rows} rows could not be read and were"
+    )
+    say(console, f"\n{what} left out; see {shown(folder)}")
+
+
 def show_push(console: Console, pushed: pathlib.PurePath | None, unchanged: bool) -> None:
     """Prints where the model was pushed to, if it was, or that this is no news."""
     if pushed is None:

@@ -84,8 +84,7 @@ def relative_folder(config: Config) -> str | None:
 
 
 def _in_image(config: Config) -> str:
-    path = config.data.path
-    folder = path if path.is_dir() else path.parent
+    folder = config.data.folder
     if not folder.is_relative_to(REPOSITORY):
         raise UserError(
             f"kubeflow.data: missing; {folder} is outside this project and so not in the image; "

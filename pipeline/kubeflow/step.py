@@ -24,6 +24,7 @@ from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 
 from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
+from components.table_example_gen import BadTable  # noqa: E402
 from pipeline import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.kubeflow.manifest import BLESSED  # noqa: E402
@@ -38,7 +39,8 @@ def main(argv: list[str]) -> None:
     """Runs one step with the arguments of TFX's entry point.
 
     Raises:
-        SystemExit: with `BAD_INPUT`, if the data does not fit the schema: no retry mends that.
+        SystemExit: with `BAD_INPUT`, if the data cannot be read or does not fit the schema: no
+            retry mends that.
     """
     beam_args.seed()
     place = argv[argv.index("--metadata_ui_path") + 1]
@@ -47,7 +49,7 @@ def main(argv: list[str]) -> None:
     setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
     try:
         container_entrypoint.main(argv)
-    except AnomaliesFound:
+    except (AnomaliesFound, BadTable):
         traceback.print_exc()
         sys.exit(BAD_INPUT)
 

@@ -23,7 +23,7 @@ from tests.e2e.conftest import Problem, kill, states
 pytestmark = pytest.mark.e2e
 
 NODES = [
-    "CsvExampleGen",
+    "TableExampleGen",
     "StatisticsGen",
     "CuratedSchema",
     "ExampleValidator",
@@ -225,7 +225,7 @@ def test_a_failing_model_fn_is_named_in_one_line(king_county, first):
 
 def split_ids(king_county: Problem, split: str) -> set[int]:
     """House ids of the raw examples that ExampleGen wrote."""
-    folder = king_county.workspace / "artifacts" / "CsvExampleGen" / "examples"
+    folder = king_county.workspace / "artifacts" / "TableExampleGen" / "examples"
     files = [str(path) for path in folder.glob(f"*/Split-{split}/*")]
     spec = {"id": tf.io.FixedLenFeature([], tf.int64)}
     records = tf.data.TFRecordDataset(files, "GZIP").batch(10_000)

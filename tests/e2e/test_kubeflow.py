@@ -24,7 +24,7 @@ from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states
 pytestmark = pytest.mark.e2e
 
 NODES = [
-    "csvexamplegen",
+    "tableexamplegen",
     "statisticsgen",
     "curatedschema",
     "examplevalidator",

@@ -149,17 +149,17 @@ def test_the_hook_of_vertex_tells_the_cache_that_a_table_changed(
     values["data-directory"] = str(tmp_path)
 
     def examples() -> tuple[dict, list[str]]:
-        run = engine.run(installation.job["pipelineSpec"], values, only={"CsvExampleGen"})
-        return run.outputs["CsvExampleGen"]["examples"], run.cached
+        run = engine.run(installation.job["pipelineSpec"], values, only={"TableExampleGen"})
+        return run.outputs["TableExampleGen"]["examples"], run.cached
 
     table = tmp_path / "kc_house_data.csv"
     houses.to_csv(table, index=False)
     hooked, cached = examples()
     assert "input_fingerprint" in hooked["metadata"] and not cached
-    plain = first.outputs["CsvExampleGen"]["examples"]
+    plain = first.outputs["TableExampleGen"]["examples"]
     assert "input_fingerprint" not in plain["metadata"]
     assert rows(engine.file(hooked["uri"])) == rows(installation.engine.file(plain["uri"]))
-    assert examples() == (hooked, ["CsvExampleGen"])
+    assert examples() == (hooked, ["TableExampleGen"])
     houses.head(100).to_csv(table, index=False)
     changed, cached = examples()
     assert changed["name"] != hooked["name"] and not cached

@@ -110,7 +110,7 @@ def test_a_server_sees_the_graph_last(cluster, first, store):
 def test_what_is_pushed_predicts_as_that_of_a_local_run(cluster, first, tmp_path):
     local = Problem(cluster.problem.config, tmp_path / "workspace")
     local.run()
-    examples = local.workspace / "artifacts" / "CsvExampleGen" / "examples"
+    examples = local.workspace / "artifacts" / "TableExampleGen" / "examples"
     files = [str(file) for file in examples.glob("*/Split-test/*.gz")]
     rows = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
     assert len(rows) > 300

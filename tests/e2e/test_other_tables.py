@@ -137,3 +137,26 @@ def test_anomalies_stop_the_pipeline_before_training(houses, king_county, tmp_pa
     assert "column waterfront" in output
     assert "Transform" not in states(output)
     assert found.versions == []
+
+
+def test_a_row_that_cannot_be_read_ends_the_run_or_is_put_aside(houses, king_county, tmp_path):
+    table = tmp_path / "kc_house_data.csv"
+    houses.to_csv(table, index=False)
+    lines = table.read_text().splitlines()
+    place = lines[0].split(",").index("sqft_lot")
+    cells = lines[7].split(",")
+    lines[7] = ",".join([*cells[:place], "unknown", *cells[place + 1 :]])
+    table.write_text("\n".join(lines))
+    (tmp_path / "pipeline.yaml").write_text(king_county.config.read_text())
+    (tmp_path / "schema.pbtxt").write_text((king_county.config.parent / "schema.pbtxt").read_text())
+    found = Problem(tmp_path / "pipeline.yaml", tmp_path / "workspace")
+    output = found.run(code=2)
+    message = f"{table}:8: sqft_lot: found 'unknown', expected a whole number; mend the row, or set"
+    assert f"TableExampleGen failed: {message} data.on_bad_rows: quarantine" in output
+
+    output = found.run("data.on_bad_rows=quarantine", *QUICK)
+    (folder,) = re.findall(r"1 row could not be read and was left out; see (.*)", output)
+    (file,) = (REPOSITORY / folder).iterdir()
+    aside = json.loads(file.read_text())
+    assert (aside["line"], aside["column"], aside["content"]) == (8, "sqft_lot", lines[7])
+    assert found.versions

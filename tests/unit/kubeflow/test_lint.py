@@ -396,7 +396,7 @@ def test_something_is_gone(path, message, workflow):
         (f"{TASKS}/trainer/depends", "transform", "found both depends and dependencies"),
         (f"{TASKS}/trainer/dependencies", ["transfrom"], "no task transfrom; did you mean transf"),
         (f"{TASKS}/trainer/dependencies", ["trainer"], "wait for each other, so none ever starts"),
-        (f"{TASKS}/csvexamplegen/dependencies", ["pusher"], "trainer, transform wait for each"),
+        (f"{TASKS}/tableexamplegen/dependencies", ["pusher"], "trainer, transform wait for each"),
         (f"{TASKS}/trainer/dependencies", ["transform"], "found Transform, expected CuratedSchema"),
         (
             f"{TASKS}/trainer/dependencies",

@@ -15,7 +15,7 @@ from pipeline.kubeflow import compile as compile_lib
 
 STEPS = {
     "Baseline",
-    "CsvExampleGen",
+    "TableExampleGen",
     "CuratedSchema",
     "DataGate",
     "Evaluator",
@@ -145,9 +145,9 @@ def test_what_changes_without_its_inputs_is_never_cached(plain):
 
     # Only Vertex AI runs the hook that puts the table's fingerprint into the key.
     assert uncached(plain.job["pipelineSpec"]) == {"Baseline"}
-    assert uncached(plain.spec) == {"Baseline", "CsvExampleGen"}
-    assert "lifecycle" in container(plain.job["pipelineSpec"], "CsvExampleGen")
-    assert "lifecycle" not in container(plain.spec, "CsvExampleGen")
+    assert uncached(plain.spec) == {"Baseline", "TableExampleGen"}
+    assert "lifecycle" in container(plain.job["pipelineSpec"], "TableExampleGen")
+    assert "lifecycle" not in container(plain.spec, "TableExampleGen")
 
 
 def test_every_step_runs_the_image_with_the_code_in_its_path(plain):

@@ -1,5 +1,6 @@
 """What is said before a run when the data or the model is not what the configuration names."""
 
+import gzip
 import pathlib
 import textwrap
 from typing import Any
@@ -69,9 +70,6 @@ def test_missing_file_and_empty_folder(problem):
         ("id,price\n", "has a header but no rows"),
         ("id,price", "has a header but no rows"),
         ("id,price,id,price\n1,2,3,4\n", "columns stand twice: id, price"),
-        ("préis,price\n1,2\n".encode("latin-1"), "is not UTF-8 text; convert it first"),
-        (b"price\n" + b"1\n" * 9000 + b"\xe9\n", "is not UTF-8 text; convert it first"),
-        (b"price,x\n" + b"1,\n" * 500 + b"1,\xe9\n", "is not UTF-8 text; convert it first"),
         (b"price,x\n1,\x00\n", "cannot be read: line contains NUL"),
     ],
 )
@@ -80,22 +78,73 @@ def test_files_that_are_no_table(problem, content, message):
     assert mistakes(problem()) == [f"data.path: {problem.csv}: {message}"]
 
 
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("préis,price\n1,2\n", "1: found 'préis'"),
+        ("price\n" + "1\n" * 9000 + "é\n", "9002: price: found 'é'"),
+        ("price,x\n" + "1,\n" * 500 + "1,é\n", "502: x: found 'é'"),
+    ],
+)
+def test_text_in_another_encoding(problem, content, place):
+    problem.csv.write_bytes(content.encode("latin-1"))
+    assert mistakes(problem()) == [
+        f"{problem.csv}:{place}, which is not utf-8; set data.encoding: latin-1"
+    ]
+    data = "{path: houses.csv, encoding: latin-1}"
+    if place.startswith("9002"):
+        assert "found 'é', expected a number" in mistakes(problem(data=data))[0]
+    else:
+        checks.check_data(problem(data=data))
+
+
+def test_rows_that_are_put_aside_stop_nothing(problem):
+    problem.csv.write_bytes(GOOD.encode() + b"1,2,3,4\n1,2\n3,4,\xe9\n3,4,\0\n5,6,7\n")
+    data = "{path: houses.csv, on_bad_rows: quarantine}"
+    checks.check_data(problem(data=data))
+    problem.csv.write_text(f"{GOOD}3,,1\n")
+    empty = f"{problem.csv}:4: price: the label is empty; remove the row or fill it in"
+    assert mistakes(problem(data=data)) == [empty]
+
+    # The schema says that a word is no price, and the row is put aside.
+    (problem.folder / "schema.pbtxt").write_text(SCHEMA)
+    data = "{path: houses.csv, on_bad_rows: quarantine, schema: schema.pbtxt}"
+    assert mistakes(problem(data=data)) == [empty]
+    problem.csv.write_text(f"{GOOD}3,cheap,1\n")
+    checks.check_data(problem(data=data))
+
+
+def test_zipped_files_and_patterns(problem):
+    (problem.folder / "sales-1.csv.gz").write_bytes(gzip.compress(GOOD.encode()))
+    checks.check_data(problem(data="sales-1.csv.gz"))
+    (problem.folder / "sales-2.csv").write_text(GOOD + "1,,2\n")
+    (line,) = mistakes(problem(data="{path: sales-*, format: csv}"))
+    assert line.startswith(f"{problem.folder / 'sales-2.csv'}:4: price: the label is empty")
+    (line,) = mistakes(problem(data="rents-?.csv"))
+    assert line == f"data.path: no such file or folder: {problem.folder / 'rents-?.csv'}"
+
+
+def test_of_spans_the_last_is_looked_at(problem):
+    for span, content in ((1, "nonsense"), (2, GOOD)):
+        folder = problem.folder / f"day-{span}" / "v1"
+        folder.mkdir(parents=True)
+        (folder / "houses.csv").write_text(content)
+    config = problem(data="'day-{SPAN}/v{VERSION}/*.csv'")
+    checks.check_data(config)
+    assert config.data.folder == problem.folder
+    assert config.data.pattern == "day-{SPAN}/v{VERSION}/*.csv"
+
+
 def test_not_parquet(problem):
     (problem.folder / "p.parquet").write_text("no parquet")
     (line,) = mistakes(problem(data="p.parquet"))
     assert line.startswith(f"data.path: {problem.folder / 'p.parquet'}: is not a Parquet file: ")
 
 
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        (b"\xef\xbb\xbfprice,rooms\n1,2\n", ": starts with a byte-order mark; save it without"),
-        (b'"price","rooms"\n1,2\n', ":1: the header has quotes; write the names without"),
-    ],
-)
-def test_headers_that_tfx_would_misread(problem, content, line):
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfprice,rooms\n1,2\n", b'"price","rooms"\n1,2\n'])
+def test_a_byte_order_mark_and_quotes_in_the_header(problem, content):
     problem.csv.write_bytes(content)
-    assert mistakes(problem()) == [f"data.path: {problem.csv}{line}"]
+    checks.check_data(problem())
 
 
 def test_files_of_one_folder_have_one_header(problem):

@@ -483,7 +483,23 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra
         ({"data": "{path: a, schema: 5}"}, ": data.schema: expected a path, found 5; put it in"),
         (
             {"data": "{path: a, schema_file: x}"},
-            ": data.schema_file: unknown key; did you mean schema? (known: path, format, schema)",
+            ": data.schema_file: unknown key; did you mean schema? (known: path, format, schema,",
+        ),
+        (
+            {"data": "{path: a.csv, encoding: cp1252}"},
+            ": data.encoding: unknown value 'cp1252' (known: utf-8, latin-1)",
+        ),
+        (
+            {"data": "{path: a.csv, on_bad_rows: quarantin}"},
+            ": data.on_bad_rows: unknown value 'quarantin'; did you mean quarantine? (known: re",
+        ),
+        (
+            {"data": "{path: a.csv, max_bad_share: 1}"},
+            ": data.max_bad_share: expected a share of the rows from 0 to 1 (0.01 is 1 %), found 1",
+        ),
+        (
+            {"data": "{path: a.parquet, on_bad_rows: quarantine}"},
+            ": data.on_bad_rows: only for csv, but the format is parquet; remove it",
         ),
         ({"gates": ""}, ": gates: is empty; give a value or remove the key"),
         ({"gates": "5"}, ": gates: expected keys and values, found 5"),
@@ -766,7 +782,9 @@ name: houses
 task: regression
 label: price
 log_label: true
-data: {path: houses.csv, format: csv, schema: schema.pbtxt}
+data:
+  {path: houses.csv, format: csv, schema: schema.pbtxt, encoding: latin-1,
+   on_bad_rows: quarantine, max_bad_share: 0.1}
 splits: {train: 7, eval: 1, test: 2, key: id}
 interval: 0.9
 more_labels: {sea: binary, grade: {task: regression, log_label: false}}

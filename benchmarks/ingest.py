@@ -1,0 +1,197 @@
+"""CPU time and memory of ingestion: TableExampleGen, TFX's CsvExampleGen, and Arrow by itself.
+
+    python benchmarks/ingest.py --rows 250000 4000000 1000000 --stock-rows 1000000
+
+All read the same CSV, of Chicago's taxi trips (`benchmarks/taxi_table.py`, 18 columns):
+
+- `ours`: TableExampleGen in a pipeline of its own: types from all rows, three splits, TFRecords;
+- `stock`: CsvExampleGen, the same;
+- `arrow`: `pyarrow.csv.read_csv` and `pyarrow.parquet.write_table`, which neither splits nor
+  shuffles, takes the types from the first block, and holds the whole table in memory.
+
+Each measurement is a process of its own, in alternating order. CPU time is counted from when the
+imports are done; the peak of memory is the whole process's, beside that of the imports alone.
+Prints the medians and writes `benchmarks/results/ingest.json`.
+"""
+
+import argparse
+import datetime
+import json
+import pathlib
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import rich
+import rich.table
+
+from benchmarks import record, taxi_table
+
+RESULTS = pathlib.Path(__file__).with_name("results") / "ingest.json"
+WAYS = ("ours", "stock", "arrow")
+COLUMNS = 18
+
+
+def ingest(way: str, folder: pathlib.Path, target: pathlib.Path) -> dict[str, float]:
+    """Reads the table in a folder in one of the ways, in this process."""
+    run = _arrow(folder, target) if way == "arrow" else _pipeline(way, folder, target)
+    imported = _peak_mb()
+    began, cpu = time.monotonic(), time.process_time()
+    run()
+    return {
+        "cpu_s": round(time.process_time() - cpu, 2),
+        "wall_s": round(time.monotonic() - began, 2),
+        "peak_rss_mb": _peak_mb(),
+        "imports_rss_mb": imported,
+    }
+
+
+def _peak_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _arrow(folder: pathlib.Path, target: pathlib.Path):
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    (table,) = folder.iterdir()
+    return lambda: pyarrow.parquet.write_table(
+        pyarrow.csv.read_csv(table), target / "table.parquet"
+    )
+
+
+def _pipeline(way: str, folder: pathlib.Path, target: pathlib.Path):
+    from tfx.components import CsvExampleGen
+    from tfx.dsl.components.base import base_component
+    from tfx.orchestration import metadata as tfx_metadata
+    from tfx.orchestration import pipeline
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.proto import example_gen_pb2
+
+    from components.table_example_gen import Options, TableExampleGen
+    from pipeline import beam_args
+    from pipeline.config import Beam
+
+    splits = [
+        example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=buckets)
+        for name, buckets in (("train", 8), ("eval", 1), ("test", 1))
+    ]
+    arguments = {
+        "input_base": str(folder),
+        "output_config": example_gen_pb2.Output(
+            split_config=example_gen_pb2.SplitConfig(splits=splits)
+        ),
+    }
+    component: base_component.BaseComponent
+    if way == "ours":
+        component = TableExampleGen(**arguments, options=Options(format="csv"))
+    else:
+        component = CsvExampleGen(**arguments)
+    made = pipeline.Pipeline(
+        pipeline_name="ingest",
+        pipeline_root=str(target),
+        components=[component],
+        metadata_connection_config=tfx_metadata.sqlite_metadata_connection_config(
+            str(target / "metadata.sqlite")
+        ),
+        beam_pipeline_args=beam_args.for_components(Beam()),
+    )
+    return lambda: LocalDagRunner().run(made)
+
+
+def measure(way: str, folder: pathlib.Path) -> dict[str, float]:
+    """The same in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as target:
+        command = [sys.executable, __file__, "--measure", way, str(folder), target]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def summary(measurements: list[dict]) -> list[dict]:
+    """Medians of each way at each number of rows, and what ours is in relation to it."""
+    groups: dict[tuple[int, str], list[dict]] = {}
+    for found in measurements:
+        groups.setdefault((found["rows"], found["way"]), []).append(found)
+    medians = {
+        place: {
+            key: statistics.median(found[key] for found in group)
+            for key in ("cpu_s", "wall_s", "peak_rss_mb", "imports_rss_mb")
+        }
+        for place, group in groups.items()
+    }
+    return [
+        {
+            "rows": rows,
+            "way": way,
+            "repetitions": len(groups[rows, way]),
+            **found,
+            "rows_per_cpu_s": round(rows / found["cpu_s"]),
+            "our_speed": round(found["cpu_s"] / medians[rows, "ours"]["cpu_s"], 2),
+        }
+        for (rows, way), found in sorted(medians.items())
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[250_000, 1_000_000])
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--stock-rows", type=int, nargs="*", default=[1_000_000])
+    parser.add_argument("--stock-repetitions", type=int, default=1, help="it takes minutes")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        way, *places = arguments.measure
+        print(json.dumps(ingest(way, *map(pathlib.Path, places))))
+        return
+
+    measurements = []
+    with tempfile.TemporaryDirectory() as place:
+        for rows in arguments.rows:
+            folder = pathlib.Path(place) / f"trips-{rows}"
+            folder.mkdir()
+            taxi_table.write(folder / "trips.csv", rows)
+            for repetition in range(arguments.repetitions):
+                for way in WAYS:
+                    most = arguments.stock_repetitions if rows in arguments.stock_rows else 0
+                    if way == "stock" and repetition >= most:
+                        continue
+                    found = {"rows": rows, "way": way, **measure(way, folder)}
+                    print(found, flush=True)
+                    measurements.append(found)
+                    keep(measurements)
+
+    rows_of = summary(measurements)
+    table = rich.table.Table(*rows_of[0], title=f"{COLUMNS} columns")
+    for row in rows_of:
+        table.add_row(*(str(value) for value in row.values()))
+    rich.print(table)
+    print(f"written: {RESULTS}")
+
+
+def keep(measurements: list[dict]) -> None:
+    """Writes what has been measured so far."""
+    content = {
+        "machine": record.machine(),
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            name: metadata.version(name) for name in ("tfx", "apache-beam", "pyarrow", "numpy")
+        },
+        "command": shlex.join(["python", "benchmarks/ingest.py", *sys.argv[1:]]),
+        "summary": summary(measurements),
+        "repetitions": measurements,
+    }
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""One ExampleGen for CSV, Parquet and TFRecords, columnar from the file to the example."""
+
+from components.table_example_gen.component import TableExampleGen
+from components.table_example_gen.executor import QUARANTINED
+from components.table_example_gen.options import Options
+from components.table_example_gen.shards import QUARANTINE
+from components.table_example_gen.table import BadTable
+
+__all__ = ["QUARANTINE", "QUARANTINED", "BadTable", "Options", "TableExampleGen"]

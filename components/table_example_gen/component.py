@@ -1,0 +1,37 @@
+"""An ExampleGen for tables in CSV, Parquet and TFRecords of `tf.Example`.
+
+Inputs, outputs and the driver are those of TFX's `FileBasedExampleGen`: spans, versions, splits and
+the fingerprint of the input are as ever. In the folder of the output there is, beside the splits,
+what was read (`ingestion.json`) and what could not be (`quarantine/`).
+"""
+
+from typing import Any
+
+from tfx.components.example_gen import component
+from tfx.dsl.components.base import executor_spec
+from tfx.proto import example_gen_pb2, range_config_pb2
+
+from components.table_example_gen import executor
+from components.table_example_gen.options import Options
+
+
+class TableExampleGen(component.FileBasedExampleGen):
+    """See the module."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        input_base: Any,
+        options: Options,
+        input_config: example_gen_pb2.Input | None = None,
+        output_config: example_gen_pb2.Output | None = None,
+        range_config: range_config_pb2.RangeConfig | None = None,
+    ):
+        super().__init__(
+            input_base=input_base,
+            input_config=input_config,
+            output_config=output_config,
+            range_config=range_config,
+            custom_config=options.pack(),
+        )

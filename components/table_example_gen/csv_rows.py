@@ -1,0 +1,282 @@
+"""Rows of CSV files: as Arrow reads them where all is well, one by one where it is not."""
+
+import csv
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from components.table_example_gen import csv_file, table
+from components.table_example_gen.csv_file import Block
+from components.table_example_gen.table import BadRow, Kind, Kinds, Piece, Rows
+
+_ARROW = {
+    Kind.UNKNOWN: pa.binary(),
+    Kind.INT: pa.int64(),
+    Kind.FLOAT: pa.float64(),
+    Kind.BYTES: pa.binary(),
+}
+_NUL = "\ufdd0"  # which is no character, but `csv` takes it
+_INT64 = range(-(2**63), 2**63)
+_EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvSource:
+    """CSV files with one header.
+
+    Attributes:
+        names: of the columns.
+        encoding: of the text.
+        block_bytes: how much of a file is read at once.
+        kinds: of the columns, where all are known.
+    """
+
+    names: tuple[str, ...]
+    encoding: str
+    block_bytes: int
+    kinds: Kinds | None = None
+
+    def pieces(self, file: str, split: int) -> Iterator[Piece]:
+        """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
+        if csv_file.is_zipped(file):
+            yield Piece(file, split, 0, 0, None)
+            return
+        with csv_file.open_file(file) as opened:
+            for number, block in enumerate(csv_file.records(opened, self.block_bytes, file)):
+                size = len(block.data)
+                end = block.start + size
+                yield Piece(file, split, number, block.start, end, size, block.line, block.rows)
+
+    def infer(self, piece: Piece) -> tuple[dict[str, Kind], BadRow | None]:
+        """See `table.Source`."""
+        kinds = dict.fromkeys(self.names, Kind.UNKNOWN)
+        first = None
+        for block in self._blocks(piece):
+            found, bad = self._infer(block, piece.file)
+            kinds = table.merge([kinds, found])
+            first = first or bad
+        return kinds, first
+
+    def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
+        """See `table.Source`."""
+        for block in self._blocks(piece):
+            columns = self._columns(block, kinds)
+            bad: list[BadRow] = []
+            if columns is None:
+                rows, bad = self._rows(block, piece.file, kinds)
+                columns = [_parsed(column, kinds[n]) for n, column in zip(self.names, rows)]
+            arrays = [_feature(column, kinds[name]) for name, column in zip(self.names, columns)]
+            batch = pa.RecordBatch.from_arrays(arrays, list(self.names))
+            yield Rows(block.rows, batch, bad)
+
+    def _blocks(self, piece: Piece) -> Iterator[Block]:
+        with csv_file.open_file(piece.file) as opened:
+            if piece.end is None:
+                yield from csv_file.records(opened, self.block_bytes, piece.file)
+                return
+            opened.seek(piece.start)
+            assert piece.rows is not None
+            data = opened.read(piece.end - piece.start)
+            yield Block(piece.start, piece.line, piece.rows, data)
+
+    def _columns(self, block: Block, kinds: Kinds | None) -> list[pa.Array] | None:
+        """The columns of a block, as Arrow reads them; None if not all rows are as they should be.
+
+        Args:
+            block: the block.
+            kinds: of the columns; if None, Arrow finds a type for each.
+        """
+        data = self._utf8(block.data)
+        if data is None:
+            return None
+        wrong: list[pa.csv.InvalidRow] = []
+
+        def is_wrong(row: pa.csv.InvalidRow) -> str:
+            wrong.append(row)
+            return "skip"
+
+        types = kinds and {name: _ARROW[kinds[name]] for name in self.names}
+        try:
+            columns = self._parse(data, types, is_wrong)
+            if b"0x" in data or b"0X" in data:
+                # Arrow, but not Python, takes it for a whole number.
+                texts = self._parse(data, dict.fromkeys(self.names, pa.binary()), is_wrong)
+                for column, text in zip(columns, texts):
+                    if pa.types.is_integer(column.type) and _has_hexadecimal(text):
+                        return None
+        except pa.ArrowInvalid:
+            return None
+        if wrong or len(columns[0]) != block.rows:
+            return None
+        return columns
+
+    def _parse(
+        self,
+        data: bytes,
+        types: Mapping[str, pa.DataType] | None,
+        is_wrong: Callable[[pa.csv.InvalidRow], str],
+    ) -> list[pa.Array]:
+        # `read_csv` goes through all objects of the process when it is done: 50 ms a call.
+        reader = pa.csv.open_csv(
+            pa.BufferReader(data),
+            pa.csv.ReadOptions(
+                use_threads=False, block_size=len(data) + 1, column_names=self.names
+            ),
+            pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=is_wrong),
+            pa.csv.ConvertOptions(
+                column_types=types, null_values=[""], strings_can_be_null=True, check_utf8=False
+            ),
+        )
+        return [column.combine_chunks() for column in reader.read_all().columns]
+
+    def _utf8(self, data: bytes) -> bytes | None:
+        if b"\0" in data:
+            return None
+        if data.isascii():
+            return data
+        try:
+            text = data.decode(self.encoding)
+        except UnicodeDecodeError:
+            return None
+        return data if self.encoding == "utf-8" else text.encode()
+
+    def _infer(self, block: Block, file: str) -> tuple[dict[str, Kind], BadRow | None]:
+        columns = self._columns(block, None)
+        if columns is None:
+            rows, bad = self._rows(block, file, dict.fromkeys(self.names, Kind.BYTES))
+            return dict(zip(self.names, map(_kind, rows))), bad[0] if bad else None
+        kinds: dict[str, Kind] = {}
+        texts: list[pa.Array] | None = None
+        for place, (name, column) in enumerate(zip(self.names, columns)):
+            kind = _kind_of_type(column)
+            if kind is None:
+                texts = texts or self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
+                assert texts is not None
+                kind = _kind(scalar.as_py() for scalar in texts[place])
+            kinds[name] = kind
+        return kinds, None
+
+    def _rows(
+        self, block: Block, file: str, kinds: Kinds
+    ) -> tuple[list[list[bytes | None]], list[BadRow]]:
+        """The columns of a block's good rows, as they stand there, and the bad rows."""
+        ends = csv_file.record_ends(block.data)
+        starts = np.concatenate([[0], ends[:-1]])
+        blank = csv_file.is_blank(block.data, ends)
+        line = block.line
+        good: list[list[bytes | None]] = []
+        bad = []
+        for start, end, empty in zip(starts.tolist(), ends.tolist(), blank.tolist()):
+            record = block.data[start:end]
+            if not empty:
+                row, column, reason = self._row(record, kinds)
+                if reason:
+                    content = record.decode(self.encoding, "backslashreplace").rstrip("\r\n")
+                    bad.append(BadRow(file, line, column, reason, content))
+                else:
+                    good.append([value.encode() or None for value in row])
+            line += record.count(b"\n")
+        columns = [list(column) for column in zip(*good)] if good else [[] for _ in self.names]
+        return columns, bad
+
+    def _row(self, record: bytes, kinds: Kinds) -> tuple[list[str], str, str]:
+        """A record's values, or the column that is wrong and the reason."""
+        csv.field_size_limit(csv_file.LONGEST_RECORD)
+        # Bytes that are wrong are looked for in the value that has them.
+        text = record.decode(self.encoding, "surrogateescape")
+        try:
+            row = next(csv.reader([text.replace("\0", _NUL)]), [])
+        except csv.Error as error:
+            return [], "", f"cannot be read: {error}: {table.shown(text)}"
+        if len(row) != len(self.names):
+            found = f"found {len(row)} fields, expected {len(self.names)} as in the header"
+            return row, "", f"{found}: {table.shown(text.strip())}"
+        for name, value in zip(self.names, row):
+            if not _is_text(value):
+                shown = table.shown(value.encode("utf-8", "surrogateescape").decode("latin-1"))
+                what = f"found {shown}, which is not {self.encoding}"
+                return row, name, f"{what}; {csv_file.of_encoding(self.encoding)}"
+            if _NUL in value:
+                found = table.shown(value.replace(_NUL, "\0"))
+                return row, name, f"found {found}, with a NUL in it; remove it"
+            if value and _number(value.encode(), kinds[name]) is None:
+                expected = _EXPECTED[kinds[name]]
+                return row, name, f"found {table.shown(value)}, expected {expected}"
+        return row, "", ""
+
+
+def _has_hexadecimal(texts: pa.Array) -> bool:
+    return bool(pc.any(pc.match_substring(texts, "x", ignore_case=True)).as_py())
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _number(text: bytes, kind: Kind) -> int | float | bytes | None:
+    """A value of a kind, or None if it is none; what is no number passes as it is."""
+    try:
+        if kind == Kind.INT:
+            number = int(text)
+            return number if number in _INT64 else None
+        return float(text) if kind == Kind.FLOAT else text
+    except ValueError:
+        return None
+
+
+def _kind(texts: Iterable[bytes | None]) -> Kind:
+    """The kind of a column with these values, in Python's terms, as CsvExampleGen has them."""
+    kind = Kind.UNKNOWN
+    for text in texts:
+        if text:
+            kind = max(kind, _kind_of(text))
+            if kind == Kind.BYTES:
+                break
+    return kind
+
+
+def _kind_of(text: bytes) -> Kind:
+    try:
+        # A longer number is an identifier, and no float should round it.
+        return Kind.INT if int(text) in _INT64 else Kind.BYTES
+    except ValueError:
+        return Kind.BYTES if _number(text, Kind.FLOAT) is None else Kind.FLOAT
+
+
+def _kind_of_type(column: pa.Array) -> Kind | None:
+    """The kind of a column that Arrow found a type for; None if only its texts tell."""
+    if pa.types.is_null(column.type):
+        return Kind.UNKNOWN
+    if pa.types.is_integer(column.type):
+        return Kind.INT
+    if pa.types.is_floating(column.type):
+        numbers = column.drop_null().to_numpy()
+        # Arrow reads integers of any length as floats, and more kinds of NaN than Python.
+        plain = np.abs(numbers) < 2.0**63
+        return Kind.FLOAT if plain.all() else None
+    if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
+        return Kind.BYTES
+    # Text, most of it not even at first sight a number.
+    return _kind(scalar.as_py().encode() for scalar in column.drop_null())
+
+
+def _parsed(column: list[bytes | None], kind: Kind) -> pa.Array:
+    """A column of texts, each of which is of the kind."""
+    values = [None if text is None else _number(text, kind) for text in column]
+    return pa.array(values, _ARROW[kind])
+
+
+def _feature(column: pa.Array, kind: Kind) -> pa.Array:
+    if kind == Kind.UNKNOWN:
+        return pa.nulls(len(column))
+    if kind == Kind.FLOAT:
+        column = table.floats(column)
+    return table.lists(column.cast(pa.large_binary()) if kind == Kind.BYTES else column)

@@ -1,0 +1,183 @@
+"""Record batches to serialized `tf.Example`s, always in the same bytes.
+
+tfx-bsl's `RecordBatchToExamplesEncoder` takes the same batches and makes equal examples, but the
+order of their features changes from one row and one call to the next, and with it the bytes, the
+fingerprint of all that is made of them, and the hash that decides a row's split. Here features are
+sorted by name. The bytes are those of `SerializeToString(deterministic=True)`, which stock
+ExampleGens hash.
+
+It works a column at a time: what stands before a value (tags, lengths and the name) depends on the
+length of the value alone, so that there are few such prefixes, and Arrow joins them.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Tags of protobuf's wire format: the number of a field, and that a length follows.
+_FEATURES = b"\x0a"
+_ENTRY, _KEY, _VALUE = b"\x0a", b"\x0a", b"\x12"
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
+_ITEMS = b"\x0a"
+
+_EMPTY, _NULL = -1, -2
+
+
+def encode(batch: pa.RecordBatch, nulls: bool = True) -> pa.LargeBinaryArray:
+    """One serialized `tf.Example` for each row.
+
+    Args:
+        batch: columns of lists: large lists of int64, float32 or large binary, where an empty list
+            is a feature without values, and a null one a feature without a kind; or of nulls.
+        nulls: whether an example names the features that are null.
+
+    Raises:
+        TypeError: a column of another type.
+    """
+    if not batch.num_rows:
+        return pa.array([], pa.large_binary())
+    pieces: list[pa.LargeBinaryArray] = []
+    for name in sorted(batch.schema.names, key=str.encode):
+        pieces += _pieces(batch.column(name), _Entry(name.encode()), nulls)
+    total = np.sum([lengths(piece) for piece in pieces], axis=0)
+    header = by_code(total, lambda length: _FEATURES + _varint(length))
+    return _joined(header, *pieces)
+
+
+def features(column: pa.Array) -> pa.LargeBinaryArray:
+    """One serialized `tf.train.Feature` for each row of a column that `encode` takes."""
+    return _joined(*_pieces(column, lambda start, rest: start, nulls=True))
+
+
+def _pieces(
+    column: pa.Array, wrapped: Callable[[bytes, int], bytes], nulls: bool
+) -> list[pa.LargeBinaryArray]:
+    """What is to be joined for each row to make its feature.
+
+    Args:
+        column: the values.
+        wrapped: makes of a feature's first bytes, and the number of those that follow, the same
+            with what stands before a feature.
+        nulls: whether there is a feature where the column is null.
+    """
+    if pa.types.is_null(column.type):
+        return [by_code(np.zeros(len(column)), lambda code: wrapped(b"", 0) if nulls else b"")]
+    if not pa.types.is_large_list(column.type):
+        raise TypeError(f"expected a column of large lists, found {column.type}")
+    kind = column.type.value_type
+    offsets = column.offsets.to_numpy()
+    counts = np.diff(offsets)
+    values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
+    # Numbers are packed behind one another with one length before all, texts have one each.
+    packed = True
+    if kind == pa.int64():
+        tag = _INT64_LIST
+        payload, places = _varints(values.to_numpy())
+    elif kind == pa.float32():
+        tag = _FLOAT_LIST
+        payload, places = values.to_numpy().view(np.uint8), 4 * np.arange(len(values) + 1)
+    elif kind == pa.large_binary():
+        tag = _BYTES_LIST
+        packed = bool((counts <= 1).all())
+        if not packed:
+            values = _joined(by_code(lengths(values), lambda n: _ITEMS + _varint(n)), values)
+        places = _offsets(values)
+        payload = np.frombuffer(values.buffers()[2] or b"", np.uint8)[places[0] : places[-1]]
+        places = places - places[0]
+    else:
+        raise TypeError(f"expected a column of int64, float32 or large binary, found {kind}")
+    payloads = binary(payload, places[offsets - offsets[0]])
+    codes = np.where(counts == 0, _EMPTY, lengths(payloads))
+    if column.null_count:
+        codes = np.where(column.is_null().to_numpy(zero_copy_only=False), _NULL, codes)
+
+    def start(code: int) -> bytes:
+        if code == _NULL:
+            return wrapped(b"", 0) if nulls else b""
+        if code == _EMPTY:
+            return wrapped(tag + _varint(0), 0)
+        items = _ITEMS + _varint(code) if packed else b""
+        return wrapped(tag + _varint(len(items) + code) + items, code)
+
+    return [by_code(codes, start), payloads]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """An entry of the map from names to features."""
+
+    name: bytes
+
+    def __call__(self, start: bytes, rest: int) -> bytes:
+        key = _KEY + _varint(len(self.name)) + self.name
+        entry = key + _VALUE + _varint(len(start) + rest) + start
+        return _ENTRY + _varint(len(entry) + rest) + entry
+
+
+def by_code(codes: np.ndarray, of_code: Callable[[int], bytes]) -> pa.LargeBinaryArray:
+    """For each code its bytes, which are made once."""
+    found = pa.array(codes).dictionary_encode()
+    known = pa.array([of_code(code.as_py()) for code in found.dictionary], pa.large_binary())
+    return known.take(found.indices)
+
+
+def _joined(*pieces: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.large_binary()))
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The variable-length bytes of int64s, one behind the other, and where each starts."""
+    rest = numbers.view(np.uint64)
+    lengths = np.ones(len(rest), np.int64)
+    longest = int(rest.max()) if len(rest) else 0
+    width = max(1, -(-longest.bit_length() // 7))
+    digits = np.empty((len(rest), width), np.uint8)
+    for place in range(width):
+        digits[:, place] = (rest & np.uint64(127)).astype(np.uint8)
+        rest = rest >> np.uint64(7)
+        more = rest != 0
+        digits[:, place] |= more.astype(np.uint8) << 7
+        lengths += more
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    if width == 1:
+        return digits.ravel(), ends
+    return digits[np.arange(width) < lengths[:, None]], ends
+
+
+def binary(data: np.ndarray, offsets: np.ndarray) -> pa.LargeBinaryArray:
+    """The pieces of some bytes between rising offsets."""
+    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def content(array: pa.LargeBinaryArray) -> memoryview:
+    """All values, one behind the other."""
+    offsets = _offsets(array)
+    return memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]]
+
+
+def texts(array: pa.LargeBinaryArray) -> list[bytes]:
+    """The values as Python has them, in half the time of `to_pylist`."""
+    all_values = bytes(content(array))
+    places = (_offsets(array) - _offsets(array)[0]).tolist()
+    return [all_values[start:end] for start, end in zip(places, places[1:])]
+
+
+def lengths(array: pa.LargeBinaryArray) -> np.ndarray:
+    """How many bytes each value has."""
+    return np.diff(_offsets(array))
+
+
+def _offsets(array: pa.LargeBinaryArray) -> np.ndarray:
+    return np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]

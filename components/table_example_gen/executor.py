@@ -1,0 +1,293 @@
+"""Reads a table with Beam: cuts its files, infers what its columns hold, and writes its examples.
+
+No row goes from one step to another: what moves is where pieces of files are, and what became of
+them. So memory is a matter of the size of a block and not of the table's, on every runner.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from google.protobuf import json_format
+from tfx.components.example_gen import utils
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_component_specs
+
+from components.table_example_gen import csv_file, options, parquet_file, shards, table
+from components.table_example_gen.csv_rows import CsvSource
+from components.table_example_gen.options import Options
+from components.table_example_gen.shards import Shard, Splits, Written
+from components.table_example_gen.table import BadRow, BadTable, Kind, Kinds, Piece, Source
+from components.table_example_gen.tfrecord_file import TFRecordSource
+
+REPORT_FILE = "ingestion.json"
+QUARANTINED = "quarantined_rows"
+"""The artifact's property that counts the rows put aside."""
+_MISTAKES = "mistakes"
+
+Found = tuple[Kinds, BadRow | None]
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """See the module."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Makes the examples.
+
+        Raises:
+            BadTable: there are no rows, or there is one that cannot be read.
+            RuntimeError: rows were lost on the way.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = options.unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        inputs = example_gen_pb2.Input()
+        outputs = example_gen_pb2.Output()
+        json_format.Parse(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], inputs)
+        json_format.Parse(exec_properties[standard_component_specs.OUTPUT_CONFIG_KEY], outputs)
+        examples = output_dict[standard_component_specs.EXAMPLES_KEY]
+        (artifact,) = examples
+        splits = _splits(inputs, outputs)
+        artifact.split_names = artifact_utils.encode_split_names(list(splits.names))
+
+        folder = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        files = list(_files(folder, [split.pattern for split in inputs.splits]))
+        task = _Task(
+            source=_source(config, sorted({file for file, _ in files})),
+            options=config,
+            splits=splits,
+            folders={name: artifact_utils.get_split_uri(examples, name) for name in splits.names},
+            quarantine=os.path.join(artifact.uri, shards.QUARANTINE),
+            report=os.path.join(artifact.uri, REPORT_FILE),
+        )
+        with self._make_beam_pipeline() as pipeline:
+            _ingest(pipeline, files, task)
+        with fileio.open(task.report, "r") as file:
+            report = json.loads(file.read())
+        _check(report, config, folder)
+        for name, place in task.folders.items():
+            files_made = len(fileio.glob(os.path.join(place, "*")))
+            if files_made != report["shards"]:
+                raise RuntimeError(
+                    f"files were lost: {report['shards']} were written to split {name}, "
+                    f"{files_made} are in {place}"
+                )
+
+        artifact.set_int_custom_property(QUARANTINED, report["quarantined"])
+        examples_utils.set_payload_format(
+            artifact, exec_properties[standard_component_specs.OUTPUT_DATA_FORMAT_KEY]
+        )
+        examples_utils.set_file_format(artifact, "tfrecords_gzip")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    source: Source
+    options: Options
+    splits: Splits
+    folders: Mapping[str, str]
+    quarantine: str
+    report: str
+
+    @property
+    def refuses(self) -> bool:
+        return self.options.on_bad_rows == "refuse"
+
+
+def _splits(inputs: example_gen_pb2.Input, outputs: example_gen_pb2.Output) -> Splits:
+    names = tuple(utils.generate_output_split_names(inputs, outputs))
+    ends: list[int] = []
+    for split in outputs.split_config.splits:
+        ends.append(split.hash_buckets + (ends[-1] if ends else 0))
+    return Splits(names, tuple(ends), outputs.split_config.partition_feature_name or None)
+
+
+def _files(folder: str, patterns: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The files of every input split, each with its split's index."""
+    for split, pattern in enumerate(patterns):
+        place = os.path.join(folder, pattern)
+        files = [str(path) for path in sorted(fileio.glob(place)) if not fileio.isdir(path)]
+        if not files:
+            raise BadTable(f"data.path: no file matches {place}")
+        for file in files:
+            yield file, split
+
+
+def _source(config: Options, files: Sequence[str]) -> Source:
+    if config.format == "parquet":
+        return parquet_file.open_source(files, config.block_bytes)
+    if config.format == "tfrecord":
+        return TFRecordSource(config.block_bytes)
+    names = csv_file.header(files[0], config.encoding)
+    for file in files[1:]:
+        if csv_file.header(file, config.encoding) != names:
+            raise BadTable(
+                f"{file}:1: the columns are not those of {files[0]}, in the same order; give every "
+                "file the same header"
+            )
+    known = config.known_kinds()
+    return CsvSource(
+        tuple(names),
+        config.encoding,
+        config.block_bytes,
+        known if known.keys() >= set(names) else None,
+    )
+
+
+def _ingest(pipeline: beam.Pipeline, files: Sequence[tuple[str, int]], task: _Task) -> None:
+    pieces, cut_mistakes = _with_mistakes(
+        pipeline | "Files" >> beam.Create(files) | "SpreadFiles" >> beam.Reshuffle(),
+        "Cut",
+        _Cut(task),
+    )
+    known = task.source.kinds
+    mistakes = [cut_mistakes]
+    if known is not None:
+        found = pipeline | "Kinds" >> beam.Create([(known, None)])
+    else:
+        parts, infer_mistakes = _with_mistakes(
+            pieces | "SpreadPieces" >> beam.Reshuffle(), "Infer", _Infer(task)
+        )
+        found = parts | "Merge" >> beam.CombineGlobally(_merged)
+        mistakes.append(infer_mistakes)
+    written, write_mistakes = _with_mistakes(
+        pieces
+        | "Gather" >> beam.combiners.ToList()
+        | "Deal" >> beam.FlatMap(shards.deal, task.options.shard_bytes, task.options.seed)
+        | "SpreadShards" >> beam.Reshuffle(),
+        "Write",
+        _Write(task),
+        beam.pvalue.AsSingleton(found),
+    )
+    mistakes.append(write_mistakes)
+    _ = (
+        pipeline
+        | "Once" >> beam.Create([task.report])
+        | "Report"
+        >> beam.Map(
+            _report,
+            beam.pvalue.AsList(pieces),
+            beam.pvalue.AsSingleton(found),
+            beam.pvalue.AsList(written),
+            beam.pvalue.AsList(mistakes | "Mistakes" >> beam.Flatten()),
+        )
+    )
+
+
+def _with_mistakes(collection: beam.PCollection, label: str, do: beam.DoFn, *side: Any):
+    """A step's output and what it could not read, which as an exception would lose its shape."""
+    both = collection | label >> beam.ParDo(do, *side).with_outputs(_MISTAKES, main="main")
+    return both["main"], both[_MISTAKES]
+
+
+class _Step(beam.DoFn):
+    def __init__(self, task: _Task):
+        self._task = task
+
+
+class _Cut(_Step):
+    def process(self, file: tuple[str, int]):
+        try:
+            yield from self._task.source.pieces(*file)
+        except BadTable as error:
+            yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
+
+
+class _Infer(_Step):
+    def process(self, piece: Piece):
+        try:
+            kinds, bad = self._task.source.infer(piece)
+        except BadTable as error:
+            yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
+            return
+        yield {**kinds, **self._task.options.known_kinds()}, bad
+
+
+def _merged(parts: Iterable[Found]) -> Found:
+    """The kinds of all columns, and the first bad row."""
+    parts = list(parts)
+    bad = [row for _, row in parts if row is not None]
+    first = min(bad, key=lambda row: (row.file, row.line), default=None)
+    return table.merge(kinds for kinds, _ in parts), first
+
+
+class _Write(_Step):
+    def process(self, shard: Shard, found: Found):
+        task = self._task
+        kinds, bad = found
+        if bad is not None and task.refuses:
+            return
+        quarantine = None if task.refuses else task.quarantine
+        try:
+            yield shards.write(
+                shard,
+                task.source,
+                kinds,
+                task.splits,
+                task.folders,
+                quarantine,
+                task.options.seed,
+            )
+        except BadTable as error:
+            yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
+
+
+def _report(
+    path: str,
+    pieces: Sequence[Piece],
+    found: Found,
+    written: Sequence[Written],
+    mistakes: Sequence[str],
+) -> None:
+    kinds, bad = found
+    firsts = [row for row in (bad, *(shard.first for shard in written)) if row is not None]
+    first = min(firsts, key=lambda row: (row.file, row.line), default=None)
+    splits: dict[str, int] = {}
+    for shard in written:
+        for name, rows in shard.splits.items():
+            splits[name] = splits.get(name, 0) + rows
+    report = {
+        "files": len({piece.file for piece in pieces}),
+        "rows": sum(shard.found for shard in written),
+        "rows_counted": None
+        if any(piece.rows is None for piece in pieces)
+        else sum(piece.rows or 0 for piece in pieces),
+        "shards": len(written),
+        "splits": splits,
+        "quarantined": sum(shard.bad for shard in written),
+        "first_bad_row": first and str(first),
+        "kinds": {name: Kind(kind).name for name, kind in kinds.items()},
+        "mistakes": sorted(mistakes),
+    }
+    with fileio.open(path, "w") as file:
+        file.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+def _check(report: Mapping[str, Any], config: Options, folder: str) -> None:
+    """Raises what the report tells."""
+    if report["mistakes"]:
+        raise BadTable(report["mistakes"][0])
+    first, bad, rows = report["first_bad_row"], report["quarantined"], report["rows"]
+    if first and config.on_bad_rows == "refuse":
+        raise BadTable(
+            f"{first}; mend the row, or set data.on_bad_rows: quarantine to leave it out"
+        )
+    if not rows:
+        raise BadTable(f"data.path: {folder}: found no rows; expected a table with rows")
+    if bad > config.max_bad_share * rows:
+        raise BadTable(
+            f"{bad} of {rows} rows cannot be read, more than data.max_bad_share "
+            f"({config.max_bad_share:g}); the first is {first}"
+        )
+    counted = report["rows_counted"]
+    made = sum(report["splits"].values())
+    if made + bad != rows or counted not in (None, rows):
+        raise RuntimeError(
+            f"rows were lost: {counted or rows} are in the files, {rows} were read, {made} became "
+            f"examples and {bad} were put aside"
+        )

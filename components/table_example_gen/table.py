@@ -1,0 +1,134 @@
+"""What the readers of all formats have in common: kinds of columns, pieces of files, bad rows."""
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+
+class BadTable(ValueError):
+    """The table cannot be read; the message is for the user, in one line."""
+
+
+class Kind(enum.IntEnum):
+    """What a column holds; of two kinds in one column the greater one is the column's."""
+
+    UNKNOWN = 0
+    """Nothing but missing values."""
+    INT = 1
+    FLOAT = 2
+    BYTES = 3
+
+
+Kinds = Mapping[str, Kind]
+
+
+def merge(kinds: Iterable[Kinds]) -> dict[str, Kind]:
+    """The kinds of whole columns, from those of their parts."""
+    merged: dict[str, Kind] = {}
+    for part in kinds:
+        for name, kind in part.items():
+            merged[name] = max(kind, merged.get(name, kind))
+    return merged
+
+
+@dataclasses.dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read.
+
+    Attributes:
+        file, line: where it is, counted from 1.
+        column: the one that is wrong; empty if it is the row as a whole.
+        reason: what was found and expected.
+        content: the row as it stands in the file.
+    """
+
+    file: str
+    line: int
+    column: str
+    reason: str
+    content: str
+
+    def __str__(self):
+        column = f"{self.column}: " if self.column else ""
+        return f"{self.file}:{self.line}: {column}{self.reason}"
+
+
+def shown(content: str) -> str:
+    """Content for a message, on one line and not too long."""
+    return repr(content if len(content) <= 80 else f"{content[:79]}…")
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A part of a file that can be read by itself, or a file that has none.
+
+    Attributes:
+        file: its path.
+        split: the index of the input split that the file belongs to.
+        number: the part's, within its file.
+        start, end: its bytes (of Parquet: row groups); the end is None for a file as a whole.
+        size: how many bytes it has; None if that is known when it has been read.
+        line: the number of its first line.
+        rows: how many; None if that is known when it has been read.
+    """
+
+    file: str
+    split: int
+    number: int
+    start: int
+    end: int | None
+    size: int | None = None
+    line: int = 1
+    rows: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Some rows, read.
+
+    Attributes:
+        found: how many there are in the file.
+        batch: columns of lists, as `encoder.encode` takes them.
+        bad: those that are not in the batch.
+        records: the serialized examples, where they need not be made.
+    """
+
+    found: int
+    batch: pa.RecordBatch
+    bad: Sequence[BadRow] = ()
+    records: pa.LargeBinaryArray | None = None
+
+
+class Source(Protocol):
+    """The files of a table in one format."""
+
+    @property
+    def kinds(self) -> Kinds | None:
+        """Of the columns; None if they have to be inferred."""
+
+    def pieces(self, file: str, split: int) -> Iterator[Piece]:
+        """The parts of a file."""
+
+    def infer(self, piece: Piece) -> tuple[dict[str, Kind], BadRow | None]:
+        """The kinds of the columns in a part of a file, and the first of its bad rows."""
+
+    def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
+        """The rows of a part of a file, a few megabytes at a time."""
+
+
+def lists(column: pa.Array) -> pa.LargeListArray:
+    """One list for each row: of its one value, or of none where it is null."""
+    ends = np.cumsum(column.is_valid().to_numpy(zero_copy_only=False))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
+    return pa.LargeListArray.from_arrays(offsets, column.drop_null())
+
+
+def floats(column: pa.Array) -> pa.Array:
+    """Numbers as 32-bit floats, rounded as protobuf rounds them; too large ones are infinite."""
+    with np.errstate(over="ignore"):
+        numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float32)
+    return pa.array(numbers, mask=column.is_null().to_numpy(zero_copy_only=False))
