@@ -123,7 +123,7 @@ def summary(measurements: list[dict]) -> list[dict]:
         groups.setdefault((found["rows"], found["way"]), []).append(found)
     medians = {
         place: {
-            key: statistics.median(found[key] for found in group)
+            key: round(statistics.median(found[key] for found in group), 2)
             for key in ("cpu_s", "wall_s", "peak_rss_mb", "imports_rss_mb")
         }
         for place, group in groups.items()

@@ -65,10 +65,10 @@ class Splits:
     def _of_texts(self, texts: Sequence[bytes]) -> np.ndarray:
         total = np.uint64(self.ends[-1])
         digests = b"".join([hashlib.sha256(text).digest() for text in texts])
-        words = np.frombuffer(digests, ">u4").reshape(len(texts), -1).astype(np.uint64)
+        words = np.frombuffer(digests, ">u4").reshape(-1, 8).astype(np.uint64)
         # The digests are numbers of 256 bits: what is left of them is found 32 bits at a time.
         buckets = np.zeros(len(texts), np.uint64)
-        for place in range(words.shape[1]):
+        for place in range(8):
             buckets = ((buckets << np.uint64(32)) + words[:, place]) % total
         return np.searchsorted(self.ends, buckets, side="right")
 
