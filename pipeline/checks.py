@@ -173,7 +173,7 @@ def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
         )
 
     types = {field.name: field.type for field in pyarrow.parquet.read_schema(file)}
-    key, weight, tasks = config.splits.key, config.weight, csv_checks.tasks(config)
+    key, weight, tasks = config.splits.key, config.weight, config.tasks
     numbers = [name for name, task in tasks.items() if task == "regression"]
     for name in [*numbers, *([weight] if weight else [])]:
         if not is_number(types[name]) and not pa.types.is_boolean(types[name]):

@@ -405,6 +405,11 @@ class Config(Section):
             )
         return value
 
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks of all labels by column."""
+        return {self.label: self.task} | {name: own.task for name, own in self.more_labels.items()}
+
     @pydantic.root_validator(skip_on_failure=True)
     def _fits_together(cls, values):
         label, more, weight = values["label"], values["more_labels"], values["weight"]

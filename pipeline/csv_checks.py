@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
+from pipeline import csv_columns
 from pipeline.config import Config
 from pipeline.errors import UserError
 
@@ -40,7 +41,9 @@ def mistakes(config: Config, files: list[pathlib.Path], names: list[str]) -> lis
         names: of the first file's columns.
     """
     found = _header_mistakes(config, files, names)
-    found = found or next(filter(None, (_row_mistakes(config, file) for file in files)), [])
+    if found or all(csv_columns.are_well(config, file, names) for file in files):
+        return found
+    found = next(filter(None, (_row_mistakes(config, file) for file in files)), [])
     return found or _key_mistakes(config, files)
 
 
@@ -103,18 +106,12 @@ def _rows(rows: Iterator[list[str]], skip_errors: bool) -> Iterator[list[str]]:
 
 def _checks(config: Config) -> list[tuple[str, Callable[[str], str]]]:
     """Columns, and what is wrong with a value of each: a message, or empty text."""
-    checks = [(name, _label_mistake(task)) for name, task in tasks(config).items()]
+    checks = [(name, _label_mistake(task)) for name, task in config.tasks.items()]
     if config.weight:
         checks.append((config.weight, _weight_mistake))
     if config.splits.key:
         checks.append((config.splits.key, _key_mistake))
     return checks + [(part.column, _band_mistake) for part in config.slices if part.bands]
-
-
-def tasks(config: Config) -> dict[str, str]:
-    """The tasks of all labels by column."""
-    further = {name: label.task for name, label in config.more_labels.items()}
-    return {config.label: config.task, **further}
 
 
 def _label_mistake(task: str) -> Callable[[str], str]:

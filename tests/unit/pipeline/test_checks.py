@@ -70,7 +70,7 @@ def test_missing_file_and_empty_folder(problem):
         ("id,price\n", "has a header but no rows"),
         ("id,price", "has a header but no rows"),
         ("id,price,id,price\n1,2,3,4\n", "columns stand twice: id, price"),
-        (b"price,x\n1,\x00\n", "cannot be read: line contains NUL"),
+        (b"price,\x00\n1,2\n", "cannot be read: line contains NUL"),
     ],
 )
 def test_files_that_are_no_table(problem, content, message):
