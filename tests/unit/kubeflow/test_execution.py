@@ -431,7 +431,13 @@ def test_no_process_outlives_the_executor(kind, by, tmp_path):
     if kind is Namespaces:
         program = program.replace(f"isolation.{kind.__name__}(folder)", f"isolation.best({ROOT!r})")
         program = program.replace("PosixPath", "pathlib.PosixPath")
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        # Shells have what runs in the background ignore it, the tests among it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until(lambda: alive(f"sleep {marker}"))
     process.send_signal(by)
     code = process.wait(30)
