@@ -1,0 +1,179 @@
+"""The whole pipeline, from CSV to pushed model, beside the taxi template that TFX ships.
+
+    python benchmarks/pipeline.py --rows 15000 100000 --repetitions 3
+
+Both get the same table (`taxi_table.py`), take the same steps with the same batch size, and learn
+from the same three columns with the same kind of Estimator. The template runs as TFX ships it, on
+its LocalDagRunner, except that its Evaluator is made to work (`stock.py`). Each run is a process of
+its own with a fresh workspace, in alternating order; wall and CPU seconds and the peak of memory
+are those of the process, imports included, and of each node. Prints a table of medians, draws
+`benchmarks/results/pipeline.png`, and writes `benchmarks/results/pipeline.json`.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import rich
+import rich.table
+
+from benchmarks import taxi_table
+from benchmarks.record import machine, versions
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results" / "pipeline.json"
+CHART = HERE / "results" / "pipeline.png"
+CONFIG = HERE / "datasets" / "trips.yaml"
+WAYS = ("ours", "stock")
+STEPS, BATCH_SIZE = 1000, 40
+MEASURES = {"wall_s": "wall s", "cpu_s": "CPU s", "peak_rss_mb": "peak MB"}
+
+
+def measure(way: str, table: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
+    """One run in a process of its own.
+
+    Args:
+        way: `ours` or `stock`.
+        table: the CSV, alone in its folder.
+        folder: an empty one, for the workspace.
+
+    Raises:
+        SystemExit: it pushed no model.
+    """
+    nodes = folder / "nodes.json"
+    workspace = folder / "workspace"
+    command = [sys.executable, str(HERE / "measured_run.py"), way]
+    command += [str(table.parent), str(workspace), str(nodes)]
+    if way == "stock":
+        command += ["--steps", str(STEPS), "--batch-size", str(BATCH_SIZE)]
+    else:
+        settings = {
+            "data.path": table,
+            "train.max_steps": STEPS,
+            "train.evaluate_every": STEPS,
+            "train.batch_size": BATCH_SIZE,
+        }
+        command += ["--config", str(CONFIG)]
+        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    log = folder / "log"
+    began = time.monotonic()
+    with open(log, "w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+    pushed = (workspace / "serving").exists() and any((workspace / "serving").iterdir())
+    if os.waitstatus_to_exitcode(status) != 0 or not pushed:
+        raise SystemExit(f"{way}: pushed no model:\n{log.read_text()[-2000:]}")
+    return {
+        "wall_s": round(time.monotonic() - began, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_rss_mb": round(usage.ru_maxrss / 1024),
+        "nodes": json.loads(nodes.read_text()),
+    }
+
+
+def summary(repetitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each number of rows: medians of both ways, and of the ratios of paired runs."""
+    found = []
+    for rows in sorted({own["rows"] for own in repetitions}):
+        pairs = [own for own in repetitions if own["rows"] == rows]
+        row: dict[str, Any] = {"rows": rows, "repetitions": len(pairs)}
+        for key in MEASURES:
+            ratios = [own["ours"][key] / own["stock"][key] for own in pairs]
+            row[f"{key.rpartition('_')[0].replace('peak_', '')}_ratio"] = _rounded(ratios)
+            row |= {f"{way}_{key}": _rounded([own[way][key] for own in pairs]) for way in WAYS}
+        found.append(row)
+    return found
+
+
+def _rounded(values: list[float]) -> float:
+    return round(statistics.median(values), 3)
+
+
+def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
+    """Cost against rows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(MEASURES), figsize=(12, 3.6), constrained_layout=True)
+    numbers = [row["rows"] for row in rows]
+    for axis, (key, title) in zip(axes, MEASURES.items()):
+        for way, colour in zip(WAYS, ("tab:blue", "tab:gray")):
+            axis.plot(numbers, [row[f"{way}_{key}"] for row in rows], "o-", color=colour, label=way)
+        axis.set(xscale="log", xlabel="rows", title=title)
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=110)
+
+
+def show(rows: list[dict[str, Any]], repetitions: list[dict[str, Any]]) -> None:
+    """Prints the totals, and what each node took at each number of rows."""
+    totals = rich.table.Table(
+        "rows", *(f"{way} {title}" for title in MEASURES.values() for way in WAYS)
+    )
+    totals.title = "medians"
+    for row in rows:
+        cells = [f"{row[f'{way}_{key}']:g}" for key in MEASURES for way in WAYS]
+        totals.add_row(f"{row['rows']:,}", *cells)
+    rich.print(totals)
+    for row in rows:
+        runs = [own for own in repetitions if own["rows"] == row["rows"]]
+        nodes = rich.table.Table("node", "wall s", "CPU s", "peak MB")
+        nodes.title = f"nodes at {row['rows']:,} rows"
+        for way in WAYS:
+            for name in runs[0][way]["nodes"]:
+                costs = [own[way]["nodes"][name] for own in runs]
+                cells = [f"{_rounded([cost[key] for cost in costs]):g}" for key in MEASURES]
+                nodes.add_row(f"{way} {name}", *cells)
+        rich.print(nodes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[15_000, 100_000, 1_000_000])
+    parser.add_argument("--repetitions", type=int, default=3)
+    arguments = parser.parse_args()
+    known = json.loads(RESULTS.read_text())["repetitions"] if RESULTS.exists() else []
+    repetitions = [own for own in known if own["rows"] not in arguments.rows]
+    for rows in arguments.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            table = pathlib.Path(folder) / "table" / "trips.csv"
+            table.parent.mkdir()
+            taxi_table.write(table, rows, label=True)
+            for number in range(arguments.repetitions):
+                pair: dict[str, Any] = {"rows": rows}
+                for way in WAYS if number % 2 == 0 else WAYS[::-1]:
+                    with tempfile.TemporaryDirectory() as workspace:
+                        pair[way] = measure(way, table, pathlib.Path(workspace))
+                    print(f"{rows:,} rows, {way}: {pair[way]['wall_s']} s", flush=True)
+                repetitions.append(pair)
+        rows_found = summary(repetitions)
+        record = {
+            "machine": machine(),
+            "date": datetime.date.today().isoformat(),
+            "versions": versions(),
+            "command": shlex.join(["python", "benchmarks/pipeline.py", *sys.argv[1:]]),
+            "summary": rows_found,
+            "repetitions": repetitions,
+        }
+        RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        draw(rows_found, CHART)
+    show(rows_found, repetitions)
+    print(f"written: {RESULTS.relative_to(HERE.parent)}, {CHART.relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
