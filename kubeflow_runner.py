@@ -56,7 +56,7 @@ def compile(
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Write what a cluster runs: an Argo Workflow for Kubeflow Pipelines."""
+    """Write what clusters run: an Argo Workflow, and V2 pipelines for Kubeflow 2 and Vertex AI."""
     from pipeline.kubeflow import compile_command
 
     problem = _load(config, set_, preset)
@@ -72,7 +72,7 @@ def check(
     """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
     from pipeline.kubeflow import lint
 
-    place = _place(_load(config, None), workspace)
+    place = _place(_load(config), workspace)
     raise typer.Exit(lint.check_command(_compiled(config, place, file)))
 
 
@@ -83,7 +83,6 @@ def check(
 )
 def run(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
-    set_: SetOption = None,
     workspace: WorkspaceOption = None,
     file: FileOption = None,
     param: ParamOption = None,
@@ -100,7 +99,7 @@ def run(
     """Execute the compiled workflow on this machine, as a cluster would."""
     from pipeline.kubeflow.executor import run as executor
 
-    problem = _load(config, set_)
+    problem = _load(config)
     place = _place(problem, workspace)
     secrets: dict[str, dict[str, str]] = {}
     for name, value in command_line.pairs("--secret", secret).items():
@@ -147,7 +146,6 @@ ScheduleArgument = Annotated[str, typer.Argument(help="Name or id of the schedul
 def submit(
     connect: Connect,
     config: ConfigOption = command_line.DEFAULT_CONFIG,
-    set_: SetOption = None,
     workspace: WorkspaceOption = None,
     file: FileOption = None,
     param: ParamOption = None,
@@ -169,7 +167,7 @@ def submit(
 
     from pipeline.kubeflow.server import service
 
-    problem = _load(config, set_)
+    problem = _load(config)
     file = _compiled(config, _place(problem, workspace), file)
     job = _job(problem, file, param, name, experiment, create_experiment)
     server = connect(problem)
@@ -189,7 +187,6 @@ def schedule(
         typer.Option(help="Five fields, as in a crontab, or @hourly, @daily, @weekly, @monthly."),
     ],
     config: ConfigOption = command_line.DEFAULT_CONFIG,
-    set_: SetOption = None,
     workspace: WorkspaceOption = None,
     file: FileOption = None,
     param: ParamOption = None,
@@ -215,7 +212,7 @@ def schedule(
     six = cron_lib.to_six_fields(cron)
     now = _now()
     cron_lib.firing_times(six, now, zone=timezone)
-    problem = _load(config, set_)
+    problem = _load(config)
     file = _compiled(config, _place(problem, workspace), file)
     job = _job(problem, file, param, name, experiment, create_experiment)
     server = connect(problem)
@@ -234,7 +231,7 @@ def list_schedules(
 
     from pipeline.kubeflow.server import service
 
-    service.list_schedules(connect(_load(config, None)), Console(), _now(), timezone)
+    service.list_schedules(connect(_load(config)), Console(), _now(), timezone)
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules pause king_county")
@@ -245,7 +242,7 @@ def pause(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Stop a schedule from firing until it is resumed."""
-    _change(connect(_load(config, None)), schedule, "pause", "paused")
+    _change(connect(_load(config)), schedule, "pause", "paused")
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules resume king_county")
@@ -256,7 +253,7 @@ def resume(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Let a paused schedule fire again."""
-    _change(connect(_load(config, None)), schedule, "resume", "resumed")
+    _change(connect(_load(config)), schedule, "resume", "resumed")
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules delete king_county")
@@ -267,7 +264,7 @@ def delete(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Remove a schedule; the runs that it started stay."""
-    _change(connect(_load(config, None)), schedule, "delete", "deleted")
+    _change(connect(_load(config)), schedule, "delete", "deleted")
 
 
 def _change(server, schedule: str, change: str, done: str) -> None:
@@ -286,6 +283,7 @@ def _job(
     experiment: str | None,
     create_experiment: bool,
 ):
+    from pipeline.kubeflow import run_parameters
     from pipeline.kubeflow.manifest import Manifest
     from pipeline.kubeflow.server import service
 
@@ -293,6 +291,7 @@ def _job(
     manifest = Manifest.load(file)
     values = _parameters(config, param)
     manifest.parameters(values)
+    run_parameters.check_places(config, values)
     return service.Job(
         config.name,
         manifest,
@@ -308,7 +307,9 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
 
 
-def _load(path: pathlib.Path, overrides: list[str] | None, preset: str | None = None) -> Config:
+def _load(
+    path: pathlib.Path, overrides: list[str] | None = None, preset: str | None = None
+) -> Config:
     config = command_line.load(path, overrides, preset)
     if config.kubeflow is None:
         raise errors.UserError(

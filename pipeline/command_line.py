@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from pipeline import config_file, errors
+from pipeline import config_file, errors, screen
 from pipeline.config import Config
 from pipeline.workspace import Workspace
 
@@ -55,7 +55,7 @@ def load(path: pathlib.Path, overrides: Sequence[str] | None, preset: str | None
     Raises:
         UserError: see `config_file.load`.
     """
-    config = config_file.load(path, overrides or (), preset)
+    config = config_file.load(pathlib.Path(screen.shown(path)), overrides or (), preset)
     # The user's own model_fn may stand beside the configuration.
     sys.path.append(str(config.folder))
     return config

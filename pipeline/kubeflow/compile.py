@@ -71,8 +71,8 @@ def _check(config: Config, steps: list[str]) -> None:
     own_model = config.model.name not in registry.MODELS
     if own_model and parameters.relative_folder(config) is None:
         mistakes.append(
-            f"model.name: {config.model.name} is in {config.folder}, which is outside this project "
-            "and so not in the image; move the folder into data/"
+            f"model.name: {config.model.name} is in {config.folder}, which is not in the image; "
+            "move the folder into data/"
         )
     if mistakes:
         raise UserError("\n".join(mistakes))

@@ -9,4 +9,6 @@ V2_STEP = ("python", "-m", "pipeline.kubeflow.v2_step")
 OUTPUTS = "/tmp/outputs"
 """Where a step leaves what Kubeflow Pipelines shows of it, in a directory named after the step."""
 REPOSITORY = pathlib.Path(__file__).parents[2]
-"""What the image has in its working directory."""
+"""The project, a part of which the image has in its working directory ..."""
+IN_IMAGE = ("components", "data", "models", "pipeline")
+"""... these folders (and the runners)."""

@@ -56,6 +56,10 @@ class Manifest:
         """
         try:
             content = yaml.safe_load(text)
+        except yaml.composer.ComposerError:
+            raise UserError(
+                f"{where}: several documents; expected workflow.yaml, not pipeline_spec.yaml"
+            ) from None
         except yaml.YAMLError as error:
             raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
         kind = content.get("kind") if isinstance(content, dict) else None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from typing import Any
 
 from tfx.orchestration.data_types import RuntimeParameter
@@ -10,7 +11,7 @@ from pipeline import arguments
 from pipeline.arguments import Arguments
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.kubeflow.container import REPOSITORY
+from pipeline.kubeflow.container import IN_IMAGE, REPOSITORY
 from pipeline.kubeflow.run_parameters import (
     DATA_DIRECTORY,
     GATES,
@@ -18,9 +19,6 @@ from pipeline.kubeflow.run_parameters import (
     SERVING_DIRECTORY,
     TRAINING_ROOT,
 )
-
-PIPELINE_ROOT = "pipeline-root"
-"""TFX's own: where the artifacts go."""
 
 _LONGEST_NAME = 128  # of a V2 pipeline
 
@@ -78,16 +76,24 @@ def python_path(config: Config) -> str:
 
 def relative_folder(config: Config) -> str | None:
     """The configuration's folder as the image has it; None if it is not in there."""
-    if not config.folder.is_relative_to(REPOSITORY):
-        return None
-    return str(config.folder.relative_to(REPOSITORY))
+    return _of_image(config.folder)
 
 
 def _in_image(config: Config) -> str:
-    folder = config.data.folder
-    if not folder.is_relative_to(REPOSITORY):
+    folder = _of_image(config.data.folder)
+    if folder is None:
         raise UserError(
-            f"kubeflow.data: missing; {folder} is outside this project and so not in the image; "
-            "name the folder that has the table on the cluster, as gs://bucket/houses"
+            f"kubeflow.data: missing; {config.data.folder} is not in the image, which has of this "
+            f"project {', '.join(IN_IMAGE)}; move it into data/, or name the folder that has the "
+            "table on the cluster, as gs://bucket/houses"
         )
-    return str(folder.relative_to(REPOSITORY))
+    return folder
+
+
+def _of_image(folder: pathlib.Path) -> str | None:
+    """A folder's place in the image; None if it is not in there."""
+    if not folder.is_relative_to(REPOSITORY):
+        return None
+    own = folder.relative_to(REPOSITORY)
+    left_out = any(part.startswith(".") or part == "workspace" for part in own.parts)
+    return str(own) if own.parts and own.parts[0] in IN_IMAGE and not left_out else None

@@ -8,7 +8,10 @@ import pydantic
 
 from pipeline.config import Bound, Config
 from pipeline.errors import UserError, nearest
+from pipeline.kubeflow.settings import misplaced
 
+PIPELINE_ROOT = "pipeline-root"
+"""TFX's own: where the artifacts go."""
 DATA_DIRECTORY = "data-directory"
 TRAINING_ROOT = "training-root"
 SERVING_DIRECTORY = "serving-directory"
@@ -37,6 +40,25 @@ def check(config: Config, given: Mapping[str, str]) -> None:
         mistakes += [f"--param {GATES}: {text}" for text in _gate_mistakes(config, given[GATES])]
     if mistakes:
         raise UserError("\n".join(mistakes))
+
+
+def check_places(config: Config, given: Mapping[str, str]) -> None:
+    """Refuses places that the steps on a cluster do not share.
+
+    Raises:
+        UserError: with one line for each.
+    """
+    assert config.kubeflow
+    shared = {name: given.get(name) for name in (PIPELINE_ROOT, TRAINING_ROOT, SERVING_DIRECTORY)}
+    data = given.get(DATA_DIRECTORY, "")
+    if data.startswith("/") or "://" in data:  # else it is a folder in the image
+        shared[DATA_DIRECTORY] = data
+    mistakes = {
+        name: misplaced(place, config.kubeflow.volumes) for name, place in shared.items() if place
+    }
+    if any(mistakes.values()):
+        lines = [f"--param {name}: {mistake}" for name, mistake in mistakes.items() if mistake]
+        raise UserError("\n".join(lines))
 
 
 def _gate_mistakes(config: Config, text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The `kubeflow:` section of a configuration: what a cluster has to know."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
@@ -185,6 +186,12 @@ class Kubeflow(Section):
         refuse(mistakes)
         return value
 
+    @pydantic.validator("host")
+    def _address(cls, value):
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"found {value}, expected http://... or https://...")
+        return value
+
     @pydantic.validator("environment", "secrets")
     def _variables(cls, value):
         mistakes = []
@@ -223,20 +230,31 @@ class Kubeflow(Section):
         """Every step must find there what the others left."""
         mistakes: list[tuple[tuple[str, ...], str]] = []
         for key in ("workspace", "data", "push"):
-            place = values[key]
-            if place is None or place.startswith(OBJECT_STORES):
-                continue
-            mounts = [mount.rstrip("/") for mount in values["volumes"].values()]
-            if not any(f"{place}/".startswith(f"{mount}/") for mount in mounts):
-                mistakes.append(
-                    (
-                        (key,),
-                        f"{place} is neither in an object store ({', '.join(OBJECT_STORES)}) nor "
-                        f"on one of the volumes ({', '.join(mounts) or 'there are none'}); steps "
-                        "would not find what the others made",
-                    )
-                )
+            mistake = values[key] and misplaced(values[key], values["volumes"])
+            if mistake:
+                mistakes.append(((key,), mistake))
         both = sorted(values["environment"].keys() & values["secrets"].keys())
         mistakes += [(("secrets", name), "stands in environment too; remove one") for name in both]
         refuse(mistakes)
         return values
+
+
+def misplaced(place: str, volumes: Mapping[str, str]) -> str:
+    """What is wrong with a place where steps leave what others need; empty if nothing is.
+
+    Args:
+        place: a directory, or a folder in an object store.
+        volumes: where each claim is mounted.
+    """
+    store = next((scheme for scheme in OBJECT_STORES if place.startswith(scheme)), None)
+    if store:
+        named = re.match(r"[a-z0-9]", place.removeprefix(store))
+        return "" if named else f"found {place}, expected {store}bucket/folder"
+    mounts = [mount.rstrip("/") for mount in volumes.values()]
+    if any(f"{place}/".startswith(f"{mount}/") for mount in mounts):
+        return ""
+    return (
+        f"{place} is neither in an object store ({', '.join(OBJECT_STORES)}) nor on one of the "
+        f"volumes ({', '.join(mounts) or 'there are none'}); steps would not find what the others "
+        "made"
+    )

@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.kubeflow.container import STEP
 from pipeline.kubeflow.rules import agreement, modules, places
 from pipeline.kubeflow.rules.step_arguments import Step, Unreadable, read, variable_of
+from pipeline.kubeflow.run_parameters import PIPELINE_ROOT
 
-PIPELINE_ROOT = "pipeline-root"
 UI_METADATA = "mlpipeline-ui-metadata"
 _RUN_ID = "pipeline-run-id"
 """The one parameter that TFX's entry point sets itself, from a variable of the container."""

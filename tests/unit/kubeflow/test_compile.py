@@ -154,12 +154,23 @@ def outside(tmp_path) -> pathlib.Path:
 
 
 def test_a_table_that_is_not_in_the_image_must_be_placed(outside, tmp_path):
-    with pytest.raises(UserError, match="kubeflow.data: missing; .* is outside this project"):
+    with pytest.raises(UserError, match="kubeflow.data: missing; .* is not in the image"):
         compile_lib.compile_all(config_file.load(outside), tmp_path / "out")
     config = config_file.load(outside, ["kubeflow.data=gs://bucket/houses"])
     path = compile_lib.compile_all(config, tmp_path / "out").files[0]
     found = yaml.safe_load(path.read_text())["spec"]["arguments"]["parameters"]
     assert {"name": parameters.DATA_DIRECTORY, "value": "gs://bucket/houses"} in found
+
+
+def test_the_image_has_a_part_of_the_project_alone(tmp_path):
+    config = config_file.load(KING_COUNTY)
+    for folder, place in [
+        ("data/houses", "data/houses"),
+        ("my_problem", None),
+        ("data/.git", None),
+    ]:
+        moved = config.copy(update={"folder": ROOT / folder})
+        assert parameters.relative_folder(moved) == place
 
 
 def test_a_model_that_is_not_in_the_image_is_refused(outside, tmp_path):
@@ -169,7 +180,9 @@ def test_a_model_that_is_not_in_the_image_is_refused(outside, tmp_path):
 
     sys.path.append(str(outside.parent))
     try:
-        with pytest.raises(UserError, match="model.name: my_model.model_fn is in .* outside"):
+        with pytest.raises(
+            UserError, match="model.name: my_model.model_fn is in .* not in the image"
+        ):
             compile_lib.compile_all(config_file.load(outside, settings), tmp_path / "out")
     finally:
         sys.path.remove(str(outside.parent))

@@ -49,3 +49,25 @@ def test_what_a_step_would_refuse_is_refused(given, message):
         run_parameters.check(CONFIG, given)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"serving-directory": "/mnt/pipelines/serving", "data-directory": "data/houses"}, ""),
+        ({"pipeline-root": "gs://bucket/root", "data-directory": "gs://bucket/data"}, ""),
+        ({"pipeline-root": "/data/root"}, "--param pipeline-root: /data/root is neither in an"),
+        (
+            {"training-root": "gs:///x"},
+            "--param training-root: found gs:///x, expected gs://bucket",
+        ),
+        ({"data-directory": "/home/me/data"}, "--param data-directory: /home/me/data is neither"),
+    ],
+)
+def test_steps_must_share_the_places(given, message):
+    if not message:
+        run_parameters.check_places(CONFIG, given)
+        return
+    with pytest.raises(UserError) as error:
+        run_parameters.check_places(CONFIG, given)
+    assert message in str(error.value)

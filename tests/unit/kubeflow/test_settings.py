@@ -65,6 +65,8 @@ def test_two_lines_are_enough(load):
         ("service_account=Runner", "kubeflow.service_account: expected the name of"),
         ("metadata={port: 8080}", "kubeflow.metadata.host: missing"),
         ("namespace=a b", "kubeflow.namespace: expected the name of"),
+        ("host=localhost:8080", "kubeflow.host: found localhost:8080, expected http://... or"),
+        ("workspace=gs://", "kubeflow.workspace: found gs://, expected gs://bucket/folder"),
     ],
 )
 def test_a_wrong_value_is_named_in_a_line(load, setting, message):

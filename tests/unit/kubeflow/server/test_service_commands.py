@@ -94,10 +94,7 @@ def test_a_workflow_that_is_older_than_its_configuration_is_noted(problem):
             "--api v1beta: unknown; did you mean",
         ),
         (["submit"], "--host: missing; only in a pod"),
-        (
-            ["run", "--set", "kubeflow.metadata={host: store}"],
-            "kubeflow.metadata: steps would look for the store at that address",
-        ),
+        (["schedule", "--cron", "@daily", "--set", "name=x"], "No such option: --set"),
     ],
 )
 def test_a_mistake_is_one_line(problem, arguments, line):
@@ -105,6 +102,14 @@ def test_a_mistake_is_one_line(problem, arguments, line):
     done = call(problem, *arguments, *config, KF_PIPELINES_ENDPOINT="")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.match(line, done.stderr) and done.stderr.count("\n") == 1
+
+
+def test_a_store_elsewhere_is_out_of_reach_here(problem):
+    config = (problem / "pipeline.yaml").read_text()
+    (problem / "pipeline.yaml").write_text(config.replace("1',", "1', metadata: {host: store},"))
+    done = call(problem, "run", "-c", "pipeline.yaml")
+    assert done.returncode == 2
+    assert "kubeflow.metadata: steps would look for the store at that address" in done.stderr
 
 
 def test_help_needs_no_client():
