@@ -218,16 +218,23 @@ def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_pa
 
 
 @pytest.mark.slow
-def test_bad_data_stops_the_workflow_at_once(cluster, first, houses):
-    folder = cluster.volume / "bad"
+@pytest.mark.parametrize(
+    ("value", "step", "message"),
+    [
+        ("sea", "tableexamplegen", "waterfront: found 'sea', expected a whole number"),
+        (7, "datagate", "column waterfront:"),
+    ],
+)
+def test_bad_data_stops_the_workflow_at_once(cluster, first, houses, value, step, message):
+    folder = cluster.volume / f"bad-{value}"
     folder.mkdir()
-    houses.assign(waterfront="sea").to_csv(folder / "kc_house_data.csv", index=False)
-    place = f"{MOUNT}/bad" if ISOLATED else str(folder)
+    houses.assign(waterfront=value).to_csv(folder / "kc_house_data.csv", index=False)
+    place = f"{MOUNT}/bad-{value}" if ISOLATED else str(folder)
     output = cluster.call("run", "--param", f"data-directory={place}", code=2)
-    assert states(output)["datagate"] == "failed"
+    assert states(output)[step] == "failed"
     assert "trainer" not in states(output)
-    assert "column waterfront:" in output
-    assert re.search(r"Its log: .*datagate.log", output)
+    assert message in output
+    assert re.search(rf"Its log: .*{step}.log", output)
     assert "try 2" not in output, "no retry mends the data"
 
 

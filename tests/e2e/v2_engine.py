@@ -65,9 +65,10 @@ class Engine:
         while waiting := [name for name in tasks if name not in run.outputs]:
             ready = [name for name in waiting if needs(tasks[name]) <= run.outputs.keys()]
             assert ready, f"circular dependencies: {waiting}"
-            for name in ready:
-                if only is not None and name not in only:
-                    return run
+            wanted = [name for name in ready if only is None or name in only]
+            if not wanted:
+                break
+            for name in wanted:
                 self.run_task(spec, name, parameters, run)
         return run
 
