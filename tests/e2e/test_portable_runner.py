@@ -7,12 +7,12 @@ import contextlib
 import json
 import os
 import pathlib
-import signal
 import socket
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import REPOSITORY, Problem, states
@@ -111,18 +111,23 @@ def test_every_step_runs_on_a_job_server(king_county, in_process, job_server, tm
     )
 
 
-def workers(pool: subprocess.Popen) -> list[int]:
-    """The workers that a pool has started and that have loaded TensorFlow."""
-    children = pathlib.Path(f"/proc/{pool.pid}/task").glob("*/children")
-    found = [int(word) for file in children for word in file.read_text().split()]
-    return [child for child in found if "_pywrap_tensorflow" in maps(child)]
+def workers(pool: subprocess.Popen) -> list[psutil.Process]:
+    """The workers of a pool that have work: a channel for data, beside those for orders and logs.
+
+    One that is killed before has not been met by the job server, which would wait for it.
+    """
+    return [
+        child
+        for child in psutil.Process(pool.pid).children()
+        if child.is_running() and len(connected(child)) >= 3
+    ]
 
 
-def maps(process: int) -> str:
-    try:
-        return pathlib.Path(f"/proc/{process}/maps").read_text()
-    except OSError:
-        return ""
+def connected(process: psutil.Process) -> set[int]:
+    """The ports of this machine that a process is connected to."""
+    with contextlib.suppress(psutil.Error):
+        return {c.raddr.port for c in process.net_connections("tcp") if c.status == "ESTABLISHED"}
+    return set()
 
 
 def test_a_killed_worker_fails_its_step_and_the_next_run_goes_on(
@@ -135,12 +140,9 @@ def test_a_killed_worker_fails_its_step_and_the_next_run_goes_on(
     process = found.start(*QUICK, external)
     statistics = tmp_path / "artifacts" / "StatisticsGen"
     wait_for(statistics.exists, process)
-    # Those of the step before may still be there.
-    while process.poll() is None:
-        for worker in workers(pool):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
-        time.sleep(0.05)
+    before = {worker.pid for worker in workers(pool)}
+    (worker, *_) = wait_for(lambda: [w for w in workers(pool) if w.pid not in before], process)
+    worker.kill()
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 1, output
     assert states(output)["TableExampleGen"] == "done"
