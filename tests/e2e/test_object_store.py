@@ -53,7 +53,11 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(store, king_county, tmp_path_factory) -> Cluster:
-    found = Cluster(king_county, tmp_path_factory.mktemp("cluster"))
+    # The problem is shared with other files, and gets another configuration here.
+    folder = tmp_path_factory.mktemp("in_bucket") / king_county.config.parent.name
+    shutil.copytree(king_county.config.parent, folder, ignore=shutil.ignore_patterns("workspace"))
+    own = Problem(folder / "pipeline.yaml", folder / "workspace")
+    found = Cluster(own, tmp_path_factory.mktemp("cluster"))
     found.volume.mkdir(parents=True)
     seen = MOUNT if ISOLATED else str(found.volume)
     environment = dict(store.environment)
@@ -68,10 +72,10 @@ def cluster(store, king_county, tmp_path_factory) -> Cluster:
         "volumes": {"credentials": seen},
         "environment": environment,
     }
-    config = yaml.safe_load(king_county.config.read_text())
+    config = yaml.safe_load(own.config.read_text())
     config["kubeflow"] = settings
-    king_county.config.write_text(yaml.safe_dump(config))
-    table = king_county.config.parent / "kc_house_data.csv"
+    own.config.write_text(yaml.safe_dump(config))
+    table = own.config.parent / "kc_house_data.csv"
     tf.io.gfile.copy(str(table), f"gs://{BUCKET}/data/kc_house_data.csv")
     notes = found.call("compile")
     assert "workflow.yaml:" not in notes, "nothing is in the way of an Argo Workflow"
