@@ -19,14 +19,23 @@ def read(path: pathlib.Path, kind: str) -> Any:
     Raises:
         UserError: it does not exist, cannot be read or is not YAML.
     """
+    return parse(text_of(path, kind), str(path))
+
+
+def text_of(path: pathlib.Path, kind: str) -> str:
+    """The text of a file; for the rest see `read`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such {kind}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text; convert it first") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse(text: str, path: str) -> Any:
+    """What a text holds, of a file that messages name; for the rest see `read`."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.reader.ReaderError as error:
@@ -34,8 +43,10 @@ def read(path: pathlib.Path, kind: str) -> Any:
         character = f"the character #x{error.character:04x} is not allowed"
         raise UserError(f"{path}:{line}: not valid YAML: {character}") from None
     except yaml.MarkedYAMLError as error:
-        where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        raise UserError(f"{where}: not valid YAML: {error.problem}") from None
+        where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else path
+        several = error.problem == "but found another document"
+        problem = "several documents, expected one" if several else error.problem
+        raise UserError(f"{where}: not valid YAML: {problem}") from None
 
 
 class Loader(yaml.SafeLoader):

@@ -4,12 +4,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import screen, yaml_file
-from pipeline.errors import BAD_INPUT, OK, UserError
+from pipeline import screen
+from pipeline.errors import BAD_INPUT, OK
+from pipeline.kubeflow.manifest import Manifest
 from pipeline.kubeflow.rules import graph, leaks, places, pods, schema, steps, variables
 from pipeline.kubeflow.rules.calls import calls
-
-_COMPILE = "write it with kubeflow_runner.py compile"
 
 
 def check(path: pathlib.Path) -> list[str]:
@@ -24,7 +23,7 @@ def check(path: pathlib.Path) -> list[str]:
     Raises:
         UserError: the file is not a workflow.
     """
-    return findings(_read(path))
+    return findings(Manifest.load(path).content)
 
 
 def findings(workflow: Mapping[str, Any]) -> list[str]:
@@ -50,7 +49,7 @@ def check_command(path: pathlib.Path) -> int:
     Raises:
         UserError: the file is not a workflow.
     """
-    workflow = _read(path)
+    workflow = Manifest.load(path).content
     found = findings(workflow)
     shown = screen.shown(path)
     if found:
@@ -61,15 +60,3 @@ def check_command(path: pathlib.Path) -> int:
     count = sum(len(calls(place, template)) for place, template in templates)
     print(f"{shown}: {len(templates)} templates, {count} steps: nothing to complain about")
     return OK
-
-
-def _read(path: pathlib.Path) -> Mapping[str, Any]:
-    try:
-        workflow = yaml_file.read(path, "workflow")
-    except UserError as error:
-        raise UserError(f"{error}; {_COMPILE}") from None
-    kind = workflow.get("kind") if isinstance(workflow, Mapping) else None
-    if kind != "Workflow":
-        found = f"kind {kind}" if kind else "no kind"
-        raise UserError(f"{path}: found {found}, expected an Argo Workflow; {_COMPILE}")
-    return workflow

@@ -1,5 +1,6 @@
 """The compiled workflow as a file: what is executed here, and what is uploaded."""
 
+import copy
 import dataclasses
 import hashlib
 import pathlib
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from pipeline import yaml_file
 from pipeline.errors import UserError, nearest
 
 BLESSED = "blessed"
@@ -38,14 +40,9 @@ class Manifest:
             UserError: there is none, or it is something else.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise UserError(
-                f"{path}: no such workflow; `kubeflow_runner.py compile` writes it"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read: {error}") from None
-        return cls.parse(text, str(path))
+            return cls.parse(yaml_file.text_of(path, "workflow"), str(path))
+        except UserError as error:
+            raise UserError(f"{error}; write it with kubeflow_runner.py compile") from None
 
     @classmethod
     def parse(cls, text: str, where: str) -> "Manifest":
@@ -54,20 +51,13 @@ class Manifest:
         Raises:
             UserError: it is something else.
         """
-        try:
-            content = yaml.safe_load(text)
-        except yaml.composer.ComposerError:
-            raise UserError(
-                f"{where}: several documents; expected workflow.yaml, not pipeline_spec.yaml"
-            ) from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        content = yaml_file.parse(text, where)
         kind = content.get("kind") if isinstance(content, dict) else None
-        if kind != "Workflow" or not isinstance(content.get("spec"), dict):
-            raise UserError(
-                f"{where}: expected an Argo Workflow (kind: Workflow); "
-                "`kubeflow_runner.py compile` writes one"
-            )
+        if kind != "Workflow":
+            found = f"kind {kind}" if kind else "no kind"
+            raise UserError(f"{where}: found {found}, expected an Argo Workflow")
+        if not isinstance(content.get("spec"), dict):
+            raise UserError(f"{where}: found no spec, expected an Argo Workflow")
         return cls(where, text, content)
 
     @property
@@ -108,7 +98,7 @@ class Manifest:
 
     def having(self, given: Mapping[str, str]) -> "Manifest":
         """The same workflow with other values as its parameters' own."""
-        content = yaml.safe_load(self.text)
+        content: Any = copy.deepcopy(self.content)
         for own in content["spec"]["arguments"]["parameters"]:
             own["value"] = given.get(own["name"], own.get("value"))
         return Manifest(self.where, yaml.safe_dump(content, sort_keys=False), content)

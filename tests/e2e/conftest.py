@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -86,6 +87,20 @@ def king_county(houses, tmp_path_factory) -> Problem:
         "skill": {"at_least": 0.5},
     }
     return problem(folder, settings)
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: int = 600):
+    """Polls until the condition holds; fails if the process ends before."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        try:
+            process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"the process ended before: {process.communicate()}")
+    raise AssertionError(f"waited for {seconds} s")
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -11,14 +11,13 @@ import pty
 import re
 import shutil
 import subprocess
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tests.e2e.conftest import Problem, kill, states
+from tests.e2e.conftest import Problem, kill, states, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -183,11 +182,11 @@ def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first
     known = set((king_county.workspace / "training").iterdir())
     process = king_county.start(*settings)
     directory = wait_for(
-        lambda: set((king_county.workspace / "training").iterdir()) - known, process
+        lambda: set((king_county.workspace / "training").iterdir()) - known, process, 300
     ).pop()
     # The record of checkpoints is what a restart reads; it follows the checkpoint itself.
     record = directory / "checkpoint"
-    wait_for(lambda: record.exists() and "model.ckpt-500" in record.read_text(), process)
+    wait_for(lambda: record.exists() and "model.ckpt-500" in record.read_text(), process, 300)
     kill(process)
     assert not list(directory.glob("model.ckpt-1500.*"))
 
@@ -231,18 +230,3 @@ def split_ids(king_county: Problem, split: str) -> set[int]:
     records = tf.data.TFRecordDataset(files, "GZIP").batch(10_000)
     parsed = records.map(lambda batch: tf.io.parse_example(batch, spec)["id"])
     return {int(value) for batch in parsed for value in batch}
-
-
-def wait_for(condition, process):
-    """Polls until the condition holds; fails if the process ends before."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        try:
-            process.wait(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            continue
-        raise AssertionError(f"the run ended before: {process.stdout.read()}")
-    raise AssertionError("waited for 300 s")

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from pipelines_server.api_server import ApiServer
 from pipelines_server.cluster import Node, Result
 
 from pipeline.kubeflow.executor import isolation
-from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states
+from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -177,16 +176,6 @@ def ancestors(process: int) -> list[int]:
         process = int(status.rpartition(")")[2].split()[1])
         found.append(process)
     return found
-
-
-def wait_for(condition, process: subprocess.Popen):
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("waited for 600 s")
 
 
 @pytest.mark.slow

@@ -10,12 +10,11 @@ import pathlib
 import socket
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import REPOSITORY, Problem, states
+from tests.e2e.conftest import REPOSITORY, Problem, states, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -26,16 +25,6 @@ ENVIRONMENT = {
     "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "PYTHONPATH": str(REPOSITORY),
 }
-
-
-def wait_for(condition, process: subprocess.Popen):
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("waited for 600 s")
 
 
 def started(*arguments: str, log: pathlib.Path) -> subprocess.Popen:

@@ -50,10 +50,10 @@ def test_a_parameter_without_a_value_is_asked_for(workflow):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such workflow; `kubeflow_runner.py compile` writes it"),
-        ("a: [", "not valid YAML: while parsing"),
-        ("pipelineInfo: {name: x}", "expected an Argo Workflow (kind: Workflow)"),
-        ("kind: Workflow", "expected an Argo Workflow (kind: Workflow)"),
+        (None, ": no such workflow; write it with kubeflow_runner.py compile"),
+        ("a: [", ":1: not valid YAML: "),
+        ("pipelineInfo: {name: x}", ": found no kind, expected an Argo Workflow; write it with"),
+        ("kind: Workflow", ": found no spec, expected an Argo Workflow; write it with"),
     ],
 )
 def test_what_is_no_workflow_is_one_line(tmp_path, content, message):
@@ -62,5 +62,5 @@ def test_what_is_no_workflow_is_one_line(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(UserError) as caught:
         Manifest.load(path)
-    assert str(caught.value).startswith(f"{path}: {message}")
+    assert str(caught.value).startswith(f"{path}{message}")
     assert "\n" not in str(caught.value)

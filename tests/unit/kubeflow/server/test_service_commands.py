@@ -83,7 +83,10 @@ def test_a_workflow_that_is_older_than_its_configuration_is_noted(problem):
     ("arguments", "line"),
     [
         (["submit", "--param", "rmsee=1"], "--param rmsee: .*did you mean rmse"),
-        (["submit", "--file", "no.yaml"], "no.yaml: no such workflow; `kubeflow_runner.py"),
+        (
+            ["submit", "--file", "no.yaml"],
+            "no.yaml: no such workflow; write it with kubeflow",
+        ),
         (["submit", "--poll", "0"], "Invalid value for '--poll': 0"),
         (["schedule"], "Missing option '--cron'; see --help"),
         (["schedule", "--cron", "0 25 * * *"], "--cron '0 25 \\* \\* \\*': hour '25': expected"),
