@@ -18,7 +18,7 @@ import yaml
 from pipeline.kubeflow.executor import isolation
 from tests.e2e.conftest import REPOSITORY, Problem, states
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 BUCKET = "houses"
 HOME = f"gs://{BUCKET}/king_county"
@@ -127,7 +127,6 @@ def test_what_is_pushed_predicts_as_that_of_a_local_run(cluster, first, tmp_path
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-@pytest.mark.slow
 def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, first):
     second = cluster.call("run")
     assert states(second) == {**dict.fromkeys(states(first), "cached"), "baseline": "done"}
