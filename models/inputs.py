@@ -1,8 +1,9 @@
 """Input functions over transformed examples, and the receiver of serving requests."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -19,7 +20,8 @@ CHUNK = 16_384
 _SHUFFLED_CHUNKS = 4
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """Every `count`-th row, from number `index` on."""
 
     index: int

@@ -58,6 +58,10 @@ class Progress:
         self.tasks = tasks
         on_progress(str(self))
 
+    def ended(self, restarts: int = 0) -> None:
+        """Says what is worth saying when the training is over."""
+        on_progress(f"{restarts} restart{'s' if restarts > 1 else ''}" if restarts else "")
+
     def __str__(self) -> str:
         parts = [f"step {min(self.step, self.max_steps):,}/{self.max_steps:,}"]
         if self.examples_per_second:

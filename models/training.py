@@ -84,18 +84,21 @@ def _train(
     problem: Problem, context: Context, directory: epath.Path, fn_args
 ) -> tuple[BestCheckpoint, list[dict[str, Any]]]:
     """Trains in this process or in a cluster; the best checkpoint, and which tasks died."""
-    progress = Progress(context.max_steps)
+    watched = Progress(context.max_steps)
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
-        progress.heard("evaluation", step=step, metrics=metrics)
+        watched.heard("evaluation", step=step, metrics=metrics)
 
     cluster = problem.settings["train"].get("cluster")
     # Where nothing is left to train there may still be something to evaluate.
     last = make_estimator(problem, context, directory).latest_checkpoint()
     if not cluster or _step_of(last) >= context.max_steps:
-        return fit(problem, context, directory, on_evaluation, progress.heard), []
-    restarts = launch.train(cluster, directory, fn_args, progress)
-    return BestCheckpoint(directory / "best"), restarts
+        best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
+    else:
+        restarts = launch.train(cluster, directory, fn_args, watched)
+        best = BestCheckpoint(directory / "best")
+    watched.ended(len(restarts))
+    return best, restarts
 
 
 def make_estimator(problem: Problem, context: Context, directory: epath.Path):

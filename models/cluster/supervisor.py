@@ -28,6 +28,8 @@ from models.progress import Progress
 _LOOK_EVERY = 0.2
 _START_SECONDS = 300.0
 """Imports and the first step, which reads the data, take longer than any other."""
+_SILENT_SECONDS = 5.0
+"""Of a parameter server, which gives a sign every second."""
 _FINISH_SECONDS = 10.0
 """After the chief has finished, the workers see that by themselves."""
 _LONGEST_PAUSE = 60.0
@@ -50,7 +52,7 @@ class _Task:
         process: None while it waits to be started, and when it is done.
         due: when it is to be started, if it waits (monotonic clock).
         restarts: how often it was started again.
-        sign: when it was last seen to get on.
+        sign: when it was last seen to get on (monotonic clock).
         works: whether its present process has come as far as to do its part.
         is_done: whether it has nothing left to do.
         error: what its process said before it ended.
@@ -94,7 +96,7 @@ class Supervisor:
         self._tasks = {str(name): _Task(name) for name in layout.names(cluster)}
         self._selector = selectors.DefaultSelector()
         self._stack = ExitStack()
-        self._disturbed = 0.0
+        self._disturbed = 0.0  # when tasks last had to wait for another one
         self._finished: float | None = None
 
     def __enter__(self) -> "Supervisor":
@@ -237,22 +239,27 @@ class Supervisor:
         self._tell()
 
     def _end_hanging(self) -> None:
-        # While one of these does not work the others wait for it.
+        now = time.monotonic()
         vital = self._of(PARAMETER_SERVER, CHIEF)
+        # While one of them does not work, or a server is silent, the others wait for it.
+        others_wait = any(
+            not (task.works or task.is_done)
+            or (task.name.role == PARAMETER_SERVER and now - task.sign > _SILENT_SECONDS)
+            for task in vital
+        )
+        if others_wait:
+            self._disturbed = now
         for task in [*vital, *self._of(WORKER, EVALUATOR)]:
             if task.process is None or task.is_done:
                 continue
-            limit = self._cluster["hang_seconds"]
+            limit, since = self._cluster["hang_seconds"], task.sign
             if not task.works:
                 limit += _START_SECONDS
-            elif task.name.role != PARAMETER_SERVER and not all(
-                one.works or one.is_done for one in vital
-            ):
-                continue
             elif task.name.role == EVALUATOR and self._evaluated_all:
-                task.sign = time.monotonic()
-            since = max(task.sign, self._disturbed)
-            if time.monotonic() - since > limit:
+                task.sign = since = now
+            elif task.name.role != PARAMETER_SERVER:
+                since = max(since, self._disturbed)
+            if now - since > limit:
                 self._end(task)
                 self._lost(task, f"hung, {limit:.0f} s without a step, and was ended")
 

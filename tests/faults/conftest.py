@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -32,7 +32,6 @@ TRAIN = {
     "early_stopping": None,
     "cache_mb": 64,
     "seed": 1,
-    "cluster": CLUSTER,
 }
 _SCHEMA = "".join(
     f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 min_count: 1 }} '
@@ -58,12 +57,21 @@ def table(tmp_path_factory) -> Transformed:
 class Training:
     """A training in a process of its own, as the Trainer does it."""
 
-    def __init__(self, table: Transformed, folder: pathlib.Path, params, train):
+    def __init__(
+        self,
+        table: Transformed,
+        folder: pathlib.Path,
+        params: Mapping[str, Any] | None = None,
+        cluster: Mapping[str, Any] | None = CLUSTER,
+        model: str = "tests.faults.lined_model.model_fn",
+        **changes: Any,
+    ):
         self.folder = folder
+        train = {**TRAIN, "cluster": cluster and {**CLUSTER, **cluster}, **changes}
         problem = {
             **table.problem,
-            "model": {"name": "tests.faults.lined_model.model_fn", "params": params},
-            "train": {**TRAIN, **train},
+            "model": {"name": model, "params": params or {}},
+            "train": train,
             "code": "1",
         }
         arguments = {
@@ -171,10 +179,8 @@ def train(table, tmp_path) -> Iterator[Callable[..., Training]]:
     """Starts trainings in the test's folder; what is left of them in the end is ended."""
     started: list[Training] = []
 
-    def start(params=None, cluster=None, **changes: Any) -> Training:
-        if cluster is not None:
-            changes["cluster"] = cluster and {**CLUSTER, **cluster}
-        started.append(Training(table, tmp_path, params or {}, changes))
+    def start(**settings: Any) -> Training:
+        started.append(Training(table, tmp_path, **settings))
         return started[-1]
 
     yield start

@@ -1,32 +1,61 @@
 """A cluster of real processes: what it makes, and that nothing is left of it."""
 
 import collections
+import json
 import math
 import os
+import re
 import signal
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 import tensorflow as tf
 
-from tests.faults.conftest import tasks, wait_until_gone
+from tests.faults.conftest import Training, tasks, wait_until_gone
 
 
-@pytest.mark.parametrize("evaluator", [True, False], ids=["evaluator", "chief evaluates"])
-def test_a_cluster_makes_what_a_single_process_makes(train, tmp_path, evaluator):
-    """The rows of one file are shared out, each checkpoint is evaluated, one model is exported."""
-    (tmp_path / "rows").mkdir()
-    training = train({"rows_to": str(tmp_path / "rows")}, {"evaluator": evaluator})
-    assert training.end() == 0, training.errors[-3000:]
-    assert not tasks(tmp_path)
-    signatures = tf.saved_model.load(str(training.export)).signatures
-    assert {"predict", "serving_default"} <= set(signatures)
-    assert training.record["restarts"] == []
-    best = training.record["best"]
-    assert 300 <= best["step"] <= 301, "the loss falls to the end"
+@pytest.fixture(scope="module", params=[True, False], ids=["evaluator", "chief evaluates"])
+def finished(request, table, tmp_path_factory):
+    """A training of a chief and a worker, which have written down the rows that they saw."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "rows").mkdir()
+    params = {"rows_to": str(folder / "rows")}
+    training = Training(table, folder, params, {"evaluator": request.param})
+    try:
+        assert training.end() == 0, training.errors[-3000:]
+        assert not tasks(folder)
+    finally:
+        training.process.kill()
+    return training
 
+
+def test_one_model_is_exported_in_the_form_of_a_single_process(finished, train):
+    alone = train(cluster=None)
+    assert alone.end() == 0, alone.errors[-3000:]
+    files = [
+        sorted(str(path.relative_to(training.export)) for path in training.export.rglob("*"))
+        for training in (finished, alone)
+    ]
+    assert files[0] == files[1]
+    signatures = [
+        {
+            name: (signature.structured_input_signature, signature.structured_outputs)
+            for name, signature in tf.saved_model.load(str(training.export)).signatures.items()
+        }
+        for training in (finished, alone)
+    ]
+    assert signatures[0] == signatures[1]
+    assert finished.record["restarts"] == []
+    assert 300 <= finished.record["best"]["step"] <= 301, "the loss falls to the end"
+    assert not list(finished.directory.glob("export/*")), "the one export was moved"
+
+
+def test_no_row_is_seen_by_two_and_all_are_seen_equally_often(finished):
     seen = {
         path.name.partition(".")[0]: collections.Counter(path.read_text().split())
-        for path in (tmp_path / "rows").iterdir()
+        for path in (finished.folder / "rows").iterdir()
     }
     assert set(seen) == {"chief-0", "worker-0"}
     mean = sum(sum(rows.values()) for rows in seen.values()) / 320
@@ -36,6 +65,39 @@ def test_a_cluster_makes_what_a_single_process_makes(train, tmp_path, evaluator)
         assert mean - 1 <= passes <= mean + 1, "no task is further ahead or behind"
         assert {float(row) for row in rows} == set(range(parity, 320, 2))
         assert set(rows.values()) <= {math.floor(passes), math.ceil(passes)}
+
+
+def test_tensorboard_shows_all_tasks_in_one_place(finished):
+    command = ["local_runner.py", "tensorboard", "--port", "0", "-w", str(finished.folder)]
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as board:
+        assert board.stderr
+        try:
+            address = next(
+                found[0] for line in board.stderr if (found := re.findall(r"http://\S+", line))
+            )
+            tags: dict[str, set[str]] = {}
+            with urllib.request.urlopen(f"{address}data/plugin/scalars/tags") as answer:
+                for run, found in json.load(answer).items():
+                    tags[run.partition("/")[2]] = set(found)
+        finally:
+            board.kill()
+    assert {"loss", "examples/sec"} <= tags[""]
+    assert {"loss", "examples/sec"} <= tags["tasks/worker-0"]
+    assert {"loss"} <= tags["eval"]
+
+
+def test_early_stopping_ends_the_evaluator_too(train):
+    """Which would wait for a step that nobody makes any more."""
+    training = train(
+        model="tests.unit.models.bump_model.model_fn",
+        params={"best_step": 100},
+        max_steps=1_000_000,
+        early_stopping={"patience": 200},
+    )
+    assert training.end() == 0, training.errors[-3000:]
+    assert not tasks(training.folder)
+    assert training.record["best"]["step"] < 1_000_000
+    assert (training.export / "saved_model.pb").exists()
 
 
 LONG = {"max_steps": 2000, "evaluate_every": 200}
@@ -93,7 +155,7 @@ def test_a_cluster_that_dies_too_often_says_so_and_ends(train):
 
 @pytest.mark.parametrize("role", ["chief", "worker"])
 def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
-    training = train({"fails_in": role})
+    training = train(params={"fails_in": role})
     assert training.end() == 1
     assert not tasks(training.folder)
     name = "chief" if role == "chief" else "worker-0"

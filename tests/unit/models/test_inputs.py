@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +193,6 @@ def test_a_worker_sees_its_own_rows_at_every_pass(rich):
 
 
 def test_a_worker_without_rows_is_refused(rich):
-    settings = {"rows": 1, "cache_bytes": 0, "seed": 0, "shard": inputs.Shard(0, 2)}
+    settings: dict[str, Any] = {"rows": 1, "cache_bytes": 0, "seed": 0, "shard": inputs.Shard(0, 2)}
     with pytest.raises(ValueError, match="2 workers, .* have 1 examples to train on; expected one"):
         inputs.training_input_fn(rich.train_files, rich.output, 8, **settings)
