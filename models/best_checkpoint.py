@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from absl import logging
 from etils import epath
 
 from models import estimator_api
@@ -46,10 +45,6 @@ class BestCheckpoint(estimator_api.Exporter):
         source = epath.Path(checkpoint_path)
         for file in source.parent.glob(f"{source.name}.*"):
             file.copy(self._directory / file.name, overwrite=True)
-        if not (self._directory / f"{source.name}.index").exists():
-            # Training went on meanwhile, and keeps a few checkpoints only.
-            logging.warning("%s was removed before it was kept", checkpoint_path)
-            return
         record = {
             "checkpoint": source.name,
             "step": int(eval_result["global_step"]),

@@ -29,9 +29,9 @@ model_to_estimator = tf.keras.estimator.model_to_estimator
 _TF_CONFIG = "TF_CONFIG"
 
 
-def is_in_cluster(config) -> bool:
-    """Whether an Estimator's `RunConfig` is that of one task among many."""
-    return bool(config.cluster_spec) or config.task_type == "evaluator"
+def is_evaluator(config) -> bool:
+    """Whether an Estimator's `RunConfig` is that of the task of a cluster that trains nothing."""
+    return config.task_type == "evaluator"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from models import estimator_api, inputs, intervals, progress, registry
 from models import features as features_lib
 from models import label as label_lib
 from models.best_checkpoint import BestCheckpoint
-from models.cluster import launch
+from models.cluster import evaluator, launch
 from models.cluster.balance import Balance
 from models.context import Context
 from models.params import CONTEXT
@@ -152,7 +152,11 @@ def fit(
         result = alone.evaluate(problem.eval_input(), hooks=[progress.Sign(tell)])
         best.export(alone, None, alone.latest_checkpoint(), result, True)
 
-    in_cluster = estimator_api.is_in_cluster(config)
+    if estimator_api.is_evaluator(config):
+        sign = progress.Sign(tell)
+        evaluator.evaluate_all(estimator, problem.eval_input(), [sign], best, context.max_steps)
+        return best
+    in_cluster = bool(config.cluster_spec)
     evaluates_here = in_cluster and config.is_chief and not train["cluster"]["evaluator"]
     shard = inputs.WHOLE
     if config.num_worker_replicas > 1:
@@ -180,13 +184,7 @@ def fit(
             saving_listeners=[progress.Saved(tell, evaluate_here if evaluates_here else None)],
         ),
         estimator_api.EvalSpec(
-            problem.eval_input(),
-            steps=None,
-            hooks=[progress.Sign(tell)],
-            exporters=[best],
-            start_delay_secs=0,
-            # An evaluator looks for a new checkpoint so often.
-            throttle_secs=1 if in_cluster else 0,
+            problem.eval_input(), steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
         ),
     )
     if not in_cluster and estimator.latest_checkpoint() == found:

@@ -8,6 +8,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
+from models.cluster import evaluator
 from models.cluster.supervisor import Supervisor
 from models.progress import Progress
 
@@ -37,7 +38,8 @@ def train(
     logging.info("Logs of the cluster's tasks: %s", logs)
     with Supervisor(cluster, str(directory), told, logs, progress) as supervisor:
         supervisor.run()
-        return supervisor.restarts
+    evaluator.clean_up(directory)
+    return supervisor.restarts
 
 
 def _logs(directory: epath.Path) -> pathlib.Path:

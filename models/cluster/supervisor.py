@@ -230,6 +230,10 @@ class Supervisor:
         pause = min(2.0**task.restarts - 1, _LONGEST_PAUSE)
         task.restarts += 1
         task.due, task.works = time.monotonic() + pause, False
+        if task.name.role == PARAMETER_SERVER:
+            # Their next step comes after a restore, so it is another first one.
+            for other in self._of(CHIEF, WORKER):
+                other.works = False
         if task.name.role == CHIEF:
             for worker in self._of(WORKER):
                 if worker.process:

@@ -26,8 +26,6 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from etils import epath
-
 from models.channel import Channel, one_line
 
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
@@ -43,6 +41,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if problem:
         channel = Channel(reads=False)
+        from etils import epath
+
         told = json.loads(epath.Path(problem[0]).read_text())
     else:
         # A process that is stopped does not see that its stdin has ended.
@@ -59,7 +59,7 @@ def main() -> int:
     channel.send(event="ready")
     threading.Thread(target=_tell_alive, args=[channel], daemon=True).start()
     try:
-        _run(channel, told, epath.Path(directory))
+        _run(channel, told, directory)
     except Exception as error:
         channel.send(
             event="failed",
@@ -73,8 +73,9 @@ def main() -> int:
     return 0
 
 
-def _run(channel: Channel, told: Mapping[str, Any], directory: epath.Path) -> None:
+def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
     import tensorflow as tf
+    from etils import epath
 
     from models import estimator_api, training
     from models.problem import Problem
@@ -90,7 +91,7 @@ def _run(channel: Channel, told: Mapping[str, Any], directory: epath.Path) -> No
         channel.send(event="evaluation", step=step, metrics=dict(metrics))
 
     problem = Problem.of(types.SimpleNamespace(**told))
-    training.fit(problem, problem.context(), directory, on_evaluation, channel.send)
+    training.fit(problem, problem.context(), epath.Path(directory), on_evaluation, channel.send)
 
 
 def _tell_alive(channel: Channel) -> None:
@@ -103,9 +104,7 @@ def _is_transient(error: Exception) -> bool:
     """Whether another task's end may be the reason, and not the model or the data."""
     import tensorflow as tf
 
-    # A checkpoint may be removed while it is evaluated: training makes new ones meanwhile.
-    removed = isinstance(error, (tf.errors.NotFoundError, FileNotFoundError))
-    return (removed and "model.ckpt" in str(error)) or isinstance(
+    return isinstance(
         error,
         (
             tf.errors.AbortedError,

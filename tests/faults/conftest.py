@@ -130,8 +130,9 @@ class Training:
         for pid in tasks(self.folder):
             with contextlib.suppress(OSError):
                 variables = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
-                (config,) = (v for v in variables if v.startswith("TF_CONFIG="))
-                if json.loads(config.partition("=")[2])["task"] == wanted:
+                # A process that has just begun has none yet.
+                found = [v.partition("=")[2] for v in variables if v.startswith("TF_CONFIG=")]
+                if found and json.loads(found[0])["task"] == wanted:
                     return pid
         return 0
 

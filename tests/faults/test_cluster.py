@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,19 @@ import urllib.request
 import pytest
 import tensorflow as tf
 
+from models.cluster import layout
 from tests.faults.conftest import Training, tasks, wait_until_gone
 
+CHIEF, WORKER = layout.Name("chief", 0), layout.Name("worker", 0)
+SERVER, EVALUATOR = layout.Name("ps", 0), layout.Name("evaluator", 0)
+NAMES = [SERVER, CHIEF, WORKER, EVALUATOR]
 
-@pytest.fixture(scope="module", params=[True, False], ids=["evaluator", "chief evaluates"])
+
+@pytest.fixture(
+    scope="module",
+    params=[True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["evaluator", "chief evaluates"],
+)
 def finished(request, table, tmp_path_factory):
     """A training of a chief and a worker, which have written down the rows that they saw."""
     folder = tmp_path_factory.mktemp("finished")
@@ -31,6 +41,21 @@ def finished(request, table, tmp_path_factory):
     return training
 
 
+def signatures(export) -> dict[str, dict[str, str]]:
+    """Inputs and outputs of each signature, in words."""
+    found = tf.saved_model.load(str(export)).signatures
+    return {
+        name: {
+            tensor: f"{spec.dtype.name} {spec.shape}"
+            for tensor, spec in [
+                *signature.structured_input_signature[1].items(),
+                *signature.structured_outputs.items(),
+            ]
+        }
+        for name, signature in found.items()
+    }
+
+
 def test_one_model_is_exported_in_the_form_of_a_single_process(finished, train):
     alone = train(cluster=None)
     assert alone.end() == 0, alone.errors[-3000:]
@@ -39,14 +64,7 @@ def test_one_model_is_exported_in_the_form_of_a_single_process(finished, train):
         for training in (finished, alone)
     ]
     assert files[0] == files[1]
-    signatures = [
-        {
-            name: (signature.structured_input_signature, signature.structured_outputs)
-            for name, signature in tf.saved_model.load(str(training.export)).signatures.items()
-        }
-        for training in (finished, alone)
-    ]
-    assert signatures[0] == signatures[1]
+    assert signatures(finished.export) == signatures(alone.export)
     assert finished.record["restarts"] == []
     assert 300 <= finished.record["best"]["step"] <= 301, "the loss falls to the end"
     assert not list(finished.directory.glob("export/*")), "the one export was moved"
@@ -86,6 +104,7 @@ def test_tensorboard_shows_all_tasks_in_one_place(finished):
     assert {"loss"} <= tags["eval"]
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_evaluator_too(train):
     """Which would wait for a step that nobody makes any more."""
     training = train(
@@ -153,7 +172,7 @@ def test_a_cluster_that_dies_too_often_says_so_and_ends(train):
     assert "to allow more raise train.cluster.max_restarts" in last
 
 
-@pytest.mark.parametrize("role", ["chief", "worker"])
+@pytest.mark.parametrize("role", ["chief", pytest.param("worker", marks=pytest.mark.slow)])
 def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
     training = train(params={"fails_in": role})
     assert training.end() == 1
@@ -165,13 +184,75 @@ def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
     assert not (training.folder / "run" / "training.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_left_when_the_launcher_ends(train, number):
     """Nor of a task that is stopped, and so cannot see it."""
     training = train(**LONG)
-    worker = training.wait_for(lambda: training.task("worker-0"))
-    os.kill(worker, signal.SIGSTOP)
-    training.wait_for(lambda: training.task("evaluator"))
+    training.wait_for(lambda: training.has_checkpoint(0))
+    os.kill(training.task("worker-0"), signal.SIGSTOP)
     training.process.send_signal(number)
     assert training.end() != 0
     wait_until_gone(training.folder)
+
+
+@pytest.mark.slow
+def test_an_operator_may_start_the_tasks(train, tmp_path):
+    """As Kubeflow's TFJob does; the Trainer exports what they have trained."""
+    with layout.addresses(NAMES) as addresses:
+        waiting = train(max_steps=300)
+        problem = tmp_path / "arguments.json"
+        directory = waiting.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
+        waiting.process.kill()
+        wait_until_gone(tmp_path)
+        shutil.rmtree(directory)
+        running = {
+            name: subprocess.Popen(
+                [sys.executable, "-m", "models.cluster.task", str(directory), str(problem)],
+                env={
+                    **os.environ,
+                    "TF_CONFIG": layout.tf_config(addresses, name),
+                    "TF_GRPC_REUSE_PORT": "true",
+                },
+            )
+            for name in NAMES
+        }
+        try:
+            for name in (CHIEF, WORKER, EVALUATOR):
+                assert running[name].wait(timeout=240) == 0, name
+            assert running[SERVER].poll() is None, "it waits for an operator to end it"
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+    trainer = train(max_steps=300)
+    assert trainer.end() == 0, trainer.errors[-3000:]
+    assert not (directory / "logs").exists(), "there was nothing left to train"
+    assert 300 <= trainer.record["best"]["step"] <= 301
+    assert (trainer.export / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_orphans_of_an_earlier_run_are_ended(train, tmp_path):
+    """Whatever it was that let them outlive it."""
+    training = train(**LONG)
+    directory = training.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
+    training.process.kill()
+    wait_until_gone(tmp_path)
+    with layout.addresses(NAMES) as addresses:
+        orphan = subprocess.Popen(
+            [
+                sys.executable, "-m", "models.cluster.task", str(directory),
+                str(tmp_path / "arguments.json"),
+            ],
+            env={**os.environ, "TF_CONFIG": layout.tf_config(addresses, SERVER)},
+        )  # fmt: skip
+        training = train(**LONG)
+        training.wait_for(lambda: training.task("chief"))
+        assert orphan.wait(timeout=10) == -signal.SIGKILL

@@ -5,6 +5,7 @@ ARGUMENTS is a file with the attributes of `FnArgs`. What it is told of its prog
 
 import json
 import pathlib
+import signal
 import sys
 import types
 
@@ -12,6 +13,8 @@ from models import progress, training
 
 
 def main() -> None:
+    # A shell's background job, which the tests may be, ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = types.SimpleNamespace(**json.loads(pathlib.Path(sys.argv[1]).read_text()))
     progress.on_progress = lambda text: print(text, flush=True)
     training.run_fn(arguments)
