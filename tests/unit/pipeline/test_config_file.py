@@ -84,6 +84,7 @@ def test_four_lines_are_enough(load):
         "keep_checkpoints": 5,
         "early_stopping": None,
         "cache_mb": 512,
+        "cluster": None,
         "seed": 42,
     }
     assert config.gates["rmse"].absolute == 5
