@@ -42,6 +42,8 @@ def show_quarantine(console: Console, rows: int, folder: pathlib.PurePath) -> No
 
 def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> None:
     """Prints which tasks of a cluster did not last, and why (`models.training.RECORD`)."""
+    if restarts:
+        say(console, "")
     for restart in restarts:
         where = f"{restart['reason']}, at step {restart['step']:,}"
         say(console, f"note  {restart['task']} was started again: it {escape(where)}")
