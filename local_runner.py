@@ -82,5 +82,19 @@ def predict(
         console.print(f"{out}: {rows:,} rows scored by version {model.name}", highlight=False)
 
 
+@app.command(epilog="Example:\n\n  local_runner.py tensorboard --port 6007")
+def tensorboard(
+    config: ConfigOption = command_line.DEFAULT_CONFIG,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    port: Annotated[int, typer.Option(help="Where it is served; 0 takes a free one.")] = 6006,
+) -> None:
+    """Show the curves of all trainings and of a cluster's tasks, until Ctrl-C."""
+    from pipeline import board
+
+    problem = command_line.load(config, set_)
+    board.show(command_line.workspace(problem, workspace), port)
+
+
 if __name__ == "__main__":
     command_line.main(app)

@@ -1,7 +1,12 @@
 """The one door to `tf.estimator`, so that a TensorFlow without it needs a change here alone."""
 
+import contextlib
+import os
+from collections.abc import Iterator
+
 import tensorflow as tf
 
+CheckpointSaverListener = tf.estimator.CheckpointSaverListener
 Estimator = tf.estimator.Estimator
 EstimatorSpec = tf.estimator.EstimatorSpec
 EvalSpec = tf.estimator.EvalSpec
@@ -20,3 +25,21 @@ DNNEstimator = tf.estimator.DNNEstimator
 DNNLinearCombinedEstimator = tf.estimator.DNNLinearCombinedEstimator
 LinearEstimator = tf.estimator.LinearEstimator
 model_to_estimator = tf.keras.estimator.model_to_estimator
+
+_TF_CONFIG = "TF_CONFIG"
+
+
+def is_evaluator(config) -> bool:
+    """Whether an Estimator's `RunConfig` is that of the task of a cluster that trains nothing."""
+    return config.task_type == "evaluator"
+
+
+@contextlib.contextmanager
+def outside_a_cluster() -> Iterator[None]:
+    """What is made here has the variables to itself: a `RunConfig` looks for `TF_CONFIG`."""
+    kept = os.environ.pop(_TF_CONFIG, None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ[_TF_CONFIG] = kept

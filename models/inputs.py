@@ -1,5 +1,6 @@
 """Input functions over transformed examples, and the receiver of serving requests."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,17 @@ CHUNK = 16_384
 
 _SHUFFLED_CHUNKS = 4
 
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Every `count`-th row, from number `index` on."""
+
+    index: int
+    count: int
+
+
+WHOLE = Shard(0, 1)
+
 EXAMPLES = "examples"
 """Name of the serving signature's input: serialized raw `tf.Example`s."""
 
@@ -32,6 +44,7 @@ def training_input_fn(
     seed: int,
     start_step: int = 0,
     labels: Sequence[str] = (),
+    shard: Shard = WHOLE,
 ) -> Callable[[], tf.data.Dataset]:
     """Batches of (features, labels) without an end, in a new order at each pass.
 
@@ -51,6 +64,7 @@ def training_input_fn(
         seed: of the order.
         start_step: the number of batches to pass over.
         labels: the columns of the labels, in their order; wanted where there are several.
+        shard: which rows to read. The shards of one count have all rows between them, each once.
 
     Returns:
         A function that makes the dataset. Its features are dense, or `tf.RaggedTensor`s where
@@ -58,8 +72,14 @@ def training_input_fn(
         where there are several.
 
     Raises:
-        ValueError: there are several labels, but other ones than `labels`.
+        ValueError: there are several labels, but other ones than `labels`; or a shard without rows.
     """
+    if rows < shard.count:
+        raise ValueError(
+            f"{shard.count} workers, the chief among them, have {rows} examples to train on; "
+            f"expected one for each: lower train.cluster.workers"
+        )
+    rows = len(range(shard.index, rows, shard.count))
     spec = transform_output.transformed_feature_spec()
     parse = _parser(spec, labels)
     in_memory = rows * bytes_per_row(spec) <= cache_bytes
@@ -84,12 +104,12 @@ def training_input_fn(
         )
 
     def chunks_of_pass(number):
-        chunks = _records(files).batch(CHUNK).map(parse)
+        chunks = _records(files, shard).batch(CHUNK).map(parse)
         return chunks.shuffle(_SHUFFLED_CHUNKS, seed=seed + number).enumerate(number * len(sizes))
 
     def make() -> tf.data.Dataset:
         if in_memory:
-            parsed = _records(files).batch(CHUNK).map(parse).rebatch(rows).cache()
+            parsed = _records(files, shard).batch(CHUNK).map(parse).rebatch(rows).cache()
             chunks = parsed.repeat().enumerate(first_pass)
         else:
             passes = tf.data.Dataset.range(first_pass, tf.int64.max)
@@ -110,8 +130,12 @@ def evaluation_input_fn(
     return lambda: _records(files).batch(batch_size).map(parse).prefetch(tf.data.AUTOTUNE)
 
 
-def _records(files: Sequence[str]) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(list(files), "GZIP", num_parallel_reads=2)
+def _records(files: Sequence[str], shard: Shard = WHOLE) -> tf.data.Dataset:
+    records = tf.data.TFRecordDataset(list(files), "GZIP", num_parallel_reads=2)
+    if shard == WHOLE:
+        return records
+    # By row, not by file: there may be fewer files than workers, and of any size.
+    return records.shard(shard.count, shard.index)
 
 
 def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:

@@ -26,6 +26,8 @@ _LARGE_BATCH = 1024
 _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
 """Among them the ends of three cycles of the learning rate, of 1, 2 and 4 parts."""
+_OF_THE_RESULT = ("workers", "parameter_servers", "evaluator")
+"""What of `train.cluster` the result depends on: gradients of many workers come late."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +153,14 @@ class Problem:
             rows=rows,
         )
 
-    def train_input(self, rows: int, start_step: int = 0) -> Callable[[], tf.data.Dataset]:
-        """The input function of training, from a step on; `rows` is the context's."""
+    def train_input(
+        self, rows: int, start_step: int = 0, shard: inputs.Shard = inputs.WHOLE
+    ) -> Callable[[], tf.data.Dataset]:
+        """The input function of training, from a step on; `rows` is the context's.
+
+        Raises:
+            ValueError: see `inputs.training_input_fn`.
+        """
         train = self.settings["train"]
         return inputs.training_input_fn(
             self.train_files,
@@ -163,6 +171,7 @@ class Problem:
             seed=train["seed"],
             start_step=start_step,
             labels=self._labels,
+            shard=shard,
         )
 
     def eval_input(self) -> Callable[[], tf.data.Dataset]:
@@ -184,8 +193,14 @@ class Problem:
 
         What Transform made of the same data counts as the same, though its bytes are others in
         every run: a training that was begun goes on, and one that has ended is not done again.
+        Nor does it matter how the tasks of a cluster are cared for.
         """
-        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        settings = dict(self.settings)
+        train = settings["train"]
+        if train.get("cluster"):
+            cluster = {key: train["cluster"][key] for key in _OF_THE_RESULT}
+            settings["train"] = {**train, "cluster": cluster}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.schema.SerializeToString(deterministic=True))
         output = self.transform_output
         vocabularies = epath.Path(output.transform_savedmodel_dir) / "assets"

@@ -1,7 +1,6 @@
 """The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any model."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,12 +9,16 @@ from absl import logging
 from etils import epath
 from tfx.utils import io_utils
 
-from models import estimator_api, intervals, registry
+from models import estimator_api, inputs, intervals, progress, registry
 from models import features as features_lib
 from models import label as label_lib
+from models.best_checkpoint import BestCheckpoint
+from models.cluster import evaluator, launch
+from models.cluster.balance import Balance
 from models.context import Context
 from models.params import CONTEXT
 from models.problem import Problem
+from models.progress import Progress, Tell
 
 RECORD = "training.json"
 """In the model run's artifact: what the training was and cost."""
@@ -43,7 +46,7 @@ def run_fn(fn_args) -> None:
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
     started = time.monotonic()
-    best = fit(problem, context, directory)
+    best, restarts = _train(problem, context, directory, fn_args)
     seconds = time.monotonic() - started
 
     checkpoint = best.checkpoint()
@@ -72,8 +75,30 @@ def run_fn(fn_args) -> None:
         "max_steps": context.max_steps,
         "seconds": round(seconds, 2),
         "best": best.record(),
+        "restarts": restarts,
     }
     (run / RECORD).write_text(json.dumps(record, indent=2))
+
+
+def _train(
+    problem: Problem, context: Context, directory: epath.Path, fn_args
+) -> tuple[BestCheckpoint, list[dict[str, Any]]]:
+    """Trains in this process or in a cluster; the best checkpoint, and which tasks died."""
+    watched = Progress(context.max_steps)
+
+    def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
+        watched.heard("evaluation", step=step, metrics=metrics)
+
+    cluster = problem.settings["train"].get("cluster")
+    # Where nothing is left to train there may still be something to evaluate.
+    last = make_estimator(problem, context, directory).latest_checkpoint()
+    if not cluster or _step_of(last) >= context.max_steps:
+        best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
+    else:
+        restarts = launch.train(cluster, directory, fn_args, watched)
+        best = BestCheckpoint(directory / "best")
+    watched.ended(len(restarts))
+    return best, restarts
 
 
 def make_estimator(problem: Problem, context: Context, directory: epath.Path):
@@ -89,6 +114,7 @@ def make_estimator(problem: Problem, context: Context, directory: epath.Path):
             keep_checkpoint_max=train["keep_checkpoints"],
             save_summary_steps=100,
             log_step_count_steps=500,
+            experimental_max_worker_delay_secs=0,
         ),
     )
 
@@ -98,8 +124,11 @@ def fit(
     context: Context,
     directory: epath.Path,
     on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
-) -> "BestCheckpoint":
+    tell: Tell = lambda **message: None,
+) -> BestCheckpoint:
     """Trains to the end, from the last checkpoint in the directory if there is one.
+
+    As one task of a cluster, which it is where `TF_CONFIG` says so, it does that task's part.
 
     Args:
         problem: what to train.
@@ -107,100 +136,69 @@ def fit(
         directory: of checkpoints and summaries.
         on_evaluation: called after each evaluation with its step and metrics; what it raises ends
             the training.
+        tell: is told of steps and checkpoints, see `models.progress`.
 
     Returns:
         The best checkpoint.
     """
     estimator = make_estimator(problem, context, directory)
+    train, config = problem.settings["train"], estimator.config
     best = BestCheckpoint(directory / "best", on_evaluation)
     found = estimator.latest_checkpoint()
+
+    def evaluate_here() -> None:
+        with estimator_api.outside_a_cluster():
+            alone = make_estimator(problem, context, directory)
+        result = alone.evaluate(problem.eval_input(), hooks=[progress.Sign(tell)])
+        best.export(alone, None, alone.latest_checkpoint(), result, True)
+
+    if estimator_api.is_evaluator(config):
+        sign = progress.Sign(tell)
+        evaluator.evaluate_all(estimator, problem.eval_input(), [sign], best, context.max_steps)
+        return best
+    in_cluster = bool(config.cluster_spec)
+    evaluates_here = in_cluster and config.is_chief and not train["cluster"]["evaluator"]
+    shard = inputs.WHOLE
+    if config.num_worker_replicas > 1:
+        shard = inputs.Shard(config.global_id_in_cluster, config.num_worker_replicas)
+    hooks = _early_stopping(estimator, train)
+    if shard.count > 1:
+        batches = context.rows // shard.count // train["batch_size"]
+        lead = max(batches // shard.count, 1)
+        hooks.append(Balance(tell, shard.count, lead, context.max_steps))
     estimator_api.train_and_evaluate(
         estimator,
         estimator_api.TrainSpec(
-            problem.train_input(context.rows, _step_of(found)),
+            problem.train_input(context.rows, _step_of(found) // shard.count, shard),
             max_steps=context.max_steps,
-            hooks=_early_stopping(estimator, problem.settings["train"]),
+            hooks=[
+                *hooks,
+                progress.Reporter(
+                    tell,
+                    train["batch_size"],
+                    _summaries_of(directory, config),
+                    everyone=config.is_chief,
+                    with_loss=not config.is_chief,
+                ),
+            ],
+            saving_listeners=[progress.Saved(tell, evaluate_here if evaluates_here else None)],
         ),
         estimator_api.EvalSpec(
             problem.eval_input(), steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
         ),
     )
-    if estimator.latest_checkpoint() == found:
+    if not in_cluster and estimator.latest_checkpoint() == found:
         # A run that was killed while it evaluated its last step has nothing left to train, and
         # without a new checkpoint train_and_evaluate evaluates nothing.
-        best.export(estimator, None, found, estimator.evaluate(problem.eval_input()), True)
+        evaluate_here()
     return best
 
 
-class BestCheckpoint(estimator_api.Exporter):
-    """Keeps the checkpoint with the lowest eval loss, apart from those that rotate.
-
-    An exporter is called after each evaluation. Copying a checkpoint takes milliseconds where an
-    export takes seconds, so the SavedModel is made once, at the end.
-    """
-
-    name = "best"
-
-    def __init__(
-        self,
-        directory: epath.Path,
-        on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
-    ):
-        self._directory = directory
-        self._record = directory / "best.json"
-        self._on_evaluation = on_evaluation
-
-    def export(self, estimator, export_path, checkpoint_path, eval_result, is_the_final_export):
-        """Copies `checkpoint_path` if its loss is the lowest so far."""
-        self._keep_if_best(checkpoint_path, eval_result)
-        if self._on_evaluation:
-            metrics = {name: float(value) for name, value in eval_result.items()}
-            self._on_evaluation(int(eval_result["global_step"]), metrics)
-
-    def _keep_if_best(self, checkpoint_path, eval_result) -> None:
-        loss = float(eval_result["loss"])
-        if not math.isfinite(loss):
-            return
-        if self._record.exists() and json.loads(self._record.read_text())["loss"] <= loss:
-            return
-        self._directory.mkdir(parents=True, exist_ok=True)
-        source = epath.Path(checkpoint_path)
-        for file in source.parent.glob(f"{source.name}.*"):
-            file.copy(self._directory / file.name, overwrite=True)
-        record = {
-            "checkpoint": source.name,
-            "step": int(eval_result["global_step"]),
-            "loss": loss,
-            "metrics": {name: float(value) for name, value in eval_result.items()},
-        }
-        # The record is what makes the copy count; it changes in one step.
-        beside = self._record.with_suffix(".partial")
-        beside.write_text(json.dumps(record, indent=2))
-        beside.replace(self._record)
-        for file in self._directory.glob("model.ckpt-*"):
-            if not file.name.startswith(f"{source.name}."):
-                file.unlink()
-
-    def checkpoint(self) -> str:
-        """Path of the best checkpoint.
-
-        Raises:
-            ValueError: no evaluation gave a finite loss.
-        """
-        return str(self._directory / self.record()["checkpoint"])
-
-    def record(self) -> dict[str, Any]:
-        """The best checkpoint's name, step, loss and metrics.
-
-        Raises:
-            ValueError: no evaluation gave a finite loss.
-        """
-        if not self._record.exists():
-            raise ValueError(
-                "no evaluation gave a finite loss: lower model.params.learning_rate, or look for "
-                "extreme values in the label"
-            )
-        return json.loads(self._record.read_text())
+def _summaries_of(directory: epath.Path, config) -> str:
+    """Where a task's own summaries go: TensorBoard shows each directory by its name."""
+    if config.is_chief:
+        return str(directory)
+    return str(directory / "tasks" / f"{config.task_type}-{config.task_id}")
 
 
 def _early_stopping(estimator, train: Mapping[str, Any]) -> list:

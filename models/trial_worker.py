@@ -12,24 +12,19 @@ It is told by lines of JSON on stdin, and answers with lines of JSON on stdout:
 
 All it says has `seconds` too, since the trial began.
 
-When stdin ends it ends at once, whatever it does: whoever asked for the trials is gone. Everything
-else that anything prints goes to stderr.
+For what happens when stdin ends, see `models.channel`.
 """
 
-import json
 import logging
-import os
-import queue
 import signal
-import sys
-import threading
-import time
 import traceback
 import types
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
+
+from models.channel import Channel, one_line
 
 # Trials that run at a time share a log.
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(process)d %(name)s] %(message)s"
@@ -39,41 +34,11 @@ class _Pruned(Exception):
     """The trial is not worth going on with."""
 
 
-class _Channel:
-    """The lines that come and go."""
-
-    def __init__(self):
-        self._answers = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._started = time.monotonic()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            self._lines.put(line)
-        os._exit(0)
-
-    def receive(self) -> Any:
-        """The next line, which is waited for."""
-        return json.loads(self._lines.get())
-
-    def restart(self) -> None:
-        """Starts the clock of `seconds`."""
-        self._started = time.monotonic()
-
-    def send(self, **message: Any) -> None:
-        """Says something."""
-        message["seconds"] = round(time.monotonic() - self._started, 2)
-        self._answers.write(json.dumps(message) + "\n")
-        self._answers.flush()
-
-
 def main() -> None:
     """Runs one trial after the other."""
     # Ctrl-C reaches every process of a terminal; this one ends with the one that asked for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = _Channel()
+    channel = Channel()
     problem = channel.receive()
 
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
@@ -92,10 +57,10 @@ def main() -> None:
             channel.send(**_run(channel, problem, trial))
         except Exception as error:
             traceback.print_exc()
-            channel.send(event="failed", error=_one_line(error))
+            channel.send(event="failed", error=one_line(error))
 
 
-def _run(channel: _Channel, problem: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
+def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
     from models import training
@@ -119,11 +84,6 @@ def _run(channel: _Channel, problem: Mapping[str, Any], trial: Mapping[str, Any]
     except _Pruned:
         return {"event": "pruned"}
     return {"event": "complete", "metrics": best.record()["metrics"]}
-
-
-def _one_line(error: Exception) -> str:
-    text = next(iter(str(error).strip().splitlines()), "")
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pydantic
 
 from models import expressions
 from pipeline import gates
+from pipeline.cluster_config import Cluster
 from pipeline.errors import nearest
 from pipeline.fields import (
     ClassWeights,
@@ -243,6 +244,7 @@ class Train(Section):
             with the lowest loss is exported. By default ten times in a training.
         keep_checkpoints: how many checkpoints stay.
         cache_mb: transformed data up to this size stay decoded in memory.
+        cluster: the tasks that train together; by default one process does everything.
     """
 
     max_steps: Count | None = None
@@ -253,6 +255,7 @@ class Train(Section):
     early_stopping: EarlyStopping | None = None
     cache_mb: Natural = 512
     seed: Natural = 42
+    cluster: Cluster | None = None
 
     @pydantic.root_validator(skip_on_failure=True)
     def _one_length(cls, values):

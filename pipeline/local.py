@@ -43,6 +43,9 @@ def run(config: Config, workspace: Workspace) -> int:
         outcome = results.read(workspace, executions)
         if config.tune:
             _print_tuned(held.console, results.tuning(workspace, executions))
+        if config.train.cluster:
+            training = results.training(workspace, executions)
+            screen.show_restarts(held.console, training["restarts"])
         if outcome.quarantined:
             screen.show_quarantine(held.console, outcome.quarantined, outcome.quarantine)
         screen.show_verdict(held.console, outcome.verdict)
@@ -111,6 +114,7 @@ def _execute(
         from components.data_gate import AnomaliesFound
         from components.table_example_gen import BadTable
         from components.tuner import executor as tuner
+        from models import progress as training_progress
         from pipeline import arguments, beam_runner
         from pipeline.pipeline import create_pipeline
 
@@ -119,6 +123,7 @@ def _execute(
         pipeline = create_pipeline(config, arguments.of_workspace(config, held.workspace), last)
     progress = Progress(console, [component.id for component in pipeline.components])
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
+    training_progress.on_progress = lambda text: progress.annotate("Trainer", text)
     try:
         with progress.shown():
             return beam_runner.run(pipeline, progress), progress, None

@@ -14,6 +14,7 @@ from components import table_example_gen
 from components.evaluator import verdict
 from components.pusher.executor import deploy
 from components.tuner import executor as tuner
+from models.training import RECORD
 from pipeline.workspace import Workspace
 
 
@@ -73,6 +74,14 @@ def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any
     with metadata.Metadata(config) as store:
         found = _output(store, executions["Tuner"], tuner.RESULTS)
     return json.loads((epath.Path(found.uri) / tuner.TRIALS_FILE).read_text())
+
+
+def training(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:
+    """What the Trainer of a run wrote down of its training, see `models.training.run_fn`."""
+    config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
+    with metadata.Metadata(config) as store:
+        found = _output(store, executions["Trainer"], "model_run")
+    return json.loads((epath.Path(found.uri) / RECORD).read_text())
 
 
 def _output(store: metadata.Metadata, execution: int, key: str) -> Artifact:

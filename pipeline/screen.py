@@ -1,7 +1,7 @@
 """What commands say of a run, and how."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -38,6 +38,15 @@ def show_quarantine(console: Console, rows: int, folder: pathlib.PurePath) -> No
         else f"{rows} rows could not be read and were"
     )
     say(console, f"\n{what} left out; see {shown(folder)}")
+
+
+def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> None:
+    """Prints which tasks of a cluster did not last, and why (`models.training.RECORD`)."""
+    if restarts:
+        say(console, "")
+    for restart in restarts:
+        where = f"{restart['reason']}, at step {restart['step']:,}"
+        say(console, f"note  {restart['task']} was started again: it {escape(where)}")
 
 
 def show_push(console: Console, pushed: pathlib.PurePath | None, unchanged: bool) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +153,46 @@ def test_rows_are_counted(rich, halves):
     assert inputs.count_rows(rich.train_files) == len(rich.train_rows)
     assert inputs.count_rows(halves) == len(rich.train_rows)
     assert inputs.count_rows(rich.eval_files) == len(rich.eval_rows)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+def test_workers_share_the_rows_out_whatever_the_number_of_files(
+    rich, halves, monkeypatch, cache_bytes, count
+):
+    """In a pass of each, no row is seen twice, and less than a batch of each worker is not seen."""
+    monkeypatch.setattr(inputs, "CHUNK", 150)
+    size = 10
+    rows = [row["price"] for row in rich.train_rows]
+    for files in (rich.train_files, halves):
+        seen = []
+        for index in range(count):
+            shard = inputs.Shard(index, count)
+            own = len(range(index, len(rows), count))
+            steps = sum(min(150, own - start) // size for start in range(0, own, 150))
+            if cache_bytes:
+                steps = own // size
+            found = batches(
+                rich, files, steps, batch_size=size, cache_bytes=cache_bytes, shard=shard
+            )
+            seen.append(labels(found))
+            chunks = 1 if cache_bytes else -(-own // 150)
+            assert own - len(seen[-1]) < size * chunks
+        together = [label for own in seen for label in own]
+        assert len(set(together)) == len(together), "no row twice"
+        assert set(together) <= set(rows)
+
+
+def test_a_worker_sees_its_own_rows_at_every_pass(rich):
+    shard = inputs.Shard(1, 2)
+    own = len(rich.train_rows) // 2
+    found = labels(batches(rich, rich.train_files, 3 * own // 64, batch_size=64, shard=shard))
+    passes = [found[start : start + own] for start in range(0, 3 * own, own)]
+    assert sorted(passes[0]) == sorted(passes[1]) == sorted(passes[2])
+    assert passes[0] != passes[1]
+
+
+def test_a_worker_without_rows_is_refused(rich):
+    settings: dict[str, Any] = {"rows": 1, "cache_bytes": 0, "seed": 0, "shard": inputs.Shard(0, 2)}
+    with pytest.raises(ValueError, match="2 workers, .* have 1 examples to train on; expected one"):
+        inputs.training_input_fn(rich.train_files, rich.output, 8, **settings)

@@ -266,6 +266,22 @@ def named(arguments) -> pathlib.Path:
     return root / Problem.of(arguments).fingerprint()
 
 
+def test_a_cluster_is_part_of_the_identity_and_its_care_is_not(rich, tmp_path):
+    cluster = {
+        "workers": 1,
+        "parameter_servers": 1,
+        "evaluator": True,
+        "max_restarts": 3,
+        "hang_seconds": 60,
+    }
+    names = [
+        named(fn_args(rich, tmp_path, cluster=changed)).name
+        for changed in (cluster, {**cluster, "max_restarts": 5, "hang_seconds": 9}, None)
+    ]
+    assert names[0] == names[1] != names[2]
+    assert named(fn_args(rich, tmp_path, cluster={**cluster, "workers": 2})).name != names[0]
+
+
 @pytest.mark.parametrize("change", ["params", "code", "seed", "data", "graph"])
 def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
     def directory(table, **changes) -> str:

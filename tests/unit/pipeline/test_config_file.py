@@ -84,6 +84,7 @@ def test_four_lines_are_enough(load):
         "keep_checkpoints": 5,
         "early_stopping": None,
         "cache_mb": 512,
+        "cluster": None,
         "seed": 42,
     }
     assert config.gates["rmse"].absolute == 5
@@ -217,6 +218,11 @@ def test_merge_keys_work(load):
 UNKNOWN = [
     ("lable: x", ": lable: unknown key; did you mean label? (known: name, task, label,"),
     ("train: {max_step: 3}", ": train.max_step: unknown key; did you mean max_steps? (known: max"),
+    ("train: {cluster: {worker: 2}}", ": train.cluster.worker: unknown key; did you mean workers?"),
+    ("train: {cluster: {workers: 0}}", ": train.cluster.workers: expected a whole number above"),
+    ("train: {cluster: {evaluator: 1}}", ": train.cluster.evaluator: "),
+    ("train: {cluster: {mirrored: 2}}", ": train.cluster.mirrored: not supported; use workers and"),
+    ("train: {cluster: 3}", ": train.cluster: "),
     ("splits: {trian: 1}", ": splits.trian: unknown key; did you mean train? (known: train, eval"),
     (
         "model: {parms: {}}",

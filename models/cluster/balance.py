@@ -1,0 +1,73 @@
+"""Keeps the workers of a cluster together, so that all examples are seen equally often.
+
+Each worker has rows of its own. Without this the rows of a fast one would be seen more often than
+those of a slow one.
+"""
+
+import time
+
+import tensorflow as tf
+
+from models import estimator_api
+from models.progress import Tell
+
+_LOOK_EVERY = 0.02
+_TELL_EVERY = 1.0
+_PATIENCE = 60.0
+"""Seconds without any step after which a worker goes on: the others may be gone for good."""
+
+
+class Balance(estimator_api.SessionRunHook):
+    """Lets a worker wait when it is too far ahead of its share of the global step.
+
+    Args:
+        tell: gets the event `waiting`, so that a worker that waits does not seem to hang.
+        workers: how many there are, the chief among them.
+        lead: how many steps a worker may be ahead. The slowest is then at most `workers - 1` times
+            as many behind.
+        max_steps: where training ends, and with it the wait.
+    """
+
+    def __init__(self, tell: Tell, workers: int, lead: int, max_steps: int):
+        self._tell = tell
+        self._workers = workers
+        self._lead = lead
+        self._max_steps = max_steps
+
+    def begin(self):
+        """Starts to count."""
+        self._step = tf.compat.v1.train.get_global_step()
+        self._first = self._latest = -1
+        self._own = 0
+
+    def before_run(self, run_context):
+        """Waits for the others, if need be."""
+        told_at = moved_at = time.monotonic()
+        while self._is_ahead:
+            time.sleep(_LOOK_EVERY)
+            now, before = time.monotonic(), self._latest
+            self._see(int(run_context.session.run(self._step)))
+            if self._latest != before:
+                moved_at = now
+            elif now - moved_at > _PATIENCE:
+                self._own -= self._lead
+            if now - told_at > _TELL_EVERY:
+                self._tell(event="waiting")
+                told_at = now
+        return tf.compat.v1.train.SessionRunArgs(self._step)
+
+    def after_run(self, run_context, run_values):
+        """Counts the step."""
+        self._see(int(run_values.results))
+        self._own += 1
+
+    @property
+    def _is_ahead(self) -> bool:
+        share = (self._latest - self._first) / self._workers
+        return self._own > share + self._lead and self._latest < self._max_steps
+
+    def _see(self, step: int) -> None:
+        if self._first < 0 or step < self._latest:
+            # The first step, or training went back to a checkpoint: what was ahead is undone.
+            self._first, self._own = step, 0
+        self._latest = step

@@ -1,0 +1,284 @@
+"""Starts the tasks of a cluster, watches them, and ends them all, whatever happens.
+
+- A task that dies is started again: at once at first, then after pauses that grow. Together the
+  tasks have `max_restarts`.
+- A task that hangs is ended, and so dies. A chief or worker hangs if it makes no step, a parameter
+  server if it gives no sign, an evaluator if there is a checkpoint and it does nothing about it.
+- When the chief dies the workers are paused until the next chief has restored the last checkpoint:
+  what they did meanwhile would be undone. Those that had finished are started again, for the same
+  reason. When a parameter server dies, the sessions of all others restore that checkpoint.
+- An error that a task reports is the model's, or the data's: it would come again, so it ends all.
+"""
+
+import dataclasses
+import pathlib
+import selectors
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from absl import logging
+
+from models.cluster import layout, process
+from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
+from models.cluster.process import Process
+from models.progress import Progress
+
+_LOOK_EVERY = 0.2
+_START_SECONDS = 300.0
+"""Imports and the first step, which reads the data, take longer than any other."""
+_SILENT_SECONDS = 5.0
+"""Of a parameter server, which gives a sign every second."""
+_FINISH_SECONDS = 10.0
+"""After the chief has finished, the workers see that by themselves."""
+_LONGEST_PAUSE = 60.0
+
+
+class TaskError(ValueError):
+    """What ended the training of a cluster."""
+
+
+class _Remote(Exception):
+    """Prints as the traceback of another process."""
+
+
+@dataclasses.dataclass
+class _Task:
+    """One task, and the process that does it at present.
+
+    Attributes:
+        name: which one.
+        process: None while it waits to be started, and when it is done.
+        due: when it is to be started, if it waits (monotonic clock).
+        restarts: how often it was started again.
+        sign: when it was last seen to get on (monotonic clock).
+        works: whether its present process has come as far as to do its part.
+        is_done: whether it has nothing left to do.
+        error: what its process said before it ended.
+    """
+
+    name: Name
+    process: Process | None = None
+    due: float | None = 0.0
+    restarts: int = 0
+    sign: float = 0.0
+    works: bool = False
+    is_done: bool = False
+    error: str = ""
+
+
+class Supervisor:
+    """Runs the cluster of one training; a context that no process of it outlives.
+
+    Args:
+        cluster: `train.cluster` of the configuration.
+        directory: the training's.
+        told: what every task is told of the problem.
+        logs: the folder of the tasks' logs.
+        progress: is told how the training goes.
+    """
+
+    def __init__(
+        self,
+        cluster: Mapping[str, Any],
+        directory: str,
+        told: Any,
+        logs: pathlib.Path,
+        progress: Progress,
+    ):
+        self.restarts: list[dict[str, Any]] = []
+        self._cluster = cluster
+        self._directory = directory
+        self._told = told
+        self._logs = logs
+        self._progress = progress
+        self._tasks = {str(name): _Task(name) for name in layout.names(cluster)}
+        self._selector = selectors.DefaultSelector()
+        self._stack = ExitStack()
+        self._disturbed = 0.0  # when tasks last had to wait for another one
+        self._finished: float | None = None
+
+    def __enter__(self) -> "Supervisor":
+        if orphans := process.end_orphans(self._directory):
+            logging.warning("Ended processes of an earlier run: %s", orphans)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(self._selector)
+        self._addresses = self._stack.enter_context(
+            layout.addresses([task.name for task in self._tasks.values()])
+        )
+        return self
+
+    def __exit__(self, *unused) -> None:
+        for task in self._tasks.values():
+            self._end(task)
+        self._stack.close()
+
+    def run(self) -> None:
+        """Trains to the end, and until the last checkpoint is evaluated if there is an evaluator.
+
+        Raises:
+            TaskError: a task reported an error, or too many died.
+        """
+        while not self._is_over():
+            self._start_due()
+            for key, _ in self._selector.select(_LOOK_EVERY):
+                self._hear(key.data)
+            self._end_hanging()
+
+    def _of(self, *roles: str) -> list[_Task]:
+        return [task for task in self._tasks.values() if task.name.role in roles]
+
+    @property
+    def _chief(self) -> _Task:
+        return self._tasks[CHIEF]
+
+    def _is_over(self) -> bool:
+        if self._finished is None:
+            return False
+        patience = time.monotonic() - self._finished < _FINISH_SECONDS
+        if patience and any(task.process for task in self._of(WORKER)):
+            return False
+        return all(task.is_done for task in self._of(EVALUATOR))
+
+    def _start_due(self) -> None:
+        for task in self._tasks.values():
+            if task.due is None or task.due > time.monotonic():
+                continue
+            if task.name.role == WORKER and self._chief.restarts and not self._chief.works:
+                continue
+            task.due, task.sign, task.works, task.error = None, time.monotonic(), False, ""
+            task.process = Process(
+                self._directory,
+                self._told,
+                process.environment(
+                    layout.tf_config(self._addresses, task.name),
+                    on_gpu=task.name.role != PARAMETER_SERVER,
+                ),
+                self._logs / f"{task.name}.log",
+            )
+            self._selector.register(task.process, selectors.EVENT_READ, task)
+            logging.info("%s started: process %d", task.name, task.process.pid)
+            self._tell()
+
+    def _hear(self, task: _Task) -> None:
+        if task.process is None:
+            return  # it was ended since
+        for message in task.process.messages():
+            self._note(task, **message)
+        if task.process and task.process.has_ended:
+            how = self._end(task)
+            if not task.is_done:
+                self._lost(task, task.error or f"ended with {how}")
+
+    def _note(self, task: _Task, event: str, **message: Any) -> None:
+        now, role = time.monotonic(), task.name.role
+        if event == "failed":
+            if not message["is_transient"]:
+                logging.error("%s:\n%s", task.name, message["traceback"])
+                raise TaskError(f"{task.name}: {message['error']}") from _Remote(
+                    f"\n\nin {task.name}:\n{message['traceback']}"
+                )
+            task.error = f"failed with {message['error']}"
+        elif event == "done":
+            task.is_done = True
+            if role == CHIEF:
+                self._finished = now
+        elif event == "ready":
+            task.sign = now
+            if not task.name.trains:
+                self._at_work(task)
+        elif event == "alive":
+            if role == PARAMETER_SERVER:
+                task.sign = now
+        else:
+            task.sign = now
+            if event == "step" and not task.works:
+                self._at_work(task)
+            if role == CHIEF or event == "evaluation":
+                self._progress.heard(event, **message)
+        if role == EVALUATOR and self._finished and self._evaluated_all:
+            task.is_done = True
+
+    def _at_work(self, task: _Task) -> None:
+        """Its process has come as far as to do its part."""
+        task.works, self._disturbed = True, time.monotonic()
+        if task.name.role == CHIEF:
+            for worker in self._of(WORKER):
+                if worker.process:
+                    worker.process.go_on()
+        self._tell()
+
+    @property
+    def _evaluated_all(self) -> bool:
+        evaluated, last = self._progress.evaluation, self._progress.checkpoint
+        return evaluated is not None and last is not None and evaluated[0] >= last
+
+    def _lost(self, task: _Task, how: str) -> None:
+        """A process ended that was to go on."""
+        if self._finished and task.name.role in (WORKER, PARAMETER_SERVER):
+            return
+        step = self._progress.step
+        logging.warning("%s %s, at step %d", task.name, how, step)
+        if len(self.restarts) >= self._cluster["max_restarts"]:
+            raise TaskError(
+                f"{task.name} {how} at step {step}, after {len(self.restarts)} restarts of the "
+                f"cluster's tasks; its log is {self._logs / f'{task.name}.log'}; to allow more "
+                "raise train.cluster.max_restarts"
+            )
+        self.restarts.append({"task": str(task.name), "step": step, "reason": how})
+        pause = min(2.0**task.restarts - 1, _LONGEST_PAUSE)
+        task.restarts += 1
+        task.due, task.works = time.monotonic() + pause, False
+        if task.name.role == PARAMETER_SERVER:
+            # Their next step comes after a restore, so it is another first one.
+            for other in self._of(CHIEF, WORKER):
+                other.works = False
+        if task.name.role == CHIEF:
+            for worker in self._of(WORKER):
+                if worker.process:
+                    worker.process.pause()
+                elif worker.is_done:
+                    worker.is_done, worker.due = False, task.due
+        self._tell()
+
+    def _end_hanging(self) -> None:
+        now = time.monotonic()
+        vital = self._of(PARAMETER_SERVER, CHIEF)
+        # While one of them does not work, or a server is silent, the others wait for it.
+        others_wait = any(
+            not (task.works or task.is_done)
+            or (task.name.role == PARAMETER_SERVER and now - task.sign > _SILENT_SECONDS)
+            for task in vital
+        )
+        if others_wait:
+            self._disturbed = now
+        for task in [*vital, *self._of(WORKER, EVALUATOR)]:
+            if task.process is None or task.is_done:
+                continue
+            limit, since = self._cluster["hang_seconds"], task.sign
+            if not task.works:
+                limit += _START_SECONDS
+            elif task.name.role == EVALUATOR and self._evaluated_all:
+                task.sign = since = now
+            elif task.name.role != PARAMETER_SERVER:
+                since = max(since, self._disturbed)
+            if now - since > limit:
+                self._end(task)
+                self._lost(task, f"hung, {limit:.0f} s without a step, and was ended")
+
+    def _end(self, task: _Task) -> str:
+        if task.process is None:
+            return ""
+        self._selector.unregister(task.process)
+        how = task.process.end()
+        task.process = None
+        return how
+
+    def _tell(self) -> None:
+        tasks = self._tasks.values()
+        text = f"{sum(task.works for task in tasks)}/{len(tasks)} tasks"
+        again = [str(task.name) for task in tasks if task.restarts and not task.works]
+        if again:
+            text += f" (again: {', '.join(again)})"
+        self._progress.told(text)

@@ -1,0 +1,119 @@
+"""Does one task of a cluster: `python -m models.cluster.task DIRECTORY [PROBLEM]`.
+
+Which one is in `TF_CONFIG`, as a launcher or an operator (Kubeflow's TFJob) sets it. DIRECTORY is
+the training's, which all tasks share. PROBLEM is a file with what `Problem.of` reads of `FnArgs`,
+as JSON. Without it that is the first line of stdin; the task then ends when stdin does.
+
+It answers with lines of JSON on stdout, see `models.channel`:
+
+- {"event": "ready"}, and from then on {"event": "alive"} every second;
+- of a chief or worker {"event": "step", "step": ..., "examples_per_second": ...}, once a second, or
+  {"event": "waiting"}, for the other workers;
+- of the chief {"event": "checkpoint", "step": ...};
+- of who evaluates {"event": "evaluating"} and {"event": "evaluation", "step": ..., "metrics": ...};
+- {"event": "done"}, or {"event": "failed", "error": "one line", "traceback": ...,
+  "is_transient": whether it is worth trying again}.
+"""
+
+import ctypes
+import json
+import logging
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from models.channel import Channel, one_line
+
+_LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
+_ALIVE_EVERY = 1.0
+"""Seconds."""
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Does the task; the exit code is 1 if it failed."""
+    directory, *problem = sys.argv[1:]
+    # Ctrl-C reaches every process of a terminal; this one ends with the one that started it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if problem:
+        channel = Channel(reads=False)
+        from etils import epath
+
+        told = json.loads(epath.Path(problem[0]).read_text())
+    else:
+        # A process that is stopped does not see that its stdin has ended.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        channel = Channel()
+        told = channel.receive()
+
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    import tensorflow as tf
+
+    from models import training  # noqa: F401 (slow, so before it is ready)
+
+    tf.get_logger().setLevel(logging.INFO)
+    channel.send(event="ready")
+    threading.Thread(target=_tell_alive, args=[channel], daemon=True).start()
+    try:
+        _run(channel, told, directory)
+    except Exception as error:
+        channel.send(
+            event="failed",
+            error=one_line(error),
+            traceback=traceback.format_exc(),
+            is_transient=_is_transient(error),
+        )
+        traceback.print_exc()
+        return 1
+    channel.send(event="done")
+    return 0
+
+
+def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
+    import tensorflow as tf
+    from etils import epath
+
+    from models import estimator_api, training
+    from models.problem import Problem
+
+    config = estimator_api.RunConfig()
+    if config.task_type == "ps":
+        # What `train_and_evaluate` does for it too; but that wants an Estimator, and so the data.
+        tf.distribute.Server(
+            config.cluster_spec, job_name="ps", task_index=config.task_id, protocol=config.protocol
+        ).join()
+
+    def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
+        channel.send(event="evaluation", step=step, metrics=dict(metrics))
+
+    problem = Problem.of(types.SimpleNamespace(**told))
+    training.fit(problem, problem.context(), epath.Path(directory), on_evaluation, channel.send)
+
+
+def _tell_alive(channel: Channel) -> None:
+    waiting = threading.Event()
+    while not waiting.wait(_ALIVE_EVERY):
+        channel.send(event="alive")
+
+
+def _is_transient(error: Exception) -> bool:
+    """Whether another task's end may be the reason, and not the model or the data."""
+    import tensorflow as tf
+
+    return isinstance(
+        error,
+        (
+            tf.errors.AbortedError,
+            tf.errors.CancelledError,
+            tf.errors.DeadlineExceededError,
+            tf.errors.UnavailableError,
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

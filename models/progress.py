@@ -1,0 +1,173 @@
+"""How far a training is: what tells it, from within a session, and how it is put into words."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import estimator_api
+
+Tell = Callable[..., None]
+"""Is told an `event` and what belongs to it; the events are those that `Progress.heard` knows."""
+
+_TELL_EVERY = 1.0
+"""Seconds."""
+_WRITE_EVERY = 100
+"""Steps."""
+
+
+def on_progress(text: str) -> None:
+    """Is told how far a training is; who shows a run to people puts a function of theirs here."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """What is known of a training.
+
+    Attributes:
+        max_steps: where it ends.
+        step: the global step.
+        examples_per_second: of all workers together.
+        checkpoint: the step of the last one.
+        evaluation: the step and the loss of the last one.
+        tasks: what is said of a cluster's tasks.
+    """
+
+    max_steps: int
+    step: int = 0
+    examples_per_second: float = 0.0
+    checkpoint: int | None = None
+    evaluation: tuple[int, float] | None = None
+    tasks: str = ""
+
+    def heard(self, event: str, **message: Any) -> None:
+        """Notes an event, and says how far the training is now."""
+        if event == "step":
+            self.step = message["step"]
+            self.examples_per_second = message["examples_per_second"] or self.examples_per_second
+        elif event == "checkpoint":
+            self.checkpoint = message["step"]
+        elif event == "evaluation":
+            self.evaluation = message["step"], message["metrics"]["loss"]
+        on_progress(str(self))
+
+    def told(self, tasks: str) -> None:
+        """Notes what is said of a cluster's tasks, and says how far the training is now."""
+        self.tasks = tasks
+        on_progress(str(self))
+
+    def ended(self, restarts: int = 0) -> None:
+        """Says what is worth saying when the training is over."""
+        on_progress(f"{restarts} restart{'s' if restarts > 1 else ''}" if restarts else "")
+
+    def __str__(self) -> str:
+        parts = [f"step {min(self.step, self.max_steps):,}/{self.max_steps:,}"]
+        if self.examples_per_second:
+            parts.append(f"{self.examples_per_second:,.0f} examples/s")
+        if self.checkpoint is not None:
+            parts.append(f"checkpoint {self.checkpoint:,}")
+        if self.evaluation:
+            step, loss = self.evaluation
+            parts.append(f"eval loss {loss:.4g} at {step:,}")
+        if self.tasks:
+            parts.append(self.tasks)
+        return ", ".join(parts)
+
+
+class Reporter(estimator_api.SessionRunHook):
+    """Tells of steps about once a second, and writes summaries of them for TensorBoard.
+
+    Args:
+        tell: gets the event `step`: the global step, and the examples per second since the last.
+        batch_size: examples of a step.
+        directory: of the summaries.
+        everyone: whether the steps of all workers count, or this one's alone.
+        with_loss: whether the loss is written too; the chief's Estimator does that by itself.
+    """
+
+    def __init__(
+        self, tell: Tell, batch_size: int, directory: str, *, everyone: bool, with_loss: bool
+    ):
+        self._tell = tell
+        self._batch_size = batch_size
+        self._directory = directory
+        self._everyone = everyone
+        self._with_loss = with_loss
+        self._own_steps = 0
+
+    def begin(self):
+        """Finds what is fetched at each step."""
+        self._fetched = {"step": tf.compat.v1.train.get_global_step()}
+        losses = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.LOSSES)
+        if self._with_loss and losses:
+            self._fetched["loss"] = losses[-1]
+        self._told_at = self._written_at = None
+
+    def before_run(self, run_context):
+        """Fetches it."""
+        return tf.compat.v1.train.SessionRunArgs(self._fetched)
+
+    def after_run(self, run_context, run_values):
+        """Tells and writes what is due."""
+        now, step = time.monotonic(), int(run_values.results["step"])
+        self._own_steps += 1
+        here = now, step if self._everyone else self._own_steps
+        # The first two steps are slow: the graph is optimised and the data read.
+        if self._told_at is None or self._written_at is None:
+            self._told_at = self._written_at = here
+            self._tell(event="step", step=step, examples_per_second=0.0)
+        elif now - self._told_at[0] >= _TELL_EVERY:
+            rate = self._rate(self._told_at, here)
+            self._tell(event="step", step=step, examples_per_second=rate)
+            self._told_at = here
+        if here[1] - self._written_at[1] >= _WRITE_EVERY:
+            values = {"examples/sec": self._rate(self._written_at, here)}
+            if "loss" in run_values.results:
+                values["loss"] = float(run_values.results["loss"])
+            self._write(step, values)
+            self._written_at = here
+
+    def end(self, session):
+        """Tells of the last step."""
+        step = int(session.run(self._fetched["step"]))
+        self._tell(event="step", step=step, examples_per_second=0.0)
+
+    def _rate(self, before: tuple[float, int], now: tuple[float, int]) -> float:
+        return (now[1] - before[1]) * self._batch_size / (now[0] - before[0])
+
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
+        summary = tf.compat.v1.Summary()
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        # The writer that the Estimator's own hooks use: one file for one task.
+        tf.compat.v1.summary.FileWriterCache.get(self._directory).add_summary(summary, step)
+
+
+class Sign(estimator_api.SessionRunHook):
+    """Tells now and then that an evaluation goes on."""
+
+    def __init__(self, tell: Tell):
+        self._tell = tell
+        self._told_at = 0.0
+
+    def after_run(self, run_context, run_values):
+        """Tells if it is due."""
+        if time.monotonic() - self._told_at >= _TELL_EVERY:
+            self._tell(event="evaluating")
+            self._told_at = time.monotonic()
+
+
+class Saved(estimator_api.CheckpointSaverListener):
+    """Tells of checkpoints, and calls what is to be done at each."""
+
+    def __init__(self, tell: Tell, then: Callable[[], None] | None = None):
+        self._tell = tell
+        self._then = then
+
+    def after_save(self, session, global_step_value):
+        """Is called by the hook that saves."""
+        self._tell(event="checkpoint", step=int(global_step_value))
+        if self._then:
+            self._then()

@@ -1,0 +1,23 @@
+"""Every model trains in a cluster as it is: a chief, a worker, a parameter server, an evaluator."""
+
+import pytest
+
+from tests.conformance.lab import CASES, STEPS, examples, train
+
+CLUSTER = {
+    "workers": 1,
+    "parameter_servers": 1,
+    "evaluator": True,
+    "max_restarts": 0,
+    "hang_seconds": 300,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_model_learns_in_a_cluster_and_is_exported(case, binary, tmp_path, scorer):
+    run = train(binary, case, tmp_path, cluster=CLUSTER)
+    assert STEPS // 2 <= run.best["step"] <= STEPS + 1
+    assert run.best["metrics"]["auc"] > 0.8
+    [answer] = scorer(run.export, [examples(binary, binary.eval_rows[:3])])
+    assert answer["logistic"].shape == (3, 1)

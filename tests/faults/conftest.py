@@ -1,0 +1,192 @@
+"""Trainings in processes of their own, which the tests may do anything to."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.unit.models import rich_table
+from tests.unit.models.rich_table import Transformed
+
+CLUSTER = {
+    "workers": 1,
+    "parameter_servers": 1,
+    "evaluator": True,
+    "max_restarts": 3,
+    "hang_seconds": 300,
+}
+TRAIN = {
+    "max_steps": 300,
+    "epochs": None,
+    "batch_size": 16,
+    "evaluate_every": 100,
+    "keep_checkpoints": 5,
+    "early_stopping": None,
+    "cache_mb": 64,
+    "seed": 1,
+}
+_SCHEMA = "".join(
+    f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 min_count: 1 }} '
+    "shape { dim { size: 1 } } }\n"
+    for name in ("area", "price")
+)
+
+
+def _rows(first: int, count: int) -> list[dict[str, float]]:
+    """Rows that their price tells apart."""
+    return [{"area": float(i % 17), "price": float(i)} for i in range(first, first + count)]
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory) -> Transformed:
+    """A table of one feature; the labels of the train split are 0 to 319."""
+    folder = tmp_path_factory.mktemp("table")
+    return rich_table.transform(
+        folder, _SCHEMA, {}, "price", "regression", _rows(0, 320), _rows(1000, 64)
+    )
+
+
+class Training:
+    """A training in a process of its own, as the Trainer does it."""
+
+    def __init__(
+        self,
+        table: Transformed,
+        folder: pathlib.Path,
+        params: Mapping[str, Any] | None = None,
+        cluster: Mapping[str, Any] | None = CLUSTER,
+        model: str = "tests.faults.lined_model.model_fn",
+        **changes: Any,
+    ):
+        self.folder = folder
+        train = {**TRAIN, "cluster": cluster and {**CLUSTER, **cluster}, **changes}
+        problem = {
+            **table.problem,
+            "model": {"name": model, "params": params or {}},
+            "train": train,
+            "code": "1",
+        }
+        arguments = {
+            "train_files": table.train_files,
+            "eval_files": table.eval_files,
+            "schema_path": table.schema_path,
+            "transform_output": table.graph,
+            "serving_model_dir": str(folder / "model" / "Format-Serving"),
+            "model_run_dir": str(folder / "run"),
+            "custom_config": {
+                "problem": json.dumps(problem),
+                "training_root": str(folder / "training"),
+            },
+        }
+        (folder / "run").mkdir(exist_ok=True)
+        file = folder / "arguments.json"
+        file.write_text(json.dumps(arguments))
+        self._out, self._err = folder / "out", folder / "err"
+        with self._out.open("wb") as out, self._err.open("ab") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.trainer", str(file)],
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """The training's."""
+        (found,) = (self.folder / "training").iterdir()
+        return found
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the Trainer wrote down."""
+        return json.loads((self.folder / "run" / "training.json").read_text())
+
+    @property
+    def export(self) -> pathlib.Path:
+        return self.folder / "model" / "Format-Serving"
+
+    @property
+    def errors(self) -> str:
+        """All that was written to stderr."""
+        return self._err.read_text()
+
+    @property
+    def said(self) -> list[str]:
+        """What was told of the progress."""
+        return self._out.read_text().splitlines()
+
+    def task(self, name: str) -> int:
+        """The number of the process that does a task, as `worker-0`; 0 if there is none."""
+        role, _, index = name.partition("-")
+        wanted = {"type": role, "index": int(index or 0)}
+        for pid in tasks(self.folder):
+            with contextlib.suppress(OSError):
+                variables = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
+                # A process that has just begun has none yet.
+                found = [v.partition("=")[2] for v in variables if v.startswith("TF_CONFIG=")]
+                if found and json.loads(found[0])["task"] == wanted:
+                    return pid
+        return 0
+
+    def has_checkpoint(self, step: int) -> bool:
+        """Whether the chief has saved a checkpoint of a step or later."""
+        steps = [int(p.stem.rpartition("-")[2]) for p in self.folder.rglob("model.ckpt-*.index")]
+        return max(steps, default=-1) >= step
+
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 240.0) -> Any:
+        """Polls until the condition holds; fails if the training ends before."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=0.05)
+                raise AssertionError(f"the training ended before: {self.errors[-3000:]}")
+            assert time.monotonic() < deadline, f"waited for {seconds} s: {self.errors[-3000:]}"
+        return found
+
+    def end(self, seconds: float = 300.0) -> int:
+        """Waits for its end; its exit code."""
+        return self.process.wait(timeout=seconds)
+
+
+def tasks(folder: pathlib.Path) -> list[int]:
+    """The processes of clusters whose training is below a folder."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_text()
+            if "models.cluster.task" in command and str(folder) in command:
+                found.append(int(process.name))
+    return found
+
+
+def wait_until_gone(folder: pathlib.Path, seconds: float = 10.0) -> None:
+    """Waits until no process of a cluster below the folder is left."""
+    deadline = time.monotonic() + seconds
+    while found := tasks(folder):
+        assert time.monotonic() < deadline, f"still there: {found}"
+        os.sched_yield()
+
+
+@pytest.fixture
+def train(table, tmp_path) -> Iterator[Callable[..., Training]]:
+    """Starts trainings in the test's folder; what is left of them in the end is ended."""
+    started: list[Training] = []
+
+    def start(**settings: Any) -> Training:
+        started.append(Training(table, tmp_path, **settings))
+        return started[-1]
+
+    yield start
+    for training in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(training.process.pid, signal.SIGKILL)
+        training.process.wait()
+    wait_until_gone(tmp_path)

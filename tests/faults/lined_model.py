@@ -1,0 +1,60 @@
+"""A model whose only weight moves towards the mean label, and which can be told to misbehave."""
+
+import dataclasses
+import os
+import pathlib
+
+import tensorflow as tf
+
+from models import heads
+from models.estimator_api import EstimatorSpec, ModeKeys, SessionRunHook
+from models.params import parse_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What a test may have.
+
+    Attributes:
+        fails_in: the role of the tasks in which the model raises an exception.
+        rows_to: a folder; there each task writes down the labels that it trains on.
+        starts: a folder; there each process makes a file named by its task and its number.
+    """
+
+    fails_in: str = ""
+    rows_to: str = ""
+
+
+def model_fn(features, labels, mode, params, config):
+    settings = parse_params(Params, params)
+    if mode == ModeKeys.TRAIN and config.task_type == settings.fails_in:
+        raise RuntimeError(f"no such layer in {config.task_type}\nand more of it")
+    weight = tf.compat.v1.get_variable("weight", [], initializer=tf.zeros_initializer())
+    rows = tf.zeros_like(features["scaled"][:, :1])
+    predictions = {heads.PREDICTIONS: rows + weight}
+    if mode == ModeKeys.PREDICT:
+        return EstimatorSpec(
+            mode, predictions=predictions, export_outputs=heads.export_outputs(predictions)
+        )
+    loss = tf.reduce_mean(tf.square(weight - labels / 1e5))
+    optimizer = tf.compat.v1.train.GradientDescentOptimizer(0.001)
+    step = tf.compat.v1.train.get_or_create_global_step()
+    hooks = []
+    if settings.rows_to:
+        hooks.append(_WritesRows(pathlib.Path(settings.rows_to), config, labels))
+    return EstimatorSpec(
+        mode, loss=loss, train_op=optimizer.minimize(loss, step), training_hooks=hooks
+    )
+
+
+class _WritesRows(SessionRunHook):
+    def __init__(self, folder, config, labels):
+        self._path = folder / f"{config.task_type}-{config.task_id}.{os.getpid()}"
+        self._labels = labels
+
+    def before_run(self, run_context):
+        return tf.compat.v1.train.SessionRunArgs(self._labels)
+
+    def after_run(self, run_context, run_values):
+        with self._path.open("a") as file:
+            file.writelines(f"{float(label)!r}\n" for label in run_values.results)
