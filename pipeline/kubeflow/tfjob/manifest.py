@@ -116,7 +116,7 @@ def _resources(asked: Resources) -> dict[str, Any]:
     requests = {"cpu": asked.cpu, "memory": asked.memory}
     gpu = str(asked.gpu) if asked.gpu else None
     limits = {"cpu": asked.cpu_limit, "memory": asked.memory, "nvidia.com/gpu": gpu}
-    both = {"requests": requests, "limits": limits}
+    both: dict[str, dict[str, Any]] = {"requests": requests, "limits": limits}
     given = {kind: {k: v for k, v in own.items() if v} for kind, own in both.items()}
     return {kind: own for kind, own in given.items() if own}
 
