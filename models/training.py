@@ -96,7 +96,11 @@ def _train(
         best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
     else:
         restarts = launch.train(cluster, directory, fn_args, watched)
-        best = BestCheckpoint(directory / "best")
+        best = BestCheckpoint(directory / "best", on_evaluation)
+        # An operator ends the evaluator as soon as the chief is done.
+        last = make_estimator(problem, context, directory).latest_checkpoint()
+        if watched.evaluation is None or watched.evaluation[0] < _step_of(last):
+            _evaluate(problem, context, directory, best, watched.heard)
     watched.ended(len(restarts))
     return best, restarts
 
@@ -147,10 +151,7 @@ def fit(
     found = estimator.latest_checkpoint()
 
     def evaluate_here() -> None:
-        with estimator_api.outside_a_cluster():
-            alone = make_estimator(problem, context, directory)
-        result = alone.evaluate(problem.eval_input(), hooks=[progress.Sign(tell)])
-        best.export(alone, None, alone.latest_checkpoint(), result, True)
+        _evaluate(problem, context, directory, best, tell)
 
     if estimator_api.is_evaluator(config):
         sign = progress.Sign(tell)
@@ -192,6 +193,16 @@ def fit(
         # without a new checkpoint train_and_evaluate evaluates nothing.
         evaluate_here()
     return best
+
+
+def _evaluate(
+    problem: Problem, context: Context, directory: epath.Path, best: BestCheckpoint, tell: Tell
+) -> None:
+    """Evaluates the last checkpoint in this process."""
+    with estimator_api.outside_a_cluster():
+        alone = make_estimator(problem, context, directory)
+    result = alone.evaluate(problem.eval_input(), hooks=[progress.Sign(tell)])
+    best.export(alone, None, alone.latest_checkpoint(), result, True)
 
 
 def _summaries_of(directory: epath.Path, config) -> str:

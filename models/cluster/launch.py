@@ -1,8 +1,8 @@
-"""Trains a problem on a cluster of this machine's processes, to the end."""
+"""Trains a problem on a cluster, to the end: by default one of this machine's processes."""
 
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
@@ -12,13 +12,16 @@ from models.cluster import evaluator
 from models.cluster.supervisor import Supervisor
 from models.progress import Progress
 
+Launcher = Callable[[Mapping[str, Any], epath.Path, Any, Progress], list[dict[str, Any]]]
+"""Trains with the arguments, the answer and the errors of `train`."""
+
 _TOLD = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
 
 
 def train(
     cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
 ) -> list[dict[str, Any]]:
-    """Trains; when this returns, or raises, no process of the cluster is left.
+    """Trains; when this returns, or raises, no task of the cluster is left.
 
     Args:
         cluster: `train.cluster` of the configuration.
@@ -30,16 +33,32 @@ def train(
         The tasks that were started again: each with its name, the step, and the reason.
 
     Raises:
-        TaskError: see `Supervisor.run`.
+        TaskError: a task reported an error, or too many died.
     """
-    told = {name: getattr(fn_args, name) for name in _TOLD}
-    told["hyperparameters"] = getattr(fn_args, "hyperparameters", None)
+    restarts = launcher(cluster, directory, fn_args, progress)
+    evaluator.clean_up(directory)
+    return restarts
+
+
+def on_this_machine(
+    cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
+) -> list[dict[str, Any]]:
+    """Trains by one process for each task; see `train`."""
     logs = _logs(directory)
     logging.info("Logs of the cluster's tasks: %s", logs)
-    with Supervisor(cluster, str(directory), told, logs, progress) as supervisor:
+    with Supervisor(cluster, str(directory), told(fn_args), logs, progress) as supervisor:
         supervisor.run()
-    evaluator.clean_up(directory)
     return supervisor.restarts
+
+
+launcher: Launcher = on_this_machine
+"""Who has another place for the tasks, as pods, puts a launcher of theirs here."""
+
+
+def told(fn_args) -> dict[str, Any]:
+    """What every task is told of the problem, as JSON values: `models.cluster.task`'s PROBLEM."""
+    given = {name: getattr(fn_args, name) for name in _TOLD}
+    return {**given, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
 
 
 def _logs(directory: epath.Path) -> pathlib.Path:

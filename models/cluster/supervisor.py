@@ -39,7 +39,7 @@ class TaskError(ValueError):
     """What ended the training of a cluster."""
 
 
-class _Remote(Exception):
+class RemoteTraceback(Exception):
     """Prints as the traceback of another process."""
 
 
@@ -176,7 +176,7 @@ class Supervisor:
         if event == "failed":
             if not message["is_transient"]:
                 logging.error("%s:\n%s", task.name, message["traceback"])
-                raise TaskError(f"{task.name}: {message['error']}") from _Remote(
+                raise TaskError(f"{task.name}: {message['error']}") from RemoteTraceback(
                     f"\n\nin {task.name}:\n{message['traceback']}"
                 )
             task.error = f"failed with {message['error']}"

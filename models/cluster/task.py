@@ -32,10 +32,14 @@ _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
 _ALIVE_EVERY = 1.0
 """Seconds."""
 _PR_SET_PDEATHSIG = 1
+FAILED = 1
+"""Exit code: the error would come again."""
+AGAIN = 138
+"""Exit code: worth another try; so TFJob's restart policy `ExitCode` reads those from 128 on."""
 
 
 def main() -> int:
-    """Does the task; the exit code is 1 if it failed."""
+    """Does the task; answers with its exit code."""
     directory, *problem = sys.argv[1:]
     # Ctrl-C reaches every process of a terminal; this one ends with the one that started it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -68,7 +72,7 @@ def main() -> int:
             is_transient=_is_transient(error),
         )
         traceback.print_exc()
-        return 1
+        return AGAIN if _is_transient(error) else FAILED
     channel.send(event="done")
     return 0
 

@@ -18,8 +18,9 @@ from models import registry
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters, v2
-from pipeline.kubeflow.container import OUTPUTS, STEP
+from pipeline.kubeflow.container import OUTPUTS, STEP, TFJOB
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
+from pipeline.kubeflow.tfjob import manifest as tfjob
 from pipeline.pipeline import create_pipeline
 
 WORKFLOW = "workflow.yaml"
@@ -74,6 +75,11 @@ def _check(config: Config, steps: list[str]) -> None:
             f"model.name: {config.model.name} is in {config.folder}, which is not in the image; "
             "move the folder into data/"
         )
+    if config.kubeflow.tfjob and not config.train.cluster:
+        mistakes.append(
+            "kubeflow.tfjob: found without train.cluster, whose tasks it is for; set that, as "
+            "train.cluster: {workers: 2}, or remove it"
+        )
     if mistakes:
         raise UserError("\n".join(mistakes))
 
@@ -109,6 +115,9 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
         if "container" in template:
             _sort_representation(template["container"]["args"])
             _give_outputs_own_directory(template)
+            if settings.tfjob and _step_of(template["container"]["args"]) == "Trainer":
+                job = tfjob.of(config, template, spec)
+                template["container"]["args"] += [TFJOB, json.dumps(job, sort_keys=True)]
         if "retryStrategy" in template:
             template["retryStrategy"]["expression"] = f"asInt(lastRetry.exitCode) != {BAD_INPUT}"
     return workflow

@@ -4,6 +4,8 @@ import pathlib
 
 STEP = ("python", "-m", "pipeline.kubeflow.step")
 """The command of every step."""
+TFJOB = "--tfjob"
+"""The argument of the Trainer's step that has the TFJob of its tasks, as JSON."""
 V2_STEP = ("python", "-m", "pipeline.kubeflow.v2_step")
 """The command of every step of a V2 pipeline."""
 OUTPUTS = "/tmp/outputs"

@@ -93,6 +93,22 @@ class Resources(Section):
     gpu: Count | None = None
 
 
+class TfJob(Section):
+    """The pods of `train.cluster`, as a TFJob that Kubeflow's training operator looks after.
+
+    Attributes:
+        chief, worker, ps, evaluator: what each task of that kind gets; by default what the step of
+            the Trainer does.
+        keep_hours: how long the job is still there when it has ended, with its pods' logs.
+    """
+
+    chief: Resources | None = None
+    worker: Resources | None = None
+    ps: Resources | None = None
+    evaluator: Resources | None = None
+    keep_hours: Count = 24
+
+
 class Retries(Section):
     """What happens when a step fails.
 
@@ -132,6 +148,8 @@ class Kubeflow(Section):
             says.
         volumes: claims, and where each is mounted in every step.
         resources: by step, `default` for the others.
+        tfjob: whether the tasks of `train.cluster` are pods of their own, and what they get;
+            without it they are processes in the Trainer's pod.
         environment: variables of every step.
         secrets: variables of every step that take their values from secrets, as `name/key`.
         labels: of every step's pod.
@@ -149,6 +167,7 @@ class Kubeflow(Section):
     metadata: MetadataService | None = None
     volumes: dict[pydantic.StrictStr, Text] = {}
     resources: dict[pydantic.StrictStr, Resources] = {}
+    tfjob: TfJob | None = None
     retries: Retries = Retries(limit=0)
     environment: dict[pydantic.StrictStr, pydantic.StrictStr] = {}
     secrets: dict[pydantic.StrictStr, Text] = {}

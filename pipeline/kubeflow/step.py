@@ -15,6 +15,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from absl import logging  # noqa: E402
 from etils import epath  # noqa: E402
 from google.protobuf import json_format  # noqa: E402
 from tfx.orchestration import metadata  # noqa: E402
@@ -25,9 +26,12 @@ from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
+from models.cluster import launch  # noqa: E402
 from pipeline import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
+from pipeline.kubeflow.container import TFJOB  # noqa: E402
 from pipeline.kubeflow.manifest import BLESSED  # noqa: E402
+from pipeline.kubeflow.tfjob import api, launcher  # noqa: E402
 
 METRICS_FILE = "mlpipeline-metrics.json"
 """Beside the file of `--metadata_ui_path`."""
@@ -38,11 +42,17 @@ _show: Callable = container_entrypoint._dump_ui_metadata
 def main(argv: list[str]) -> None:
     """Runs one step with the arguments of TFX's entry point.
 
+    The Trainer's may have `--tfjob` beside them: the TFJob whose pods do the tasks of a cluster.
+
     Raises:
         SystemExit: with `BAD_INPUT`, if the data cannot be read or does not fit the schema: no
             retry mends that.
     """
     beam_args.seed()
+    if TFJOB in argv:
+        at = argv.index(TFJOB)
+        _train_on_pods(json.loads(argv[at + 1]))
+        argv = [*argv[:at], *argv[at + 2 :]]
     place = argv[argv.index("--metadata_ui_path") + 1]
     pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
     # It has no other hook for what a step shows, and cached steps have something to show too.
@@ -52,6 +62,13 @@ def main(argv: list[str]) -> None:
     except (AnomaliesFound, BadTable):
         traceback.print_exc()
         sys.exit(BAD_INPUT)
+
+
+def _train_on_pods(job: Mapping[str, Any]) -> None:
+    if api.in_a_cluster():
+        launch.launcher = launcher.Launcher(job, api.Jobs.of_this_pod())
+    else:
+        logging.warning("Not in a cluster: tasks are processes of this step, not pods of a TFJob")
 
 
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:

@@ -249,6 +249,11 @@ def _notes(config: Config, settings: Kubeflow) -> list[str]:
             f"{JOB}, {SPEC}: a V2 step has its artifacts as files; workers of beam.args that are "
             "not in the step's container do not see them"
         )
+    if settings.tfjob:
+        notes.append(
+            f"{JOB}, {SPEC}: kubeflow.tfjob is not used; the tasks of train.cluster are processes "
+            "of the trainer's step"
+        )
     lost = ("volumes", "secrets", "labels", "node_selector", "image_pull_secrets")
     if asked := [f"kubeflow.{key}" for key in lost if getattr(settings, key)]:
         notes.append(f"{JOB}: Vertex AI has nothing like {', '.join(asked)}; only {SPEC} has them")

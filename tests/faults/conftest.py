@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -64,6 +64,7 @@ class Training:
         params: Mapping[str, Any] | None = None,
         cluster: Mapping[str, Any] | None = CLUSTER,
         model: str = "tests.faults.lined_model.model_fn",
+        command: Sequence[str] = ("tests.faults.trainer",),
         **changes: Any,
     ):
         self.folder = folder
@@ -92,7 +93,7 @@ class Training:
         self._out, self._err = folder / "out", folder / "err"
         with self._out.open("wb") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.trainer", str(file)],
+                [sys.executable, "-m", command[0], str(file), *command[1:]],
                 stdout=out,
                 stderr=err,
                 start_new_session=True,

@@ -89,6 +89,11 @@ def check(workflow: Any) -> list[str]:
     return found
 
 
+def of_container(place: str, container: Any) -> list[str]:
+    """The findings about a container that is not in a template."""
+    return list(_walk(place, container, models.Container))
+
+
 def _walk(place: str, value: Any, kind: Any) -> typing.Iterator[str]:
     kind = _plain(kind)
     origin = typing.get_origin(kind)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
+from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.rules import places
 
 # Not used by name: the messages in a deployment config are found once they are imported.
@@ -35,6 +36,7 @@ class Step:
         passed: type and value by runtime parameter, as passed.
         used: type by runtime parameter, as the IR uses them.
         ir: the IR of the pipeline, with this one node.
+        tfjob: the TFJob of the step's tasks, if there is one, as JSON.
     """
 
     place: str
@@ -45,6 +47,7 @@ class Step:
     passed: Mapping[str, tuple[str, str]]
     used: Mapping[str, str]
     ir: Mapping[str, Any]
+    tfjob: str | None = None
 
     @property
     def node(self) -> Mapping[str, Any]:
@@ -72,6 +75,7 @@ def read(place: str, args: Sequence[str]) -> Step:
         parser.add_argument(f"--{flag}", required=True)
     parser.add_argument("--metadata_ui_path", required=True)
     parser.add_argument("--runtime_parameter", action="append", default=[])
+    parser.add_argument(TFJOB)
     options = parser.parse_args(list(args))
     metadata = _message(
         f"{place} --kubeflow_metadata_config",
@@ -98,6 +102,7 @@ def read(place: str, args: Sequence[str]) -> Step:
             for item in places.values(ir, "runtimeParameter")
         },
         ir,
+        options.tfjob,
     )
 
 

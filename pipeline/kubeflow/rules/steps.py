@@ -6,8 +6,8 @@ Each step carries its node of the pipeline's intermediate representation (IR).
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.kubeflow.container import STEP
-from pipeline.kubeflow.rules import agreement, modules, places
+from pipeline.kubeflow.container import STEP, TFJOB
+from pipeline.kubeflow.rules import agreement, modules, places, tfjobs
 from pipeline.kubeflow.rules.step_arguments import Step, Unreadable, read, variable_of
 from pipeline.kubeflow.run_parameters import PIPELINE_ROOT
 
@@ -36,6 +36,8 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
         found += _container(place, template, step)
         found += _parameters(step)
         found += _classes(step)
+        if step.tfjob is not None:
+            found += tfjobs.check(f"{step.place} {TFJOB}", step.tfjob, template)
     # How the steps fit together, once each of them can be read.
     return found or agreement.check(workflow, steps)
 

@@ -1,0 +1,174 @@
+"""What a step asks of the cluster that it runs in: TFJobs, and the pods of one."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import urllib3
+from kubernetes import client as k8s
+from kubernetes.client.rest import ApiException
+from kubernetes.config import ConfigException, incluster_config
+
+from models.cluster.supervisor import TaskError
+from pipeline.kubeflow.tfjob.manifest import GROUP, PLURAL, VERSION
+
+SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes puts what a pod may show to its API."""
+JOB_LABEL = "training.kubeflow.org/job-name"
+
+_TIMEOUT = 30
+_OVERLOADED = 429
+
+
+class Away(TaskError):
+    """The API does not answer, or cannot at present."""
+
+
+class Jobs:
+    """The TFJobs of one namespace.
+
+    Every method raises `TaskError` if the API refuses, and `Away` if it does not answer.
+
+    Args:
+        client: of the API.
+        namespace: the step's own.
+    """
+
+    def __init__(self, client: k8s.ApiClient, namespace: str):
+        self.namespace = namespace
+        self._custom = k8s.CustomObjectsApi(client)
+        self._core = k8s.CoreV1Api(client)
+        self._of_jobs = (GROUP, VERSION, namespace, PLURAL)
+
+    @classmethod
+    def of_this_pod(cls, account: pathlib.Path = SERVICE_ACCOUNT) -> "Jobs":
+        """Those of the namespace that this process runs in, with its pod's service account.
+
+        Raises:
+            TaskError: the pod has none.
+        """
+        configuration = k8s.Configuration()
+        try:
+            incluster_config.InClusterConfigLoader(
+                token_filename=str(account / "token"), cert_filename=str(account / "ca.crt")
+            ).load_and_set(configuration)
+            namespace = (account / "namespace").read_text().strip()
+        except (ConfigException, OSError) as error:
+            raise TaskError(
+                f"kubeflow.tfjob: no service account at {account} ({error}), expected one that may "
+                "create TFJobs; let its token be mounted (automountServiceAccountToken), or remove "
+                "kubeflow.tfjob"
+            ) from None
+        return cls(k8s.ApiClient(configuration), namespace)
+
+    def create(self, job: Mapping[str, Any]) -> bool:
+        """Creates a job; False if there is one of that name."""
+        try:
+            self._ask(
+                "create tfjobs.kubeflow.org",
+                self._custom.create_namespaced_custom_object,
+                *self._of_jobs,
+                dict(job),
+            )
+        except _Conflict:
+            return False
+        except _Missing:
+            raise TaskError(
+                f"kubeflow.tfjob: this cluster has no {PLURAL}.{GROUP} ({VERSION}); install "
+                "Kubeflow's training operator, or remove kubeflow.tfjob"
+            ) from None
+        return True
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A job as it is now; None if there is none of that name."""
+        try:
+            return self._ask(
+                "get tfjobs.kubeflow.org",
+                self._custom.get_namespaced_custom_object,
+                *self._of_jobs,
+                name,
+            )
+        except _Missing:
+            return None
+
+    def delete(self, name: str) -> None:
+        """Deletes a job and its pods, if it is there."""
+        with contextlib.suppress(_Missing):
+            self._ask(
+                "delete tfjobs.kubeflow.org",
+                self._custom.delete_namespaced_custom_object,
+                *self._of_jobs,
+                name,
+                propagation_policy="Foreground",
+            )
+
+    def pods(self, name: str) -> list[dict[str, Any]]:
+        """The pods of a job, in the order of their names."""
+        answer = self._ask(
+            "list pods",
+            self._core.list_namespaced_pod,
+            self.namespace,
+            label_selector=f"{JOB_LABEL}={name}",
+            _preload_content=False,  # as JSON: this client's own types refuse what is new
+        )
+        return sorted(json.loads(answer.data)["items"], key=lambda pod: pod["metadata"]["name"])
+
+    def log(self, pod: str, lines: int) -> list[str]:
+        """The last lines of a pod's log; none if it is not there any more."""
+        try:
+            answer = self._ask(
+                "get pods/log",
+                self._core.read_namespaced_pod_log,
+                pod,
+                self.namespace,
+                tail_lines=lines,
+                _preload_content=False,
+            )
+        except _Missing:
+            return []
+        return answer.data.decode(errors="replace").splitlines()
+
+    def _ask(self, what: str, method: Callable, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs, _request_timeout=_TIMEOUT)
+        except urllib3.exceptions.HTTPError as error:
+            raise Away(f"the Kubernetes API does not answer: {error}") from None
+        except ApiException as error:
+            message = _message(error)
+            if error.status == 404:
+                raise _Missing from None
+            if error.status == 409:
+                raise _Conflict from None
+            if error.status in (None, 0, _OVERLOADED) or error.status >= 500:
+                raise Away(f"the Kubernetes API answers {error.status}: {message}") from None
+            hint = ""
+            if error.status in (401, 403):
+                hint = f"; let the step's service account {what} in the namespace {self.namespace}"
+                hint += ' (docs/distributed.md, "On Kubeflow")'
+            raise TaskError(f"kubeflow.tfjob: {what}: {message}{hint}") from None
+
+
+class _Missing(Exception):
+    pass
+
+
+class _Conflict(Exception):
+    pass
+
+
+def _message(error: ApiException) -> str:
+    try:
+        text = json.loads(error.body)["message"]
+    except (TypeError, ValueError, KeyError):
+        text = error.body or error.reason or ""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return " ".join(str(text).split())
+
+
+def in_a_cluster() -> bool:
+    """Whether this process runs in a pod."""
+    return incluster_config.SERVICE_HOST_ENV_NAME in os.environ

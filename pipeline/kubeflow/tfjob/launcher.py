@@ -1,0 +1,273 @@
+"""Creates the TFJob of a training, follows it, ends with its verdict, and deletes it on abort."""
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from models.cluster import launch
+from models.cluster.supervisor import RemoteTraceback, TaskError
+from models.progress import Progress
+from pipeline.kubeflow.tfjob import manifest, pods
+from pipeline.kubeflow.tfjob.api import Away, Jobs
+from pipeline.kubeflow.tfjob.pods import Pod
+
+PROBLEM = "problem.json"
+"""In the training's directory: what the tasks are told."""
+
+_EVERY = 5.0
+_PATIENCE = 600.0
+"""Seconds for which the API may be away; training goes on meanwhile."""
+_VERDICT_SECONDS = 60.0
+"""A task has failed for good and the operator says nothing: it is then not waited for."""
+_NOTICE_SECONDS = 120.0
+"""After so long an operator that runs has seen a job."""
+_LOG_LINES = 500
+
+
+class Launcher:
+    """Trains on pods; see `models.cluster.launch.Launcher`.
+
+    Args:
+        job: the TFJob as compiled, see `manifest.of`.
+        jobs: where it is created.
+        every: seconds between looks at it.
+    """
+
+    def __init__(self, job: Mapping[str, Any], jobs: Jobs, every: float = _EVERY):
+        self._job = job
+        self._jobs = jobs
+        self._every = every
+
+    def __call__(
+        self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
+    ) -> list[dict[str, Any]]:
+        """Trains to the end; see `models.cluster.launch.train`.
+
+        What ends the wait deletes the job: a signal, too many restarts, an API that is away for
+        long. One that has ended by itself stays until its time is over, with its pods' logs.
+
+        Raises:
+            TaskError: the job failed, cannot be created, or was deleted by somebody else.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        problem = directory / PROBLEM
+        problem.write_text(json.dumps(launch.told(fn_args)))
+        job = manifest.filled(self._job, str(directory), str(problem))
+        name = job["metadata"]["name"]
+        with _sigterm_raises():
+            try:
+                uid = self._created(job)
+                follower = _Follower(self._jobs, job, uid, directory, progress)
+                while not follower.look(cluster["max_restarts"]):
+                    time.sleep(self._every)
+            except _Ended as ended:
+                raise ended.error from ended.error.__cause__
+            except BaseException:
+                self._abandon(name)
+                raise
+        return follower.restarts
+
+    def _created(self, job: Mapping[str, Any]) -> str:
+        """Its uid; a job that does the same already, for an earlier try of this step, is kept."""
+        name = job["metadata"]["name"]
+        where = f"TFJob {name} in {self._jobs.namespace}"
+        while True:
+            found = self._jobs.read(name)
+            if found is None:
+                if self._jobs.create(job):
+                    logging.info("%s: created", where)
+            elif _is_same(found, job):
+                logging.info("%s: it is there already, and goes on", where)
+                return found["metadata"]["uid"]
+            elif found["metadata"].get("deletionTimestamp"):
+                time.sleep(self._every)
+            else:
+                logging.info("%s: there is an earlier one, which is replaced", where)
+                self._jobs.delete(name)
+
+    def _abandon(self, name: str) -> None:
+        try:
+            self._jobs.delete(name)
+            logging.info("TFJob %s: deleted", name)
+        except TaskError as error:
+            logging.error("TFJob %s: not deleted (%s); kubectl delete tfjob %s", name, error, name)
+
+
+class _Ended(Exception):
+    """The job has failed by itself."""
+
+    def __init__(self, error: TaskError):
+        self.error = error
+
+
+class _Follower:
+    """Follows one TFJob, and says what is new."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        job: Mapping[str, Any],
+        uid: str,
+        directory: epath.Path,
+        progress: Progress,
+    ):
+        self.restarts: list[dict[str, Any]] = []
+        self._jobs = jobs
+        self._name = job["metadata"]["name"]
+        self._uid = uid
+        self._tasks = sum(r["replicas"] for r in job["spec"]["tfReplicaSpecs"].values())
+        self._directory = directory
+        self._progress = progress
+        self._pods: dict[str, Pod] = {}
+        self._said: set[tuple[str, ...]] = set()
+        self._shown = ""
+        self._answered = self._began = time.monotonic()
+        self._broken: float | None = None
+
+    def look(self, max_restarts: int) -> bool:
+        """Looks once; whether the job has succeeded.
+
+        Raises:
+            TaskError: there is no use in waiting any longer.
+            _Ended: the job has failed.
+        """
+        try:
+            job, found = self._jobs.read(self._name), self._jobs.pods(self._name)
+        except Away as error:
+            if time.monotonic() - self._answered > _PATIENCE:
+                raise TaskError(f"TFJob {self._name}: {error}; waited {_PATIENCE:.0f} s") from None
+            logging.warning("TFJob %s: %s", self._name, error)
+            return False
+        self._answered = time.monotonic()
+        if job is None or job["metadata"]["uid"] != self._uid:
+            raise _Ended(TaskError(f"TFJob {self._name}: somebody has deleted it"))
+        status = job.get("status") or {}
+        self._note_pods([Pod.of(pod) for pod in found])
+        self._note_job(status)
+        if _holds(status, "Succeeded"):
+            return True
+        self._check(status, max_restarts)
+        return False
+
+    def _check(self, status: Mapping[str, Any], max_restarts: int) -> None:
+        now = time.monotonic()
+        broken = next((pod for pod in self._pods.values() if pod.has_failed_for_good), None)
+        if failed := _condition(status, "Failed"):
+            raise _Ended(self._error(broken or self._worst(), failed.get("message", "")))
+        if broken:
+            # An operator that restarts one task meanwhile may overlook that another one failed.
+            self._broken = self._broken or now
+            if now - self._broken > _VERDICT_SECONDS:
+                raise self._error(broken, "")
+        if len(self.restarts) > max_restarts:
+            last = self.restarts[-1]
+            raise TaskError(
+                f"{last['task']} {last['reason']} at step {last['step']}, after {max_restarts} "
+                "restarts of the cluster's tasks; to allow more raise train.cluster.max_restarts"
+            )
+        if not status.get("conditions") and now - self._began > _NOTICE_SECONDS:
+            raise TaskError(
+                f"TFJob {self._name}: nobody has taken notice of it for {_NOTICE_SECONDS:.0f} s; "
+                "see that Kubeflow's training operator runs, and looks after this namespace"
+            )
+
+    def _note_pods(self, found: list[Pod]) -> None:
+        step = self._last_checkpoint()
+        for pod in found:
+            before = self._pods.get(pod.name)
+            if before and before.uid != pod.uid:
+                reason = f"ended with {before.why}" if before.exit_code else "lost its pod"
+                self.restarts.append({"task": str(pod.task), "step": step, "reason": reason})
+                logging.warning("%s %s, and is started again", pod.task, reason)
+            self._pods[pod.name] = pod
+        shown = ", ".join(map(str, found))
+        if shown != self._shown:
+            logging.info("TFJob %s: %s", self._name, shown or "no pods")
+            self._shown = shown
+        running = sum(pod.phase == "Running" for pod in found)
+        self._progress.told(f"{running}/{self._tasks} tasks")
+        if step and step != self._progress.checkpoint:
+            logging.info("TFJob %s: checkpoint %d", self._name, step)
+            self._progress.heard("checkpoint", step=step)
+
+    def _note_job(self, status: Mapping[str, Any]) -> None:
+        for condition in status.get("conditions") or ():
+            if condition["status"] != "True":
+                continue
+            when = condition.get("lastTransitionTime", "")
+            told = condition["type"], when, condition.get("message", "")
+            if told not in self._said:
+                self._said.add(told)
+                logging.info("TFJob %s: %s: %s", self._name, condition["type"], told[2])
+
+    def _last_checkpoint(self) -> int:
+        steps = [
+            path.stem.rpartition("-")[2] for path in self._directory.glob("model.ckpt-*.index")
+        ]
+        return max(map(int, steps), default=0)
+
+    def _worst(self) -> Pod | None:
+        return next((pod for pod in self._pods.values() if pod.phase == "Failed"), None)
+
+    def _error(self, pod: Pod | None, message: str) -> TaskError:
+        """What is to be said of a job that failed, and of the task that was the reason."""
+        if pod is None:
+            return TaskError(
+                f"TFJob {self._name}: {message}; "
+                f"kubectl describe -n {self._jobs.namespace} tfjob {self._name} says more"
+            )
+        try:
+            said = pods.failure(self._jobs.log(pod.name, _LOG_LINES))
+        except Away:
+            said = None
+        reason = said.error if said else f"ended with {pod.why or message}"
+        error = TaskError(
+            f"{pod.task}: {reason}; its log: kubectl logs -n {self._jobs.namespace} {pod.name}"
+        )
+        if said:
+            error.__cause__ = RemoteTraceback(f"\n\nin {pod.task}:\n{said.traceback}")
+        return error
+
+
+def _is_same(found: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+    """Whether a job is this one, and still has something to do."""
+    status, metadata = found.get("status") or {}, found["metadata"]
+    ended = _holds(status, "Succeeded") or _holds(status, "Failed")
+    digest = (metadata.get("annotations") or {}).get(manifest.DIGEST)
+    same = digest == job["metadata"]["annotations"][manifest.DIGEST]
+    return same and not ended and not metadata.get("deletionTimestamp")
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == kind and condition["status"] == "True":
+            return condition
+    return None
+
+
+def _holds(status: Mapping[str, Any], kind: str) -> bool:
+    return _condition(status, kind) is not None
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Lets SIGTERM, by which a run is aborted, end the wait as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

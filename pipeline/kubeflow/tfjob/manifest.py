@@ -1,0 +1,140 @@
+"""The TFJob (kubeflow.org/v1) of a pipeline's Trainer.
+
+All but what only the step knows is said when the pipeline is compiled, where it can be checked: the
+step puts in the name and the arguments. The pods are as the step's own.
+"""
+
+import collections
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from models.cluster import layout
+from pipeline.config import Config
+from pipeline.kubeflow.settings import Kubeflow, Resources
+
+GROUP, VERSION, PLURAL, KIND = "kubeflow.org", "v1", "tfjobs", "TFJob"
+COMMAND = ("python", "-m", "models.cluster.task")
+"""Of each task; its arguments are the training's directory and the file of the problem."""
+TYPES = {
+    "Chief": layout.CHIEF,
+    "Worker": layout.WORKER,
+    "PS": layout.PARAMETER_SERVER,
+    "Evaluator": layout.EVALUATOR,
+}
+"""What a TFJob calls the roles of tasks."""
+CONTAINER = "tensorflow"
+"""The operator looks for it by this name."""
+DIGEST = "spec-digest"
+"""The annotation that tells whether a TFJob of the same name is the same."""
+LONGEST_PREFIX = 31
+"""With the fingerprint and `-evaluator-0` behind it, no name of a Service is longer than 63."""
+
+_SAME = ("image", "imagePullPolicy", "volumeMounts")
+
+
+def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> dict[str, Any]:
+    """The TFJob, but for what the step puts in (`filled`).
+
+    Args:
+        config: with `train.cluster` and `kubeflow.tfjob`.
+        step: the Trainer's template, as compiled.
+        workflow: the `spec` of the workflow.
+    """
+    settings, cluster = config.kubeflow, config.train.cluster
+    assert settings and settings.tfjob and cluster
+    roles = collections.Counter(name.role for name in layout.names(cluster.dict()))
+    prefix = re.sub(r"[^a-z0-9]+", "-", config.name.lower())[:LONGEST_PREFIX].strip("-")
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {
+            "name": prefix if prefix[:1].isalpha() else f"t{prefix}"[:LONGEST_PREFIX],
+            "labels": dict(settings.labels),
+            # It goes when the run that it belongs to is deleted, whatever became of the step.
+            "ownerReferences": [
+                {
+                    "apiVersion": "argoproj.io/v1alpha1",
+                    "kind": "Workflow",
+                    "name": "{{workflow.name}}",
+                    "uid": "{{workflow.uid}}",
+                }
+            ],
+        },
+        "spec": {
+            "runPolicy": {
+                # What has ended stays, and with it its log; the servers, which do not end, go.
+                "cleanPodPolicy": "Running",
+                "ttlSecondsAfterFinished": settings.tfjob.keep_hours * 3600,
+                "backoffLimit": cluster.max_restarts,
+            },
+            "tfReplicaSpecs": {
+                kind: {
+                    "replicas": roles[role],
+                    # An error of the model or the data comes again: see `models.cluster.task`.
+                    "restartPolicy": "ExitCode",
+                    "template": _pod(settings, role, step, workflow),
+                }
+                for kind, role in TYPES.items()
+                if roles[role]
+            },
+        },
+    }
+
+
+def _pod(
+    settings: Kubeflow, role: str, step: Mapping[str, Any], workflow: Mapping[str, Any]
+) -> dict[str, Any]:
+    container = step["container"]
+    own = {"PYTHONPATH", *settings.environment, *settings.secrets}
+    found: dict[str, Any] = {
+        "name": CONTAINER,
+        "command": list(COMMAND),
+        "env": [variable for variable in container["env"] if variable["name"] in own],
+        **{key: container[key] for key in _SAME if key in container},
+    }
+    asked = getattr(settings.tfjob, role)
+    if resources := _resources(asked) if asked else container.get("resources"):
+        found["resources"] = resources
+    spec: dict[str, Any] = {"containers": [found]}
+    for key in ("volumes", "nodeSelector"):
+        if key in step:
+            spec[key] = step[key]
+    for key in ("serviceAccountName", "securityContext", "imagePullSecrets"):
+        if key in workflow:
+            spec[key] = workflow[key]
+    # A proxy beside the task, as Istio's, would not end with it.
+    annotations = {"sidecar.istio.io/inject": "false"}
+    metadata = {"labels": dict(settings.labels), "annotations": annotations}
+    return copy.deepcopy({"metadata": metadata, "spec": spec})
+
+
+def _resources(asked: Resources) -> dict[str, Any]:
+    requests = {"cpu": asked.cpu, "memory": asked.memory}
+    gpu = str(asked.gpu) if asked.gpu else None
+    limits = {"cpu": asked.cpu_limit, "memory": asked.memory, "nvidia.com/gpu": gpu}
+    both: dict[str, dict[str, Any]] = {"requests": requests, "limits": limits}
+    given = {kind: {k: v for k, v in own.items() if v} for kind, own in both.items()}
+    return {kind: own for kind, own in given.items() if own}
+
+
+def filled(job: Mapping[str, Any], directory: str, problem: str) -> dict[str, Any]:
+    """The TFJob of one training.
+
+    Args:
+        job: the compiled one.
+        directory: the training's; its last part is the fingerprint, and ends the job's name.
+        problem: the file that tells the tasks what to train.
+    """
+    found = copy.deepcopy(dict(job))
+    for replica in found["spec"]["tfReplicaSpecs"].values():
+        (container,) = replica["template"]["spec"]["containers"]
+        container["args"] = [directory, problem]
+    metadata = found["metadata"]
+    metadata["name"] += "-" + directory.rstrip("/").rpartition("/")[2]
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+    metadata["annotations"] = {**metadata.get("annotations", {}), DIGEST: digest}
+    return found

@@ -1,0 +1,30 @@
+"""A process that trains as the Trainer's step on Kubeflow does, on pods of a TFJob.
+
+`python -m tests.faults.step_trainer ARGUMENTS TFJOB URL NAMESPACE`; see `tests.faults.trainer`.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import logging
+from kubernetes import client
+
+from models.cluster import launch
+from pipeline.kubeflow.tfjob.api import Jobs
+from pipeline.kubeflow.tfjob.launcher import Launcher
+from tests.faults import trainer
+
+
+def main() -> None:
+    job, url, namespace = sys.argv[2:]
+    configuration = client.Configuration()
+    configuration.host = url
+    jobs = Jobs(client.ApiClient(configuration), namespace)
+    launch.launcher = Launcher(json.loads(pathlib.Path(job).read_text()), jobs, every=0.2)
+    logging.set_verbosity(logging.INFO)
+    trainer.main()
+
+
+if __name__ == "__main__":
+    main()

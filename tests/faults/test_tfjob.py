@@ -1,0 +1,125 @@
+"""The tasks of a cluster as pods of a TFJob, which an operator of ours looks after."""
+
+import json
+import os
+import pathlib
+import signal
+
+import pytest
+from kubernetes_server.api import NAMESPACE, Api
+
+from pipeline import config_file
+from pipeline.kubeflow.tfjob import manifest
+from tests.faults.conftest import CLUSTER, tasks, wait_until_gone
+
+KING_COUNTY = pathlib.Path(__file__).parents[2] / "data" / "king_county" / "pipeline.yaml"
+STEP = {
+    "container": {
+        "image": "registry.example.com/king-county:1.0",
+        "env": [{"name": "PYTHONPATH", "value": "."}],
+    }
+}
+LONG = {"max_steps": 2000, "evaluate_every": 200}
+
+
+@pytest.fixture
+def api(tmp_path):
+    (tmp_path / "logs").mkdir()
+    with Api(tmp_path / "logs") as found:
+        yield found
+    wait_until_gone(tmp_path)
+
+
+@pytest.fixture
+def step(api, train, tmp_path):
+    """Starts the Trainer's step."""
+
+    def start(cluster=CLUSTER, **settings):
+        asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
+        job = manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
+        # As Argo fills them in.
+        text = json.dumps(job).replace("{{workflow.name}}", "run").replace("{{workflow.uid}}", "1")
+        (tmp_path / "tfjob.json").write_text(text)
+        own = ["tests.faults.step_trainer", str(tmp_path / "tfjob.json"), api.url, NAMESPACE]
+        return train(command=own, cluster=cluster, **settings)
+
+    return start
+
+
+def the_job(api):
+    (job,) = api.jobs.values()
+    return job
+
+
+@pytest.mark.slow
+def test_a_tfjob_trains_and_one_model_is_exported(step, api):
+    training = step()
+    assert training.end() == 0, training.errors[-3000:]
+    assert (training.export / "saved_model.pb").exists()
+    assert 300 <= training.record["best"]["step"] <= 301, "the last checkpoint is evaluated"
+    assert training.record["restarts"] == []
+    job = the_job(api)
+    assert [c["type"] for c in job.shown()["status"]["conditions"]][-1] == "Succeeded"
+    assert not tasks(training.folder), "the server was ended too"
+    assert "chief Running" in training.errors
+    assert "Succeeded: TFJob" in training.errors
+
+
+@pytest.mark.slow
+def test_a_task_that_is_killed_is_started_again(step, api):
+    training = step(**LONG)
+    training.wait_for(lambda: training.has_checkpoint(1))
+    api.fail_next = 3  # the API is away for a moment, which does not matter
+    os.kill(training.task("worker-0"), signal.SIGKILL)
+    assert training.end() == 0, training.errors[-3000:]
+    assert the_job(api).restarts == ["worker-0"]
+    [restart] = training.record["restarts"]
+    assert restart["task"] == "worker-0"
+    assert "Restarting: TFJob" in training.errors
+    assert 2000 <= training.record["best"]["step"] <= 2001
+
+
+@pytest.mark.slow
+def test_too_many_restarts_end_the_job(step, api):
+    training = step(cluster={"max_restarts": 0}, **LONG)
+    training.wait_for(lambda: training.has_checkpoint(1))
+    os.kill(training.task("worker-0"), signal.SIGKILL)
+    assert training.end() == 1
+    assert "to allow more raise train.cluster.max_restarts" in training.errors.splitlines()[-1]
+    assert not api.jobs
+    wait_until_gone(training.folder)
+
+
+def test_an_error_of_the_model_is_the_job_s_verdict(step, api):
+    training = step(params={"fails_in": "worker"})
+    assert training.end() == 1
+    assert the_job(api).restarts == []
+    last = training.errors.splitlines()[-1]
+    assert "TaskError: worker-0: RuntimeError: no such layer in worker; its log: kubectl" in last
+    assert "in worker-0:\nTraceback" in training.errors
+    assert not tasks(training.folder)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_an_abort_deletes_the_job(step, api, number):
+    training = step(**LONG)
+    training.wait_for(lambda: training.task("worker-0"))
+    training.process.send_signal(number)
+    assert training.end() != 0
+    assert not api.jobs
+    wait_until_gone(training.folder)
+
+
+@pytest.mark.slow
+def test_a_step_that_is_tried_again_finds_its_job(step, api):
+    first = step(**LONG)
+    first.wait_for(lambda: first.has_checkpoint(1))
+    first.process.kill()
+    chief = first.task("chief")
+    second = step(**LONG)
+    assert second.end() == 0, second.errors[-3000:]
+    assert "it is there already, and goes on" in second.errors
+    assert chief == the_job(api).pods["Chief", 0].process.pid
+    assert sum(request.startswith("POST") for request in api.requests) == 1

@@ -1,0 +1,160 @@
+"""The Kubernetes API of one namespace: TFJobs, and their pods.
+
+    with Api(folder) as api:
+        ...             # api.url, for a real client
+        api.jobs        # by name, see `training_operator.Job`
+
+A request, a field or a parameter that the API does not know is refused.
+"""
+
+import http.server
+import json
+import pathlib
+import re
+import threading
+import urllib.parse
+import uuid
+
+from kubernetes_server import schema
+from kubernetes_server.training_operator import Job
+
+NAMESPACE = "pricing"
+JOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/tfjobs"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+class Refused(Exception):
+    def __init__(self, code, message):
+        self.code, self.message = code, message
+
+
+class Api:
+    """The server.
+
+    Args:
+        folder: of the containers' logs.
+        forbidden: verbs and resources that the service account may not use, as `create tfjobs`.
+        has_operator: whether TFJobs are known, and looked after.
+    """
+
+    def __init__(self, folder: pathlib.Path, forbidden=(), has_operator=True):
+        self.jobs: dict[str, Job] = {}
+        self.requests: list[str] = []
+        self.fail_next = 0  # that many answers are 503
+        self._folder, self._forbidden, self._has_operator = folder, forbidden, has_operator
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self):
+        self._threads = [
+            threading.Thread(target=self._http.serve_forever, args=(0.01,)),
+            threading.Thread(target=self._reconcile),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._http.shutdown()
+        for thread in self._threads:
+            thread.join()
+        self._http.server_close()
+        for job in self.jobs.values():
+            job.end()
+
+    def _reconcile(self):
+        while not self._stop.wait(0.05):
+            with self._lock:
+                for job in self.jobs.values():
+                    job.reconcile()
+
+    def answer(self, method, path, query, body):
+        if self.fail_next:
+            self.fail_next -= 1
+            raise Refused(503, "apiserver is shutting down")
+        if path == JOBS and method == "POST":
+            self._allow("create tfjobs", query)
+            return self._create(json.loads(body))
+        if match := re.fullmatch(rf"{JOBS}/([-a-z0-9]+)", path):
+            job = self._job(match[1])
+            if method == "GET":
+                self._allow("get tfjobs", query)
+                return job.shown()
+            if method == "DELETE":
+                self._allow("delete tfjobs", query, "propagationPolicy")
+                job.end()
+                del self.jobs[match[1]]
+                return {"kind": "Status", "status": "Success"}
+        if path == PODS and method == "GET":
+            self._allow("list pods", query, "labelSelector")
+            key, _, value = query["labelSelector"].partition("=")
+            pods = [pod.shown() for job in self.jobs.values() for pod in job.pods.values()]
+            return {"items": [p for p in pods if p["metadata"]["labels"].get(key) == value]}
+        if match := re.fullmatch(rf"{PODS}/([-a-z0-9]+)/log", path):
+            self._allow("get pods/log", query, "tailLines")
+            for job in self.jobs.values():
+                for pod in job.pods.values():
+                    if pod.metadata["name"] == match[1]:
+                        lines = pod.log.read_text(errors="replace").splitlines(keepends=True)
+                        return "".join(lines[-int(query["tailLines"]) :])
+        raise Refused(404, "the server could not find the requested resource")
+
+    def _allow(self, what, query, *known):
+        if unknown := set(query) - set(known):
+            raise Refused(400, f"unknown parameters {unknown}")
+        if what in self._forbidden:
+            verb, resource = what.split()
+            who = f"system:serviceaccount:{NAMESPACE}:runner"
+            raise Refused(403, f'User "{who}" cannot {verb} resource "{resource}"')
+
+    def _create(self, manifest):
+        if not self._has_operator:
+            raise Refused(404, "404 page not found")
+        if wrong := schema.mistakes(manifest):
+            raise Refused(422, "; ".join(wrong))
+        name = manifest["metadata"]["name"]
+        if name in self.jobs:
+            raise Refused(409, f'tfjobs.kubeflow.org "{name}" already exists')
+        manifest["metadata"].update(namespace=NAMESPACE, uid=str(uuid.uuid4()))
+        self.jobs[name] = Job(manifest, self._folder)
+        return manifest
+
+    def _job(self, name):
+        if name not in self.jobs:
+            raise Refused(404, f'tfjobs.kubeflow.org "{name}" not found')
+        return self.jobs[name]
+
+    def _handler(server):  # noqa: N805
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1
+
+            def _serve(self):
+                address = urllib.parse.urlsplit(self.path)
+                query = dict(urllib.parse.parse_qsl(address.query))
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                code = 200
+                with server._lock:
+                    try:
+                        answer = server.answer(self.command, address.path, query, body)
+                    except Refused as refused:
+                        code, message = refused.code, refused.message
+                        answer = {"kind": "Status", "code": code, "message": message}
+                    server.requests.append(f"{self.command} {address.path} {code}")
+                text = answer if isinstance(answer, str) else json.dumps(answer)
+                data = text.encode()
+                self.send_response(code)
+                kind = "text/plain" if isinstance(answer, str) else "application/json"
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = _serve
+
+            def log_message(self, *_):
+                pass
+
+        return Handler

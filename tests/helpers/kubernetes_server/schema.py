@@ -1,0 +1,58 @@
+"""Holds a TFJob to kubeflow.org/v1: unknown fields, types and enums are refused.
+
+The pods in it are held to the types of Kubernetes' own client library.
+"""
+
+import re
+
+from kubernetes import client
+from pipelines_server import strict
+
+MODELS = {
+    name: {model.attribute_map[field]: kind for field, kind in model.openapi_types.items()}
+    for name, model in vars(client).items()
+    if hasattr(model, "openapi_types")
+} | {
+    "TFJob": {"apiVersion": "str", "kind": "str", "metadata": "V1ObjectMeta", "spec": "Spec"},
+    "Spec": {
+        "runPolicy": "RunPolicy",
+        "successPolicy": "str",
+        "tfReplicaSpecs": "dict(str, Replica)",
+        "enableDynamicWorker": "bool",
+    },
+    "RunPolicy": {
+        "cleanPodPolicy": "str",
+        "ttlSecondsAfterFinished": "int",
+        "activeDeadlineSeconds": "int",
+        "backoffLimit": "int",
+        "schedulingPolicy": "object",
+        "suspend": "bool",
+    },
+    "Replica": {"replicas": "int", "template": "V1PodTemplateSpec", "restartPolicy": "str"},
+}
+TYPES = ("Chief", "Master", "PS", "Worker", "Evaluator")
+
+
+def mistakes(job):
+    """What is wrong with a TFJob, in sentences."""
+    found = strict.mistakes(job, "TFJob", {"models": MODELS, "enums": {}}, "TFJob")
+    if found:
+        return found
+    if (job["apiVersion"], job["kind"]) != ("kubeflow.org/v1", "TFJob"):
+        return ["TFJob: wrong apiVersion or kind"]
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", job["metadata"]["name"]):
+        found.append("metadata.name: no DNS-1035 label")
+    policy = job["spec"]["runPolicy"].get("cleanPodPolicy", "Running")
+    if policy not in ("All", "Running", "None"):
+        found.append(f"runPolicy.cleanPodPolicy: {policy!r}")
+    for kind, replica in job["spec"]["tfReplicaSpecs"].items():
+        if kind not in TYPES:
+            found.append(f"tfReplicaSpecs: {kind!r} is none of {TYPES}")
+        if replica["restartPolicy"] not in ("Always", "OnFailure", "Never", "ExitCode"):
+            found.append(f"{kind}.restartPolicy: {replica['restartPolicy']!r}")
+        containers = replica["template"]["spec"]["containers"]
+        if "tensorflow" not in [container["name"] for container in containers]:
+            found.append(f"{kind}: there is no container named tensorflow")
+        if any("{{" in str(container) for container in containers):
+            found.append(f"{kind}: a variable that nobody has filled in")
+    return found

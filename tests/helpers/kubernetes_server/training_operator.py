@@ -1,0 +1,190 @@
+"""Plays Kubeflow's training operator, and the node: the containers are processes of this machine.
+
+As tfjob_controller.go of the operator has it: a pod `JOB-type-index` for each replica, TF_CONFIG in
+its container, restartPolicy ExitCode (another pod from exit code 128 on, else the job has failed),
+the chief's end is the job's success, cleanPodPolicy, status conditions and replicaStatuses.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import uuid
+from contextlib import ExitStack
+
+from models.cluster import layout
+
+ROOT = pathlib.Path(__file__).parents[3]
+PREFIX = "training.kubeflow.org"
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Pod:
+    """A pod, whose one container is a process in a group of its own."""
+
+    def __init__(self, job, kind, index, tf_config, logs):
+        name = job["metadata"]["name"]
+        self.kind = kind
+        replica = job["spec"]["tfReplicaSpecs"][kind]
+        self.restarts = replica["restartPolicy"] == "ExitCode"
+        template = replica["template"]
+        labels = {
+            f"{PREFIX}/job-name": name,
+            f"{PREFIX}/operator-name": "tfjob-controller",
+            f"{PREFIX}/replica-type": kind.lower(),
+            f"{PREFIX}/replica-index": str(index),
+        }
+        self.metadata = {
+            "name": f"{name}-{kind.lower()}-{index}",
+            "uid": str(uuid.uuid4()),
+            "labels": {**template["metadata"].get("labels", {}), **labels},
+        }
+        (container,) = template["spec"]["containers"]
+        variables = {item["name"]: item["value"] for item in container.get("env", [])}
+        node = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        assert container["command"][0] == "python"
+        self.log = logs / f"{self.metadata['name']}.{self.metadata['uid']}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *container["command"][1:], *container["args"]],
+                cwd=ROOT,
+                env={
+                    **node,
+                    **variables,
+                    "TF_CONFIG": json.dumps(tf_config),
+                    # Here the pods share one network, in which the ports are reserved.
+                    "TF_GRPC_REUSE_PORT": "true",
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self):
+        code = self.process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    @property
+    def phase(self):
+        code = self.exit_code
+        return "Running" if code is None else "Failed" if code else "Succeeded"
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def shown(self):
+        code = self.exit_code
+        state = {"running": {"startedAt": now()}}
+        if code is not None:
+            reason = "Error" if code else "Completed"
+            state = {"terminated": {"exitCode": code, "reason": reason}}
+        container = {"name": "tensorflow", "state": state}
+        status = {"phase": self.phase, "containerStatuses": [container]}
+        return {"metadata": self.metadata, "status": status}
+
+
+class Job:
+    """A TFJob as the operator has it."""
+
+    def __init__(self, manifest, logs):
+        self.manifest = manifest
+        self.pods = {}
+        self.restarts = []
+        self._logs = logs
+        self._conditions = []
+        self._stack = ExitStack()
+        names = [
+            layout.Name(kind.lower(), index)
+            for kind, replica in manifest["spec"]["tfReplicaSpecs"].items()
+            for index in range(replica["replicas"])
+        ]
+        self._addresses = self._stack.enter_context(layout.addresses(names))
+        name = manifest["metadata"]["name"]
+        self._add("Created", "TFJobCreated", f"TFJob {name} is created.")
+
+    @property
+    def has_ended(self):
+        return any(c["type"] in ("Succeeded", "Failed") for c in self._conditions)
+
+    def reconcile(self):
+        if self.has_ended:
+            return
+        name = self.manifest["metadata"]["name"]
+        where = f"TFJob {self.manifest['metadata']['namespace']}/{name}"
+        again = False
+        for kind, replica in self.manifest["spec"]["tfReplicaSpecs"].items():
+            for index in range(replica["replicas"]):
+                pod = self.pods.get((kind, index))
+                if pod and pod.restarts and (pod.exit_code or 0) >= 128:
+                    again, pod = True, None
+                    self.restarts.append(f"{kind.lower()}-{index}")
+                    text = f"TFJob {name} is restarting because {kind} replica(s) failed."
+                    self._add("Restarting", "TFJobRestarting", text)
+                if pod is None:
+                    config = {
+                        "cluster": self._addresses,
+                        "task": {"type": kind.lower(), "index": index},
+                        "environment": "cloud",
+                    }
+                    self.pods[kind, index] = Pod(self.manifest, kind, index, config, self._logs)
+        chief = self.pods["Chief", 0]
+        failed = [pod.kind for pod in self.pods.values() if pod.phase == "Failed"]
+        if chief.phase == "Succeeded":
+            self._add("Succeeded", "TFJobSucceeded", f"{where} successfully completed.")
+        elif failed and not again:
+            text = f"{where} has failed because {len(failed)} {failed[0]} replica(s) failed."
+            self._add("Failed", "TFJobFailed", text)
+        elif chief.phase == "Running" and not again:
+            self._add("Running", "TFJobRunning", f"{where} is running.")
+        if self.has_ended:
+            self._clean_up()
+
+    def _clean_up(self):
+        policy = self.manifest["spec"]["runPolicy"].get("cleanPodPolicy", "Running")
+        for key, pod in list(self.pods.items()):
+            if policy == "All" or (policy == "Running" and pod.phase == "Running"):
+                pod.kill()
+                del self.pods[key]
+
+    def _add(self, kind, reason, message):
+        """Running and Restarting exclude each other, and both end with the job."""
+        if self._conditions and self._conditions[-1]["type"] == kind:
+            return
+        changing = ("Running", "Restarting")
+        if kind in changing:
+            self._conditions = [c for c in self._conditions if c["type"] not in changing]
+        for condition in self._conditions:
+            if condition["type"] in changing:
+                condition["status"] = "False"
+        self._conditions.append(
+            {
+                "type": kind,
+                "status": "True",
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": now(),
+            }
+        )
+
+    def shown(self):
+        counts: dict[str, dict[str, int]] = {}
+        for pod in self.pods.values():
+            own = counts.setdefault(pod.kind, {})
+            key = {"Running": "active", "Succeeded": "succeeded", "Failed": "failed"}[pod.phase]
+            own[key] = own.get(key, 0) + 1
+        status = {"conditions": self._conditions, "replicaStatuses": counts}
+        return {**self.manifest, "status": status}
+
+    def end(self):
+        for pod in self.pods.values():
+            pod.kill()
+        self._stack.close()
