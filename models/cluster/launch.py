@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models.cluster import evaluator
+from models.cluster import evaluator, process
 from models.cluster.supervisor import Supervisor
 from models.progress import Progress
 
@@ -40,6 +40,12 @@ def train(
         supervisor.run()
     evaluator.clean_up(directory)
     return supervisor.restarts
+
+
+def end_orphans(directory: epath.Path) -> None:
+    """Ends what is left of a cluster of an earlier run, which would train in the directory too."""
+    if orphans := process.end_orphans(str(directory)):
+        logging.warning("Ended processes of an earlier run: %s", orphans)
 
 
 def _logs(directory: epath.Path) -> pathlib.Path:

@@ -402,7 +402,7 @@ class TestBestCheckpoint:
             kept.append(epath.Path(best.checkpoint()).name)
         assert kept == [f"model.ckpt-{step}" for step in (1, 1, 3, 3, 3, 3)]
         assert {path.name for path in (folder / "best").iterdir()} == {
-            "best.json", *(f"model.ckpt-3.{p}" for p in ("index", "data-00000-of-00001", "meta"))
+            "best.json", "evaluated", *(f"model.ckpt-3.{p}" for p in ("index", "data-00000-of-00001", "meta"))
         }  # fmt: skip
 
     def test_a_new_process_knows_the_record(self, folder, evaluate):
