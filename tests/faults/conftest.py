@@ -57,7 +57,7 @@ def table(tmp_path_factory) -> Transformed:
 class Training:
     """A training in a process of its own, as the Trainer does it.
 
-    `crash` is a point of `tests.faults.crash` at which it ends; `wrapper` is a command that runs it.
+    `crash` is a point of `tests.faults.crash` at which it ends, `wrapper` a command that runs it.
     """
 
     def __init__(
