@@ -126,11 +126,13 @@ def rounds(start, other: Training, folder: pathlib.Path, settings, count: int, s
         started, restored = time.monotonic(), last_checkpoint(place)
         training = start(folder=place, **settings)
         phase = kill_at_random(training, dice)
-        killed, left = restored + steps_made(training), last_checkpoint(place)
+        left = last_checkpoint(place)
+        # A step may be in a checkpoint before it is written down.
+        killed = max(restored + steps_made(training), left)
         table.append(
             (one, restored, killed, phase, left, killed - left, time.monotonic() - started)
         )
-        assert 0 <= killed - left <= settings["evaluate_every"], table[-1]
+        assert killed - left <= settings["evaluate_every"], table[-1]
         assert left >= restored, "a checkpoint that was whole is gone"
         if phase == "had ended":
             ended_equal(training, other)
