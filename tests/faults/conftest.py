@@ -23,7 +23,7 @@ CLUSTER = {
     "max_restarts": 3,
     "hang_seconds": 300,
 }
-TRAIN = {
+TRAIN: dict[str, Any] = {
     "max_steps": 300,
     "epochs": None,
     "batch_size": 16,
