@@ -26,14 +26,26 @@ class BestCheckpoint(estimator_api.Exporter):
     ):
         self._directory = directory
         self._record = directory / "best.json"
+        self._evaluated = directory / "evaluated"
         self._on_evaluation = on_evaluation
 
     def export(self, estimator, export_path, checkpoint_path, eval_result, is_the_final_export):
         """Copies `checkpoint_path` if its loss is the lowest so far."""
+        step = int(eval_result["global_step"])
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_if_best(checkpoint_path, eval_result)
+        _write(self._evaluated, str(step))
         if self._on_evaluation:
             metrics = {name: float(value) for name, value in eval_result.items()}
-            self._on_evaluation(int(eval_result["global_step"]), metrics)
+            self._on_evaluation(step, metrics)
+
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self._record.exists()
+
+    def evaluated(self) -> int:
+        """The step that was evaluated last, 0 if none was."""
+        return int(self._evaluated.read_text()) if self._evaluated.exists() else 0
 
     def _keep_if_best(self, checkpoint_path, eval_result) -> None:
         loss = float(eval_result["loss"])
@@ -41,7 +53,6 @@ class BestCheckpoint(estimator_api.Exporter):
             return
         if self._record.exists() and json.loads(self._record.read_text())["loss"] <= loss:
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
         source = epath.Path(checkpoint_path)
         for file in source.parent.glob(f"{source.name}.*"):
             file.copy(self._directory / file.name, overwrite=True)
@@ -51,10 +62,8 @@ class BestCheckpoint(estimator_api.Exporter):
             "loss": loss,
             "metrics": {name: float(value) for name, value in eval_result.items()},
         }
-        # The record is what makes the copy count; it changes in one step.
-        beside = self._record.with_suffix(".partial")
-        beside.write_text(json.dumps(record, indent=2))
-        beside.replace(self._record)
+        # The record is what makes the copy count.
+        _write(self._record, json.dumps(record, indent=2))
         for file in self._directory.glob("model.ckpt-*"):
             if not file.name.startswith(f"{source.name}."):
                 file.unlink()
@@ -79,3 +88,10 @@ class BestCheckpoint(estimator_api.Exporter):
                 "extreme values in the label"
             )
         return json.loads(self._record.read_text())
+
+
+def _write(path: epath.Path, text: str) -> None:
+    """Changes a file in one step."""
+    beside = path.with_suffix(".partial")
+    beside.write_text(text)
+    beside.replace(path)

@@ -9,7 +9,7 @@ from absl import logging
 from etils import epath
 from tfx.utils import io_utils
 
-from models import estimator_api, inputs, intervals, progress, registry
+from models import checkpoints, estimator_api, full_disk, inputs, intervals, progress, registry
 from models import features as features_lib
 from models import label as label_lib
 from models.best_checkpoint import BestCheckpoint
@@ -40,11 +40,19 @@ def run_fn(fn_args) -> None:
 
     Raises:
         ValueError: what the features, the labels or the model's parameters do not allow.
+        DiskFull: there is no room for the training's files.
     """
     problem = Problem.of(fn_args)
-    context = problem.context()
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
+    with full_disk.told(directory):
+        _run(problem, directory, fn_args)
+
+
+def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
+    context = problem.context()
+    launch.end_orphans(directory)
+    notes = checkpoints.mend(directory)
     started = time.monotonic()
     best, restarts = _train(problem, context, directory, fn_args)
     seconds = time.monotonic() - started
@@ -76,6 +84,7 @@ def run_fn(fn_args) -> None:
         "seconds": round(seconds, 2),
         "best": best.record(),
         "restarts": restarts,
+        "notes": notes,
     }
     (run / RECORD).write_text(json.dumps(record, indent=2))
 
@@ -90,17 +99,16 @@ def _train(
         watched.heard("evaluation", step=step, metrics=metrics)
 
     cluster = problem.settings["train"].get("cluster")
-    # Where nothing is left to train there may still be something to evaluate.
     last = make_estimator(problem, context, directory).latest_checkpoint()
-    if not cluster or _step_of(last) >= context.max_steps:
+    # Where nothing is left to train there may still be something to evaluate.
+    if not cluster or checkpoints.step_of(last) >= context.max_steps:
         best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
     else:
-        restarts = launch.train(cluster, directory, fn_args, watched)
         best = BestCheckpoint(directory / "best", on_evaluation)
+        _evaluate_missed(problem, context, directory, best, watched.heard)
+        restarts = launch.train(cluster, directory, fn_args, watched)
         # An operator ends the evaluator as soon as the chief is done.
-        last = make_estimator(problem, context, directory).latest_checkpoint()
-        if watched.evaluation is None or watched.evaluation[0] < _step_of(last):
-            _evaluate(problem, context, directory, best, watched.heard)
+        _evaluate_missed(problem, context, directory, best, watched.heard)
     watched.ended(len(restarts))
     return best, restarts
 
@@ -158,6 +166,8 @@ def fit(
         evaluator.evaluate_all(estimator, problem.eval_input(), [sign], best, context.max_steps)
         return best
     in_cluster = bool(config.cluster_spec)
+    if not in_cluster:
+        _evaluate_missed(problem, context, directory, best, tell)
     evaluates_here = in_cluster and config.is_chief and not train["cluster"]["evaluator"]
     shard = inputs.WHOLE
     if config.num_worker_replicas > 1:
@@ -170,7 +180,7 @@ def fit(
     estimator_api.train_and_evaluate(
         estimator,
         estimator_api.TrainSpec(
-            problem.train_input(context.rows, _step_of(found) // shard.count, shard),
+            problem.train_input(context.rows, checkpoints.step_of(found) // shard.count, shard),
             max_steps=context.max_steps,
             hooks=[
                 *hooks,
@@ -188,21 +198,42 @@ def fit(
             problem.eval_input(), steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
         ),
     )
-    if not in_cluster and estimator.latest_checkpoint() == found:
-        # A run that was killed while it evaluated its last step has nothing left to train, and
-        # without a new checkpoint train_and_evaluate evaluates nothing.
-        evaluate_here()
     return best
 
 
-def _evaluate(
-    problem: Problem, context: Context, directory: epath.Path, best: BestCheckpoint, tell: Tell
+def _evaluate_missed(
+    problem: Problem,
+    context: Context,
+    directory: epath.Path,
+    best: BestCheckpoint,
+    tell: Tell,
 ) -> None:
-    """Evaluates the last checkpoint in this process."""
+    """Evaluates what a run did not, because it was killed before it had.
+
+    `train_and_evaluate` evaluates new checkpoints only, so the one that it goes on from, which may
+    be the best, or the last, would never be. Step 0 is not evaluated in any run.
+    """
+    for checkpoint in checkpoints.kept(directory):
+        if checkpoints.step_of(checkpoint.name) > best.evaluated():
+            _evaluate(problem, context, directory, best, tell, str(checkpoint))
+
+
+def _evaluate(
+    problem: Problem,
+    context: Context,
+    directory: epath.Path,
+    best: BestCheckpoint,
+    tell: Tell,
+    checkpoint: str | None = None,
+) -> None:
+    """Evaluates a checkpoint, the last one if none is named, in this process."""
     with estimator_api.outside_a_cluster():
         alone = make_estimator(problem, context, directory)
-    result = alone.evaluate(problem.eval_input(), hooks=[progress.Sign(tell)])
-    best.export(alone, None, alone.latest_checkpoint(), result, True)
+    checkpoint = checkpoint or alone.latest_checkpoint()
+    result = alone.evaluate(
+        problem.eval_input(), hooks=[progress.Sign(tell)], checkpoint_path=checkpoint
+    )
+    best.export(alone, None, checkpoint, result, True)
 
 
 def _summaries_of(directory: epath.Path, config) -> str:
@@ -226,10 +257,6 @@ def _early_stopping(estimator, train: Mapping[str, Any]) -> list:
     ]
 
 
-def _step_of(checkpoint: str | None) -> int:
-    return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
-
-
 def _export(
     estimator,
     checkpoint: str,
@@ -239,13 +266,17 @@ def _export(
 ) -> None:
     """Exports to `destination` itself, not to a timestamp below it: exactly one export is there."""
     directory = epath.Path(estimator.model_dir)
+    exports = directory / "export"
+    if exports.exists():
+        # Of a run that was killed in the midst of it.
+        exports.rmtree()
     extra_files = {}
     for name, text in extra.items():
         path = directory / name
         path.write_text(text)
         extra_files[name] = str(path)
     exported = estimator.export_saved_model(
-        str(directory / "export"), receiver_fn, assets_extra=extra_files, checkpoint_path=checkpoint
+        str(exports), receiver_fn, assets_extra=extra_files, checkpoint_path=checkpoint
     )
     io_utils.copy_dir(exported.decode(), str(destination))
     epath.Path(exported.decode()).rmtree()

@@ -43,9 +43,10 @@ def run(config: Config, workspace: Workspace) -> int:
         outcome = results.read(workspace, executions)
         if config.tune:
             _print_tuned(held.console, results.tuning(workspace, executions))
-        if config.train.cluster:
-            training = results.training(workspace, executions)
-            screen.show_restarts(held.console, training["restarts"])
+        training = results.training(workspace, executions)
+        # A cached training may be older than what is told of one now.
+        screen.show_restarts(held.console, training.get("restarts", []))
+        screen.show_notes(held.console, training.get("notes", []))
         if outcome.quarantined:
             screen.show_quarantine(held.console, outcome.quarantined, outcome.quarantine)
         screen.show_verdict(held.console, outcome.verdict)

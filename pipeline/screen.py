@@ -49,6 +49,14 @@ def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> No
         say(console, f"note  {restart['task']} was started again: it {escape(where)}")
 
 
+def show_notes(console: Console, notes: Sequence[str]) -> None:
+    """Prints what a training found damaged when it began (`models.training.RECORD`)."""
+    if notes:
+        say(console, "")
+    for note in notes:
+        say(console, f"note  {escape(note)}")
+
+
 def show_push(console: Console, pushed: pathlib.PurePath | None, unchanged: bool) -> None:
     """Prints where the model was pushed to, if it was, or that this is no news."""
     if pushed is None:

@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models.cluster import evaluator
+from models.cluster import evaluator, process
 from models.cluster.supervisor import Supervisor
 from models.progress import Progress
 
@@ -59,6 +59,12 @@ def told(fn_args) -> dict[str, Any]:
     """What every task is told of the problem, as JSON values: `models.cluster.task`'s PROBLEM."""
     given = {name: getattr(fn_args, name) for name in _TOLD}
     return {**given, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
+
+
+def end_orphans(directory: epath.Path) -> None:
+    """Ends what is left of a cluster of an earlier run, which would train in the directory too."""
+    if orphans := process.end_orphans(str(directory)):
+        logging.warning("Ended processes of an earlier run: %s", orphans)
 
 
 def _logs(directory: epath.Path) -> pathlib.Path:

@@ -100,8 +100,6 @@ class Supervisor:
         self._finished: float | None = None
 
     def __enter__(self) -> "Supervisor":
-        if orphans := process.end_orphans(self._directory):
-            logging.warning("Ended processes of an earlier run: %s", orphans)
         self._logs.mkdir(parents=True, exist_ok=True)
         self._stack.enter_context(self._selector)
         self._addresses = self._stack.enter_context(

@@ -81,7 +81,7 @@ def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
     import tensorflow as tf
     from etils import epath
 
-    from models import estimator_api, training
+    from models import estimator_api, full_disk, training
     from models.problem import Problem
 
     config = estimator_api.RunConfig()
@@ -94,8 +94,9 @@ def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         channel.send(event="evaluation", step=step, metrics=dict(metrics))
 
-    problem = Problem.of(types.SimpleNamespace(**told))
-    training.fit(problem, problem.context(), epath.Path(directory), on_evaluation, channel.send)
+    problem, folder = Problem.of(types.SimpleNamespace(**told)), epath.Path(directory)
+    with full_disk.told(folder):
+        training.fit(problem, problem.context(), folder, on_evaluation, channel.send)
 
 
 def _tell_alive(channel: Channel) -> None:

@@ -23,7 +23,7 @@ CLUSTER = {
     "max_restarts": 3,
     "hang_seconds": 300,
 }
-TRAIN = {
+TRAIN: dict[str, Any] = {
     "max_steps": 300,
     "epochs": None,
     "batch_size": 16,
@@ -55,7 +55,10 @@ def table(tmp_path_factory) -> Transformed:
 
 
 class Training:
-    """A training in a process of its own, as the Trainer does it."""
+    """A training in a process of its own, as the Trainer does it.
+
+    `crash` is a point of `tests.faults.crash` at which it ends, `wrapper` a command that runs it.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class Training:
         cluster: Mapping[str, Any] | None = CLUSTER,
         model: str = "tests.faults.lined_model.model_fn",
         command: Sequence[str] = ("tests.faults.trainer",),
+        crash: str | None = None,
+        wrapper: Sequence[str] = (),
         **changes: Any,
     ):
         self.folder = folder
@@ -87,13 +92,14 @@ class Training:
                 "training_root": str(folder / "training"),
             },
         }
-        (folder / "run").mkdir(exist_ok=True)
+        (folder / "run").mkdir(parents=True, exist_ok=True)
         file = folder / "arguments.json"
         file.write_text(json.dumps(arguments))
+        crashing = ["-m", "tests.faults.crash", crash] if crash else ["-m"]
         self._out, self._err = folder / "out", folder / "err"
         with self._out.open("wb") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", command[0], str(file), *command[1:]],
+                [*wrapper, sys.executable, *crashing, command[0], str(file), *command[1:]],
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
@@ -181,8 +187,8 @@ def train(table, tmp_path) -> Iterator[Callable[..., Training]]:
     """Starts trainings in the test's folder; what is left of them in the end is ended."""
     started: list[Training] = []
 
-    def start(**settings: Any) -> Training:
-        started.append(Training(table, tmp_path, **settings))
+    def start(folder: pathlib.Path = tmp_path, **settings: Any) -> Training:
+        started.append(Training(table, folder, **settings))
         return started[-1]
 
     yield start

@@ -18,11 +18,12 @@ class Params:
     Attributes:
         fails_in: the role of the tasks in which the model raises an exception.
         rows_to: a folder; there each task writes down the labels that it trains on.
-        starts: a folder; there each process makes a file named by its task and its number.
+        ballast_mb: what else is in a checkpoint.
     """
 
     fails_in: str = ""
     rows_to: str = ""
+    ballast_mb: int = 0
 
 
 def model_fn(features, labels, mode, params, config):
@@ -30,6 +31,10 @@ def model_fn(features, labels, mode, params, config):
     if mode == ModeKeys.TRAIN and config.task_type == settings.fails_in:
         raise RuntimeError(f"no such layer in {config.task_type}\nand more of it")
     weight = tf.compat.v1.get_variable("weight", [], initializer=tf.zeros_initializer())
+    if settings.ballast_mb:
+        tf.compat.v1.get_variable(
+            "ballast", [settings.ballast_mb << 18], initializer=tf.random_normal_initializer(seed=1)
+        )
     rows = tf.zeros_like(features["scaled"][:, :1])
     predictions = {heads.PREDICTIONS: rows + weight}
     if mode == ModeKeys.PREDICT:

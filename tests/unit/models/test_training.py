@@ -401,9 +401,9 @@ class TestBestCheckpoint:
             evaluate(best, step, loss)
             kept.append(epath.Path(best.checkpoint()).name)
         assert kept == [f"model.ckpt-{step}" for step in (1, 1, 3, 3, 3, 3)]
-        assert {path.name for path in (folder / "best").iterdir()} == {
-            "best.json", *(f"model.ckpt-3.{p}" for p in ("index", "data-00000-of-00001", "meta"))
-        }  # fmt: skip
+        parts = [f"model.ckpt-3.{part}" for part in ("index", "data-00000-of-00001", "meta")]
+        names = {path.name for path in (folder / "best").iterdir()}
+        assert names == {"best.json", "evaluated", *parts}
 
     def test_a_new_process_knows_the_record(self, folder, evaluate):
         evaluate(BestCheckpoint(folder / "best"), 1, 3.0)

@@ -1,0 +1,32 @@
+"""A push that is killed: a server sees the whole model or none of it."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data")
+
+
+@pytest.mark.parametrize("copies", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
+    tmp_path: pathlib.Path, copies: int
+):
+    model, serving = tmp_path / "model", tmp_path / "serving"
+    for name in FILES:
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_text(f"content of {name}")
+    push = ["tests.faults.push", str(model), str(serving)]
+    # The copy of one of the files does not take place any more.
+    crash = f"tfx.dsl.io.fileio.copy@{copies}"
+    killed = subprocess.run([sys.executable, "-m", "tests.faults.crash", crash, *push])
+    assert killed.returncode == -signal.SIGKILL
+    [left] = serving.iterdir()
+    assert not left.name.isdigit(), "a server looks at numbers alone"
+    subprocess.run([sys.executable, "-m", *push], check=True)
+    [version] = (path for path in serving.iterdir() if path.name.isdigit())
+    assert {name: (version / name).read_text() for name in FILES} == {
+        name: (model / name).read_text() for name in FILES
+    }
