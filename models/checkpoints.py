@@ -15,7 +15,7 @@ from models.best_checkpoint import BestCheckpoint
 
 _ASIDE = "unreadable"
 _FILE = re.compile(r"(model\.ckpt-(\d+))\.(index|meta|data-\d{5}-of-\d{5})")
-_UNFINISHED = re.compile(r"(model\.ckpt-\d+|checkpoint)[._].*(tempstate|\.tmp|_temp).*")
+_UNFINISHED = re.compile(r"(model\.ckpt-\d+|checkpoint).*(tempstate|\.tmp|_temp).*")
 
 
 def step_of(checkpoint: str | None) -> int:

@@ -51,10 +51,10 @@ def run_fn(fn_args) -> None:
 
 def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     context = problem.context()
-    launch.end_orphans(directory)
-    notes = checkpoints.mend(directory)
+    is_ours = launch.launcher.clear(directory)
+    notes = checkpoints.mend(directory) if is_ours else []
     started = time.monotonic()
-    best, restarts = _train(problem, context, directory, fn_args)
+    best, restarts = _train(problem, context, directory, fn_args, is_ours)
     seconds = time.monotonic() - started
 
     checkpoint = best.checkpoint()
@@ -90,7 +90,7 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
 
 
 def _train(
-    problem: Problem, context: Context, directory: epath.Path, fn_args
+    problem: Problem, context: Context, directory: epath.Path, fn_args, is_ours: bool
 ) -> tuple[BestCheckpoint, list[dict[str, Any]]]:
     """Trains in this process or in a cluster; the best checkpoint, and which tasks died."""
     watched = Progress(context.max_steps)
@@ -101,12 +101,14 @@ def _train(
     cluster = problem.settings["train"].get("cluster")
     last = make_estimator(problem, context, directory).latest_checkpoint()
     # Where nothing is left to train there may still be something to evaluate.
-    if not cluster or checkpoints.step_of(last) >= context.max_steps:
+    if not cluster or (is_ours and checkpoints.step_of(last) >= context.max_steps):
         best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
     else:
         best = BestCheckpoint(directory / "best", on_evaluation)
-        _evaluate_missed(problem, context, directory, best, watched.heard)
-        restarts = launch.train(cluster, directory, fn_args, watched)
+        if is_ours:
+            _evaluate_missed(problem, context, directory, best, watched.heard)
+        restarts = launch.launcher.train(cluster, directory, fn_args, watched)
+        evaluator.clean_up(directory)
         # An operator ends the evaluator as soon as the chief is done.
         _evaluate_missed(problem, context, directory, best, watched.heard)
     watched.ended(len(restarts))

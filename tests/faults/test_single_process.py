@@ -94,7 +94,7 @@ def kill_at_random(training: Training, dice: random.Random) -> str:
     points = {
         "start": lambda: True,
         "steps": lambda: steps_made(training) > 0,
-        "save": lambda: any(here.glob("training/*/*tempstate*")),
+        "save": lambda: any(here.glob("training/*/*_temp/*tempstate*")),
         "evaluation": lambda: "Starting evaluation" in training.errors[first:],
         "export": lambda: any(here.glob("training/*/export/*")),
     }
@@ -175,7 +175,7 @@ def test_a_kill_at_the_worst_moments_costs_at_most_an_interval(train, undisturbe
     killed = train(crash=POINTS[point], **settings)
     assert killed.end() in (-signal.SIGKILL, -signal.SIGXFSZ), killed.errors[-3000:]
     if point == "in the write of a checkpoint":
-        assert list(killed.directory.glob("*tempstate*")), "it was in the midst of it"
+        assert list(killed.directory.rglob("*tempstate*")), "it was in the midst of it"
     assert not (killed.folder / "run" / "training.json").exists()
     again = train(**settings)
     ended_equal(again, undisturbed(**settings))

@@ -75,7 +75,7 @@ def test_a_task_that_is_killed_is_started_again(step, api):
     assert the_job(api).restarts == ["worker-0"]
     [restart] = training.record["restarts"]
     assert restart["task"] == "worker-0"
-    assert "Restarting: TFJob" in training.errors
+    assert f"worker-0 {restart['reason']}, and is started again" in training.errors
     assert 2000 <= training.record["best"]["step"] <= 2001
 
 

@@ -45,10 +45,26 @@ class Launcher:
         self._jobs = jobs
         self._every = every
 
-    def __call__(
+    def clear(self, directory: epath.Path) -> bool:
+        """See `Launcher`; a job that does the same already, for an earlier try, goes on."""
+        job = self._filled(directory)
+        name = job["metadata"]["name"]
+        where = f"TFJob {name} in {self._jobs.namespace}"
+        while (found := self._jobs.read(name)) is not None:
+            if _is_same(found, job):
+                logging.info("%s: it is there already, and goes on", where)
+                return False
+            if found["metadata"].get("deletionTimestamp"):
+                time.sleep(self._every)
+            else:
+                logging.info("%s: there is an earlier one, which is replaced", where)
+                self._jobs.delete(name)
+        return True
+
+    def train(
         self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
     ) -> list[dict[str, Any]]:
-        """Trains to the end; see `models.cluster.launch.train`.
+        """Trains to the end; see `Launcher`.
 
         What ends the wait deletes the job: a signal, too many restarts, an API that is away for
         long. One that has ended by itself stays until its time is over, with its pods' logs.
@@ -57,10 +73,8 @@ class Launcher:
             TaskError: the job failed, cannot be created, or was deleted by somebody else.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        problem = directory / PROBLEM
-        problem.write_text(json.dumps(launch.told(fn_args)))
-        job = manifest.filled(self._job, str(directory), str(problem))
-        name = job["metadata"]["name"]
+        (directory / PROBLEM).write_text(json.dumps(launch.told(fn_args)))
+        job = self._filled(directory)
         with _sigterm_raises():
             try:
                 uid = self._created(job)
@@ -70,27 +84,20 @@ class Launcher:
             except _Ended as ended:
                 raise ended.error from ended.error.__cause__
             except BaseException:
-                self._abandon(name)
+                self._abandon(job["metadata"]["name"])
                 raise
         return follower.restarts
 
+    def _filled(self, directory: epath.Path) -> dict[str, Any]:
+        return manifest.filled(self._job, str(directory), str(directory / PROBLEM))
+
     def _created(self, job: Mapping[str, Any]) -> str:
-        """Its uid; a job that does the same already, for an earlier try of this step, is kept."""
+        """The uid of the job, which is created if it is not there."""
         name = job["metadata"]["name"]
-        where = f"TFJob {name} in {self._jobs.namespace}"
-        while True:
-            found = self._jobs.read(name)
-            if found is None:
-                if self._jobs.create(job):
-                    logging.info("%s: created", where)
-            elif _is_same(found, job):
-                logging.info("%s: it is there already, and goes on", where)
-                return found["metadata"]["uid"]
-            elif found["metadata"].get("deletionTimestamp"):
-                time.sleep(self._every)
-            else:
-                logging.info("%s: there is an earlier one, which is replaced", where)
-                self._jobs.delete(name)
+        while (found := self._jobs.read(name)) is None:
+            if self._jobs.create(job):
+                logging.info("TFJob %s in %s: created", name, self._jobs.namespace)
+        return found["metadata"]["uid"]
 
     def _abandon(self, name: str) -> None:
         try:
