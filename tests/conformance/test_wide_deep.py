@@ -12,6 +12,8 @@ PARAMS = {"hidden": [64], "embedding": 4, "learning_rate": 0.01, "linear_learnin
 LIMIT = 2.5
 """Where there is no difference, one draw of seeds in twenty is farther apart."""
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def losses(regression, tmp_path_factory):
@@ -46,7 +48,6 @@ def test_it_is_as_good_as_the_premade_one(losses, premade):
     assert apart(losses("wide_deep"), premade) < LIMIT
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", ["learning_rate", "linear_learning_rate"])
 def test_it_would_not_be_with_a_part_that_does_not_learn(losses, premade, part):
     assert apart(losses("wide_deep", **{part: 1e-9}), premade) > LIMIT

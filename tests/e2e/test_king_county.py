@@ -176,6 +176,7 @@ def test_a_changed_gate_judges_again_without_training(king_county, first):
     assert king_county.versions == before
 
 
+@pytest.mark.slow
 def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first):
     # Longer training shifts the errors between the bands; this is not about that.
     settings = ["train.max_steps=1500", "train.evaluate_every=250", "gates.rmse.may_worsen_by=0.5"]

@@ -59,6 +59,7 @@ def test_four_lines_and_a_csv_with_gaps(houses, tmp_path):
     assert not (tmp_path / "p.csv").exists()
 
 
+@pytest.mark.slow
 def test_binary_label_as_text_from_parquet(houses, tmp_path):
     table = houses.drop(columns=["id", "date"])
     table["dear"] = np.where(table.pop("price") > 600_000, "yes", "no")
@@ -139,6 +140,7 @@ def test_anomalies_stop_the_pipeline_before_training(houses, king_county, tmp_pa
     assert found.versions == []
 
 
+@pytest.mark.slow
 def test_a_row_that_cannot_be_read_ends_the_run_or_is_put_aside(houses, king_county, tmp_path):
     table = tmp_path / "kc_house_data.csv"
     houses.to_csv(table, index=False)

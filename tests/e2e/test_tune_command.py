@@ -8,7 +8,7 @@ import yaml
 
 from tests.e2e.conftest import problem, states
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data")
 
 
-@pytest.mark.parametrize("copies", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("copies", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
 def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
     tmp_path: pathlib.Path, copies: int
 ):

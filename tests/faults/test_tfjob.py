@@ -100,9 +100,8 @@ def test_an_error_of_the_model_is_the_job_s_verdict(step, api):
     assert not tasks(training.folder)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_abort_deletes_the_job(step, api, number):
     training = step(**LONG)
     training.wait_for(lambda: training.task("worker-0"))
