@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -32,6 +33,23 @@ _TF_CONFIG = "TF_CONFIG"
 def is_evaluator(config) -> bool:
     """Whether an Estimator's `RunConfig` is that of the task of a cluster that trains nothing."""
     return config.task_type == "evaluator"
+
+
+def is_task(config) -> bool:
+    """Whether an Estimator's `RunConfig` is that of one task of a cluster."""
+    # The evaluator's, which nobody speaks to, has no addresses.
+    return bool(config.cluster_spec) or is_evaluator(config)
+
+
+def serve_variables(config) -> NoReturn:
+    """Is a parameter server until the process is ended.
+
+    As `train_and_evaluate` does it too; but that wants an Estimator, and so the data.
+    """
+    tf.distribute.Server(
+        config.cluster_spec, job_name="ps", task_index=config.task_id, protocol=config.protocol
+    ).join()
+    raise AssertionError("a server has no end")
 
 
 @contextlib.contextmanager

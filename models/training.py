@@ -7,9 +7,17 @@ from typing import Any
 
 from absl import logging
 from etils import epath
-from tfx.utils import io_utils
 
-from models import checkpoints, estimator_api, full_disk, inputs, intervals, progress, registry
+from models import (
+    checkpoints,
+    estimator_api,
+    export,
+    full_disk,
+    inputs,
+    intervals,
+    progress,
+    registry,
+)
 from models import features as features_lib
 from models import label as label_lib
 from models.best_checkpoint import BestCheckpoint
@@ -34,6 +42,9 @@ def run_fn(fn_args) -> None:
     result, so that a run which was killed continues where it stopped when it is started again, and
     never from a checkpoint of something else.
 
+    Where an operator (as Vertex AI) has started it as one task of a cluster, and says so in
+    `TF_CONFIG`, it does that task's part; only the chief exports.
+
     Args:
         fn_args: the Trainer's `FnArgs`; `custom_config` has `problem` (see `Problem`) and
             `training_root`. `hyperparameters`, if there are any, replace the configuration's.
@@ -45,23 +56,53 @@ def run_fn(fn_args) -> None:
     problem = Problem.of(fn_args)
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
+    config = estimator_api.RunConfig()
     with full_disk.told(directory):
-        _run(problem, directory, fn_args)
+        if estimator_api.is_task(config):
+            _run_as_task(problem, directory, fn_args, config.is_chief)
+        else:
+            _run(problem, directory, fn_args)
 
 
 def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     context = problem.context()
+    started = time.monotonic()
     is_ours = launch.launcher.clear(directory)
     notes = checkpoints.mend(directory) if is_ours else []
-    started = time.monotonic()
     best, restarts = _train(problem, context, directory, fn_args, is_ours)
-    seconds = time.monotonic() - started
+    _hand_over(problem, context, directory, fn_args, best, started, restarts, notes)
 
+
+def _run_as_task(problem: Problem, directory: epath.Path, fn_args, is_chief: bool) -> None:
+    """Runs where an operator has started this process, and others, as the tasks of a cluster."""
+    started = time.monotonic()
+    notes = checkpoints.mend(directory) if is_chief else []
+    best = do_task(problem, directory)
+    if is_chief:
+        with estimator_api.outside_a_cluster():
+            context = problem.context()
+            # The evaluator may not have come to the last one.
+            _evaluate_missed(problem, context, directory, best, lambda **message: None)
+            _hand_over(problem, context, directory, fn_args, best, started, [], notes)
+
+
+def _hand_over(
+    problem: Problem,
+    context: Context,
+    directory: epath.Path,
+    fn_args,
+    best: BestCheckpoint,
+    started: float,
+    restarts: list[dict[str, Any]],
+    notes: list[str],
+) -> None:
+    """Exports the best checkpoint, and writes down what the training was."""
+    seconds = time.monotonic() - started
     checkpoint = best.checkpoint()
     context = intervals.calibrated(
         make_estimator(problem, context, directory), context, checkpoint, problem.eval_input()
     )
-    _export(
+    export.export(
         make_estimator(problem, context, directory),
         checkpoint,
         problem.serving_input(),
@@ -75,7 +116,7 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
         },
     )
     run = epath.Path(fn_args.model_run_dir)
-    _copy_summaries(directory, run)
+    export.copy_summaries(directory, run)
     record = {
         "model": problem.settings["model"],
         "train": problem.settings["train"],
@@ -113,6 +154,30 @@ def _train(
         _evaluate_missed(problem, context, directory, best, watched.heard)
     watched.ended(len(restarts))
     return best, restarts
+
+
+def do_task(
+    problem: Problem,
+    directory: epath.Path,
+    on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
+    tell: Tell = lambda **message: None,
+) -> BestCheckpoint:
+    """Does the part of a training that `TF_CONFIG` names; see `fit`.
+
+    A parameter server's has no end: who started it ends it.
+
+    Raises:
+        ValueError: the configuration does not know of a cluster.
+    """
+    config = estimator_api.RunConfig()
+    if config.task_type == "ps":
+        estimator_api.serve_variables(config)
+    if not problem.settings["train"].get("cluster"):
+        raise ValueError(
+            f"TF_CONFIG: this process is a {config.task_type} of a cluster, expected train.cluster "
+            "to describe it; set train.cluster, or start the process without TF_CONFIG"
+        )
+    return fit(problem, problem.context(), directory, on_evaluation, tell)
 
 
 def make_estimator(problem: Problem, context: Context, directory: epath.Path):
@@ -257,38 +322,3 @@ def _early_stopping(estimator, train: Mapping[str, Any]) -> list:
             run_every_steps=train["evaluate_every"],
         )
     ]
-
-
-def _export(
-    estimator,
-    checkpoint: str,
-    receiver_fn: Callable,
-    destination: epath.Path,
-    extra: Mapping[str, str],
-) -> None:
-    """Exports to `destination` itself, not to a timestamp below it: exactly one export is there."""
-    directory = epath.Path(estimator.model_dir)
-    exports = directory / "export"
-    if exports.exists():
-        # Of a run that was killed in the midst of it.
-        exports.rmtree()
-    extra_files = {}
-    for name, text in extra.items():
-        path = directory / name
-        path.write_text(text)
-        extra_files[name] = str(path)
-    exported = estimator.export_saved_model(
-        str(exports), receiver_fn, assets_extra=extra_files, checkpoint_path=checkpoint
-    )
-    io_utils.copy_dir(exported.decode(), str(destination))
-    epath.Path(exported.decode()).rmtree()
-
-
-def _copy_summaries(directory: epath.Path, run: epath.Path) -> None:
-    """Puts the summaries into the run's artifact; the checkpoints stay in the directory."""
-    for folder, _, names in directory.walk():
-        target = run / folder.relative_to(directory)
-        for name in names:
-            if name.startswith("events.out.tfevents."):
-                target.mkdir(parents=True, exist_ok=True)
-                (folder / name).copy(target / name, overwrite=True)

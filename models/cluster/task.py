@@ -78,25 +78,17 @@ def main() -> int:
 
 
 def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
-    import tensorflow as tf
     from etils import epath
 
-    from models import estimator_api, full_disk, training
+    from models import full_disk, training
     from models.problem import Problem
-
-    config = estimator_api.RunConfig()
-    if config.task_type == "ps":
-        # What `train_and_evaluate` does for it too; but that wants an Estimator, and so the data.
-        tf.distribute.Server(
-            config.cluster_spec, job_name="ps", task_index=config.task_id, protocol=config.protocol
-        ).join()
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         channel.send(event="evaluation", step=step, metrics=dict(metrics))
 
     problem, folder = Problem.of(types.SimpleNamespace(**told)), epath.Path(directory)
     with full_disk.told(folder):
-        training.fit(problem, problem.context(), folder, on_evaluation, channel.send)
+        training.do_task(problem, folder, on_evaluation, channel.send)
 
 
 def _tell_alive(channel: Channel) -> None:

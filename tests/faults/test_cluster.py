@@ -4,6 +4,7 @@ import collections
 import json
 import math
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -202,19 +203,17 @@ def test_nothing_is_left_when_the_launcher_ends(train, number):
     wait_until_gone(training.folder)
 
 
-@pytest.mark.slow
-def test_an_operator_may_start_the_tasks(train, tmp_path):
-    """As Kubeflow's TFJob does; the Trainer exports what they have trained."""
+def operate(train, tmp_path, command) -> pathlib.Path:
+    """Starts the tasks as an operator does, and waits for their end; the training's directory."""
+    waiting = train(max_steps=300)
+    directory = waiting.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
+    waiting.process.kill()
+    wait_until_gone(tmp_path)
+    shutil.rmtree(directory)
     with layout.addresses(NAMES) as addresses:
-        waiting = train(max_steps=300)
-        problem = tmp_path / "arguments.json"
-        directory = waiting.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
-        waiting.process.kill()
-        wait_until_gone(tmp_path)
-        shutil.rmtree(directory)
         running = {
             name: subprocess.Popen(
-                [sys.executable, "-m", "models.cluster.task", str(directory), str(problem)],
+                [sys.executable, "-m", *command(directory, tmp_path / "arguments.json")],
                 env={
                     **os.environ,
                     "TF_CONFIG": layout.tf_config(addresses, name),
@@ -231,6 +230,36 @@ def test_an_operator_may_start_the_tasks(train, tmp_path):
             for process in running.values():
                 process.kill()
                 process.wait()
+    return directory
+
+
+@pytest.mark.slow
+def test_an_operator_may_start_the_trainer_as_each_task(train, tmp_path):
+    """As Vertex AI does; the chief exports."""
+    operate(train, tmp_path, lambda directory, problem: ["tests.faults.trainer", str(problem)])
+    [record] = tmp_path.glob("run/training.json")
+    assert 300 <= json.loads(record.read_text())["best"]["step"] <= 301
+    assert (tmp_path / "model" / "Format-Serving" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_a_task_without_a_cluster_in_the_configuration_is_refused(train, tmp_path, monkeypatch):
+    with layout.addresses(NAMES) as addresses:
+        monkeypatch.setenv("TF_CONFIG", layout.tf_config(addresses, CHIEF))
+        training = train(cluster=None)
+        assert training.end() == 1
+    last = training.errors.splitlines()[-1]
+    assert "TF_CONFIG: this process is a chief of a cluster, expected train.cluster" in last
+
+
+@pytest.mark.slow
+def test_an_operator_may_start_the_tasks(train, tmp_path):
+    """As Kubeflow's TFJob does; the Trainer exports what they have trained."""
+    directory = operate(
+        train,
+        tmp_path,
+        lambda directory, problem: ["models.cluster.task", str(directory), str(problem)],
+    )
     trainer = train(max_steps=300)
     assert trainer.end() == 0, trainer.errors[-3000:]
     assert not (directory / "logs").exists(), "there was nothing left to train"

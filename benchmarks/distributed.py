@@ -1,0 +1,304 @@
+"""What a cluster of processes costs and gives, beside the training of a single process.
+
+    make run
+    python benchmarks/distributed.py
+
+The same model learns from the transformed examples of a finished run, for as many steps in all:
+
+- `single`: one process, as without `train.cluster`;
+- `1 worker`: a chief whose variables are in a parameter server;
+- `2 workers`, `3 workers`: the chief and others beside it.
+
+The chief evaluates, as the single process does. Each training is a process of its own, in
+alternating order. Measured are
+
+- steps and examples per second of all workers together, and what each step costs: CPU seconds of
+  each task, and bytes through the loopback device, both ways. Seconds in which the chief saved or
+  evaluated do not count, nor does the first fifth, with its imports and first steps;
+- the seconds from the start of the process until an evaluation has the loss that is aimed at, and
+  the loss in the end.
+
+Prints a table of medians, and writes `benchmarks/results/distributed.json`.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import math
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from typing import Any
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import psutil
+import rich
+import rich.table
+
+from benchmarks.record import machine, versions
+
+RESULTS = pathlib.Path(__file__).with_name("results") / "distributed.json"
+CLUSTER = {"parameter_servers": 1, "evaluator": False, "max_restarts": 0, "hang_seconds": 300}
+SINGLE = "single"
+WAYS: dict[str, dict[str, Any] | None] = {
+    SINGLE: None,
+    "1 worker": {**CLUSTER, "workers": 0},
+    "2 workers": {**CLUSTER, "workers": 1},
+    "3 workers": {**CLUSTER, "workers": 2},
+}
+CHIEF, WORKER, SERVER = "chief", "worker", "ps"
+
+
+@dataclasses.dataclass
+class Reading:
+    """What is known at a second of the training.
+
+    Attributes:
+        at: seconds since the process began.
+        step: the global step.
+        cpu: seconds so far, of all tasks of a role.
+        bytes: through the loopback device so far.
+    """
+
+    at: float
+    step: int
+    cpu: dict[str, float]
+    bytes: int
+
+
+class Watch:
+    """Reads the meters at each event of a training."""
+
+    def __init__(self, began: float):
+        self.readings: list[Reading] = []
+        self.evaluations: list[tuple[float, float]] = []
+        self.costs: dict[str, float] = {}
+        self._began = began
+        self._disturbed = True
+
+    def heard(self, event: str, **message: Any) -> None:
+        """See `models.progress.Progress.heard`."""
+        if event == "evaluation":
+            at = time.time() - self._began
+            self.evaluations.append((at, message["metrics"]["loss"]))
+        if event == "step":
+            self._read(message["step"])
+        self._disturbed = event != "step"
+
+    def _read(self, step: int) -> None:
+        new = Reading(time.time() - self._began, step, cpu_by_role(), loopback_bytes())
+        if not self._disturbed and self.readings:
+            self._add(self.readings[-1], new)
+        self.readings.append(new)
+
+    def _add(self, old: Reading, new: Reading) -> None:
+        """Counts a second in which nothing but steps was done."""
+        found = {"steps": new.step - old.step, "seconds": new.at - old.at}
+        found["bytes"] = new.bytes - old.bytes
+        found |= {role: new.cpu[role] - old.cpu.get(role, 0) for role in new.cpu}
+        for key, value in found.items():
+            self.costs[key] = self.costs.get(key, 0) + value
+
+    def forget_costs(self) -> None:
+        """Begins to count."""
+        self.costs = {}
+
+
+def cpu_by_role() -> dict[str, float]:
+    """CPU seconds of the processes of a cluster; of this one, if there is none."""
+    found: dict[str, float] = {}
+    for child in psutil.Process().children():
+        role = json.loads(child.environ().get("TF_CONFIG", "{}")).get("task", {}).get("type")
+        if role:
+            found[role] = found.get(role, 0) + sum(child.cpu_times()[:2])
+    return found or {CHIEF: sum(psutil.Process().cpu_times()[:2])}
+
+
+def loopback_bytes() -> int:
+    """What has come out of the loopback device since the machine was started."""
+    return psutil.net_io_counters(pernic=True)["lo"].bytes_recv
+
+
+def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, steps: int) -> dict:
+    """One training, in this process and its children."""
+    began = psutil.Process().create_time()
+    from etils import epath
+
+    from benchmarks.transformed import finished_problem
+    from models import training
+    from models.cluster import launch
+    from models.problem import Problem
+    from models.progress import Progress
+
+    finished = finished_problem(config, workspace)
+    settings = dict(finished.settings)
+    settings["train"] = {
+        **settings["train"],
+        "max_steps": steps,
+        "epochs": None,
+        "evaluate_every": steps // 20,
+        "cluster": WAYS[way],
+    }
+    fn_args = types.SimpleNamespace(
+        train_files=list(finished.train_files),
+        eval_files=list(finished.eval_files),
+        schema_path=f"{finished.transform_graph}/metadata/schema.pbtxt",
+        transform_output=finished.transform_graph,
+        custom_config={"problem": json.dumps(settings)},
+    )
+    watch = Watch(began)
+
+    class Watched(Progress):
+        def heard(self, event: str, **message: Any) -> None:
+            super().heard(event, **message)
+            if self.step < steps / 5:
+                watch.forget_costs()
+            watch.heard(event, **message)
+
+    problem, progress = Problem.of(fn_args), Watched(steps)
+    context = problem.context()
+    with tempfile.TemporaryDirectory() as folder:
+        directory = epath.Path(folder)
+        if cluster := WAYS[way]:
+            launch.launcher.train(cluster, directory, fn_args, progress)
+        else:
+
+            def on_evaluation(step, metrics):
+                progress.heard("evaluation", step=step, metrics=metrics)
+
+            training.fit(problem, context, directory, on_evaluation, progress.heard)
+        variables = trainable_bytes(directory)
+    costs = watch.costs
+    per_step = {key: costs[key] / costs["steps"] for key in costs if key != "steps"}
+    rate = 1 / per_step.pop("seconds")
+    return {
+        "steps_per_s": round(rate, 2),
+        "examples_per_s": round(rate * problem.settings["train"]["batch_size"]),
+        "kb_per_step": round(per_step.pop("bytes") / 1000, 1),
+        "cpu_ms_per_step": {role: round(1000 * value, 2) for role, value in per_step.items()},
+        "trainable_kb": round(variables / 1000, 1),
+        "evaluations": [(round(at, 1), round(loss, 5)) for at, loss in watch.evaluations],
+    }
+
+
+def trainable_bytes(directory) -> int:
+    """Of the variables that have gradients, in the graph of the last checkpoint."""
+    import tensorflow as tf
+
+    checkpoint = tf.train.latest_checkpoint(str(directory))
+    with tf.Graph().as_default():
+        tf.compat.v1.train.import_meta_graph(f"{checkpoint}.meta", clear_devices=True)
+        return sum(
+            variable.shape.num_elements() * variable.dtype.size
+            for variable in tf.compat.v1.trainable_variables()
+        )
+
+
+def measured(way: str, args: argparse.Namespace) -> dict[str, Any]:
+    """What one way costs, in a process of its own."""
+    command = [sys.executable, __file__, "--way", way, "--steps", str(args.steps)]
+    command += ["--config", str(args.config)]
+    command += ["--workspace", str(args.workspace)] if args.workspace else []
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def summary(raw: dict[str, list[dict[str, Any]]], target: float) -> list[dict[str, Any]]:
+    """A row for each way; ratios are those of trainings that were made next to each other."""
+    rows = []
+    for way, runs in raw.items():
+        row: dict[str, Any] = {"way": way}
+        for key in ("steps_per_s", "examples_per_s", "kb_per_step", "trainable_kb"):
+            row[key] = statistics.median(run[key] for run in runs)
+        pairs = zip(runs, raw[SINGLE])
+        ratios = [run["steps_per_s"] / alone["steps_per_s"] for run, alone in pairs]
+        row["steps_ratio"] = round(statistics.median(ratios), 3)
+        row["cpu_ms_per_step"] = {
+            role: statistics.median(run["cpu_ms_per_step"][role] for run in runs)
+            for role in runs[0]["cpu_ms_per_step"]
+        }
+        reached = [
+            next((at for at, loss in run["evaluations"] if loss <= target), math.inf)
+            for run in runs
+        ]
+        median = statistics.median(reached)
+        row["seconds_to_target"] = median if math.isfinite(median) else None
+        row["best_loss"] = statistics.median(
+            min(loss for _, loss in run["evaluations"]) for run in runs
+        )
+        rows.append(row)
+    return rows
+
+
+def show(rows: list[dict[str, Any]], target: float) -> None:
+    """Prints the medians."""
+    table = rich.table.Table(
+        "",
+        "steps/s",
+        "of single",
+        "examples/s",
+        "KB/step",
+        *(f"{r} ms" for r in (CHIEF, WORKER, SERVER)),
+        f"s to loss {target:g}",
+        "best loss",
+    )
+    for row in rows:
+        costs = [row["cpu_ms_per_step"].get(role) for role in (CHIEF, WORKER, SERVER)]
+        table.add_row(
+            row["way"],
+            f"{row['steps_per_s']:.1f}",
+            f"{row['steps_ratio']:.2f}",
+            f"{row['examples_per_s']:,.0f}",
+            f"{row['kb_per_step']:,.0f}",
+            *("" if cost is None else f"{cost:.1f}" for cost in costs),
+            "never" if row["seconds_to_target"] is None else f"{row['seconds_to_target']:.1f}",
+            f"{row['best_loss']:.4f}",
+        )
+    rich.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="data/king_county/pipeline.yaml", type=pathlib.Path)
+    parser.add_argument("--workspace", type=pathlib.Path, help="of the finished run")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--target", type=float, default=0.12, help="eval loss to reach")
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.way:
+        print(json.dumps(measure(args.way, args.config, args.workspace, args.steps)))
+        return
+    raw: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    for repetition in range(args.repetitions):
+        # To and fro, so that a machine that slows down favours nobody.
+        for way in list(WAYS)[:: 1 if repetition % 2 == 0 else -1]:
+            raw[way].append(measured(way, args))
+            found = raw[way][-1]["steps_per_s"]
+            print(f"{repetition + 1}/{args.repetitions} {way}: {found} steps/s", flush=True)
+    rows = summary(raw, args.target)
+    show(rows, args.target)
+    record = {
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+        "versions": versions(),
+        "command": shlex.join(["python", "benchmarks/distributed.py", *sys.argv[1:]]),
+        "target": args.target,
+        "summary": rows,
+        "repetitions": raw,
+    }
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()
