@@ -11,7 +11,9 @@ from tests.conformance.lab import CASES, examples, train
 WANTED = 0.8
 
 
-@pytest.mark.parametrize("name", ["tabm", "premade.dnn_linear_combined"])
+@pytest.mark.parametrize(
+    "name", ["tabm", pytest.param("premade.dnn_linear_combined", marks=pytest.mark.slow)]
+)
 def test_intervals_cover_what_they_promise(regression, scorer, name, tmp_path):
     """On rows that neither training nor calibration has seen, by the exported model.
 

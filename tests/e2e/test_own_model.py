@@ -52,11 +52,13 @@ def test_a_changed_model_is_trained_from_the_cache_on(walked, output):
     assert (found["Transform"], found["Trainer"]) == ("cached", "done")
 
 
+@pytest.mark.slow
 def test_the_model_without_a_head_is_judged_as_well(walked, output):
     found = walked.run("model={name: bare_model.model_fn}", "log_label=false")
     assert "Blessed and pushed to" in found
 
 
+@pytest.mark.slow
 def test_a_whole_estimator_is_judged_as_well(walked, output):
     (name,) = re.findall(r"```yaml\nmodel: (my_estimator\..*)\n```", DOCUMENT)
     assert "Blessed and pushed to" in walked.run(f"model={name}")

@@ -247,6 +247,7 @@ def can_mount() -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small disk needs the right to mount one")
 def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed, tmp_path):
     """Three checkpoints of 8 MB and a copy of the best do not fit; later they do."""

@@ -90,6 +90,7 @@ def test_too_many_restarts_end_the_job(step, api):
     wait_until_gone(training.folder)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_model_is_the_job_s_verdict(step, api):
     training = step(params={"fails_in": "worker"})
     assert training.end() == 1

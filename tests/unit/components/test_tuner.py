@@ -257,6 +257,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
     assert results["trials"][1]["value"] == found.trials[1]["value"]
 
 
+@pytest.mark.slow
 def test_in_an_object_store_a_search_that_was_ended_goes_on(
     table, found, store, tmp_path, monkeypatch
 ):

@@ -219,6 +219,7 @@ def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
     assert predictions == [[30.0]]
 
 
+@pytest.mark.slow
 def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
     """Also a second run, which finds what the first one left."""
     folder = epath.Path(in_store(tmp_path))
