@@ -116,10 +116,12 @@ def _execute(
         from components.table_example_gen import BadTable
         from components.tuner import executor as tuner
         from models import progress as training_progress
-        from pipeline import arguments, beam_runner
+        from pipeline import arguments, beam_runner, in_process
         from pipeline.pipeline import create_pipeline
 
         terminal.quiet_logging()
+        if not config.beam.args:
+            in_process.spare_work()
         checks.check_model(config)
         pipeline = create_pipeline(config, arguments.of_workspace(config, held.workspace), last)
     progress = Progress(console, [component.id for component in pipeline.components])

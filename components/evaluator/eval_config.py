@@ -41,7 +41,7 @@ def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
     slices = [tfma.SlicingSpec()]
     slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices]
     names = [CANDIDATE, BASELINE]
-    count = tfma.MetricConfig(class_name="ExampleCount")
+    count = tfma.MetricConfig(class_name="ExampleCount", module=metrics.__name__)
     specs = [tfma.MetricsSpec(metrics=[count], model_names=names)]
     for label, prefix in zip(labels, prefixes(labels)):
         metrics_of_label = _metrics(judgement, label, prefix)
@@ -81,10 +81,10 @@ def _metrics(judgement: Judgement, label: Label, prefix: str) -> list[tfma.Metri
 
 
 def _metric(name: str, label: Label) -> tfma.MetricConfig:
-    if name == "auc":
-        return tfma.MetricConfig(class_name="AUC", config=json.dumps({"name": "auc"}))
     settings: dict[str, Any] = {"name": name}
-    if label.task == "regression":
+    if name == "auc":
+        kind = metrics.Auc.__name__
+    elif label.task == "regression":
         kind = metrics.Regression.__name__
         settings.update(mean=label.mean, median=label.median, log_mean=label.log_mean)
     else:

@@ -14,6 +14,7 @@ from tfx_bsl.arrow import table_util
 
 from components.evaluator.eval_config import prefixes
 from components.evaluator.judgement import Slice
+from components.evaluator.packs import PackBySlice
 from models import heads
 from models.label import Label, labels_of_export
 
@@ -21,7 +22,7 @@ from models.label import Label, labels_of_export
 def custom_extractors(
     eval_shared_model, eval_config, tensor_adapter_config
 ) -> list[tfma.extractors.Extractor]:
-    """TFMA's own extractors, with ours before all and behind the one that predicts."""
+    """TFMA's own extractors up to the one that predicts, ours before them and behind."""
     extractors = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,
@@ -29,16 +30,19 @@ def custom_extractors(
     )
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
     of_models = {model.model_name: labels_of_export(model.model_path) for model in models}
-    slices = [Slice.of_key(key) for spec in eval_config.slicing_specs for key in spec.feature_keys]
+    keys = [key for spec in eval_config.slicing_specs for key in spec.feature_keys]
     adjust = _Adjust(
-        of_models[models[0].model_name], of_models, [part for part in slices if part.bands]
+        of_models[models[0].model_name],
+        of_models,
+        [part for part in map(Slice.of_key, keys) if part.bands],
     )
     after = [extractor.stage_name for extractor in extractors].index("ExtractPredictions") + 1
     return [
         tfma.extractors.Extractor("BatchEqually", beam.ParDo(BatchEqually())),
         *extractors[:after],
         tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust)),
-        *extractors[after:],
+        # TFMA's name of the stage, which its evaluators ask for.
+        tfma.extractors.Extractor("ExtractSliceKeys", beam.FlatMap(PackBySlice(keys))),
     ]
 
 
@@ -50,7 +54,7 @@ class BatchEqually(beam.DoFn):
     would differ from one evaluation to the next.
     """
 
-    def __init__(self, rows: int = 512):
+    def __init__(self, rows: int = 4096):
         """Keeps the number of rows of a batch; the last one of a bundle may have fewer."""
         self._rows = rows
         self._waiting: list[pa.RecordBatch] = []

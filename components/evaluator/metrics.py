@@ -1,5 +1,9 @@
 """TFMA metrics of a model beside those of a constant predictor, from one pass of shared sums.
 
+What TFMA hands over as an example is here a pack of them (see `packs`): labels and predictions are
+arrays with a row for each, and are summed up as such. One by one they would take a hundred times as
+long.
+
 For every metric NAME there are three: NAME of the model, `NAME_of_constant` of the constant on the
 same rows, and `NAME_gain`, the share of the constant's error that the model removes
 (1 − model / constant; the error of accuracy is the share of misses). A model with no gain has
@@ -15,11 +19,12 @@ a constant is no measure of them.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.metrics import metric_types
 
 OF_CONSTANT = "_of_constant"
 GAIN = "_gain"
@@ -41,7 +46,7 @@ class Regression(metric_types.Metric):
     """
 
     def __init__(self, name: str, mean: float, median: float, log_mean: float):
-        super().__init__(_computations, name=name, row=_RegressionRow(mean, median, log_mean))
+        super().__init__(_computations, name=name, sums=_RegressionSums(mean, median, log_mean))
 
 
 class Classification(metric_types.Metric):
@@ -53,17 +58,39 @@ class Classification(metric_types.Metric):
     """
 
     def __init__(self, name: str, frequencies: Sequence[float]):
-        super().__init__(_computations, name=name, row=_ClassificationRow(tuple(frequencies)))
+        super().__init__(_computations, name=name, sums=_ClassificationSums(tuple(frequencies)))
 
 
+class Auc(metric_types.Metric):
+    """The area under the ROC curve: how often a row of the second class has the higher prediction.
+
+    Of each slice it is that of a histogram of log-odds, see `_RankingSums`.
+
+    Args:
+        name: `auc`.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(_computations, name=name, sums=_RankingSums())
+
+
+class ExampleCount(metric_types.Metric):
+    """How many rows there are."""
+
+    def __init__(self, name: str = "example_count"):
+        super().__init__(_count_computations, name=name)
+
+
+metric_types.register_metric(Auc)
+metric_types.register_metric(ExampleCount)
 metric_types.register_metric(Regression)
 metric_types.register_metric(Classification)
 
 
-class _RegressionRow:
-    """Errors of one row: squared, absolute, squared logarithmic; of the model, of the constant.
+class _RegressionSums:
+    """Errors: squared, absolute, squared logarithmic; of the model, of the constant.
 
-    Then whether the label is within the interval, and its width: of predictions that hold the ends
+    Then how many labels are within the interval, and its width: of predictions that hold the ends
     of an interval behind the value, otherwise NaN.
     """
 
@@ -72,19 +99,20 @@ class _RegressionRow:
     def __init__(self, mean: float, median: float, log_mean: float):
         self._mean, self._median, self._log_mean = mean, median, log_mean
 
-    def __call__(self, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        y = float(label.item())
-        p, *ends = map(float, np.ravel(prediction))
-        mean, median = self._mean, self._median
-        within = width = math.nan
+    def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        y = labels[:, 0].astype(float)
+        p, *ends = predictions.astype(float).T
+        none = np.full_like(y, math.nan)
+        within, width = none, none
         if ends:
             lower, upper = ends
-            within, width = float(lower <= y <= upper), upper - lower
-        return np.array([
-            (y - p) ** 2, abs(y - p), (_log1p(y) - _log1p(p)) ** 2,
-            (y - mean) ** 2, abs(y - median), (_log1p(y) - self._log_mean) ** 2,
+            within, width = ((lower <= y) & (y <= upper)).astype(float), upper - lower
+        errors = np.stack([
+            (y - p) ** 2, np.abs(y - p), (_log1p(y) - _log1p(p)) ** 2,
+            (y - self._mean) ** 2, np.abs(y - self._median), (_log1p(y) - self._log_mean) ** 2,
             within, width,
         ])  # fmt: skip
+        return errors.sum(axis=1)
 
     @staticmethod
     def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
@@ -102,28 +130,29 @@ class _RegressionRow:
         }
 
 
-class _ClassificationRow:
-    """Hit and log loss of one row; of the model, of the constant."""
+class _ClassificationSums:
+    """Hits and log losses; of the model, of the constant."""
 
     name = "_classification_sums"
 
     def __init__(self, frequencies: tuple[float, ...]):
-        self._frequencies = frequencies
+        self._frequencies = np.array(frequencies)
         self._most_frequent = int(np.argmax(frequencies))
 
-    def __call__(self, label: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        truth = int(label.item())
-        p = prediction.reshape(-1).astype(float)
-        if p.size == 1:
-            p = np.array([1 - p[0], p[0]])
+    def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        truth, p = labels[:, 0].astype(int), predictions.astype(float)
+        if p.shape[1] == 1:
+            p = np.concatenate([1 - p, p], axis=1)
         # A class that training never saw is a miss for both, at the price of the smallest p.
-        known = 0 <= truth < len(self._frequencies)
-        p_truth = p[truth] if known else 0.0
-        c_truth = self._frequencies[truth] if known else 0.0
-        return np.array([
-            float(np.argmax(p) == truth), -math.log(max(p_truth, _SMALLEST_PROBABILITY)),
-            float(self._most_frequent == truth), -math.log(max(c_truth, _SMALLEST_PROBABILITY)),
+        known = (truth >= 0) & (truth < len(self._frequencies))
+        place = np.where(known, truth, 0)
+        p_truth = np.where(known, p[np.arange(len(p)), place], 0.0)
+        c_truth = np.where(known, self._frequencies[place], 0.0)
+        values = np.stack([
+            p.argmax(axis=1) == truth, -np.log(np.maximum(p_truth, _SMALLEST_PROBABILITY)),
+            truth == self._most_frequent, -np.log(np.maximum(c_truth, _SMALLEST_PROBABILITY)),
         ])  # fmt: skip
+        return values.sum(axis=1)
 
     @staticmethod
     def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
@@ -136,8 +165,40 @@ class _ClassificationRow:
         }
 
 
-def _log1p(value: float) -> float:
-    return math.log1p(max(value, 0.0))
+class _RankingSums:
+    """A histogram of the log-odds that are predicted: of the first class, of the second one.
+
+    Equal steps of the odds tell small probabilities apart as well as those around one half. Within
+    a step rows count as equal: the area is off by at most half the share of pairs that share one.
+    """
+
+    name = "_ranking_sums"
+    _STEPS = 10_000
+    _FARTHEST = 20.0
+
+    def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        second = labels[:, 0].astype(int)
+        p = predictions[:, 0].astype(float)
+        if np.isnan(p).any():
+            return np.full(2 * self._STEPS, math.nan)
+        with np.errstate(divide="ignore"):
+            odds = np.log(p) - np.log1p(-p)
+        share = (np.clip(odds, -self._FARTHEST, self._FARTHEST) / self._FARTHEST + 1) / 2
+        step = np.minimum((share * self._STEPS).astype(int), self._STEPS - 1)
+        return np.bincount(second * self._STEPS + step, minlength=2 * self._STEPS).astype(float)
+
+    @staticmethod
+    def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
+        """By name: of the model, of the constant, whether lower is better."""
+        first, second = np.split(means, 2)
+        pairs = first.sum() * second.sum()
+        below = np.cumsum(first) - first / 2
+        # Of one class alone there are no pairs.
+        return {"auc": (float(second @ below / pairs) if pairs else math.nan, 0.5, False)}
+
+
+def _log1p(values: np.ndarray) -> np.ndarray:
+    return np.log1p(np.maximum(values, 0.0))
 
 
 def _gain(model: float, constant: float) -> float:
@@ -147,8 +208,7 @@ def _gain(model: float, constant: float) -> float:
 
 def _computations(
     name: str,
-    row,
-    eval_config=None,
+    sums,
     model_names: Sequence[str] = ("",),
     output_names: Sequence[str] = ("",),
     **unused,
@@ -157,20 +217,30 @@ def _computations(
     computations: list = []
     for model_name, output_name in itertools.product(model_names, output_names):
         of_what = {"model_name": model_name, "output_name": output_name}
-        sums = metric_types.MetricKey(name=row.name, **of_what)
+        shared = metric_types.MetricKey(name=sums.name, **of_what)
         key = metric_types.MetricKey(name=name, **of_what)
 
-        def derive(values, sums=sums, key=key):
-            total, count = values[sums]
-            return {key: _value(name, row.metrics(total / count)) if count else float("nan")}
+        def derive(values, shared=shared, key=key):
+            total, count = values[shared]
+            return {key: _value(name, sums.metrics(total / count)) if count else float("nan")}
 
         computations += [
             metric_types.MetricComputation(
-                keys=[sums], preprocessors=None, combiner=_Sums(sums, row, eval_config)
+                keys=[shared], preprocessors=None, combiner=_Sums(shared, sums)
             ),
             metric_types.DerivedMetricComputation(keys=[key], result=derive),
         ]
     return computations
+
+
+def _count_computations(
+    name: str, model_names: Sequence[str] = ("",), **unused
+) -> metric_types.MetricComputations:
+    keys = [metric_types.MetricKey(name=name, model_name=model) for model in model_names]
+    return [
+        metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=_Count(key))
+        for key in keys
+    ]
 
 
 def _value(name: str, metrics: dict[str, tuple[float, float, bool]]) -> float:
@@ -185,25 +255,19 @@ def _value(name: str, metrics: dict[str, tuple[float, float, bool]]) -> float:
 
 
 class _Sums(beam.CombineFn):
-    """Sums a row function's values, and counts rows."""
+    """Adds up the sums of packs, and counts rows."""
 
-    def __init__(self, key: metric_types.MetricKey, row, eval_config):
-        self._key, self._row, self._eval_config = key, row, eval_config
+    def __init__(self, key: metric_types.MetricKey, sums):
+        self._key, self._sums = key, sums
 
     def create_accumulator(self):
         return 0.0, 0
 
     def add_input(self, accumulator, element):
         total, count = accumulator
-        for label, prediction, _ in metric_util.to_label_prediction_example_weight(
-            element,
-            eval_config=self._eval_config,
-            model_name=self._key.model_name,
-            output_name=self._key.output_name,
-            flatten=False,
-        ):
-            total, count = total + self._row(label, prediction), count + 1
-        return total, count
+        labels = _of(element.label, self._key.model_name, self._key.output_name)
+        predictions = _of(element.prediction, self._key.model_name, self._key.output_name)
+        return total + self._sums(labels, predictions), count + len(labels)
 
     def merge_accumulators(self, accumulators):
         totals, counts = zip(*accumulators)
@@ -211,3 +275,30 @@ class _Sums(beam.CombineFn):
 
     def extract_output(self, accumulator):
         return {self._key: accumulator}
+
+
+class _Count(beam.CombineFn):
+    """Counts the rows of packs."""
+
+    def __init__(self, key: metric_types.MetricKey):
+        self._key = key
+
+    def create_accumulator(self):
+        return 0
+
+    def add_input(self, accumulator, element):
+        labels = _of(element.label, self._key.model_name, "")
+        return accumulator + len(next(iter(labels.values())))
+
+    def merge_accumulators(self, accumulators):
+        return sum(accumulators)
+
+    def extract_output(self, accumulator):
+        return {self._key: accumulator}
+
+
+def _of(values: Mapping[str, Any], model_name: str, output_name: str) -> Any:
+    """What there is of a model, if there are several, and of a label."""
+    if model_name:
+        values = values[model_name]
+    return values[output_name] if output_name else values

@@ -138,7 +138,7 @@ def ended_well(training, *restarted: str) -> list[dict]:
     assert (training.export / "saved_model.pb").exists()
     assert 2000 <= training.record["best"]["step"] <= 2001
     restarts = training.record["restarts"]
-    assert [restart["task"] for restart in restarts] == list(restarted)
+    assert [restart["task"] for restart in restarts] == list(restarted), restarts
     return restarts
 
 
