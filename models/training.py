@@ -220,9 +220,13 @@ def fit(
     Returns:
         The best checkpoint.
     """
+    best = BestCheckpoint(directory / "best", on_evaluation)
+    if not estimator_api.is_task(estimator_api.RunConfig()):
+        # Before there is an Estimator to train: of two that are made of Keras models the later one
+        # alone can be used, because Keras changes its classes when it makes a model.
+        _evaluate_missed(problem, context, directory, best, tell)
     estimator = make_estimator(problem, context, directory)
     train, config = problem.settings["train"], estimator.config
-    best = BestCheckpoint(directory / "best", on_evaluation)
     found = estimator.latest_checkpoint()
 
     def evaluate_here() -> None:
@@ -233,8 +237,6 @@ def fit(
         evaluator.evaluate_all(estimator, problem.eval_input(), [sign], best, context.max_steps)
         return best
     in_cluster = bool(config.cluster_spec)
-    if not in_cluster:
-        _evaluate_missed(problem, context, directory, best, tell)
     evaluates_here = in_cluster and config.is_chief and not train["cluster"]["evaluator"]
     shard = inputs.WHOLE
     if config.num_worker_replicas > 1:

@@ -17,7 +17,8 @@ CLUSTER = {
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_model_learns_in_a_cluster_and_is_exported(case, binary, tmp_path, scorer):
     run = train(binary, case, tmp_path, cluster=CLUSTER)
-    assert STEPS // 2 <= run.best["step"] <= STEPS + 1
+    # One step more for each of the two who train.
+    assert STEPS // 2 <= run.best["step"] <= STEPS + 2
     assert run.best["metrics"]["auc"] > 0.8
     [answer] = scorer(run.export, [examples(binary, binary.eval_rows[:3])])
     assert answer["logistic"].shape == (3, 1)

@@ -46,7 +46,15 @@ def test_a_few_steps_lower_the_loss(run):
     assert run.best["loss"] < 0.5 * constant_loss(run)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[] if case.id in ("mlp", "keras.mlp") else pytest.mark.slow)
+        for case in ALL
+    ],
+    indirect=True,
+    ids=lambda case: case.id,
+)
 def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
     """Killed at half of the steps, which are those of the other run because the seed is one."""
     first = training.make_estimator(run.problem, run.context, tmp_path)

@@ -67,7 +67,7 @@ def test_one_model_is_exported_in_the_form_of_a_single_process(finished, train):
     assert files[0] == files[1]
     assert signatures(finished.export) == signatures(alone.export)
     assert finished.record["restarts"] == []
-    assert 300 <= finished.record["best"]["step"] <= 301, "the loss falls to the end"
+    assert 300 <= finished.record["best"]["step"] <= 302, "the loss falls to the end"
     assert not list(finished.directory.glob("export/*")), "the one export was moved"
 
 
@@ -136,7 +136,7 @@ def ended_well(training, *restarted: str) -> list[dict]:
     assert training.end() == 0, training.errors[-3000:]
     assert not tasks(training.folder)
     assert (training.export / "saved_model.pb").exists()
-    assert 2000 <= training.record["best"]["step"] <= 2001
+    assert 2000 <= training.record["best"]["step"] <= 2002
     restarts = training.record["restarts"]
     assert [restart["task"] for restart in restarts] == list(restarted), restarts
     return restarts
@@ -238,7 +238,7 @@ def test_an_operator_may_start_the_trainer_as_each_task(train, tmp_path):
     """As Vertex AI does; the chief exports."""
     operate(train, tmp_path, lambda directory, problem: ["tests.faults.trainer", str(problem)])
     [record] = tmp_path.glob("run/training.json")
-    assert 300 <= json.loads(record.read_text())["best"]["step"] <= 301
+    assert 300 <= json.loads(record.read_text())["best"]["step"] <= 302
     assert (tmp_path / "model" / "Format-Serving" / "saved_model.pb").exists()
 
 
@@ -263,7 +263,7 @@ def test_an_operator_may_start_the_tasks(train, tmp_path):
     trainer = train(max_steps=300)
     assert trainer.end() == 0, trainer.errors[-3000:]
     assert not (directory / "logs").exists(), "there was nothing left to train"
-    assert 300 <= trainer.record["best"]["step"] <= 301
+    assert 300 <= trainer.record["best"]["step"] <= 302
     assert (trainer.export / "saved_model.pb").exists()
 
 

@@ -237,7 +237,7 @@ def test_of_a_whole_cluster_that_is_killed_the_same_command_goes_on(train):
         left >= EVERY
         and f"model.ckpt-{left}\n" in (again.directory / "logs" / "chief.log").read_text()
     )
-    assert 2000 <= again.record["best"]["step"] <= 2001
+    assert 2000 <= again.record["best"]["step"] <= 2002
 
 
 def can_mount() -> bool:
