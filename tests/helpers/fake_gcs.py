@@ -13,17 +13,15 @@ Tests have it as the fixture `store`.
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import pathlib
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 
+import certificates
 import fake_gcs_server
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from google.cloud import storage
 
 
@@ -58,7 +56,7 @@ class Store:
 def serving(folder: pathlib.Path) -> Iterator[Store]:
     """Runs a server in a process of its own, with one bucket of every name."""
     folder.mkdir(parents=True)
-    _write_certificates(folder)
+    certificates.write(folder, x509.DNSName("*.googleapis.com"))
     credentials = folder / "credentials.json"
     known = {"client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}
     credentials.write_text(json.dumps({"type": "authorized_user", **known}))
@@ -68,13 +66,13 @@ def serving(folder: pathlib.Path) -> Iterator[Store]:
     try:
         assert process.stdout
         address = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        certificates = str(folder / "ca.pem")
+        authority = str(folder / certificates.AUTHORITY)
         environment = {
             "HTTPS_PROXY": address,
             "https_proxy": address,  # curl, which is inside TensorFlow, reads this one alone
             "no_proxy": "127.0.0.1,localhost",
-            "CURL_CA_BUNDLE": certificates,
-            "REQUESTS_CA_BUNDLE": certificates,
+            "CURL_CA_BUNDLE": authority,
+            "REQUESTS_CA_BUNDLE": authority,
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
             "GOOGLE_CLOUD_PROJECT": "project",
             "NO_GCE_CHECK": "true",
@@ -83,40 +81,3 @@ def serving(folder: pathlib.Path) -> Iterator[Store]:
     finally:
         process.kill()
         process.wait()
-
-
-def _write_certificates(folder: pathlib.Path) -> None:
-    """An authority, and a certificate of Google's names by it."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    name, issuer = (
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-        for text in ("googleapis.com", "the tests' authority")
-    )
-
-    def certificate(subject, public_key, extension):
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(extension, critical=True)
-            .sign(authority_key, hashes.SHA256())
-            .public_bytes(serialization.Encoding.PEM)
-        )
-
-    (folder / "ca.pem").write_bytes(
-        certificate(issuer, authority_key.public_key(), x509.BasicConstraints(True, None))
-    )
-    names = x509.SubjectAlternativeName([x509.DNSName("*.googleapis.com")])
-    (folder / "server.pem").write_bytes(
-        certificate(name, key.public_key(), names)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from typing import NamedTuple
 
+import certificates
+
 TOKEN = "a-token"
 REFUSED = "refused-names.txt"
 """In the server's folder: a pattern of names that are not written."""
@@ -295,7 +297,7 @@ def main(folder: pathlib.Path) -> None:
     """Serves until it is killed; says its port."""
     _Handler.buckets = _Buckets(folder)
     _Handler.certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _Handler.certificates.load_cert_chain(folder / "server.pem")
+    _Handler.certificates.load_cert_chain(folder / certificates.SERVER)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(server.server_port, flush=True)
     server.serve_forever()

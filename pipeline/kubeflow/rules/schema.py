@@ -17,7 +17,8 @@ from pipeline.errors import nearest
 from pipeline.kubeflow.rules import places
 from pipeline.yaml_file import shown
 
-_Model = models.Workflow.__mro__[1]
+Model: typing.Any = models.Workflow.__mro__[1]
+"""What hera's types are made of."""
 
 # What a cluster's own checks add to the specification.
 _ALSO_REQUIRED = {
@@ -89,9 +90,9 @@ def check(workflow: Any) -> list[str]:
     return found
 
 
-def of_container(place: str, container: Any) -> list[str]:
-    """The findings about a container that is not in a template."""
-    return list(_walk(place, container, models.Container))
+def of(model: type, value: Mapping[str, Any]) -> list[str]:
+    """The findings about what is no workflow, but of a type of its own."""
+    return list(_walk("", value, model))
 
 
 def _walk(place: str, value: Any, kind: Any) -> typing.Iterator[str]:
@@ -109,7 +110,7 @@ def _walk(place: str, value: Any, kind: Any) -> typing.Iterator[str]:
             return
         for key, item in value.items():
             yield from _walk(places.below(place, key), item, typing.get_args(kind)[1])
-    elif isinstance(kind, type) and issubclass(kind, _Model):
+    elif isinstance(kind, type) and issubclass(kind, Model):
         yield from _walk_model(place, value, kind)
     else:
         expected, fits = _SCALARS[kind]

@@ -5,16 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import nearest
-from pipeline.kubeflow.rules import forms, places, schema
+from pipeline.kubeflow.rules import forms, places, resources, schema
+from pipeline.kubeflow.rules.tfjob_types import TFJob
 from pipeline.kubeflow.tfjob.manifest import COMMAND, CONTAINER, KIND, LONGEST_PREFIX, TYPES
 from pipeline.yaml_file import shown
 
-_KEYS = {
-    "": ("apiVersion", "kind", "metadata", "spec"),
-    "spec": ("runPolicy", "tfReplicaSpecs"),
-    "spec.runPolicy": ("cleanPodPolicy", "ttlSecondsAfterFinished", "backoffLimit"),
-}
-_OF_REPLICA = ("replicas", "restartPolicy", "template")
+_NEEDED = ("Chief", "PS")
+_ALONE = ("Chief", "Evaluator")
 
 
 def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
@@ -27,55 +24,82 @@ def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
     """
     try:
         job = json.loads(text)
-        return list(_check(place, job, step))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return [f"{place}: not a {KIND} in JSON: {type(error).__name__}: {error}"]
+    except ValueError as error:
+        return [f"{place}: not a {KIND} in JSON: {error}"]
+    if not isinstance(job, Mapping):
+        return [f"{place}: found {shown(job)}, expected a {KIND}"]
+    found = schema.of(TFJob, job)
+    # These take what they find for what the types say that it is.
+    found = found or list(_check(places.without_nulls(job), step))
+    return [f"{place} {finding}" for finding in found]
 
 
-def _check(place: str, job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
-    for path, known in _KEYS.items():
-        part: Any = job
-        for key in filter(None, path.split(".")):
-            part = part[key]
-        for key in part:
-            if key not in known:
-                yield f"{place} {places.below(path, key)}: unknown key{nearest(key, known)}"
-    if (job["apiVersion"], job["kind"]) != ("kubeflow.org/v1", KIND):
-        yield f"{place}: found {job['apiVersion']} {job['kind']}, expected kubeflow.org/v1 {KIND}"
-    name = job["metadata"]["name"]
-    yield from forms.wrong(f"{place} metadata.name", name, forms.DNS_LABEL)
-    if len(name) > LONGEST_PREFIX:
-        yield f"{place} metadata.name: found {len(name)} letters, expected at most {LONGEST_PREFIX}"
+def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
+    for key, expected in (("apiVersion", "kubeflow.org/v1"), ("kind", KIND)):
+        if job[key] != expected:
+            yield f"{key}: found {shown(job[key])}, expected {expected}"
+    name = job["metadata"].get("name")
+    if not name:
+        yield "metadata.name: missing"
+    else:
+        yield from forms.wrong("metadata.name", name, forms.DNS_LABEL)
+    if len(name or "") > LONGEST_PREFIX:
+        # The step puts the training's fingerprint behind it, and the operator the task.
+        yield f"metadata.name: found {len(name)} letters, expected at most {LONGEST_PREFIX}"
+    owners = [owner["kind"] for owner in job["metadata"].get("ownerReferences") or ()]
+    if owners != ["Workflow"]:
+        yield "metadata.ownerReferences: expected the Workflow, with which the job is deleted"
+    policy = job["spec"]["runPolicy"]["cleanPodPolicy"]
+    if policy != "Running":
+        yield (
+            f"spec.runPolicy.cleanPodPolicy: found {shown(policy)}, expected Running: servers do "
+            "not end by themselves, and what has ended keeps its log"
+        )
     replicas = job["spec"]["tfReplicaSpecs"]
-    for kind in ("Chief", "PS"):
+    for kind in _NEEDED:
         if kind not in replicas:
-            yield f"{place} spec.tfReplicaSpecs.{kind}: missing; nothing is trained without"
+            yield f"spec.tfReplicaSpecs.{kind}: missing; nothing is trained without"
     for kind, replica in replicas.items():
-        inner = f"{place} spec.tfReplicaSpecs.{kind}"
-        if kind not in TYPES:
-            yield f"{inner}: unknown kind of task{nearest(kind, TYPES)}"
-        for key in replica:
-            if key not in _OF_REPLICA:
-                yield f"{inner}.{key}: unknown key{nearest(key, _OF_REPLICA)}"
-        if replica["restartPolicy"] != "ExitCode":
-            yield (
-                f"{inner}.restartPolicy: found {shown(replica['restartPolicy'])}, expected "
-                "ExitCode: an error of the model comes again"
-            )
-        yield from _pod(inner, replica["template"]["spec"], step)
+        yield from _replica(f"spec.tfReplicaSpecs.{kind}", kind, replica, step)
+
+
+def _replica(
+    place: str, kind: str, replica: Mapping[str, Any], step: Mapping[str, Any]
+) -> Iterator[str]:
+    if kind not in TYPES:
+        yield f"{place}: unknown kind of task{nearest(kind, TYPES)}"
+    count = replica["replicas"]
+    if count < 1 or (kind in _ALONE and count > 1):
+        expected = "1" if kind in _ALONE else "at least 1"
+        yield f"{place}.replicas: found {count}, expected {expected}"
+    if replica["restartPolicy"] != "ExitCode":
+        yield (
+            f"{place}.restartPolicy: found {shown(replica['restartPolicy'])}, expected "
+            "ExitCode: an error of the model comes again"
+        )
+    yield from _pod(f"{place}.template.spec", replica["template"]["spec"], step)
 
 
 def _pod(place: str, pod: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
-    names = [container["name"] for container in pod["containers"]]
-    if names != [CONTAINER]:
-        yield f"{place}: found containers {', '.join(names) or 'none'}, expected {CONTAINER}"
-        return
-    (container,) = pod["containers"]
-    yield from schema.of_container(place, container)
-    if container.get("command") != list(COMMAND):
-        yield f"{place}.command: expected {' '.join(COMMAND)}"
-    for key in ("image", "volumeMounts"):
-        if container.get(key) != step["container"].get(key):
-            yield f"{place}.{key}: differs from the step's; what one writes the other reads"
     if pod.get("volumes") != step.get("volumes"):
         yield f"{place}.volumes: differs from the step's; what one writes the other reads"
+    names = [container["name"] for container in pod["containers"]]
+    if names != [CONTAINER]:
+        # The operator tells by this name how the task is.
+        found = ", ".join(names) or "none"
+        yield f"{place}.containers: found {found}, expected {CONTAINER} alone"
+        return
+    (container,) = pod["containers"]
+    inner = f"{place}.containers.{CONTAINER}"
+    if container.get("command") != list(COMMAND):
+        yield f"{inner}.command: expected {' '.join(COMMAND)}"
+    for key in ("image", "volumeMounts"):
+        if container.get(key) != step["container"].get(key):
+            yield f"{inner}.{key}: differs from the step's; what one writes the other reads"
+    variables = container.get("env") or []
+    if "PYTHONPATH" not in [variable["name"] for variable in variables]:
+        yield f"{inner}.env.PYTHONPATH: missing; tasks find the user's modules by it"
+    for variable in variables:
+        if variable not in (step["container"].get("env") or ()):
+            yield f"{inner}.env.{variable['name']}: differs from the step's; tasks compute as it"
+    yield from resources.requested(f"{inner}.resources", container.get("resources") or {})

@@ -4,10 +4,12 @@ import contextlib
 import json
 import os
 import pathlib
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
+from absl import logging
 from kubernetes import client as k8s
 from kubernetes.client.rest import ApiException
 from kubernetes.config import ConfigException, incluster_config
@@ -21,6 +23,10 @@ JOB_LABEL = "training.kubeflow.org/job-name"
 
 _TIMEOUT = 30
 _OVERLOADED = 429
+_PATIENCE = 600.0
+"""Seconds for which the API may be away."""
+
+_Answer = TypeVar("_Answer")
 
 
 class Away(TaskError):
@@ -44,12 +50,13 @@ class Jobs:
         self._of_jobs = (GROUP, VERSION, namespace, PLURAL)
 
     @classmethod
-    def of_this_pod(cls, account: pathlib.Path = SERVICE_ACCOUNT) -> "Jobs":
+    def of_this_pod(cls) -> "Jobs":
         """Those of the namespace that this process runs in, with its pod's service account.
 
         Raises:
             TaskError: the pod has none.
         """
+        account = SERVICE_ACCOUNT
         configuration = k8s.Configuration()
         try:
             incluster_config.InClusterConfigLoader(
@@ -85,7 +92,7 @@ class Jobs:
     def read(self, name: str) -> dict[str, Any] | None:
         """A job as it is now; None if there is none of that name."""
         try:
-            return self._ask(
+            answer = self._ask(
                 "get tfjobs.kubeflow.org",
                 self._custom.get_namespaced_custom_object,
                 *self._of_jobs,
@@ -93,6 +100,7 @@ class Jobs:
             )
         except _Missing:
             return None
+        return json.loads(answer)
 
     def delete(self, name: str) -> None:
         """Deletes a job and its pods, if it is there."""
@@ -112,9 +120,8 @@ class Jobs:
             self._core.list_namespaced_pod,
             self.namespace,
             label_selector=f"{JOB_LABEL}={name}",
-            _preload_content=False,  # as JSON: this client's own types refuse what is new
         )
-        return sorted(json.loads(answer.data)["items"], key=lambda pod: pod["metadata"]["name"])
+        return sorted(json.loads(answer)["items"], key=lambda pod: pod["metadata"]["name"])
 
     def log(self, pod: str, lines: int) -> list[str]:
         """The last lines of a pod's log; none if it is not there any more."""
@@ -125,15 +132,16 @@ class Jobs:
                 pod,
                 self.namespace,
                 tail_lines=lines,
-                _preload_content=False,
             )
         except _Missing:
             return []
-        return answer.data.decode(errors="replace").splitlines()
+        return answer.decode(errors="replace").splitlines()
 
-    def _ask(self, what: str, method: Callable, *args: Any, **kwargs: Any) -> Any:
+    def _ask(self, what: str, method: Callable, *args: Any, **kwargs: Any) -> bytes:
         try:
-            return method(*args, **kwargs, _request_timeout=_TIMEOUT)
+            # As bytes: this client's own types refuse what is new to them. They are read here,
+            # because a connection may also end within an answer.
+            return method(*args, **kwargs, _preload_content=False, _request_timeout=_TIMEOUT).data
         except urllib3.exceptions.HTTPError as error:
             raise Away(f"the Kubernetes API does not answer: {error}") from None
         except ApiException as error:
@@ -167,6 +175,28 @@ def _message(error: ApiException) -> str:
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     return " ".join(str(text).split())
+
+
+def patiently(every: float, ask: Callable[..., _Answer], *args: Any) -> _Answer:
+    """What the API says, which may be away for a while; training goes on meanwhile.
+
+    Args:
+        every: seconds between tries.
+        ask: a method of `Jobs`.
+        args: its arguments.
+
+    Raises:
+        TaskError: the API is away for too long, or refuses.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return ask(*args)
+        except Away as error:
+            if time.monotonic() - began > _PATIENCE:
+                raise TaskError(f"{error}; waited {_PATIENCE:.0f} s") from None
+            logging.warning("TFJobs: %s; it is asked again", error)
+        time.sleep(every)
 
 
 def in_a_cluster() -> bool:

@@ -1,11 +1,12 @@
 """Creates the TFJob of a training, follows it, ends with its verdict, and deletes it on abort."""
 
 import contextlib
+import functools
 import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from absl import logging
@@ -14,7 +15,7 @@ from etils import epath
 from models.cluster import launch
 from models.cluster.supervisor import RemoteTraceback, TaskError
 from models.progress import Progress
-from pipeline.kubeflow.tfjob import manifest, pods
+from pipeline.kubeflow.tfjob import api, manifest, pods
 from pipeline.kubeflow.tfjob.api import Away, Jobs
 from pipeline.kubeflow.tfjob.pods import Pod
 
@@ -22,8 +23,6 @@ PROBLEM = "problem.json"
 """In the training's directory: what the tasks are told."""
 
 _EVERY = 5.0
-_PATIENCE = 600.0
-"""Seconds for which the API may be away; training goes on meanwhile."""
 _VERDICT_SECONDS = 60.0
 """A task has failed for good and the operator says nothing: it is then not waited for."""
 _NOTICE_SECONDS = 120.0
@@ -44,21 +43,26 @@ class Launcher:
         self._job = job
         self._jobs = jobs
         self._every = every
+        self._ask = functools.partial(api.patiently, every)
 
     def clear(self, directory: epath.Path) -> bool:
         """See `Launcher`; a job that does the same already, for an earlier try, goes on."""
         job = self._filled(directory)
         name = job["metadata"]["name"]
         where = f"TFJob {name} in {self._jobs.namespace}"
-        while (found := self._jobs.read(name)) is not None:
+        told = False
+        while (found := self._ask(self._jobs.read, name)) is not None:
             if _is_same(found, job):
                 logging.info("%s: it is there already, and goes on", where)
                 return False
-            if found["metadata"].get("deletionTimestamp"):
-                time.sleep(self._every)
-            else:
+            if not found["metadata"].get("deletionTimestamp"):
                 logging.info("%s: there is an earlier one, which is replaced", where)
-                self._jobs.delete(name)
+                self._ask(self._jobs.delete, name)
+                continue
+            if not told:
+                logging.info("%s: an earlier one is being deleted, which is waited for", where)
+            told = True
+            time.sleep(self._every)
         return True
 
     def train(
@@ -78,7 +82,7 @@ class Launcher:
         with _sigterm_raises():
             try:
                 uid = self._created(job)
-                follower = _Follower(self._jobs, job, uid, directory, progress)
+                follower = _Follower(self._jobs, self._ask, job, uid, directory, progress)
                 while not follower.look(cluster["max_restarts"]):
                     time.sleep(self._every)
             except _Ended as ended:
@@ -94,8 +98,8 @@ class Launcher:
     def _created(self, job: Mapping[str, Any]) -> str:
         """The uid of the job, which is created if it is not there."""
         name = job["metadata"]["name"]
-        while (found := self._jobs.read(name)) is None:
-            if self._jobs.create(job):
+        while (found := self._ask(self._jobs.read, name)) is None:
+            if self._ask(self._jobs.create, job):
                 logging.info("TFJob %s in %s: created", name, self._jobs.namespace)
         return found["metadata"]["uid"]
 
@@ -120,6 +124,7 @@ class _Follower:
     def __init__(
         self,
         jobs: Jobs,
+        ask: Callable[..., Any],
         job: Mapping[str, Any],
         uid: str,
         directory: epath.Path,
@@ -127,6 +132,7 @@ class _Follower:
     ):
         self.restarts: list[dict[str, Any]] = []
         self._jobs = jobs
+        self._ask = ask
         self._name = job["metadata"]["name"]
         self._uid = uid
         self._tasks = sum(r["replicas"] for r in job["spec"]["tfReplicaSpecs"].values())
@@ -135,7 +141,7 @@ class _Follower:
         self._pods: dict[str, Pod] = {}
         self._said: set[tuple[str, ...]] = set()
         self._shown = ""
-        self._answered = self._began = time.monotonic()
+        self._began = time.monotonic()
         self._broken: float | None = None
 
     def look(self, max_restarts: int) -> bool:
@@ -145,14 +151,7 @@ class _Follower:
             TaskError: there is no use in waiting any longer.
             _Ended: the job has failed.
         """
-        try:
-            job, found = self._jobs.read(self._name), self._jobs.pods(self._name)
-        except Away as error:
-            if time.monotonic() - self._answered > _PATIENCE:
-                raise TaskError(f"TFJob {self._name}: {error}; waited {_PATIENCE:.0f} s") from None
-            logging.warning("TFJob %s: %s", self._name, error)
-            return False
-        self._answered = time.monotonic()
+        job, found = self._ask(self._jobs.read, self._name), self._ask(self._jobs.pods, self._name)
         if job is None or job["metadata"]["uid"] != self._uid:
             raise _Ended(TaskError(f"TFJob {self._name}: somebody has deleted it"))
         status = job.get("status") or {}

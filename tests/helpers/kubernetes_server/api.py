@@ -4,7 +4,8 @@
         ...             # api.url, for a real client
         api.jobs        # by name, see `training_operator.Job`
 
-A request, a field or a parameter that the API does not know is refused.
+A request, a field or a parameter that the API does not know is refused, and so is who is not signed
+in where there is a service account, see `service_account`.
 """
 
 import http.server
@@ -16,9 +17,9 @@ import urllib.parse
 import uuid
 
 from kubernetes_server import schema
+from kubernetes_server.service_account import NAMESPACE, ServiceAccount
 from kubernetes_server.training_operator import Job
 
-NAMESPACE = "pricing"
 JOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/tfjobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
@@ -35,16 +36,32 @@ class Api:
         folder: of the containers' logs.
         forbidden: verbs and resources that the service account may not use, as `create tfjobs`.
         has_operator: whether TFJobs are known, and looked after.
+        verdict: what the operator says of a job at once, as `Succeeded`, instead of making pods.
+        account: who must be signed in, over TLS; by default nobody.
     """
 
-    def __init__(self, folder: pathlib.Path, forbidden=(), has_operator=True):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        forbidden=(),
+        has_operator=True,
+        verdict=None,
+        account: ServiceAccount | None = None,
+    ):
         self.jobs: dict[str, Job] = {}
         self.requests: list[str] = []
         self.fail_next = 0  # that many answers are 503
+        self.break_next = ""  # the next answer to this method ends in its middle
+        self.linger = 0  # that many more answers have the job that is being deleted
         self._folder, self._forbidden, self._has_operator = folder, forbidden, has_operator
+        self._verdict, self._account = verdict, account
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.port = self._http.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        if account:
+            self._http.socket = account.tls().wrap_socket(self._http.socket, server_side=True)
+            self.url = self.url.replace("http", "https", 1)
 
     def __enter__(self):
         self._threads = [
@@ -67,10 +84,12 @@ class Api:
     def _reconcile(self):
         while not self._stop.wait(0.05):
             with self._lock:
-                for job in self.jobs.values():
+                for job in self.jobs.values() if not self._verdict else ():
                     job.reconcile()
 
-    def answer(self, method, path, query, body):
+    def answer(self, method, path, query, body, authorization):
+        if self._account and not self._account.is_shown(authorization):
+            raise Refused(401, "Unauthorized")
         if self.fail_next:
             self.fail_next -= 1
             raise Refused(503, "apiserver is shutting down")
@@ -78,14 +97,17 @@ class Api:
             self._allow("create tfjobs", query)
             return self._create(json.loads(body))
         if match := re.fullmatch(rf"{JOBS}/([-a-z0-9]+)", path):
-            job = self._job(match[1])
             if method == "GET":
                 self._allow("get tfjobs", query)
+                job = self._job(match[1])
+                if job.is_being_deleted:
+                    self.linger -= 1
+                    self._remove(match[1])
                 return job.shown()
             if method == "DELETE":
                 self._allow("delete tfjobs", query, "propagationPolicy")
-                job.end()
-                del self.jobs[match[1]]
+                self._job(match[1]).delete()
+                self._remove(match[1])
                 return {"kind": "Status", "status": "Success"}
         if path == PODS and method == "GET":
             self._allow("list pods", query, "labelSelector")
@@ -119,7 +141,13 @@ class Api:
             raise Refused(409, f'tfjobs.kubeflow.org "{name}" already exists')
         manifest["metadata"].update(namespace=NAMESPACE, uid=str(uuid.uuid4()))
         self.jobs[name] = Job(manifest, self._folder)
+        if self._verdict:
+            self.jobs[name].conclude(self._verdict)
         return manifest
+
+    def _remove(self, name):
+        if self.linger <= 0:
+            del self.jobs[name]
 
     def _job(self, name):
         if name not in self.jobs:
@@ -135,14 +163,18 @@ class Api:
                 address = urllib.parse.urlsplit(self.path)
                 query = dict(urllib.parse.parse_qsl(address.query))
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                shown = self.headers.get("Authorization")
                 code = 200
                 with server._lock:
                     try:
-                        answer = server.answer(self.command, address.path, query, body)
+                        answer = server.answer(self.command, address.path, query, body, shown)
                     except Refused as refused:
                         code, message = refused.code, refused.message
                         answer = {"kind": "Status", "code": code, "message": message}
                     server.requests.append(f"{self.command} {address.path} {code}")
+                    breaks = server.break_next == self.command
+                    if breaks:
+                        server.break_next = ""
                 text = answer if isinstance(answer, str) else json.dumps(answer)
                 data = text.encode()
                 self.send_response(code)
@@ -150,7 +182,8 @@ class Api:
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                self.wfile.write(data[: len(data) // 2] if breaks else data)
+                self.close_connection = self.close_connection or breaks
 
             do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = _serve
 

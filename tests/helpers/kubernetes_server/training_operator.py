@@ -115,8 +115,12 @@ class Job:
     def has_ended(self):
         return any(c["type"] in ("Succeeded", "Failed") for c in self._conditions)
 
+    @property
+    def is_being_deleted(self):
+        return "deletionTimestamp" in self.manifest["metadata"]
+
     def reconcile(self):
-        if self.has_ended:
+        if self.has_ended or self.is_being_deleted:
             return
         name = self.manifest["metadata"]["name"]
         where = f"TFJob {self.manifest['metadata']['namespace']}/{name}"
@@ -183,6 +187,14 @@ class Job:
             own[key] = own.get(key, 0) + 1
         status = {"conditions": self._conditions, "replicaStatuses": counts}
         return {**self.manifest, "status": status}
+
+    def conclude(self, kind):
+        """Says so, whatever the pods do."""
+        self._add(kind, f"TFJob{kind}", f"TFJob {self.manifest['metadata']['name']}: {kind}.")
+
+    def delete(self):
+        self.manifest["metadata"]["deletionTimestamp"] = now()
+        self.end()
 
     def end(self):
         for pod in self.pods.values():

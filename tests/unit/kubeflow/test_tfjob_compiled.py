@@ -1,0 +1,217 @@
+"""A pipeline whose tasks are pods of a TFJob: compiled, checked, and broken in every way."""
+
+import copy
+import json
+
+import pytest
+import yaml
+from test_compile import EVERYTHING, KING_COUNTY, step
+
+from pipeline import config_file
+from pipeline.errors import UserError
+from pipeline.kubeflow import compile as compile_lib
+from pipeline.kubeflow import lint
+from pipeline.kubeflow.container import TFJOB
+
+CLUSTER = "train.cluster={workers: 2, max_restarts: 4}"
+TFJOB_ASKED = "kubeflow.tfjob={worker: {cpu: 4, memory: 16Gi, gpu: 1}, ps: {cpu_limit: 2}}"
+
+
+def compiled(folder, *settings):
+    return compile_lib.compile_all(config_file.load(KING_COUNTY, settings), folder)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("compiled"), CLUSTER, TFJOB_ASKED, *EVERYTHING)
+
+
+@pytest.fixture(scope="module")
+def genuine(files):
+    return yaml.safe_load(files.files[0].read_text())
+
+
+@pytest.fixture
+def workflow(genuine):
+    return copy.deepcopy(genuine)
+
+
+def place_of_the_job(workflow):
+    args = step(workflow, "trainer")["container"]["args"]
+    return args, args.index(TFJOB) + 1
+
+
+def the_job(workflow):
+    args, place = place_of_the_job(workflow)
+    return json.loads(args[place])
+
+
+def replicas(workflow):
+    return the_job(workflow)["spec"]["tfReplicaSpecs"]
+
+
+def container(job, kind):
+    (found,) = job["spec"]["tfReplicaSpecs"][kind]["template"]["spec"]["containers"]
+    return found
+
+
+def test_the_check_takes_what_was_compiled(files):
+    assert lint.check(files.files[0]) == []
+
+
+@pytest.mark.parametrize("cluster", ["workers: 1", "workers: 3, evaluator: false"])
+def test_the_check_takes_the_least(tmp_path, cluster):
+    found = compiled(tmp_path, f"train.cluster={{{cluster}}}", "kubeflow.tfjob={}")
+    assert lint.check(found.files[0]) == []
+
+
+def test_each_task_of_the_cluster_is_a_replica(genuine):
+    found = {kind: replica["replicas"] for kind, replica in replicas(genuine).items()}
+    assert found == {"Chief": 1, "Worker": 2, "PS": 1, "Evaluator": 1}
+    assert the_job(genuine)["spec"]["runPolicy"]["backoffLimit"] == 4
+
+
+def test_only_the_trainer_has_a_job(genuine):
+    having = [
+        template["name"]
+        for template in genuine["spec"]["templates"]
+        if TFJOB in template.get("container", {}).get("args", ())
+    ]
+    assert having == ["trainer"]
+
+
+def test_a_task_s_pod_is_as_the_step_s(genuine):
+    trainer = step(genuine, "trainer")
+    for kind, replica in replicas(genuine).items():
+        found, pod = container(the_job(genuine), kind), replica["template"]["spec"]
+        assert found["image"] == trainer["container"]["image"]
+        assert found["volumeMounts"] == trainer["container"]["volumeMounts"]
+        variables = {variable["name"]: variable for variable in found["env"]}
+        assert set(variables) == {"PYTHONPATH", "STAGE", "DB_PASSWORD"}
+        assert "secretKeyRef" in variables["DB_PASSWORD"]["valueFrom"]
+        assert pod["volumes"] == trainer["volumes"]
+        assert pod["nodeSelector"] == {"pool": "ml"}
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+        assert pod["serviceAccountName"] == "runner"
+        assert pod["securityContext"] == genuine["spec"]["securityContext"]
+        assert replica["template"]["metadata"]["labels"] == {"team": "pricing"}
+
+
+def test_a_task_gets_its_own_resources_or_the_step_s(genuine):
+    job = the_job(genuine)
+    assert container(job, "Worker")["resources"] == {
+        "requests": {"cpu": "4", "memory": "16Gi"},
+        "limits": {"memory": "16Gi", "nvidia.com/gpu": "1"},
+    }
+    assert container(job, "PS")["resources"] == {"limits": {"cpu": "2"}}
+    own = step(genuine, "trainer")["container"]["resources"]
+    assert container(job, "Chief")["resources"] == own
+
+
+def test_without_the_section_there_is_no_job(tmp_path):
+    text = compiled(tmp_path, CLUSTER).files[0].read_text()
+    assert TFJOB not in text
+
+
+def test_a_job_without_a_cluster_is_refused(tmp_path):
+    with pytest.raises(UserError) as error:
+        compiled(tmp_path, "kubeflow.tfjob={}")
+    assert str(error.value) == (
+        "kubeflow.tfjob: found without train.cluster, whose tasks it is for; set that, as "
+        "train.cluster: {workers: 2}, or remove it"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_engines_of_v2_train_by_processes_and_say_so(files):
+    (note,) = [note for note in files.notes if "tfjob" in note]
+    assert note == (
+        "pipeline_job.json, pipeline_spec.yaml: kubeflow.tfjob is not used; the tasks of "
+        "train.cluster are processes of the trainer's step"
+    )
+    for file in files.files[1:]:
+        text = file.read_text()
+        assert "TFJob" not in text and TFJOB not in text
+        assert "max_restarts" in text, "the cluster is still trained"
+
+
+def test_what_is_no_job(workflow):
+    args, place = place_of_the_job(workflow)
+    for text, message in [
+        ("{", "--tfjob: not a TFJob in JSON: "),
+        ("[]", "--tfjob: found [], expected a TFJob"),
+    ]:
+        args[place] = text
+        assert any(message in line for line in lint.findings(workflow))
+
+
+def change(tree, path, value):
+    """Puts a value at a place; None removes what is there."""
+    *parents, last = path.split("/")
+    for key in parents:
+        tree = tree[int(key)] if isinstance(tree, list) else tree[key]
+    if value is None:
+        del tree[last]
+    else:
+        tree[last] = value
+
+
+CHIEF = "spec/tfReplicaSpecs/Chief"
+POD = f"{CHIEF}/template/spec"
+TASK = f"{POD}/containers/0"
+MOUNTS = [{"name": "pipelines", "mountPath": "/mnt/elsewhere"}]
+A_POD = {"metadata": {}, "spec": {"containers": [{"name": "tensorflow", "image": "a:1"}]}}
+A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        # Keys and types.
+        ("spec", None, "spec: missing"),
+        ("metadata/ownerReference", [], "metadata.ownerReference: unknown key; did you mean owner"),
+        ("spec/runPolicy/cleanPodPolicy", None, "spec.runPolicy.cleanPodPolicy: missing"),
+        ("spec/runPolicy/backoffLimits", 3, "spec.runPolicy.backoffLimits: unknown key; did you m"),
+        ("spec/runPolicy/backoffLimit", "3", "spec.runPolicy.backoffLimit: found '3' (str), expe"),
+        (f"{CHIEF}/replicas", "1", "spec.tfReplicaSpecs.Chief.replicas: found '1' (str), expected"),
+        (f"{CHIEF}/restartPolicys", "x", "tfReplicaSpecs.Chief.restartPolicys: unknown key; did"),
+        (f"{POD}/nodeSelectors", {}, "Chief.template.spec.nodeSelectors: unknown key; did you m"),
+        (f"{TASK}/imag", "x", "Chief.template.spec.containers.tensorflow.imag: unknown key; did"),
+        (f"{TASK}/command", "python", "containers.tensorflow.command: found 'python' (str), exp"),
+        (f"{TASK}/image", None, "Chief.template.spec.containers.tensorflow.image: missing"),
+        # What the operator makes of it.
+        ("apiVersion", "kubeflow.org/v2", "apiVersion: found 'kubeflow.org/v2', expected kubeflow"),
+        ("kind", "PyTorchJob", "kind: found 'PyTorchJob', expected TFJob"),
+        ("metadata/name", "King_County", "metadata.name: found 'King_County', expected at most 63"),
+        ("metadata/name", None, "metadata.name: missing"),
+        ("metadata/name", "a" * 32, "metadata.name: found 32 letters, expected at most 31"),
+        ("metadata/ownerReferences", None, "metadata.ownerReferences: expected the Workflow, wit"),
+        ("spec/runPolicy/cleanPodPolicy", "None", "runPolicy.cleanPodPolicy: found 'None', expect"),
+        (CHIEF, None, "spec.tfReplicaSpecs.Chief: missing; nothing is trained without"),
+        ("spec/tfReplicaSpecs/PS", None, "spec.tfReplicaSpecs.PS: missing; nothing is trained"),
+        ("spec/tfReplicaSpecs/Workers", A_REPLICA, "Workers: unknown kind of task; did you mean"),
+        (f"{CHIEF}/replicas", 2, "spec.tfReplicaSpecs.Chief.replicas: found 2, expected 1"),
+        ("spec/tfReplicaSpecs/Worker/replicas", 0, "Worker.replicas: found 0, expected at least 1"),
+        (f"{CHIEF}/restartPolicy", "Always", "Chief.restartPolicy: found 'Always', expected Exit"),
+        (f"{TASK}/name", "main", "spec.containers: found main, expected tensorflow alone"),
+        (f"{POD}/containers", [], "Chief.template.spec.containers: found none, expected tensorf"),
+        # As the step's own.
+        (f"{TASK}/command", ["python"], "tensorflow.command: expected python -m models.cluster.t"),
+        (f"{TASK}/image", "other:1", "containers.tensorflow.image: differs from the step's"),
+        (f"{TASK}/volumeMounts", MOUNTS, "tensorflow.volumeMounts: differs from the step's"),
+        (f"{POD}/volumes", None, "Chief.template.spec.volumes: differs from the step's"),
+        (f"{TASK}/env", None, "tensorflow.env.PYTHONPATH: missing; tasks find the user's modules"),
+        (f"{TASK}/env/0/value", "/elsewhere", "tensorflow.env.PYTHONPATH: differs from the step's"),
+        (f"{TASK}/resources/limits/memory", "1Gi", "requests.memory: found 8Gi, above the limit"),
+    ],
+)
+def test_a_broken_job(path, value, message, workflow):
+    args, place = place_of_the_job(workflow)
+    job = json.loads(args[place])
+    change(job, path, value)
+    args[place] = json.dumps(job)
+    found = lint.findings(workflow)
+    of_place = [line for line in found if message in line]
+    assert of_place, found
+    assert all(line.startswith("templates.trainer.container.args --tfjob ") for line in of_place)
+    assert all("\n" not in line for line in found)

@@ -1,0 +1,62 @@
+"""A pod's view of a cluster: the API that it signs in to, and the TFJob that it is to create."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kubernetes_server.api import Api
+from kubernetes_server.service_account import ServiceAccount
+
+from pipeline import config_file
+from pipeline.kubeflow.tfjob import api, manifest
+
+KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
+STEP = {
+    "container": {
+        "image": "registry.example.com/king-county:1.0",
+        "env": [{"name": "PYTHONPATH", "value": "."}],
+    }
+}
+
+
+@pytest.fixture
+def account(tmp_path, monkeypatch) -> ServiceAccount:
+    """That of the pod which this process is taken for."""
+    folder = tmp_path / "account"
+    folder.mkdir()
+    found = ServiceAccount(folder)
+    monkeypatch.setattr(api, "SERVICE_ACCOUNT", found.pod)
+    return found
+
+
+@pytest.fixture
+def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
+    """Starts an API, and tells this process where, as Kubernetes tells every pod.
+
+    Jobs go on without pods, unless something else is said.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: Any) -> Api:
+            settings = {"verdict": "Running", **settings}
+            found = stack.enter_context(Api(tmp_path, account=account, **settings))
+            monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+            monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(found.port))
+            return found
+
+        yield start
+
+
+@pytest.fixture
+def compiled() -> dict[str, Any]:
+    """A TFJob, as the Trainer's step is given it."""
+    asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
+    return manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
+
+
+@pytest.fixture
+def job(compiled) -> dict[str, Any]:
+    """A TFJob, as it is created."""
+    return manifest.filled(compiled, "/training/0123456789abcdef", "/training/problem.json")

@@ -1,0 +1,91 @@
+"""A step's `--tfjob`: TFX's entry point does not see it, and the launcher does."""
+
+import json
+import pathlib
+import types
+
+import pytest
+import yaml
+from etils import epath
+from tfx.orchestration.kubeflow import container_entrypoint
+
+from models.cluster import launch
+from models.cluster.supervisor import TaskError
+from models.progress import Progress
+from pipeline import config_file
+from pipeline.kubeflow import compile as compile_lib
+from pipeline.kubeflow import metadata_server, step
+from pipeline.kubeflow.container import TFJOB
+
+KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    """The Trainer's arguments, as Argo fills them in; the metadata store has no inputs for it."""
+    monkeypatch.setenv("WORKFLOW_ID", "run-1")
+    # What the step leaves behind in a process.
+    monkeypatch.setattr(launch, "launcher", launch.launcher)
+    show = container_entrypoint._dump_ui_metadata
+    monkeypatch.setattr(container_entrypoint, "_dump_ui_metadata", show)
+    with metadata_server.serving(tmp_path / "metadata.sqlite") as port:
+        asked = [
+            "train.cluster={workers: 1}",
+            "kubeflow.tfjob={}",
+            f"kubeflow.metadata={{host: 127.0.0.1, port: {port}}}",
+        ]
+        config = config_file.load(KING_COUNTY, asked)
+        workflow = yaml.safe_load(compile_lib.compile_all(config, tmp_path).files[0].read_text())
+        values = {
+            f"inputs.parameters.{item['name']}": item["value"]
+            for item in workflow["spec"]["arguments"]["parameters"]
+        }
+        values |= {"workflow.name": "run-1", "workflow.uid": "a-uid"}
+        templates = {item["name"]: item for item in workflow["spec"]["templates"]}
+        found = templates["trainer"]["container"]["args"]
+        for name, value in values.items():
+            found = [text.replace(f"{{{{{name}}}}}", value) for text in found]
+        found[found.index("--metadata_ui_path") + 1] = str(tmp_path / "outputs" / "ui.json")
+        yield found
+
+
+def run(arguments):
+    """TFX takes the arguments; it comes as far as to show outputs that the Trainer has not made."""
+    with pytest.raises(KeyError, match="model_run"):
+        step.main(arguments)
+
+
+def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, serve, tmp_path):
+    api = serve(verdict="Succeeded")
+    run(arguments)
+    directory = epath.Path(tmp_path / "training" / "0123456789abcdef")
+    names = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
+    fn_args = types.SimpleNamespace(**dict.fromkeys(names))
+    assert launch.launcher.clear(directory)
+    launch.launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
+    made = api.jobs["king-county-0123456789abcdef"].manifest
+    given = json.loads(arguments[arguments.index(TFJOB) + 1])
+    assert made["metadata"]["ownerReferences"] == given["metadata"]["ownerReferences"]
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "a-uid"
+    assert list(made["spec"]["tfReplicaSpecs"]) == list(given["spec"]["tfReplicaSpecs"])
+
+
+def test_on_a_machine_of_its_own_the_tasks_are_processes(arguments, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    run(arguments)
+    assert isinstance(launch.launcher, launch.OnThisMachine)
+
+
+def test_in_a_cluster_without_the_argument_the_tasks_are_processes(arguments, serve):
+    api = serve()
+    place = arguments.index(TFJOB)
+    run([*arguments[:place], *arguments[place + 2 :]])
+    assert isinstance(launch.launcher, launch.OnThisMachine)
+    assert api.requests == []
+
+
+def test_a_pod_without_a_service_account_ends_before_it_trains(arguments, serve, account):
+    serve()
+    (account.pod / "token").unlink()
+    with pytest.raises(TaskError, match="kubeflow.tfjob: no service account at "):
+        step.main(arguments)

@@ -1,0 +1,170 @@
+"""What a step asks of the cluster: signed in as its pod, and refused in a line that helps."""
+
+import pathlib
+import re
+import socket
+
+import certificates
+import pytest
+import yaml
+from cryptography import x509
+from kubernetes_server.service_account import NAMESPACE
+
+from models.cluster.supervisor import TaskError
+from pipeline.kubeflow.tfjob.api import Away, Jobs
+
+NAME = "king-county-0123456789abcdef"
+ASKED = {
+    "create tfjobs": lambda jobs, job: jobs.create(job),
+    "get tfjobs": lambda jobs, job: jobs.read(NAME),
+    "list pods": lambda jobs, job: jobs.pods(NAME),
+    "get pods/log": lambda jobs, job: jobs.log(f"{NAME}-chief-0", 10),
+    "delete tfjobs": lambda jobs, job: jobs.delete(NAME),
+}
+
+
+def test_a_job_comes_and_goes(serve, job):
+    api = serve()
+    jobs = Jobs.of_this_pod()
+    assert jobs.namespace == NAMESPACE
+    assert jobs.read(NAME) is None
+    assert jobs.create(job)
+    found = jobs.read(NAME)
+    assert found and found["spec"] == job["spec"] and found["metadata"]["uid"]
+    jobs.delete(NAME)
+    assert jobs.read(NAME) is None and not api.jobs
+    jobs.delete(NAME)  # which is no error: it is not there any more
+
+
+def test_a_job_that_is_there_is_left_alone(serve, job):
+    serve()
+    jobs = Jobs.of_this_pod()
+    assert jobs.create(job)
+    first = jobs.read(NAME)
+    assert not jobs.create(job)
+    assert jobs.read(NAME) == first
+
+
+def test_a_pod_that_is_gone_has_no_log(serve):
+    serve()
+    assert Jobs.of_this_pod().log("gone", 10) == []
+
+
+@pytest.mark.parametrize("file", ["token", "ca.crt", "namespace"])
+def test_a_pod_without_its_service_account(account, serve, file):
+    serve()
+    (account.pod / file).unlink()
+    with pytest.raises(TaskError) as error:
+        Jobs.of_this_pod()
+    said = str(error.value)
+    assert said.startswith(f"kubeflow.tfjob: no service account at {account.pod} (")
+    assert "(automountServiceAccountToken), or remove kubeflow.tfjob" in said
+    assert "\n" not in said
+
+
+def test_a_token_that_is_not_known(account, serve):
+    api = serve()
+    (account.pod / "token").write_text("another")
+    with pytest.raises(TaskError) as error:
+        Jobs.of_this_pod().read(NAME)
+    assert not isinstance(error.value, Away), "waiting does not help"
+    assert str(error.value) == (
+        "kubeflow.tfjob: get tfjobs.kubeflow.org: Unauthorized; let the step's service account get "
+        'tfjobs.kubeflow.org in the namespace pricing (docs/distributed.md, "On Kubeflow")'
+    )
+    assert api.requests[-1].endswith(" 401")
+
+
+def test_the_token_is_shown_only_to_who_the_pod_s_authority_vouches_for(account, serve, tmp_path):
+    api = serve()
+    other = tmp_path / "other"
+    other.mkdir()
+    certificates.write(other, x509.DNSName("localhost"))
+    (account.pod / "ca.crt").write_bytes((other / certificates.AUTHORITY).read_bytes())
+    with pytest.raises(Away, match="certificate verify failed"):
+        Jobs.of_this_pod().read(NAME)
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("what", list(ASKED))
+def test_what_the_service_account_may_not_do(serve, job, what):
+    serve(forbidden=[what])
+    with pytest.raises(TaskError) as error:
+        ASKED[what](Jobs.of_this_pod(), job)
+    assert not isinstance(error.value, Away), "waiting does not help"
+    verb = what.replace("tfjobs", "tfjobs.kubeflow.org")
+    said = str(error.value)
+    assert said.startswith(f"kubeflow.tfjob: {verb}: ")
+    assert said.endswith(
+        f"; let the step's service account {verb} in the namespace pricing "
+        '(docs/distributed.md, "On Kubeflow")'
+    )
+    assert "\n" not in said
+
+
+def test_the_role_of_the_documentation_is_enough(serve, job):
+    text = pathlib.Path("docs/distributed.md").read_text()
+    (role,) = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", text, re.DOTALL)
+    granted = {
+        f"{verb} {resource}"
+        for rule in yaml.safe_load(role)["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    serve(forbidden=set(ASKED) - granted)
+    jobs = Jobs.of_this_pod()
+    for ask in ASKED.values():
+        ask(jobs, job)
+    assert granted == set(ASKED), "and no more than that"
+
+
+def test_a_cluster_without_the_training_operator(serve, job):
+    serve(has_operator=False)
+    jobs = Jobs.of_this_pod()
+    assert jobs.read(NAME) is None
+    with pytest.raises(TaskError) as error:
+        jobs.create(job)
+    assert str(error.value) == (
+        "kubeflow.tfjob: this cluster has no tfjobs.kubeflow.org (v1); install Kubeflow's training "
+        "operator, or remove kubeflow.tfjob"
+    )
+
+
+def test_a_job_that_the_api_refuses(serve, job):
+    serve()
+    job["spec"]["runPolicies"] = job["spec"].pop("runPolicy")
+    with pytest.raises(TaskError) as error:
+        Jobs.of_this_pod().create(job)
+    assert str(error.value) == (
+        "kubeflow.tfjob: create tfjobs.kubeflow.org: TFJob.spec: unknown field 'runPolicies'"
+    )
+
+
+@pytest.mark.parametrize("what", list(ASKED))
+def test_an_api_that_is_shutting_down_is_away(serve, job, what):
+    api = serve()
+    jobs = Jobs.of_this_pod()
+    api.fail_next = 1
+    with pytest.raises(Away, match="the Kubernetes API answers 503: apiserver is shutting down"):
+        ASKED[what](jobs, job)
+    ASKED[what](jobs, job)
+
+
+@pytest.mark.parametrize("what", list(ASKED))
+def test_an_api_that_goes_within_its_answer_is_away(serve, job, what):
+    api = serve()
+    jobs = Jobs.of_this_pod()
+    jobs.create(job)
+    api.break_next = {"create": "POST", "delete": "DELETE"}.get(what.split()[0], "GET")
+    with pytest.raises(Away, match="the Kubernetes API does not answer: "):
+        ASKED[what](jobs, job)
+    ASKED[what](jobs, job)
+
+
+def test_an_api_that_is_not_there_is_away(serve, monkeypatch):
+    serve()
+    with socket.socket() as unused:  # bound, but nobody listens on it
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(unused.getsockname()[1]))
+        with pytest.raises(Away, match="the Kubernetes API does not answer: .*refused"):
+            Jobs.of_this_pod().read(NAME)

@@ -1,0 +1,182 @@
+"""The TFJob of a training: what was there before, how it is created, and what ends the wait."""
+
+import copy
+import json
+import types
+
+import pytest
+from etils import epath
+
+from models.cluster.supervisor import TaskError
+from models.progress import Progress
+from pipeline.kubeflow.tfjob import api as api_lib
+from pipeline.kubeflow.tfjob.api import Jobs
+from pipeline.kubeflow.tfjob.launcher import PROBLEM, Launcher
+
+NAME = "king-county-0123456789abcdef"
+CLUSTER = {"max_restarts": 3}
+PROBLEM_TOLD = {
+    "train_files": ["/train"],
+    "eval_files": ["/eval"],
+    "schema_path": "/schema.pbtxt",
+    "transform_output": "/graph",
+    "custom_config": {"problem": "{}"},
+}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return epath.Path(tmp_path / "training" / "0123456789abcdef")
+
+
+@pytest.fixture
+def make(compiled):
+    """Makes launchers, each as that of another try of the step."""
+    return lambda job=compiled: Launcher(job, Jobs.of_this_pod(), every=0.01)
+
+
+@pytest.fixture
+def train(directory):
+    def train(launcher):
+        fn_args = types.SimpleNamespace(**PROBLEM_TOLD)
+        return launcher.train(CLUSTER, directory, fn_args, Progress(10))
+
+    return train
+
+
+@pytest.fixture
+def earlier(make, compiled, directory):
+    """Has the job of an earlier try, or of another configuration."""
+
+    def create(**policy):
+        job = copy.deepcopy(compiled)
+        job["spec"]["runPolicy"].update(policy)
+        made = make(job)._filled(directory)
+        assert Jobs.of_this_pod().create(made)
+        return made
+
+    return create
+
+
+def methods(api):
+    return [request.split()[0] for request in api.requests]
+
+
+def test_where_there_was_none_nothing_is_deleted(serve, make, directory):
+    api = serve()
+    assert make().clear(directory)
+    assert methods(api) == ["GET"]
+
+
+def test_the_same_job_goes_on(serve, make, earlier, directory):
+    api = serve()
+    earlier()
+    assert not make().clear(directory)
+    assert "DELETE" not in methods(api)
+
+
+def test_another_job_is_replaced(serve, make, earlier, directory):
+    api = serve()
+    earlier(backoffLimit=7)
+    assert make().clear(directory)
+    assert not api.jobs
+
+
+@pytest.mark.parametrize("verdict", ["Succeeded", "Failed"])
+def test_a_job_that_has_ended_is_replaced(serve, make, earlier, directory, verdict):
+    api = serve(verdict=verdict)
+    earlier()
+    assert make().clear(directory)
+    assert not api.jobs
+
+
+def test_a_job_is_gone_when_it_was_replaced(serve, make, earlier, directory):
+    api = serve()
+    earlier(backoffLimit=7)
+    api.linger = 3  # its pods have not ended at once
+    assert make().clear(directory)
+    assert not api.jobs
+    assert methods(api).count("DELETE") == 1
+
+
+def test_a_job_that_is_being_deleted_is_waited_for(serve, make, earlier, directory):
+    api = serve()
+    earlier()
+    api.linger = 3
+    Jobs.of_this_pod().delete(NAME)
+    assert api.jobs
+    assert make().clear(directory)
+    assert not api.jobs
+    assert methods(api).count("DELETE") == 1, "nobody has deleted it a second time"
+
+
+def test_a_job_is_created_and_followed_to_its_end(serve, make, train, directory):
+    api = serve(verdict="Succeeded")
+    assert train(make()) == []
+    made = api.jobs[NAME].manifest
+    for replica in made["spec"]["tfReplicaSpecs"].values():
+        (container,) = replica["template"]["spec"]["containers"]
+        assert container["args"] == [str(directory), str(directory / PROBLEM)]
+    told = json.loads((directory / PROBLEM).read_text())
+    assert told == {**PROBLEM_TOLD, "hyperparameters": None}
+
+
+def test_a_job_that_goes_on_is_joined(serve, make, train, earlier, directory):
+    api = serve()
+    earlier()
+    launcher = make()
+    assert not launcher.clear(directory)
+    api.jobs[NAME].conclude("Succeeded")
+    assert train(launcher) == []
+    assert methods(api).count("POST") == 1
+
+
+def test_a_job_whose_creation_was_not_confirmed_is_not_made_twice(serve, make, train):
+    api = serve(verdict="Succeeded")
+    api.break_next = "POST"
+    assert train(make()) == []
+    answers = [request.split()[2] for request in api.requests if request.startswith("POST")]
+    assert answers == ["200", "409"]
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_the_api_may_be_away_for_a_moment(serve, make, train, earlier, directory, moment):
+    api = serve(verdict="Succeeded")
+    launcher = make()
+    if moment == "before":
+        earlier(backoffLimit=7)
+        api.fail_next = 3
+        assert launcher.clear(directory)
+    else:
+        api.fail_next = 3
+    assert train(launcher) == []
+
+
+def test_the_api_may_not_be_away_for_long(serve, make, directory, monkeypatch):
+    api = serve()
+    monkeypatch.setattr(api_lib, "_PATIENCE", -1.0)
+    api.fail_next = 1
+    with pytest.raises(TaskError, match="answers 503: apiserver is shutting down; waited"):
+        make().clear(directory)
+
+
+def test_a_job_that_cannot_be_followed_is_deleted(serve, make, train):
+    api = serve(forbidden=["list pods"])
+    with pytest.raises(TaskError, match="let the step's service account list pods in the names"):
+        train(make())
+    assert not api.jobs
+
+
+def test_a_job_that_has_failed_stays_to_be_looked_at(serve, make, train):
+    api = serve(verdict="Failed")
+    with pytest.raises(TaskError, match=f"kubectl describe -n pricing tfjob {NAME} says more"):
+        train(make())
+    assert api.jobs
+
+
+def test_a_cluster_without_the_training_operator(serve, make, train, directory):
+    serve(has_operator=False)
+    launcher = make()
+    assert launcher.clear(directory)
+    with pytest.raises(TaskError, match="install Kubeflow's training operator, or remove"):
+        train(launcher)
