@@ -145,7 +145,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
         **settings["train"],
         "max_steps": steps,
         "epochs": None,
-        "evaluate_every": steps // 20,
+        "evaluate_every": steps // 15,
         "cluster": WAYS[way],
     }
     fn_args = types.SimpleNamespace(

@@ -28,7 +28,7 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
         for node in create_pipeline(config, arguments.of_workspace(config, workspace)).components
         if node.id == "Trainer"
     )
-    settings = json.loads(json.loads(trainer.exec_properties["custom_config"])["problem"])
+    settings = json.loads(trainer.exec_properties["problem"])
     graph = _latest(workspace.artifacts / "Transform" / "transform_graph")
     examples = _latest(workspace.artifacts / "Transform" / "transformed_examples")
     schema = (graph / "metadata" / "schema.pbtxt").read_text()
