@@ -113,6 +113,8 @@ def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
         for way, colour in zip(WAYS, ("tab:blue", "tab:gray")):
             axis.plot(numbers, [row[f"{way}_{key}"] for row in rows], "o-", color=colour, label=way)
         axis.set(xscale="log", xlabel="rows", title=title)
+        axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
+        axis.minorticks_off()
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     axes[0].legend()
