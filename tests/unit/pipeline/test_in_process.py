@@ -29,7 +29,7 @@ def test_functions_travel_as_they_are_and_those_of_before_arrive_too(spared):
 
 
 def test_nobody_looks_for_translations(spared, monkeypatch):
-    looked_for = []
+    looked_for: list[str] = []
     monkeypatch.setattr(os.path, "exists", looked_for.append)
     gettext.gettext("usage: ")
     assert looked_for == []
