@@ -91,10 +91,16 @@ def kill_at_random(training: Training, dice: random.Random) -> str:
     """Kills it some time after it has come to some point; says which point."""
     here = training.folder
     first = len(training.errors)
+
+    def written() -> set[pathlib.Path]:
+        return set(here.glob("training/*/*_temp/*tempstate*"))
+
+    # Of a round that was killed in a save, and that nobody has cleaned up after yet.
+    left = written()
     points = {
         "start": lambda: True,
         "steps": lambda: steps_made(training) > 0,
-        "save": lambda: any(here.glob("training/*/*_temp/*tempstate*")),
+        "save": lambda: written() - left,
         "evaluation": lambda: "Starting evaluation" in training.errors[first:],
         "export": lambda: any(here.glob("training/*/export/*")),
     }
