@@ -10,8 +10,16 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.portable import launcher
 
-from pipeline import beam_args
+from components.table_example_gen import rows_of
+from pipeline import beam_args, rows
 from pipeline.progress import CACHED, Progress
+
+_READS = {
+    "StatisticsGen": ("train", "eval", "test"),
+    "Transform": ("train", "train", "eval"),
+    "Evaluator": ("test",),
+}
+"""The splits that nodes read, as often as they do: Transform analyses one, then transforms two."""
 
 # Beam pickles the functions it runs, so what they report to is found through the module.
 _progress: Progress
@@ -50,13 +58,24 @@ def _argv(arguments: list[str]) -> Iterator[None]:
 
 
 class _Launcher(launcher.Launcher):
-    """Remembers whether the executor ran, or the cache had the result."""
+    """Remembers whether the executor ran, or the cache had the result, and tells how far it is."""
 
     ran = False
 
     def _run_executor(self, execution_info):
         self.ran = True
-        return super()._run_executor(execution_info)
+        name = self._pipeline_node.node_info.id
+
+        def tell(text: str) -> None:
+            _progress.annotate(name, text)
+
+        to_read = 0
+        if name in _READS:
+            (examples,) = execution_info.input_dict["examples"]
+            of_split = rows_of(examples)
+            to_read = sum(of_split[split] for split in _READS[name])
+        with rows.told(tell, to_read):
+            return super()._run_executor(execution_info)
 
 
 @beam.typehints.with_input_types(object)

@@ -325,7 +325,7 @@ class Push(Section):
 
 
 class Config(Section):
-    """One problem. See the README for each key."""
+    """One problem. See docs/configuration.md for each key."""
 
     name: pydantic.constr(strict=True, regex=r"^[a-z][a-z0-9_]*$")  # type: ignore[valid-type]
     task: Task
@@ -346,6 +346,7 @@ class Config(Section):
     gates: dict[str, Bound]
     slices: tuple[Slice, ...] = ()
     beam: Beam = Beam()
+    memory_mb: Count | None = None
     push: Push = Push()
     kubeflow: Kubeflow | None = None
     folder: pathlib.Path

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline import checks, screen, terminal
+from pipeline import checks, memory, screen, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
-from pipeline.progress import CACHED, Node, Progress
+from pipeline.errors import BAD_INPUT, FAILED, NOT_BLESSED, OK
+from pipeline.errors import INTERRUPTED as EXIT_INTERRUPTED
+from pipeline.progress import CACHED, INTERRUPTED, RUNNING, Node, Progress
 from pipeline.workspace import Workspace
 
 
@@ -52,7 +53,7 @@ def run(config: Config, workspace: Workspace) -> int:
         screen.show_verdict(held.console, outcome.verdict)
         unchanged = progress.nodes["Pusher"].state == CACHED
         screen.show_push(held.console, outcome.pushed, unchanged)
-        screen.say(held.console, f"[dim]{time.monotonic() - started:.0f} s[/]")
+        screen.say(held.console, f"[dim]{time.monotonic() - started:.0f} s, {held.watch}[/]")
         return OK if outcome.blessed else NOT_BLESSED
 
 
@@ -92,6 +93,7 @@ class _Held:
     workspace: Workspace
     console: Console
     log: pathlib.Path
+    watch: memory.Watch
 
 
 @contextlib.contextmanager
@@ -102,7 +104,7 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
         with terminal.logging_to(log) as console:
             checks.check_data(config)
             screen.say(console, f"log: {screen.shown(log)}")
-            yield _Held(workspace, console, log)
+            yield _Held(workspace, console, log, memory.Watch(config.memory_mb))
 
 
 def _execute(
@@ -128,14 +130,17 @@ def _execute(
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     training_progress.on_progress = lambda text: progress.annotate("Trainer", text)
     try:
-        with progress.shown():
+        with held.watch, progress.shown():
             return beam_runner.run(pipeline, progress), progress, None
     except (Exception, KeyboardInterrupt) as error:
+        if held.watch.is_exceeded:
+            _print_exceeded(held, progress)
+            os._exit(FAILED)
         failed = next((node for node in progress.nodes.values() if node.error), None)
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
             screen.say(console, "\nInterrupted; the same command continues from where it stopped.")
             # Beam's worker threads would go on; what they were writing does not count yet.
-            os._exit(INTERRUPTED)
+            os._exit(EXIT_INTERRUPTED)
         if failed is None:
             raise
         traceback.print_exc()
@@ -153,6 +158,17 @@ def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_messag
         text = f"{type(node.error).__name__}: {text}"
     screen.say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
     screen.say(console, f"The trace is at the end of {screen.shown(log)}")
+
+
+def _print_exceeded(held: _Held, progress: Progress) -> None:
+    nodes = progress.nodes.values()
+    where = [f" in {node.name}" for node in nodes if node.state in (RUNNING, INTERRUPTED)]
+    screen.say(
+        held.console,
+        f"\n[bold red]Too much memory{''.join(where)}:[/] {held.watch.peak_mb:,} MB, more than "
+        f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb if it is the "
+        "Trainer, or give the data to an engine (beam.args)",
+    )
 
 
 def _print_tuned(console: Console, found: dict) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from google.protobuf import json_format
+from tfx import types
 from tfx.components.example_gen import utils
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -29,6 +31,8 @@ from components.table_example_gen.tfrecord_file import TFRecordSource
 REPORT_FILE = "ingestion.json"
 QUARANTINED = "quarantined_rows"
 """The artifact's property that counts the rows put aside."""
+ROWS_FOUND, ROWS_READ = "rows_found", "rows_read"
+"""The names of Beam's counters: of rows in the table, and of those that are examples by now."""
 _MISTAKES = "mistakes"
 
 Found = tuple[Kinds, BadRow | None]
@@ -83,6 +87,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             artifact, exec_properties[standard_component_specs.OUTPUT_DATA_FORMAT_KEY]
         )
         examples_utils.set_file_format(artifact, "tfrecords_gzip")
+
+
+def rows_of(examples: types.Artifact) -> dict[str, int]:
+    """How many rows each split of the component's output has."""
+    with fileio.open(os.path.join(examples.uri, REPORT_FILE), "r") as file:
+        return json.loads(file.read())["splits"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,8 +202,11 @@ class _Step(beam.DoFn):
 
 class _Cut(_Step):
     def process(self, file: tuple[str, int]):
+        found = Metrics.counter(__name__, ROWS_FOUND)
         try:
-            yield from self._task.source.pieces(*file)
+            for piece in self._task.source.pieces(*file):
+                found.inc(piece.rows or 0)
+                yield piece
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
 
@@ -232,6 +245,7 @@ class _Write(_Step):
                 task.folders,
                 quarantine,
                 task.options.seed,
+                on_rows=Metrics.counter(__name__, ROWS_READ).inc,
             )
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -143,6 +143,7 @@ def write(
     folders: Mapping[str, str],
     quarantine: str | None,
     seed: int,
+    on_rows: Callable[[int], None] = lambda count: None,
 ) -> Written:
     """Writes a shard.
 
@@ -154,6 +155,7 @@ def write(
         folders: of the splits.
         quarantine: where bad rows go; without it nothing is read after the first of them.
         seed: of the order of rows.
+        on_rows: is told how many more are done.
 
     Raises:
         BadTable: see `Splits.of_rows` and `table.Source.read`.
@@ -178,6 +180,7 @@ def write(
                 for split, content in _shuffled(rows, splits, piece, random):
                     counts[split] += len(content)
                     files[split].write(encoder.content(content))
+                on_rows(rows.found)
     finally:
         for file in files.values():
             file.close()

@@ -231,3 +231,12 @@ def split_ids(king_county: Problem, split: str) -> set[int]:
     records = tf.data.TFRecordDataset(files, "GZIP").batch(10_000)
     parsed = records.map(lambda batch: tf.io.parse_example(batch, spec)["id"])
     return {int(value) for batch in parsed for value in batch}
+
+
+def test_a_run_that_holds_more_memory_than_it_may_says_so_and_ends(king_county, tmp_path):
+    limited = Problem(king_county.config, tmp_path / "limited")
+    last = limited.run("memory_mb=400", code=1).splitlines()[-1]
+    assert re.fullmatch(
+        r"Too much memory(?: in \w+)?: \d\d\d MB, more than memory_mb \(400\); raise it, .*", last
+    )
+    assert not limited.versions

@@ -1,0 +1,124 @@
+"""How many rows a step has read, while it reads them, and how long the rest will take.
+
+TFX's readers of examples, and our reader of tables, count rows in Beam's metrics. Beam's in-process
+runner tells those at the end of a stage only; the runner here can be asked at any time.
+"""
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from apache_beam.metrics import monitoring_infos
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+
+from components.table_example_gen import ROWS_FOUND, ROWS_READ
+
+_TELL_EVERY = 0.5
+"""Seconds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """What a step has counted.
+
+    Attributes:
+        read: rows, each as often as the step reads it.
+        found: how many there are, where that is found out on the way.
+    """
+
+    read: int = 0
+    found: int = 0
+
+    def __add__(self, other: "Counted") -> "Counted":
+        return Counted(self.read + other.read, self.found + other.found)
+
+
+# Beam makes its runners by name, so what they count is found through the module.
+_of_ended_stages = Counted()
+_stage: Any = None
+
+
+class Runner(fn_runner.FnApiRunner):
+    """Beam's in-process runner; what it runs at present can be asked for its rows."""
+
+    def _execute_bundle(self, runner_execution_context, bundle_context_manager, bundle_input):
+        global _of_ended_stages, _stage
+        _stage = bundle_context_manager
+        try:
+            result = super()._execute_bundle(
+                runner_execution_context, bundle_context_manager, bundle_input
+            )
+        finally:
+            _stage = None
+        _of_ended_stages += _counted(result.process_bundle.monitoring_infos)
+        return result
+
+
+@contextlib.contextmanager
+def told(tell: Callable[[str], None], to_read: int = 0) -> Iterator[None]:
+    """Tells how many rows are read, over and over, and once more in the end.
+
+    Args:
+        tell: gets a text, as `1,200,000 of 3,000,000 rows, 40 s left`.
+        to_read: how many there will be; 0 if that is found out on the way.
+    """
+    global _of_ended_stages
+    _of_ended_stages = Counted()
+    over = threading.Event()
+    teller = threading.Thread(target=_tell, args=[tell, to_read, over], daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+    if _of_ended_stages.read:
+        tell(f"{_of_ended_stages.read:,} rows")
+
+
+def _tell(tell: Callable[[str], None], to_read: int, over: threading.Event) -> None:
+    first: tuple[float, int] | None = None
+    while not over.wait(_TELL_EVERY):
+        now, counted = time.monotonic(), _now()
+        read, total = counted.read, to_read or counted.found
+        if not read:
+            continue
+        first = first or (now, read)
+        text = f"{read:,} rows"
+        if first[1] < read <= total:
+            left = (now - first[0]) / (read - first[1]) * (total - read)
+            text = f"{read:,} of {total:,} rows, {left:.0f} s left"
+        tell(text)
+
+
+def _now() -> Counted:
+    stage = _stage
+    counted = _of_ended_stages
+    for handler in stage.worker_handlers if stage is not None else ():
+        for instruction in list(handler.bundle_processor_cache.active_bundle_processors):
+            request = beam_fn_api_pb2.InstructionRequest(
+                process_bundle_progress=beam_fn_api_pb2.ProcessBundleProgressRequest(
+                    instruction_id=instruction
+                )
+            )
+            answer = handler.worker.do_instruction(request)
+            counted += _counted(answer.process_bundle_progress.monitoring_infos)
+    return counted
+
+
+def _counted(infos: Iterable[Any]) -> Counted:
+    counted = Counted()
+    for info in infos:
+        name = info.labels.get(monitoring_infos.NAME_LABEL, "")
+        if name == ROWS_FOUND:
+            counted += Counted(found=monitoring_infos.extract_counter_value(info))
+        elif name == ROWS_READ:
+            counted += Counted(read=monitoring_infos.extract_counter_value(info))
+        elif name.endswith("-num_rows"):  # TFX's: the sizes of batches
+            _, rows, _, _ = monitoring_infos.extract_distribution(info)
+            counted += Counted(read=rows)
+    return counted

@@ -1,0 +1,103 @@
+"""The tasks of clusters are killed, over and over and at any moment: the model comes out right."""
+
+import collections
+import contextlib
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.faults.conftest import TRAIN, Training, tasks
+
+STEPS, EVERY = 2000, 200
+TASKS = ["worker-0", "chief", "ps-0", "evaluator"]
+VITAL = ("chief", "ps-0")
+"""Whose death costs what was done since the last checkpoint."""
+TRAININGS, KILLS = 10, 3
+IN_FLIGHT = 5
+"""Steps that are made between a task's death and the moment at which the others know of it."""
+
+
+def steps_made(training: Training) -> int:
+    """How many steps its tasks made, the undone ones too: they write down each batch's labels."""
+    files = (training.folder / "rows").iterdir()
+    return sum(file.read_bytes().count(b"\n") // TRAIN["batch_size"] for file in files)
+
+
+def strike(training: Training, dice: random.Random, number: signal.Signals) -> tuple[str, int]:
+    """Sends one of the tasks a signal at some moment; which task, and the steps made by then.
+
+    The moment is at any time of a start, or while steps are made.
+    """
+    wait = time.monotonic() + dice.choice([dice.uniform(0, 15), 0])
+    steps = steps_made(training) + dice.choice([0, dice.randint(0, 2 * EVERY)])
+    order = dice.sample(TASKS, len(TASKS))
+
+    def victim() -> tuple[str, int] | None:
+        if time.monotonic() < wait or steps_made(training) < steps:
+            return None
+        return next(((name, pid) for name in order if (pid := training.task(name))), None)
+
+    name, pid = training.wait_for(victim)
+    made = steps_made(training)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+    return name, made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
+    table, train, tmp_path
+):
+    alone = train(folder=tmp_path / "alone", cluster=None, max_steps=STEPS, evaluate_every=EVERY)
+    assert alone.end() == 0, alone.errors[-3000:]
+    dice = random.Random(3)
+    print(f"\n{'run':>3} {'killed, at steps made':<45} {'restarts':>8} {'undone':>6} {'loss':>9}")
+    for run in range(TRAININGS):
+        folder = tmp_path / str(run)
+        (folder / "rows").mkdir(parents=True)
+        training = train(
+            folder=folder,
+            max_steps=STEPS,
+            evaluate_every=EVERY,
+            params={"rows_to": str(folder / "rows")},
+            cluster={"max_restarts": 4 * KILLS},
+        )
+        killed = [strike(training, dice, signal.SIGKILL) for _ in range(KILLS)]
+        assert training.end() == 0, training.errors[-3000:]
+        assert not tasks(folder)
+        assert (training.export / "saved_model.pb").exists()
+        assert not list(training.directory.glob("export/*"))
+
+        record = training.record
+        restarts = collections.Counter(restart["task"] for restart in record["restarts"])
+        undone = steps_made(training) - record["best"]["step"]
+        loss = record["best"]["metrics"]["loss"]
+        said = ", ".join(f"{name} {made}" for name, made in killed)
+        print(f"{run:>3} {said:<45} {sum(restarts.values()):>8} {undone:>6} {loss:>9.3g}")
+        assert not collections.Counter(name for name, _ in killed) - restarts, "each is known of"
+        costly = sum(restarts[name] for name in VITAL)
+        assert -KILLS <= undone <= costly * EVERY + sum(restarts.values()) * IN_FLIGHT
+        assert STEPS <= record["best"]["step"] <= STEPS + 2
+        assert loss == pytest.approx(alone.record["best"]["metrics"]["loss"], rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_task_that_is_stopped_at_a_random_moment_is_ended_and_started_again(train, seed):
+    training = train(max_steps=STEPS, evaluate_every=EVERY, cluster={"hang_seconds": 12})
+    training.wait_for(lambda: training.has_checkpoint(1))
+    dice = random.Random(seed)
+    name, until = dice.choice(TASKS), time.monotonic() + dice.uniform(0, 5)
+    victim = training.wait_for(lambda: time.monotonic() > until and training.task(name))
+    os.kill(victim, signal.SIGSTOP)
+    assert training.end() == 0, training.errors[-3000:]
+    assert not tasks(training.folder)
+    [restart] = training.record["restarts"]
+    assert (restart["task"], restart["reason"]) == (
+        name, "hung, 12 s without a step, and was ended",
+    )  # fmt: skip
+    assert STEPS <= training.record["best"]["step"] <= STEPS + 2

@@ -1,0 +1,78 @@
+"""How many rows a step has read, asked while it reads them."""
+
+import re
+import threading
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+from apache_beam.metrics import Metrics
+from tfx_bsl.tfxio import telemetry
+
+from components.table_example_gen import ROWS_FOUND, ROWS_READ
+from pipeline import beam_args, rows
+from pipeline.config import Beam
+
+TOLD = threading.Event()
+"""Beam pickles the functions it runs, so what they wait for is found through the module."""
+
+
+class Reads(beam.DoFn):
+    """Of ten rows it reads two, and five more, and waits then until somebody was told of them."""
+
+    def process(self, count):
+        Metrics.counter("here", ROWS_FOUND).inc(10)
+        read = Metrics.counter("here", ROWS_READ)
+        read.inc(2)
+        assert TOLD.wait(timeout=30)
+        TOLD.clear()
+        read.inc(5)
+        assert TOLD.wait(timeout=30)
+        read.inc(3)
+
+
+def run(*steps) -> None:
+    with beam.Pipeline(argv=beam_args.for_components(Beam())) as pipeline:
+        collection = pipeline | beam.Create([1])
+        for step in steps:
+            collection = collection | step
+
+
+@pytest.mark.parametrize("to_read, total", [(0, "10"), (1000, "1,000")])
+def test_it_is_told_how_many_and_how_long_the_rest_will_take(to_read, total):
+    TOLD.clear()
+    heard: list[str] = []
+
+    def tell(text: str) -> None:
+        heard.append(text)
+        if text == "2 rows" or text.startswith("7 of"):
+            TOLD.set()
+
+    with rows.told(tell, to_read):
+        run(beam.ParDo(Reads()))
+    assert heard[0] == "2 rows"
+    first = next(text for text in heard if text.startswith("7"))
+    found = re.fullmatch(rf"7 of {total} rows, (\d+) s left", first)
+    # Five rows took half a second: three take less, and a thousand a hundred seconds.
+    assert found and (int(found[1]) <= 1 if not to_read else 50 <= int(found[1]) <= 500)
+    assert heard[-1] == "10 rows"
+
+
+def test_the_rows_that_tfx_reads_are_counted_in_all_stages():
+    batches = [pa.record_batch([pa.array([[1]] * count)], ["a"]) for count in (3, 4)]
+    heard: list[str] = []
+    with rows.told(heard.append):
+        run(
+            beam.FlatMap(lambda one: batches),
+            telemetry.ProfileRecordBatches(["Step"], "tf_example", "tfrecords_gzip"),
+            beam.Reshuffle(),
+            "again" >> telemetry.ProfileRecordBatches(["Step"], "tf_example", "tfrecords_gzip"),
+        )
+    assert heard[-1] == "14 rows"
+
+
+def test_a_step_that_reads_no_rows_tells_of_none():
+    heard: list[str] = []
+    with rows.told(heard.append, 5):
+        run(beam.Map(lambda one: one))
+    assert heard == []
