@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tfx.components import ExampleValidator, StatisticsGen
+from tfx.components import ExampleValidator
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import transform_pb2
@@ -16,6 +16,7 @@ from components.evaluator.judgement import Bound, Judgement, Slice
 from components.pushed_baseline import PushedBaseline
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
+from components.statistics_gen import StatisticsGen
 from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
@@ -66,6 +67,7 @@ def create_pipeline(
         custom_config={
             **_transformed(_problem(config)),
             "code": fingerprint.of_modules(
+                "components.examples",
                 "components.transform",
                 "models.preprocessing",
                 "models.features",
@@ -119,7 +121,9 @@ def create_pipeline(
         schema=schema,
         judgement=_judgement(config),
         gates=arguments.gates,
-        code=fingerprint.of_modules("components.evaluator", "models.heads", "models.label"),
+        code=fingerprint.of_modules(
+            "components.evaluator", "components.examples", "models.heads", "models.label"
+        ),
     )
 
     # Only what was blessed is deployed.

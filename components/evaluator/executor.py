@@ -12,6 +12,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
+from components.examples import beam_io
 from models import features
 from models.label import Label, labels_of_export
 
@@ -45,7 +46,8 @@ class Executor(executor.Executor):
             # TFX's executor looks here for the name of a function that makes the extractors.
             "custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}",
         }
-        super().Do(inputs, output_dict, properties)
+        with beam_io.in_batches():
+            super().Do(inputs, output_dict, properties)
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         result = verdict.make(evaluation, judgement, labels, not note, note)

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,13 +18,10 @@ import numpy as np
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
-from components.table_example_gen import encoder, tfrecord_file
+from components.examples import encoder, tfrecords
 from components.table_example_gen.table import BadRow, BadTable, Kinds, Piece, Rows, Source
 
 QUARANTINE = "quarantine"
-# Files are a fifth larger than at zlib's default, and made in less than half the time.
-_COMPRESSION = 1
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,8 +156,10 @@ def write(
     Raises:
         BadTable: see `Splits.of_rows` and `table.Source.read`.
     """
+    for folder in folders.values():
+        fileio.makedirs(folder)
     files = {
-        name: _Zipped(os.path.join(folders[name], f"data_tfrecord-{shard.name}.gz"))
+        name: tfrecords.Zipped(os.path.join(folders[name], f"data_tfrecord-{shard.name}.gz"))
         for name in splits.names
     }
     counts = dict.fromkeys(splits.names, 0)
@@ -196,27 +194,11 @@ def _shuffled(
     texts = encoder.texts(records)
     of_rows = splits.of_rows(rows, texts, piece)
     order = random.permutation(len(texts))
-    framed = tfrecord_file.frame(records, texts)
+    framed = tfrecords.frame(records, texts)
     for index, name in enumerate(splits.names):
         mine = order[of_rows[order] == index]
         if len(mine):
             yield name, framed.take(pa.array(mine))
-
-
-class _Zipped:
-    """A gzipped file whose bytes depend on what is written alone, and not on the time."""
-
-    def __init__(self, path: str):
-        fileio.makedirs(os.path.dirname(path))
-        self._file = fileio.open(path, "wb")
-        self._zip = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, _GZIP)
-
-    def write(self, content: memoryview) -> None:
-        self._file.write(self._zip.compress(content))
-
-    def close(self) -> None:
-        self._file.write(self._zip.flush())
-        self._file.close()
 
 
 class _Quarantine:

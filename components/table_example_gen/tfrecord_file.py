@@ -1,53 +1,18 @@
-"""Files of TFRecords: each record is its length, its bytes, and a checksum of either."""
+"""Files of TFRecords of serialized `tf.Example`s."""
 
 import dataclasses
-import functools
 import math
-import struct
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
-import google_crc32c
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from tfx_bsl.coders import example_coder
 
-from components.table_example_gen import csv_file, encoder
+from components.examples import tfrecords
+from components.examples.tfrecords import FOOTER, HEADER
+from components.table_example_gen import csv_file
 from components.table_example_gen.table import BadTable, Kind, Kinds, Piece, Rows
 
-_HEADER = struct.Struct("<QI")
-_FOOTER = struct.Struct("<I")
 _MOST_ROWS = 1 << 13
-
-
-def frame(records: pa.LargeBinaryArray, texts: list[bytes]) -> pa.LargeBinaryArray:
-    """Each record as it stands in a file.
-
-    Args:
-        records: the records.
-        texts: the same, as Python has them.
-    """
-    headers = encoder.by_code(encoder.lengths(records), _header)
-    sums = _sums(texts).astype("<u4").view(np.uint8)
-    footers = encoder.binary(sums, _FOOTER.size * np.arange(len(texts) + 1))
-    return pc.binary_join_element_wise(headers, records, footers, pa.scalar(b"", pa.large_binary()))
-
-
-def _header(length: int) -> bytes:
-    return _HEADER.pack(length, _header_sum(length))
-
-
-@functools.lru_cache(1 << 16)
-def _header_sum(length: int) -> int:
-    return int(_sums([struct.pack("<Q", length)])[0])
-
-
-def _sums(texts: list[bytes]) -> np.ndarray:
-    """The checksums as they stand in a file."""
-    sums = np.fromiter(map(google_crc32c.value, texts), np.uint32, len(texts))
-    return ((sums >> np.uint32(15)) | (sums << np.uint32(17))) + np.uint32(0xA282EAD8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +34,10 @@ class TFRecordSource:
             return
         with csv_file.open_file(file) as opened:
             start = place = rows = number = first = 0
-            while header := opened.read(_HEADER.size):
-                if len(header) < _HEADER.size:
+            while header := opened.read(HEADER.size):
+                if len(header) < HEADER.size:
                     raise BadTable(_damaged(file, first + rows))
-                place += _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER.size
+                place += HEADER.size + HEADER.unpack(header)[0] + FOOTER.size
                 opened.seek(place)
                 rows += 1
                 if place - start >= self.block_bytes:
@@ -96,7 +61,9 @@ class TFRecordSource:
         with csv_file.open_file(piece.file) as opened:
             if piece.end is not None:
                 opened.seek(piece.start)
-            for texts in self._texts(opened, piece, seen):
+            left = math.inf if piece.end is None else piece.end - piece.start
+            batches = tfrecords.read(opened, _MOST_ROWS, self.block_bytes, left)
+            for texts in _told(batches, piece):
                 try:
                     batch = decoder.DecodeBatch(texts)
                 except (RuntimeError, ValueError) as error:
@@ -107,47 +74,12 @@ class TFRecordSource:
                 seen += len(texts)
                 yield Rows(len(texts), batch, records=pa.array(texts, pa.large_binary()))
 
-    def _texts(self, opened: BinaryIO, piece: Piece, seen: int) -> Iterator[list[bytes]]:
-        texts: list[bytes] = []
-        sums: list[int] = []
-        size = 0
-        left = math.inf if piece.end is None else piece.end - piece.start
-        while left > 0 and (header := _read(opened, piece.file, seen + len(texts))):
-            text, checksum, length = header
-            texts.append(text)
-            sums.append(checksum)
-            size += length
-            left -= length
-            if size >= self.block_bytes or len(texts) == _MOST_ROWS:
-                yield _checked(texts, sums, piece.file, seen)
-                seen += len(texts)
-                texts, sums, size = [], [], 0
-        if texts:
-            yield _checked(texts, sums, piece.file, seen)
 
-
-def _read(opened: BinaryIO, file: str, before: int) -> tuple[bytes, int, int] | None:
-    """The next record, its checksum and the length of both; None at the end."""
+def _told(batches: Iterator[list[bytes]], piece: Piece) -> Iterator[list[bytes]]:
     try:
-        header = opened.read(_HEADER.size)
-        if not header:
-            return None
-        length, checksum = _HEADER.unpack(header)
-        # A wrong length may be longer than memory.
-        if checksum != _header_sum(length):
-            raise BadTable(_damaged(file, before))
-        text = opened.read(length)
-        (checksum,) = _FOOTER.unpack(opened.read(_FOOTER.size))
-    except (struct.error, OSError, EOFError, zlib.error):
-        raise BadTable(_damaged(file, before)) from None
-    return text, checksum, _HEADER.size + length + _FOOTER.size
-
-
-def _checked(texts: list[bytes], sums: list[int], file: str, seen: int) -> list[bytes]:
-    wrong = np.flatnonzero(_sums(texts) != np.array(sums, np.uint32))
-    if len(wrong):
-        raise BadTable(_damaged(file, seen + int(wrong[0])))
-    return texts
+        yield from batches
+    except tfrecords.DamagedRecord as error:
+        raise BadTable(_damaged(piece.file, piece.line - 1 + error.index)) from None
 
 
 def _damaged(file: str, before: int) -> str:

@@ -1,4 +1,4 @@
-"""Puts the schema into `custom_config`, then does what TFX's executor does."""
+"""Puts the schema into `custom_config`, then does what TFX's executor does, in batches."""
 
 import json
 
@@ -6,6 +6,8 @@ from google.protobuf import text_format
 from tfx.components.transform import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
+
+from components.examples import beam_io
 
 
 class Executor(executor.Executor):
@@ -17,8 +19,9 @@ class Executor(executor.Executor):
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
         custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         custom["schema"] = text_format.MessageToString(schema)
-        super().Do(
-            input_dict,
-            output_dict,
-            {**exec_properties, standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(custom)},
-        )
+        properties = {
+            **exec_properties,
+            standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(custom),
+        }
+        with beam_io.in_batches():
+            super().Do(input_dict, output_dict, properties)

@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from components.table_example_gen import BadTable, encoder, parquet_file
+from components.examples import encoder
+from components.table_example_gen import BadTable, parquet_file
 from components.table_example_gen.table import Kind
 
 
