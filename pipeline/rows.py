@@ -1,7 +1,7 @@
 """How many rows a step has read, while it reads them, and how long the rest will take.
 
-TFX's readers of examples, and our reader of tables, count rows in Beam's metrics. Beam's in-process
-runner tells those at the end of a stage only; the runner here can be asked at any time.
+Our readers count rows in Beam's metrics. Beam's in-process runner tells those at the end of a stage
+only; the runner here can be asked at any time.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from apache_beam.metrics import monitoring_infos
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 
-from components.table_example_gen import ROWS_FOUND, ROWS_READ
+from components.examples import counters
 
 _TELL_EVERY = 0.5
 """Seconds."""
@@ -114,11 +114,8 @@ def _counted(infos: Iterable[Any]) -> Counted:
     counted = Counted()
     for info in infos:
         name = info.labels.get(monitoring_infos.NAME_LABEL, "")
-        if name == ROWS_FOUND:
+        if name == counters.FOUND:
             counted += Counted(found=monitoring_infos.extract_counter_value(info))
-        elif name == ROWS_READ:
+        elif name == counters.READ:
             counted += Counted(read=monitoring_infos.extract_counter_value(info))
-        elif name.endswith("-num_rows"):  # TFX's: the sizes of batches
-            _, rows, _, _ = monitoring_infos.extract_distribution(info)
-            counted += Counted(read=rows)
     return counted

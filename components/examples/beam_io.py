@@ -17,10 +17,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.transform import executor as transform
 from tfx.components.util import tfxio_utils
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-from tfx_bsl.tfxio import telemetry, tf_example_record
+from tfx_bsl.tfxio import tf_example_record
 from tfx_bsl.tfxio.tensor_representation_util import ProjectTensorRepresentationsInSchema
 
-from components.examples import encoder, tfrecords
+from components.examples import counters, encoder, tfrecords
 
 _ROWS = 1 << 12
 """Of a batch, unless a step wants others."""
@@ -45,10 +45,6 @@ class Examples(tf_example_record.TFExampleRecord):
                 | "Spread" >> beam.Reshuffle()
                 | "Read" >> beam.FlatMap(_read, batch_size or _ROWS).with_output_types(list[bytes])
                 | "Decode" >> beam.ParDo(decode)
-                | "Count"
-                >> telemetry.ProfileRecordBatches(
-                    self.telemetry_descriptors, self._logical_format, self._physical_format
-                )
             )
 
         return beam.ptransform_fn(source)()
@@ -70,7 +66,9 @@ def _files(pattern: str) -> list[str]:
 def _read(path: str, rows: int) -> Iterator[list[bytes]]:
     with FileSystems.open(path) as file:
         try:
-            yield from tfrecords.read(file, rows)
+            for batch in tfrecords.read(file, rows):
+                yield batch
+                counters.read(len(batch))
         except tfrecords.DamagedRecord as error:
             raise ValueError(f"{path}: {error}; run again without the cache of its step") from None
 

@@ -1,7 +1,7 @@
 """One ExampleGen for CSV, Parquet and TFRecords, columnar from the file to the example."""
 
 from components.table_example_gen.component import TableExampleGen
-from components.table_example_gen.executor import QUARANTINED, ROWS_FOUND, ROWS_READ, rows_of
+from components.table_example_gen.executor import QUARANTINED, rows_of
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import QUARANTINE
 from components.table_example_gen.table import BadTable
@@ -9,8 +9,6 @@ from components.table_example_gen.table import BadTable
 __all__ = [
     "QUARANTINE",
     "QUARANTINED",
-    "ROWS_FOUND",
-    "ROWS_READ",
     "BadTable",
     "Options",
     "TableExampleGen",

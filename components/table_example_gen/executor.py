@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from google.protobuf import json_format
 from tfx import types
 from tfx.components.example_gen import utils
@@ -21,6 +20,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
+from components.examples import counters
 from components.table_example_gen import csv_file, options, parquet_file, shards, table
 from components.table_example_gen.csv_rows import CsvSource
 from components.table_example_gen.options import Options
@@ -31,8 +31,6 @@ from components.table_example_gen.tfrecord_file import TFRecordSource
 REPORT_FILE = "ingestion.json"
 QUARANTINED = "quarantined_rows"
 """The artifact's property that counts the rows put aside."""
-ROWS_FOUND, ROWS_READ = "rows_found", "rows_read"
-"""The names of Beam's counters: of rows in the table, and of those that are examples by now."""
 _MISTAKES = "mistakes"
 
 Found = tuple[Kinds, BadRow | None]
@@ -202,10 +200,9 @@ class _Step(beam.DoFn):
 
 class _Cut(_Step):
     def process(self, file: tuple[str, int]):
-        found = Metrics.counter(__name__, ROWS_FOUND)
         try:
             for piece in self._task.source.pieces(*file):
-                found.inc(piece.rows or 0)
+                counters.found(piece.rows or 0)
                 yield piece
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
@@ -245,7 +242,7 @@ class _Write(_Step):
                 task.folders,
                 quarantine,
                 task.options.seed,
-                on_rows=Metrics.counter(__name__, ROWS_READ).inc,
+                on_rows=counters.read,
             )
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
