@@ -1,14 +1,18 @@
 """Watches how much memory a run holds, and ends it at a bound instead of filling the machine."""
 
 import contextlib
+import math
 import os
 import signal
 import threading
+import time
 
 import psutil
 
 _LOOK_EVERY = 0.5
-"""Seconds; a look at all processes takes milliseconds."""
+"""Seconds."""
+_COUNT_EVERY = 5.0
+"""Seconds between looks for new processes: each reads what the system knows of all there are."""
 
 
 class Watch:
@@ -51,16 +55,18 @@ class Watch:
 
     def _look(self) -> None:
         this = psutil.Process()
+        counted = -math.inf
         while not self._over.wait(_LOOK_EVERY):
-            self.peak_mb = max(self.peak_mb, _resident_mb(this))
+            if time.monotonic() - counted > _COUNT_EVERY:
+                processes = [this, *this.children(recursive=True)]
+                counted = time.monotonic()
+            self.peak_mb = max(self.peak_mb, sum(map(_resident_mb, processes)))
             if self.is_exceeded:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
 
 def _resident_mb(process: psutil.Process) -> int:
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            total += one.memory_info().rss
-    return total >> 20
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return process.memory_info().rss >> 20
+    return 0
