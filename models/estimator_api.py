@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import tensorflow as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 CheckpointSaverListener = tf.estimator.CheckpointSaverListener
 Estimator = tf.estimator.Estimator
@@ -28,6 +29,15 @@ LinearEstimator = tf.estimator.LinearEstimator
 model_to_estimator = tf.keras.estimator.model_to_estimator
 
 _TF_CONFIG = "TF_CONFIG"
+
+
+def session_config() -> tf.compat.v1.ConfigProto:
+    """What an Estimator runs its sessions with if its `RunConfig` does not say."""
+    rewrite = RewriterConfig(meta_optimizer_iterations=RewriterConfig.ONE)
+    return tf.compat.v1.ConfigProto(
+        allow_soft_placement=True,
+        graph_options=tf.compat.v1.GraphOptions(rewrite_options=rewrite),
+    )
 
 
 def is_evaluator(config) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api, preprocessing
+from models import estimator_api, mirrored, preprocessing
 from models.estimator_api import EstimatorSpec, ModeKeys, PredictOutput
 from models.label import Label
 
@@ -53,7 +53,8 @@ class _Spec(estimator_api.Head):
             optimizer: a legacy Keras optimizer whose `iterations` is the global step, with
                 `trainable_variables`; or else ...
             trainable_variables: see there.
-            train_op_fn: ... makes the op that trains from the loss, and counts the global step.
+            train_op_fn: ... makes the op that trains from the loss, and counts the global step. Of
+                several replicas each gets its share: the sum over them is the loss.
             update_ops: run with each training step: the moving averages of BatchNorm.
             regularization_losses: scalars to add to the loss.
         """
@@ -68,6 +69,10 @@ class _Spec(estimator_api.Head):
             return EstimatorSpec(mode, predictions=predictions, loss=loss, eval_metric_ops=metrics)
         if (optimizer is None) == (train_op_fn is None):
             raise ValueError("expected an optimizer or a train_op_fn, and not both")
+        if mirrored.count() > 1:
+            # The share of the whole batch's loss: optimizers sum the gradients over the replicas,
+            # and the Estimator sums the losses that it shows.
+            loss /= mirrored.count()
         if optimizer is not None:
             train_op = tf.group(*optimizer.get_updates(loss, trainable_variables))
         else:
@@ -111,7 +116,11 @@ class Head(_Spec):
         if weights is None:
             loss = tf.reduce_mean(losses)
         else:
-            loss = tf.math.divide_no_nan(tf.reduce_sum(weights * losses), tf.reduce_sum(weights))
+            total = tf.reduce_sum(weights)
+            if mode == ModeKeys.TRAIN:
+                # A replica's rows may weigh more than another's: the mean is of the whole batch.
+                total = mirrored.total(total) / mirrored.count()
+            loss = tf.math.divide_no_nan(tf.reduce_sum(weights * losses), total)
         return tf.add_n([loss, *(regularization_losses or [])])
 
     @abc.abstractmethod

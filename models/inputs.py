@@ -45,6 +45,7 @@ def training_input_fn(
     start_step: int = 0,
     labels: Sequence[str] = (),
     shard: Shard = WHOLE,
+    replicas: int = 1,
 ) -> Callable[[], tf.data.Dataset]:
     """Batches of (features, labels) without an end, in a new order at each pass.
 
@@ -65,6 +66,8 @@ def training_input_fn(
         start_step: the number of batches to pass over.
         labels: the columns of the labels, in their order; wanted where there are several.
         shard: which rows to read. The shards of one count have all rows between them, each once.
+        replicas: so many parts in a row make a batch, and each is handed out as if it were one;
+            `tf.distribute` gives each replica the next.
 
     Returns:
         A function that makes the dataset. Its features are dense, or `tf.RaggedTensor`s where
@@ -72,7 +75,8 @@ def training_input_fn(
         where there are several.
 
     Raises:
-        ValueError: there are several labels, but other ones than `labels`; or a shard without rows.
+        ValueError: there are several labels, but other ones than `labels`; or a shard without rows,
+            or replicas without.
     """
     if rows < shard.count:
         raise ValueError(
@@ -80,22 +84,30 @@ def training_input_fn(
             f"expected one for each: lower train.cluster.workers"
         )
     rows = len(range(shard.index, rows, shard.count))
+    if rows < replicas:
+        raise ValueError(
+            f"{replicas} replicas have {rows} examples to train on; expected one for each: lower "
+            "train.cluster.mirrored"
+        )
     spec = transform_output.transformed_feature_spec()
     parse = _parser(spec, labels)
     in_memory = rows * bytes_per_row(spec) <= cache_bytes
     chunk = rows if in_memory else CHUNK
     sizes = [chunk] * (rows // chunk) + ([rows % chunk] if rows % chunk else [])
-    first_pass, done = divmod(start_step, sum(max(size // batch_size, 1) for size in sizes))
+    # Of less than a batch the replicas get what they can share, if that is anything.
+    batches = [max(size // batch_size, min(size // replicas, 1)) for size in sizes]
+    first_pass, done = divmod(start_step, sum(batches))
 
     def shuffled_batches(number, examples):
         """Of a chunk's rows in an order of the chunk's number."""
         size = tf.shape(tf.nest.flatten(examples[1])[0])[0]
         order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, number])
         whole = size // batch_size * batch_size
-        order = order[: tf.where(whole > 0, whole, size)]
+        whole = tf.where(whole > 0, whole, size // replicas * replicas)
+        part = tf.maximum(tf.minimum(whole, batch_size) // replicas, 1)
         return (
-            tf.data.Dataset.from_tensor_slices(order)
-            .batch(batch_size)
+            tf.data.Dataset.from_tensor_slices(order[:whole])
+            .batch(tf.cast(part, tf.int64))
             .map(
                 lambda batch: tf.nest.map_structure(
                     lambda column: tf.gather(column, batch), examples
@@ -114,7 +126,7 @@ def training_input_fn(
         else:
             passes = tf.data.Dataset.range(first_pass, tf.int64.max)
             chunks = passes.flat_map(chunks_of_pass)
-        return chunks.flat_map(shuffled_batches).skip(done).prefetch(tf.data.AUTOTUNE)
+        return chunks.flat_map(shuffled_batches).skip(done * replicas).prefetch(tf.data.AUTOTUNE)
 
     return make
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from models import preprocessing
+from models import mirrored, preprocessing
 
 
 class PiecewiseLinear(tf.keras.layers.Layer):
@@ -145,9 +145,11 @@ class Dropout(tf.keras.layers.Layer):
     def call(self, inputs, training=None):
         def dropped():
             step = tf.compat.v1.train.get_global_step()
+            step = tf.constant(0, tf.int64) if step is None else step
+            # Each replica of a step drops others.
             seed = [
                 tf.constant(self.seed, tf.int64),
-                tf.constant(0, tf.int64) if step is None else step,
+                step * mirrored.count() + mirrored.number(),
             ]
             return tf.nn.experimental.stateless_dropout(inputs, self.rate, tf.stack(seed))
 

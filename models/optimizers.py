@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from models import mirrored
+
 
 def adamw(
     loss: tf.Tensor,
@@ -22,8 +24,11 @@ def adamw(
     Decoupled decay: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019);
     cycles: the same authors, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
 
+    Where there are replicas (see `models.mirrored`), a step is one of their whole batch.
+
     Args:
-        loss: scalar.
+        loss: scalar; of one of several replicas the share that it adds to the loss, as a head hands
+            it to a `train_op_fn`.
         variables: what learns. Vectors (biases and factors) are not decayed.
         learning_rate: at the start of a cycle; in each it falls to zero along a cosine.
         max_steps: where the last cycle ends.
@@ -36,17 +41,20 @@ def adamw(
     global_step = tf.compat.v1.train.get_or_create_global_step()
     first_cycle = math.ceil(max_steps / (2**cycles - 1))
     rate = tf.compat.v1.train.cosine_decay_restarts(learning_rate, global_step, first_cycle)
-    gradients, norm = tf.clip_by_global_norm(tf.gradients(loss, variables), clip_norm)
+    replicas = mirrored.count()
+    whole = mirrored.total(tf.gradients(loss, variables))
+    gradients, norm = tf.clip_by_global_norm(whole, clip_norm)
     # The decay waits for the gradients, which are those of the weights before it.
     with tf.control_dependencies(gradients):
-        decay = [
-            variable.assign_sub(rate * weight_decay * variable)
-            for variable in variables
-            if weight_decay and len(variable.shape) > 1
-        ]
+        decayed = [v for v in variables if weight_decay and len(v.shape) > 1]
+        decay = mirrored.update(
+            decayed, lambda v, factor: v.assign_sub(factor * v), rate * weight_decay
+        )
     with tf.control_dependencies(decay):
         optimizer = tf.compat.v1.train.AdamOptimizer(rate)
-        step = optimizer.apply_gradients(zip(gradients, variables), global_step)
+        # It sums over the replicas what they all have alike by now.
+        shares = [_scaled(gradient, 1 / replicas) for gradient in gradients]
+        step = optimizer.apply_gradients(zip(shares, variables), global_step)
     tf.compat.v1.summary.scalar("learning_rate", rate)
     tf.compat.v1.summary.scalar("gradient_norm", norm)
     if not average:
@@ -64,6 +72,15 @@ def restore_averages(
     rest = [v for v in tf.compat.v1.global_variables() if v.ref() not in averaged]
     names.update({variable.op.name: variable for variable in rest})
     return tf.compat.v1.train.Scaffold(saver=tf.compat.v1.train.Saver(names))
+
+
+def _scaled(gradient, factor: float):
+    """A gradient, dense or of rows, times a factor; untouched by one of 1."""
+    if factor == 1:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor
 
 
 def _averages(decay: float) -> tf.train.ExponentialMovingAverage:

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models import features as features_lib
-from models import inputs, label, networks, preprocessing
+from models import inputs, label, mirrored, networks, preprocessing
 from models.context import Context
 
 _EVALUATION_BATCH = 4096
@@ -26,8 +26,8 @@ _LARGE_BATCH = 1024
 _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
 """Among them the ends of three cycles of the learning rate, of 1, 2 and 4 parts."""
-_OF_THE_RESULT = ("workers", "parameter_servers", "evaluator")
-"""What of `train.cluster` the result depends on: gradients of many workers come late."""
+_NOT_OF_THE_RESULT = ("max_restarts", "hang_seconds")
+"""What of `train.cluster` the result does not depend on: gradients of many workers come late."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Problem:
         """What TFX's Trainer or Tuner hands over as `FnArgs`.
 
         Hyperparameters that were found by tuning replace the configuration's.
+
+        Raises:
+            ValueError: replicas cannot share the batch, see `mirrored.check_batch`.
         """
         schema_text = epath.Path(fn_args.schema_path).read_text()
         problem = cls(
@@ -85,7 +88,9 @@ class Problem:
 
         They did well on some twenty tables of all sizes.
         """
-        train = self.settings["train"]
+        train, replicas = self.settings["train"], self.replicas
+        if train["batch_size"]:
+            mirrored.check_batch(train["batch_size"], replicas)
         if (
             train["batch_size"]
             and train["evaluate_every"]
@@ -93,9 +98,9 @@ class Problem:
         ):
             return self
         rows = inputs.count_rows(self.train_files)
-        batch_size = train["batch_size"] or next(
-            (size for below, size in _BATCH_SIZES if rows < below), _LARGE_BATCH
-        )
+        size = next((size for below, size in _BATCH_SIZES if rows < below), _LARGE_BATCH)
+        # As replicas can share it.
+        batch_size = train["batch_size"] or max(size // replicas, 1) * replicas
         epochs = train["epochs"]
         if not epochs and not train["max_steps"]:
             epochs = _epochs(self.settings["labels"][0]["task"], rows, batch_size)
@@ -107,6 +112,11 @@ class Problem:
             "evaluate_every": train["evaluate_every"] or max(math.ceil(steps / _EVALUATIONS), 1),
         }
         return dataclasses.replace(self, settings={**self.settings, "train": settings})
+
+    @property
+    def replicas(self) -> int:
+        """How many share each batch of training, see `models.mirrored`."""
+        return mirrored.replicas(self.settings["train"])
 
     @property
     def transform_output(self) -> tft.TFTransformOutput:
@@ -172,6 +182,7 @@ class Problem:
             start_step=start_step,
             labels=self._labels,
             shard=shard,
+            replicas=self.replicas,
         )
 
     def eval_input(self) -> Callable[[], tf.data.Dataset]:
@@ -198,7 +209,8 @@ class Problem:
         settings = dict(self.settings)
         train = settings["train"]
         if train.get("cluster"):
-            cluster = {key: train["cluster"][key] for key in _OF_THE_RESULT}
+            of_result = train["cluster"].keys() - _NOT_OF_THE_RESULT
+            cluster = {key: train["cluster"][key] for key in of_result}
             settings["train"] = {**train, "cluster": cluster}
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.schema.SerializeToString(deterministic=True))

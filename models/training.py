@@ -15,6 +15,7 @@ from models import (
     full_disk,
     inputs,
     intervals,
+    mirrored,
     progress,
     registry,
 )
@@ -142,7 +143,8 @@ def _train(
     cluster = problem.settings["train"].get("cluster")
     last = make_estimator(problem, context, directory).latest_checkpoint()
     # Where nothing is left to train there may still be something to evaluate.
-    if not cluster or (is_ours and checkpoints.step_of(last) >= context.max_steps):
+    alone = not cluster or problem.replicas > 1
+    if alone or (is_ours and checkpoints.step_of(last) >= context.max_steps):
         best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
     else:
         best = BestCheckpoint(directory / "best", on_evaluation)
@@ -172,16 +174,21 @@ def do_task(
     config = estimator_api.RunConfig()
     if config.task_type == "ps":
         estimator_api.serve_variables(config)
-    if not problem.settings["train"].get("cluster"):
+    if not problem.settings["train"].get("cluster") or problem.replicas > 1:
         raise ValueError(
             f"TF_CONFIG: this process is a {config.task_type} of a cluster, expected train.cluster "
-            "to describe it; set train.cluster, or start the process without TF_CONFIG"
+            "to describe it; set train.cluster, as {workers: 2}, or start the process without "
+            "TF_CONFIG"
         )
     return fit(problem, problem.context(), directory, on_evaluation, tell)
 
 
-def make_estimator(problem: Problem, context: Context, directory: epath.Path):
-    """The Estimator of the problem's model, with its checkpoints in a directory."""
+def make_estimator(problem: Problem, context: Context, directory: epath.Path, *, replicas: int = 1):
+    """The Estimator of the problem's model, with its checkpoints in a directory.
+
+    Raises:
+        ValueError: there are not so many devices as `replicas`, which are for training alone.
+    """
     model, train = problem.settings["model"], problem.settings["train"]
     return registry.estimator(
         model["name"],
@@ -194,6 +201,7 @@ def make_estimator(problem: Problem, context: Context, directory: epath.Path):
             save_summary_steps=100,
             log_step_count_steps=500,
             experimental_max_worker_delay_secs=0,
+            **mirrored.run_config(replicas),
         ),
     )
 
@@ -225,7 +233,7 @@ def fit(
         # Before there is an Estimator to train: of two that are made of Keras models the later one
         # alone can be used, because Keras changes its classes when it makes a model.
         _evaluate_missed(problem, context, directory, best, tell)
-    estimator = make_estimator(problem, context, directory)
+    estimator = make_estimator(problem, context, directory, replicas=problem.replicas)
     train, config = problem.settings["train"], estimator.config
     found = estimator.latest_checkpoint()
 
@@ -242,6 +250,8 @@ def fit(
     if config.num_worker_replicas > 1:
         shard = inputs.Shard(config.global_id_in_cluster, config.num_worker_replicas)
     hooks = _early_stopping(estimator, train)
+    if problem.replicas > 1:
+        hooks.append(mirrored.WholeVariables())
     if shard.count > 1:
         batches = context.rows // shard.count // train["batch_size"]
         lead = max(batches // shard.count, 1)

@@ -68,7 +68,7 @@ def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any])
 
     tried = Problem.of(
         types.SimpleNamespace(**problem, hyperparameters={"values": trial["values"]})
-    )
+    ).replaced({"train.cluster": None})
     context = tried.context()
     # A model that draws without a seed must not depend on the trials before.
     tf.keras.utils.set_random_seed(tried.settings["train"]["seed"])

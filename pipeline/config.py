@@ -244,7 +244,8 @@ class Train(Section):
             with the lowest loss is exported. By default ten times in a training.
         keep_checkpoints: how many checkpoints stay.
         cache_mb: transformed data up to this size stay decoded in memory.
-        cluster: the tasks that train together; by default one process does everything.
+        cluster: the tasks or the devices that train together; by default one process does
+            everything on one device.
     """
 
     max_steps: Count | None = None
@@ -261,6 +262,17 @@ class Train(Section):
     def _one_length(cls, values):
         if values["max_steps"] and values["epochs"]:
             raise ValueError("expected max_steps or epochs, found both: remove one")
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _shared_batch(cls, values):
+        size, cluster = values["batch_size"], values["cluster"]
+        if size and cluster and cluster.mirrored and size % cluster.mirrored:
+            message = (
+                f"found {size}, expected a multiple of train.cluster.mirrored, {cluster.mirrored}: "
+                "each replica gets the same part of a batch"
+            )
+            refuse([(("batch_size",), message)])
         return values
 
 

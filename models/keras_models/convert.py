@@ -68,7 +68,16 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
             logits) and a `tf.keras.optimizers.legacy` optimizer. Its initial weights are kept.
         params: see `models.registry`.
         config: the `RunConfig`, with a `model_dir`.
+
+    Raises:
+        ValueError: it is to be trained by replicas. A step of what `model_to_estimator` makes for
+            them does not end.
     """
+    if config.train_distribute:
+        raise ValueError(
+            "train.cluster.mirrored: found a Keras model, which `model_to_estimator` cannot train "
+            "on several devices; expected another kind, as mlp: choose that, or remove mirrored"
+        )
     converted = estimator_api.model_to_estimator(
         model, config=config, model_dir=config.model_dir, checkpoint_format="saver"
     )

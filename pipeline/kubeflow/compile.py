@@ -80,6 +80,11 @@ def _check(config: Config, steps: list[str]) -> None:
             "kubeflow.tfjob: found without train.cluster, whose tasks it is for; set that, as "
             "train.cluster: {workers: 2}, or remove it"
         )
+    elif config.kubeflow.tfjob and config.train.cluster and config.train.cluster.mirrored:
+        mistakes.append(
+            "kubeflow.tfjob: found with train.cluster.mirrored, which the Trainer's pod does by "
+            "itself; remove it, or set train.cluster: {workers: 2}"
+        )
     if mistakes:
         raise UserError("\n".join(mistakes))
 

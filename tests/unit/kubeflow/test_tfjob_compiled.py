@@ -123,6 +123,15 @@ def test_a_job_without_a_cluster_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_job_for_one_process_is_refused(tmp_path):
+    with pytest.raises(UserError) as error:
+        compiled(tmp_path, "train.cluster={mirrored: 2}", "kubeflow.tfjob={}")
+    assert str(error.value) == (
+        "kubeflow.tfjob: found with train.cluster.mirrored, which the Trainer's pod does by "
+        "itself; remove it, or set train.cluster: {workers: 2}"
+    )
+
+
 def test_engines_of_v2_train_by_processes_and_say_so(files):
     (note,) = [note for note in files.notes if "tfjob" in note]
     assert note == (

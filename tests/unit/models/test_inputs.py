@@ -196,3 +196,29 @@ def test_a_worker_without_rows_is_refused(rich):
     settings: dict[str, Any] = {"rows": 1, "cache_bytes": 0, "seed": 0, "shard": inputs.Shard(0, 2)}
     with pytest.raises(ValueError, match="2 workers, .* have 1 examples to train on; expected one"):
         inputs.training_input_fn(rich.train_files, rich.output, 8, **settings)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+@pytest.mark.parametrize("start_step", [0, 13])
+def test_parts_of_replicas_make_the_batches_of_one(rich, cache_bytes, start_step):
+    settings = {"cache_bytes": cache_bytes, "start_step": start_step}
+    whole = batches(rich, rich.train_files, 5, **settings)
+    parts = batches(rich, rich.train_files, 10, replicas=2, **settings)
+    assert {len(label) for _, label in parts} == {BATCH // 2}
+    assert labels(parts) == labels(whole)
+
+
+def test_of_less_than_a_batch_replicas_get_what_they_can_share(rich):
+    rows = len(rich.train_rows)
+    replicas = 3
+    assert rows % replicas
+    parts = batches(rich, rich.train_files, 4, batch_size=3 * rows, replicas=replicas)
+    assert {len(label) for _, label in parts} == {rows // replicas}
+    assert len(set(labels(parts[:replicas]))) == rows // replicas * replicas
+    later = batches(rich, rich.train_files, 1, batch_size=3 * rows, replicas=replicas, start_step=1)
+    assert labels(later) == labels(parts[3:])
+
+
+def test_replicas_without_rows_are_refused(rich):
+    with pytest.raises(ValueError, match=r"900 replicas have \d+ examples.*train.cluster.mirrored"):
+        batches(rich, rich.train_files, 1, batch_size=900, replicas=900)

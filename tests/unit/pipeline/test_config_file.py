@@ -221,7 +221,16 @@ UNKNOWN = [
     ("train: {cluster: {worker: 2}}", ": train.cluster.worker: unknown key; did you mean workers?"),
     ("train: {cluster: {workers: 0}}", ": train.cluster.workers: expected a whole number above"),
     ("train: {cluster: {evaluator: 1}}", ": train.cluster.evaluator: "),
-    ("train: {cluster: {mirrored: 2}}", ": train.cluster.mirrored: not supported; use workers and"),
+    ("train: {cluster: {mirrored: 0}}", ": train.cluster.mirrored: expected a whole number above"),
+    ("train: {cluster: {mirrored: 1}}", ": train.cluster.mirrored: found 1, expected 2 or more"),
+    (
+        "train: {cluster: {mirrored: 2, workers: 2, max_restarts: 1}}",
+        ": train.cluster.mirrored: found beside workers, max_restarts, which is for many processes",
+    ),
+    (
+        "train: {batch_size: 100, cluster: {mirrored: 3}}",
+        ": train.batch_size: found 100, expected a multiple of train.cluster.mirrored, 3: each",
+    ),
     ("train: {cluster: 3}", ": train.cluster: "),
     ("splits: {trian: 1}", ": splits.trian: unknown key; did you mean train? (known: train, eval"),
     (

@@ -1,0 +1,95 @@
+"""A training by two replicas is the training of one process: each has half of every batch."""
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import training
+from tests.conformance.lab import CASES, examples, problem_of, summaries, train, variables
+
+STEPS = 30
+MIRRORED = {"mirrored": 2}
+LENGTH: dict[str, Any] = {"max_steps": STEPS, "evaluate_every": STEPS // 2}
+
+
+def without_dropout(case):
+    """Each replica would drop other units than the single process."""
+    return dataclasses.replace(
+        case,
+        params={name: value for name, value in case.params.items() if name != "dropout"}
+        | ({"dropout": 0.0} if case.dropout else {}),
+    )
+
+
+def both(table, case, folder, **changes):
+    alone = train(table, case, folder / "alone", **LENGTH, **changes)
+    return alone, train(table, case, folder / "mirrored", cluster=MIRRORED, **LENGTH, **changes)
+
+
+def learned_alike(alone, mirrored) -> None:
+    assert mirrored.best["step"] == alone.best["step"]
+    assert mirrored.best["loss"] == pytest.approx(alone.best["loss"], rel=1e-3)
+    expected, found = (variables(run.directory, STEPS) for run in (alone, mirrored))
+    shapes = [{name: value.shape for name, value in one.items()} for one in (expected, found)]
+    assert shapes[0] == shapes[1], "checkpoints are of one form"
+    assert found["global_step"] == STEPS, "steps are counted, not replicas"
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-2, atol=1e-4, err_msg=name)
+    shown = [summaries(run.directory) for run in (alone, mirrored)]
+    assert shown[0].keys() == shown[1].keys()
+    losses = [dict(one["loss"]) for one in shown]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[] if case.id == "mlp" else pytest.mark.slow)
+        for case in map(without_dropout, CASES)
+        if case.model != "keras.mlp"
+    ],
+    ids=lambda case: case.id,
+)
+def test_a_model_learns_what_one_process_learns(case, regression, tmp_path, scorer):
+    alone, mirrored = both(regression, case, tmp_path)
+    learned_alike(alone, mirrored)
+    requests = examples(regression, regression.eval_rows[:20])
+    [expected] = scorer(alone.export, [requests])
+    [found] = scorer(mirrored.export, [requests])
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-2)
+
+
+def test_a_keras_model_is_refused(regression, tmp_path):
+    (case,) = [case for case in CASES if case.model == "keras.mlp"]
+    with pytest.raises(ValueError, match=r"^train\.cluster\.mirrored: found a Keras model"):
+        train(regression, case, tmp_path, cluster=MIRRORED, **LENGTH)
+
+
+@pytest.mark.slow
+def test_weights_decay_and_averages_are_of_the_whole_batch(several, tmp_path):
+    """Halves of a batch weigh differently: 60 % of the rows weigh nothing."""
+    (tabm,) = [without_dropout(case) for case in CASES if case.id == "tabm"]
+    case = dataclasses.replace(tabm, params={**tabm.params, "average": 0.9, "clip_norm": 0.1})
+    learned_alike(*both(several, case, tmp_path))
+
+
+@pytest.mark.slow
+def test_killed_at_half_it_ends_as_one_that_was_not(regression, tmp_path):
+    """With dropout, whose draws go on as well."""
+    (case,) = [case for case in CASES if case.id == "mlp"]
+    whole = train(regression, case, tmp_path / "whole", cluster=MIRRORED, **LENGTH)
+    half = problem_of(regression, case, cluster=MIRRORED, **LENGTH)
+    place = tmp_path / "killed"
+    estimator = training.make_estimator(half, whole.context, place, replicas=2)
+    estimator.train(half.train_input(whole.context.rows), max_steps=STEPS // 2)
+    training.fit(half, whole.context, place)
+    expected, found = (variables(at, STEPS) for at in (whole.directory, place))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+    assert json.loads((place / "best" / "best.json").read_text())["step"] == whole.best["step"]
