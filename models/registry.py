@@ -36,6 +36,9 @@ MODELS = {
 }
 """Registered names and the function behind each."""
 
+ON_ONE_DEVICE = ("keras.mlp", "premade.dnn_linear_combined")
+"""Those that cannot be trained by replicas; what makes them says why."""
+
 _MODEL_FN = ["features", "labels", "mode", "params", "config"]
 _ESTIMATOR = ["params", "config"]
 

@@ -68,7 +68,7 @@ def check_model(config: Config) -> None:
     """Imports the `model_fn` and checks its parameters, searched ones too, if it declares them.
 
     Raises:
-        UserError: there is no such model, or it takes no such parameters.
+        UserError: there is no such model, it takes no such parameters, or replicas cannot train it.
     """
     from models import registry
 
@@ -76,6 +76,12 @@ def check_model(config: Config) -> None:
         registry.check(config.model.name, config.model.params)
     except ValueError as error:
         raise UserError(str(error)) from None
+    cluster = config.train.cluster
+    if cluster and cluster.mirrored and config.model.name in registry.ON_ONE_DEVICE:
+        raise UserError(
+            f"train.cluster.mirrored: found with {config.model.name}, which is trained on one "
+            "device only; choose another model, as mlp, or remove mirrored"
+        )
     if config.tune and (mistakes := _search_mistakes(config)):
         raise UserError("\n".join(mistakes))
 

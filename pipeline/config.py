@@ -265,9 +265,15 @@ class Train(Section):
         return values
 
     @pydantic.root_validator(skip_on_failure=True)
-    def _shared_batch(cls, values):
+    def _fits_replicas(cls, values):
         size, cluster = values["batch_size"], values["cluster"]
-        if size and cluster and cluster.mirrored and size % cluster.mirrored:
+        if not cluster or not cluster.mirrored:
+            return values
+        if values["early_stopping"]:
+            # TensorFlow's hook fetches what is a value for each replica, and cannot be fetched.
+            message = "not with cluster.mirrored, whose trainings go to their end; remove the one"
+            refuse([(("early_stopping",), message)])
+        if size and size % cluster.mirrored:
             message = (
                 f"found {size}, expected a multiple of train.cluster.mirrored, {cluster.mirrored}: "
                 "each replica gets the same part of a batch"

@@ -31,7 +31,18 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Makes the Estimator; see `models.registry` for the arguments."""
+    """Makes the Estimator; see `models.registry` for the arguments.
+
+    Raises:
+        ValueError: it is to be trained by replicas. TensorFlow's divides the loss by their number,
+            which is the head's business, and cannot be told not to.
+    """
+    if config.train_distribute:
+        raise ValueError(
+            "train.cluster.mirrored: found premade.dnn_linear_combined, which would learn "
+            "something else on several devices; expected another kind, as wide_deep: choose that, "
+            "or remove mirrored"
+        )
     context, settings = params["context"], parse_params(Params, params)
     optimizers = tf.keras.optimizers.legacy
 

@@ -12,6 +12,10 @@ from tests.conformance.lab import CASES, examples, problem_of, summaries, train,
 
 STEPS = 30
 MIRRORED = {"mirrored": 2}
+REFUSED = {
+    "keras.mlp": "a Keras model",
+    "premade.dnn_linear_combined": "premade.dnn_linear_combined",
+}
 LENGTH: dict[str, Any] = {"max_steps": STEPS, "evaluate_every": STEPS // 2}
 
 
@@ -49,7 +53,7 @@ def learned_alike(alone, mirrored) -> None:
     [
         pytest.param(case, marks=[] if case.id == "mlp" else pytest.mark.slow)
         for case in map(without_dropout, CASES)
-        if case.model != "keras.mlp"
+        if case.model not in REFUSED
     ],
     ids=lambda case: case.id,
 )
@@ -64,9 +68,10 @@ def test_a_model_learns_what_one_process_learns(case, regression, tmp_path, scor
         np.testing.assert_allclose(found[name], values, rtol=1e-2)
 
 
-def test_a_keras_model_is_refused(regression, tmp_path):
-    (case,) = [case for case in CASES if case.model == "keras.mlp"]
-    with pytest.raises(ValueError, match=r"^train\.cluster\.mirrored: found a Keras model"):
+@pytest.mark.parametrize("model", REFUSED)
+def test_what_would_not_end_or_learn_something_else_is_refused(model, regression, tmp_path):
+    (case,) = [case for case in CASES if case.model == model]
+    with pytest.raises(ValueError, match=rf"^train\.cluster\.mirrored: found {REFUSED[model]}"):
         train(regression, case, tmp_path, cluster=MIRRORED, **LENGTH)
 
 

@@ -73,7 +73,9 @@ class Training:
         **changes: Any,
     ):
         self.folder = folder
-        train = {**TRAIN, "cluster": cluster and {**CLUSTER, **cluster}, **changes}
+        if cluster and "mirrored" not in cluster:
+            cluster = {**CLUSTER, **cluster}
+        train = {**TRAIN, "cluster": cluster, **changes}
         problem = {
             **table.problem,
             "model": {"name": model, "params": params or {}},

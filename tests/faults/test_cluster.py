@@ -243,10 +243,11 @@ def test_an_operator_may_start_the_trainer_as_each_task(train, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_task_without_a_cluster_in_the_configuration_is_refused(train, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cluster", [None, {"mirrored": 2}])
+def test_a_task_without_a_cluster_in_the_configuration_is_refused(train, cluster, monkeypatch):
     with layout.addresses(NAMES) as addresses:
         monkeypatch.setenv("TF_CONFIG", layout.tf_config(addresses, CHIEF))
-        training = train(cluster=None)
+        training = train(cluster=cluster)
         assert training.end() == 1
     last = training.errors.splitlines()[-1]
     assert "TF_CONFIG: this process is a chief of a cluster, expected train.cluster" in last

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models import registry
 from pipeline import checks, config_file
 from pipeline.errors import UserError
 
@@ -309,6 +310,17 @@ def test_tfrecord_columns(problem, name):
     path.write_bytes(b"not a record of anything")
     (line,) = mistakes(problem(data=name))
     assert line == f"data.path: {path}: holds no TFRecord of tf.Examples"
+
+
+@pytest.mark.parametrize("name", registry.ON_ONE_DEVICE)
+def test_a_model_that_replicas_cannot_train_is_refused(problem, name):
+    settings = f"model: {{name: {name}}}\ntrain: {{cluster: {{mirrored: 2}}}}"
+    with pytest.raises(UserError) as error:
+        checks.check_model(problem(settings))
+    assert str(error.value) == (
+        f"train.cluster.mirrored: found with {name}, which is trained on one device only; choose "
+        "another model, as mlp, or remove mirrored"
+    )
 
 
 class TestModel:

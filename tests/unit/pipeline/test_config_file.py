@@ -231,6 +231,10 @@ UNKNOWN = [
         "train: {batch_size: 100, cluster: {mirrored: 3}}",
         ": train.batch_size: found 100, expected a multiple of train.cluster.mirrored, 3: each",
     ),
+    (
+        "train: {early_stopping: {patience: 9}, cluster: {mirrored: 3}}",
+        ": train.early_stopping: not with cluster.mirrored, whose trainings go to their end",
+    ),
     ("train: {cluster: 3}", ": train.cluster: "),
     ("splits: {trian: 1}", ": splits.trian: unknown key; did you mean train? (known: train, eval"),
     (
