@@ -48,13 +48,10 @@ def learned_alike(alone, mirrored) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, marks=[] if case.id == "mlp" else pytest.mark.slow)
-        for case in map(without_dropout, CASES)
-        if case.model not in REFUSED
-    ],
+    [case for case in map(without_dropout, CASES) if case.model not in REFUSED],
     ids=lambda case: case.id,
 )
 def test_a_model_learns_what_one_process_learns(case, regression, tmp_path, scorer):
