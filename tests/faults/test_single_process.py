@@ -255,9 +255,10 @@ def can_mount() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small disk needs the right to mount one")
-def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed, tmp_path):
+@pytest.mark.parametrize("cluster", [None, {}], ids=["one process", "cluster"])
+def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed, tmp_path, cluster):
     """Three checkpoints of 8 MB and a copy of the best do not fit; later they do."""
-    settings = {**SHORT, "params": {"ballast_mb": 8}}
+    settings = {**SHORT, "cluster": cluster, "params": {"ballast_mb": 8}}
     small = tmp_path / "small"
     (small / "training").mkdir(parents=True)
     # What was on the small disk is kept when it goes away, as its next mount finds it.
@@ -267,6 +268,7 @@ def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed,
     )
     full = train(folder=small, wrapper=["unshare", "-m", "sh", "-c", script, "sh"], **settings)
     assert full.end() == 1
+    assert not tasks(small)
     last = full.errors.splitlines()[-1]
     assert re.search(r"training directory \S+/training/\w+: the disk is full; free some", last), (
         last
@@ -274,4 +276,7 @@ def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed,
     assert not (small / "run" / "training.json").exists()
     shutil.copytree(tmp_path / "kept", small / "training", dirs_exist_ok=True)
     again = train(folder=small, **settings)
-    ended_equal(again, undisturbed(**settings))
+    if cluster is None:
+        ended_equal(again, undisturbed(**settings))
+    assert again.end() == 0, again.errors[-3000:]
+    assert 300 <= again.record["best"]["step"] <= 302
