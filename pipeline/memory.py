@@ -62,8 +62,8 @@ class Watch:
                 counted = time.monotonic()
             self.peak_mb = max(self.peak_mb, sum(map(_resident_mb, processes)))
             if self.is_exceeded:
+                # Again at each look: what is called by other code, as a destructor, may swallow it.
                 os.kill(os.getpid(), signal.SIGINT)
-                return
 
 
 def _resident_mb(process: psutil.Process) -> int:

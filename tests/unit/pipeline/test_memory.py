@@ -62,3 +62,14 @@ def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(child):
     assert watch.is_exceeded
     assert watch.peak_mb > bound
     assert f" of {bound:,} MB" in str(watch)
+
+
+def test_an_interrupt_that_somebody_swallows_comes_again(child):
+    with pytest.raises(KeyboardInterrupt), memory.Watch(own_mb() + 200):
+        begin(child)
+        for swallows in (True, False):
+            try:
+                assert not threading.Event().wait(timeout=30), "nobody sets it"
+            except KeyboardInterrupt:
+                if not swallows:
+                    raise
