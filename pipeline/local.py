@@ -15,9 +15,8 @@ from rich.markup import escape
 from pipeline import checks, memory, screen, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
-from pipeline.errors import BAD_INPUT, FAILED, NOT_BLESSED, OK
-from pipeline.errors import INTERRUPTED as EXIT_INTERRUPTED
-from pipeline.progress import CACHED, INTERRUPTED, RUNNING, Node, Progress
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
+from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
 
@@ -140,7 +139,7 @@ def _execute(
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
             screen.say(console, "\nInterrupted; the same command continues from where it stopped.")
             # Beam's worker threads would go on; what they were writing does not count yet.
-            os._exit(EXIT_INTERRUPTED)
+            os._exit(INTERRUPTED)
         if failed is None:
             raise
         traceback.print_exc()
@@ -161,8 +160,8 @@ def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_messag
 
 
 def _print_exceeded(held: _Held, progress: Progress) -> None:
-    nodes = progress.nodes.values()
-    where = [f" in {node.name}" for node in nodes if node.state in (RUNNING, INTERRUPTED)]
+    at_work = (progress_lib.RUNNING, progress_lib.INTERRUPTED)
+    where = [f" in {node.name}" for node in progress.nodes.values() if node.state in at_work]
     screen.say(
         held.console,
         f"\n[bold red]Too much memory{''.join(where)}:[/] {held.watch.peak_mb:,} MB, more than "

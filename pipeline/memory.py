@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import signal
 import threading
 import time
@@ -13,6 +12,12 @@ _LOOK_EVERY = 0.5
 """Seconds."""
 _COUNT_EVERY = 5.0
 """Seconds between looks for new processes: each reads what the system knows of all there are."""
+_SIGNAL = signal.SIGUSR1
+"""Not Ctrl-C's, which a shell's background jobs ignore."""
+
+
+class TooMuchMemory(KeyboardInterrupt):
+    """The bound was exceeded. Like Ctrl-C it is no `Exception`, so no step takes it for its own."""
 
 
 class Watch:
@@ -41,17 +46,19 @@ class Watch:
         return f"at most {self.peak_mb:,}{bound} MB of memory"
 
     def __enter__(self) -> "Watch":
-        """Begins to look. At the bound what waits in the main thread is interrupted, as by Ctrl-C.
+        """Begins to look, in the main thread. At the bound what waits there is interrupted.
 
         Raises (there):
-            KeyboardInterrupt: the bound was exceeded, if `is_exceeded`; else it is the user's.
+            TooMuchMemory: the bound was exceeded.
         """
+        self._before = signal.signal(_SIGNAL, _interrupt)
         self._thread.start()
         return self
 
     def __exit__(self, *unused) -> None:
         self._over.set()
         self._thread.join()
+        signal.signal(_SIGNAL, self._before)
 
     def _look(self) -> None:
         this = psutil.Process()
@@ -62,8 +69,14 @@ class Watch:
                 counted = time.monotonic()
             self.peak_mb = max(self.peak_mb, sum(map(_resident_mb, processes)))
             if self.is_exceeded:
-                # Again at each look: what is called by other code, as a destructor, may swallow it.
-                os.kill(os.getpid(), signal.SIGINT)
+                # Again at each look: raised in a destructor, it goes no further.
+                main = threading.main_thread().ident
+                assert main
+                signal.pthread_kill(main, _SIGNAL)
+
+
+def _interrupt(number, frame) -> None:
+    raise TooMuchMemory
 
 
 def _resident_mb(process: psutil.Process) -> int:
