@@ -27,7 +27,7 @@ _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
 """Among them the ends of three cycles of the learning rate, of 1, 2 and 4 parts."""
 _NOT_OF_THE_RESULT = ("max_restarts", "hang_seconds")
-"""What of `train.cluster` the result does not depend on: gradients of many workers come late."""
+"""What of `train.cluster` the result does not depend on; the rest says who learns from what."""
 
 
 @dataclasses.dataclass(frozen=True)

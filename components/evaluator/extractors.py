@@ -1,16 +1,12 @@
-"""What TFMA's extractors do not do: equal batches, predictions by label, classes, bands."""
+"""What TFMA's extractors do not do: predictions by label, classes, bands."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import tensorflow_model_analysis as tfma
-from apache_beam.transforms import window
-from apache_beam.utils.windowed_value import WindowedValue
-from tfx_bsl.arrow import table_util
 
 from components.evaluator.eval_config import prefixes
 from components.evaluator.judgement import Slice
@@ -22,7 +18,7 @@ from models.label import Label, labels_of_export
 def custom_extractors(
     eval_shared_model, eval_config, tensor_adapter_config
 ) -> list[tfma.extractors.Extractor]:
-    """TFMA's own extractors up to the one that predicts, ours before them and behind."""
+    """TFMA's own extractors up to the one that predicts, and ours behind them."""
     extractors = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,
@@ -38,50 +34,11 @@ def custom_extractors(
     )
     after = [extractor.stage_name for extractor in extractors].index("ExtractPredictions") + 1
     return [
-        tfma.extractors.Extractor("BatchEqually", beam.ParDo(BatchEqually())),
         *extractors[:after],
         tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust)),
         # TFMA's name of the stage, which its evaluators ask for.
         tfma.extractors.Extractor("ExtractSliceKeys", beam.FlatMap(PackBySlice(keys))),
     ]
-
-
-class BatchEqually(beam.DoFn):
-    """Cuts the record batches of a bundle anew, each with as many rows.
-
-    Examples are read in batches whose size follows the clock, and the last bits of what a model
-    predicts for an example depend on how many others it is computed with: the metrics of a model
-    would differ from one evaluation to the next.
-    """
-
-    def __init__(self, rows: int = 4096):
-        """Keeps the number of rows of a batch; the last one of a bundle may have fewer."""
-        self._rows = rows
-        self._waiting: list[pa.RecordBatch] = []
-
-    def start_bundle(self):
-        """Nothing waits yet."""
-        self._waiting = []
-
-    def process(self, extracts) -> Iterator[dict[str, pa.RecordBatch]]:
-        """Passes on what is complete."""
-        self._waiting.append(extracts[tfma.ARROW_RECORD_BATCH_KEY])
-        rows = sum(batch.num_rows for batch in self._waiting)
-        if rows >= self._rows:
-            merged = table_util.MergeRecordBatches(self._waiting)
-            complete = rows - rows % self._rows
-            for start in range(0, complete, self._rows):
-                yield {tfma.ARROW_RECORD_BATCH_KEY: merged.slice(start, self._rows)}
-            self._waiting = [merged.slice(complete)]
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Passes on what is left."""
-        if any(batch.num_rows for batch in self._waiting):
-            merged = table_util.MergeRecordBatches(self._waiting)
-            whole = window.GlobalWindow()
-            yield WindowedValue(
-                {tfma.ARROW_RECORD_BATCH_KEY: merged}, whole.max_timestamp(), (whole,)
-            )
 
 
 class _Adjust:

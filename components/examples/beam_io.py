@@ -29,7 +29,9 @@ _ROWS = 1 << 12
 class Examples(tf_example_record.TFExampleRecord):
     """TFX's reader of `tf.Example`s in TFRecords; its batches are made where the file is read.
 
-    They have the same number of rows in every run: TFX's follow the clock.
+    They have the same rows in every run. The size of TFX's follows the clock; and the last bits of
+    what a model predicts for an example depend on how many others it is computed with, as those of
+    a mean do on what is added up first.
     """
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:  # noqa: D102 (TFX's)
@@ -70,7 +72,10 @@ def _read(path: str, rows: int) -> Iterator[list[bytes]]:
                 yield batch
                 counters.read(len(batch))
         except tfrecords.DamagedRecord as error:
-            raise ValueError(f"{path}: {error}; run again without the cache of its step") from None
+            raise ValueError(
+                f"{path}: {error}, since it was written; remove artifacts/ and metadata.sqlite "
+                "from the workspace, and run again"
+            ) from None
 
 
 class Processor(transform.TransformProcessor):

@@ -242,7 +242,6 @@ class _Write(_Step):
                 task.folders,
                 quarantine,
                 task.options.seed,
-                on_rows=counters.read,
             )
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))

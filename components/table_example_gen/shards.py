@@ -11,14 +11,14 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
-from components.examples import encoder, tfrecords
+from components.examples import counters, encoder, tfrecords
 from components.table_example_gen.table import BadRow, BadTable, Kinds, Piece, Rows, Source
 
 QUARANTINE = "quarantine"
@@ -139,7 +139,6 @@ def write(
     folders: Mapping[str, str],
     quarantine: str | None,
     seed: int,
-    on_rows: Callable[[int], None] = lambda count: None,
 ) -> Written:
     """Writes a shard.
 
@@ -151,7 +150,6 @@ def write(
         folders: of the splits.
         quarantine: where bad rows go; without it nothing is read after the first of them.
         seed: of the order of rows.
-        on_rows: is told how many more are done.
 
     Raises:
         BadTable: see `Splits.of_rows` and `table.Source.read`.
@@ -178,7 +176,7 @@ def write(
                 for split, content in _shuffled(rows, splits, piece, random):
                     counts[split] += len(content)
                     files[split].write(encoder.content(content))
-                on_rows(rows.found)
+                counters.read(rows.found)
     finally:
         for file in files.values():
             file.close()

@@ -26,8 +26,8 @@ def steps_made(training: Training) -> int:
     return sum(file.read_bytes().count(b"\n") // TRAIN["batch_size"] for file in files)
 
 
-def strike(training: Training, dice: random.Random, number: signal.Signals) -> tuple[str, int]:
-    """Sends one of the tasks a signal at some moment; which task, and the steps made by then.
+def kill(training: Training, dice: random.Random) -> tuple[str, int]:
+    """Kills one of the tasks at some moment; which task, and the steps made by then.
 
     The moment is at any time of a start, or while steps are made.
     """
@@ -43,7 +43,7 @@ def strike(training: Training, dice: random.Random, number: signal.Signals) -> t
     name, pid = training.wait_for(victim)
     made = steps_made(training)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+        os.kill(pid, signal.SIGKILL)
     return name, made
 
 
@@ -66,7 +66,7 @@ def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
             params={"rows_to": str(folder / "rows")},
             cluster={"max_restarts": 4 * KILLS},
         )
-        killed = [strike(training, dice, signal.SIGKILL) for _ in range(KILLS)]
+        killed = [kill(training, dice) for _ in range(KILLS)]
         assert training.end() == 0, training.errors[-3000:]
         assert not tasks(folder)
         assert (training.export / "saved_model.pb").exists()

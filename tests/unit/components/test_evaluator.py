@@ -4,13 +4,9 @@ import dataclasses
 import json
 import math
 
-import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import pytest
 import sklearn.metrics
-import tensorflow_model_analysis as tfma
-from apache_beam.testing.util import assert_that, equal_to
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
@@ -624,27 +620,3 @@ def test_a_baseline_that_was_exported_in_an_earlier_form_is_not_compared(tmp_pat
     (extra / "features.json").write_text('{"features": [], "columns": []}')
     note = executor._why_not_comparable([PRICE], str(tmp_path), schema_pb2.Schema())
     assert note.startswith("The last blessed model was exported in an earlier form: no comparison")
-
-
-@pytest.mark.parametrize("sizes", [[1300], [1, 10, 100, 189, 1000], [512, 512, 276]])
-def test_batches_do_not_depend_on_how_examples_arrive(sizes):
-    edges = np.cumsum([0, *sizes])
-    arriving = [
-        {
-            tfma.ARROW_RECORD_BATCH_KEY: pa.RecordBatch.from_pydict(
-                {"x": [[value] * (value % 3) for value in range(first, last)]}
-            )
-        }
-        for first, last in zip(edges, edges[1:])
-    ]
-    with beam.Pipeline() as pipeline:
-        batches = (
-            pipeline
-            # One element, so that all of them are in one bundle.
-            | beam.Create([arriving])
-            | beam.FlatMap(lambda all_of_them: all_of_them)
-            | beam.ParDo(extractors.BatchEqually(rows=512))
-            | beam.Map(lambda extracts: extracts[tfma.ARROW_RECORD_BATCH_KEY].to_pydict()["x"])
-        )
-        wanted = [[value] * (value % 3) for value in range(1300)]
-        assert_that(batches, equal_to([wanted[:512], wanted[512:1024], wanted[1024:]]))
