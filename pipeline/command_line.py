@@ -3,14 +3,16 @@
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from pipeline import config_file, errors, screen
-from pipeline.config import Config
+from pipeline import errors, screen
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 DEFAULT_CONFIG = pathlib.Path(__file__).parents[1] / "data" / "king_county" / "pipeline.yaml"
 
@@ -49,19 +51,23 @@ def app(purpose: str, epilog: str) -> typer.Typer:
     )
 
 
-def load(path: pathlib.Path, overrides: Sequence[str] | None, preset: str | None = None) -> Config:
+def load(
+    path: pathlib.Path, overrides: Sequence[str] | None, preset: str | None = None
+) -> "Config":
     """The configuration of a problem; modules beside it become importable.
 
     Raises:
         UserError: see `config_file.load`.
     """
+    from pipeline import config_file  # what its check takes to import, `--help` need not wait for
+
     config = config_file.load(pathlib.Path(screen.shown(path)), overrides or (), preset)
     # The user's own model_fn may stand beside the configuration.
     sys.path.append(str(config.folder))
     return config
 
 
-def workspace(config: Config, root: pathlib.Path | None) -> Workspace:
+def workspace(config: "Config", root: pathlib.Path | None) -> Workspace:
     """The problem's workspace, wherever `--workspace` puts it."""
     return Workspace((root or pathlib.Path("workspace") / config.name).resolve())
 

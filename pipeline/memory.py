@@ -67,7 +67,7 @@ class Watch:
             if time.monotonic() - counted > _COUNT_EVERY:
                 processes = [this, *this.children(recursive=True)]
                 counted = time.monotonic()
-            self.peak_mb = max(self.peak_mb, sum(map(_resident_mb, processes)))
+            self.peak_mb = max(self.peak_mb, sum(map(resident_mb, processes)))
             if self.is_exceeded:
                 # Again at each look: raised in a destructor, it goes no further.
                 main = threading.main_thread().ident
@@ -79,7 +79,8 @@ def _interrupt(number, frame) -> None:
     raise TooMuchMemory
 
 
-def _resident_mb(process: psutil.Process) -> int:
+def resident_mb(process: psutil.Process | None = None) -> int:
+    """What a process holds, by default this one; 0 if it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-        return process.memory_info().rss >> 20
+        return (process or psutil.Process()).memory_info().rss >> 20
     return 0
