@@ -5,10 +5,11 @@ import functools
 import json
 import pathlib
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from models import registry, training
@@ -67,6 +68,14 @@ WITH_BATCH_NORM = [
     for case in CASES
     if case.model in ("mlp", "keras.mlp")
 ]
+
+
+def slow_but_for(quick: Collection[str], among: Iterable[Case]) -> list[Any]:
+    """Parameters of a test: the cases of these ids, and, among the slow tests, the others."""
+    return [
+        pytest.param(case, id=case.id, marks=[] if case.id in quick else pytest.mark.slow)
+        for case in among
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

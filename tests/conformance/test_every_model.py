@@ -16,14 +16,16 @@ from tests.conformance.lab import (
     STEPS,
     WITH_BATCH_NORM,
     examples,
+    slow_but_for,
     summaries,
     variables,
 )
 
 ALL = [*CASES, *WITH_BATCH_NORM]
+QUICK = {"tabm", "mlp", "keras.mlp", "sequence", "wide_deep", "premade.linear", "premade.dnn"}
 
 
-@pytest.fixture(params=ALL, ids=lambda case: case.id)
+@pytest.fixture(params=slow_but_for(QUICK, ALL))
 def case(request):
     return request.param
 
@@ -46,15 +48,7 @@ def test_a_few_steps_lower_the_loss(run):
     assert run.best["loss"] < 0.5 * constant_loss(run)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=[] if case.id in ("mlp", "keras.mlp") else pytest.mark.slow)
-        for case in ALL
-    ],
-    indirect=True,
-    ids=lambda case: case.id,
-)
+@pytest.mark.parametrize("case", slow_but_for({"mlp", "keras.mlp"}, ALL), indirect=True)
 def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
     """Killed at half of the steps, which are those of the other run because the seed is one."""
     first = training.make_estimator(run.problem, run.context, tmp_path)
@@ -114,6 +108,7 @@ def test_gaps_and_what_training_never_saw_are_served(run, scorer):
         assert np.isfinite(answer[heads.PREDICTIONS]).all()
 
 
+@pytest.mark.slow
 def test_tfma_computes_what_numpy_computes(lab, regression, tmp_path):
     runs = {case.id: lab(regression, case) for case in ALL}
     found = analysis.metrics(tmp_path, regression, {id: run.export for id, run in runs.items()})

@@ -6,12 +6,12 @@ import sklearn.metrics
 
 from models import heads
 from tests.conformance import analysis, houses
-from tests.conformance.lab import CASES, STEPS, Run, examples
+from tests.conformance.lab import CASES, STEPS, Run, examples, slow_but_for
 
 CLASSES = {"dear": ["no", "yes"], "grade": ["9", "10", "11"]}
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.id)
+@pytest.fixture(params=slow_but_for({"mlp", "keras.mlp"}, CASES))
 def case(request):
     return request.param
 
@@ -104,6 +104,7 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
             assert np.isfinite(with_gaps[name]).all()
 
 
+@pytest.mark.slow
 def test_tfma_computes_what_numpy_computes(lab, several, tmp_path):
     runs = {case.id: lab(several, case, evaluate_every=STEPS) for case in CASES}
     found = analysis.metrics(tmp_path, several, {id: run.export for id, run in runs.items()})

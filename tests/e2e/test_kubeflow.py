@@ -117,6 +117,7 @@ def test_the_first_run_ends_blessed_and_pushed(cluster, first):
     assert f"pushed to {cluster.home / 'serving' / version}" in first
 
 
+@pytest.mark.slow
 def test_it_pushes_what_the_local_run_pushes(cluster, first, king_county, tmp_path):
     local_run = Problem(king_county.config, tmp_path / "workspace")
     local_run.run()

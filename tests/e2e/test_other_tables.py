@@ -91,6 +91,7 @@ def test_binary_label_as_text_from_parquet(houses, tmp_path):
     assert (scored.predicted_dear == table.dear.head(50).to_numpy()).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_the_readme_model_fn_on_a_multiclass_label_from_tfrecord(houses, tmp_path):
     readme = (REPOSITORY / "README.md").read_text()
     (code,) = re.findall(r"```python\n# my_problem/my_model.py\n(.*?)```", readme, re.DOTALL)

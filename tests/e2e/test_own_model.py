@@ -45,6 +45,7 @@ def test_the_model_is_blessed_and_answers(walked, output, houses, tmp_path):
     assert np.corrcoef(scored.predicted_price, houses.price.head(20))[0, 1] > 0.7
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_trained_from_the_cache_on(walked, output):
     file = walked.config.parent / "my_model.py"
     file.write_text(file.read_text().replace('"mean_logit"', '"logit"'))

@@ -226,6 +226,7 @@ def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, mo
     assert best == {"values": {}}, "the configuration itself: nothing to replace"
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd):
     # A process of its own: TensorFlow, which a search uses too, does not survive a fork.
     code = (
