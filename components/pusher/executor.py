@@ -5,6 +5,8 @@ exists; a push that was killed would leave half a model which the next push with
 takes for a whole one.
 """
 
+import pathlib
+import shutil
 import time
 
 import tensorflow as tf
@@ -15,6 +17,10 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from models.training import IDENTITY
+
+_ABANDONED_AFTER = 24 * 3600
+"""Seconds without a change after which a partial copy is what a killed push has left: until then
+another run may be at it."""
 
 
 class Executor(executor.Executor):
@@ -77,6 +83,9 @@ def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
 
 def _copy_beside(model: epath.Path, version: epath.Path) -> None:
     """On a disk: TensorFlow Serving looks only at directories whose names are numbers."""
+    for left in pathlib.Path(version.parent).glob(".*.partial"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
+            shutil.rmtree(left)
     partial = version.with_name(f".{version.name}.partial")
     io_utils.copy_dir(str(model), str(partial))
     partial.rename(version)

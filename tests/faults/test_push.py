@@ -1,9 +1,11 @@
 """A push that is killed: a server sees the whole model or none of it."""
 
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -26,7 +28,13 @@ def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
     [left] = serving.iterdir()
     assert not left.name.isdigit(), "a server looks at numbers alone"
     subprocess.run([sys.executable, "-m", *push], check=True)
+    assert left.exists(), "it might have been another run's, which goes on"
     [version] = (path for path in serving.iterdir() if path.name.isdigit())
     assert {name: (version / name).read_text() for name in FILES} == {
         name: (model / name).read_text() for name in FILES
     }
+
+    two_days_ago = time.time() - 2 * 24 * 3600
+    os.utime(left, (two_days_ago, two_days_ago))
+    subprocess.run([sys.executable, "-m", *push], check=True)
+    assert not left.exists()

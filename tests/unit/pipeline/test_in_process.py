@@ -3,8 +3,12 @@ import bz2
 import gettext
 import os
 
+import apache_beam as beam
 import pytest
+from apache_beam.coders import VarIntCoder
 from apache_beam.internal import cloudpickle_pickler, pickler
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions
+from apache_beam.transforms import core, userstate
 
 from pipeline import in_process
 
@@ -13,6 +17,8 @@ from pipeline import in_process
 def spared(monkeypatch):
     """Pickles of before, and the spared state, which ends with the test."""
     monkeypatch.setattr(cloudpickle_pickler, "bz2", bz2)
+    monkeypatch.setattr(core, "get_function_args_defaults", core.get_function_args_defaults)
+    monkeypatch.setattr(PipelineOptions, "view_as", PipelineOptions.view_as)
     monkeypatch.setenv("LANGUAGE", "en_US")
     before = pickler.dumps(lambda x: x + 1)
     in_process.spare_work()
@@ -33,3 +39,55 @@ def test_nobody_looks_for_translations(spared, monkeypatch):
     monkeypatch.setattr(os.path, "exists", looked_for.append)
     gettext.gettext("usage: ")
     assert looked_for == []
+
+
+class Counts(beam.DoFn):
+    """Has a state among its arguments."""
+
+    STATE = userstate.CombiningValueStateSpec("count", VarIntCoder(), sum)
+    PARAM = beam.DoFn.StateParam(STATE)
+
+    def process(self, element, number=3, state=PARAM):
+        yield element, number, state
+
+
+class AddsUp(beam.DoFn):
+    def process(self, element, window=beam.DoFn.WindowParam):
+        yield element, window
+
+
+def test_the_arguments_of_a_method_are_looked_at_once(spared, monkeypatch):
+    looks = []
+    look = core.get_signature
+
+    def noted(function):
+        looks.append(function)
+        return look(function)
+
+    monkeypatch.setattr(core, "get_signature", noted)
+    for _ in range(3):
+        # Of each object and class its own, and of a function, which may be new, again.
+        assert core.get_function_arguments(Counts(), "process") == (
+            ["element", "number", "state"],
+            [3, Counts.PARAM],
+        )
+        assert core.get_function_arguments(AddsUp(), "process")[0] == ["element", "window"]
+        assert core.get_function_args_defaults(lambda x, y=2: x) == (["x", "y"], [2])
+        assert userstate.get_dofn_specs(Counts()) == ({Counts.STATE}, set())
+    methods = [found.__func__ for found in looks if found.__name__ != "<lambda>"]
+    assert len(methods) == len(set(methods))
+    # What one got and changes is not what the next one gets.
+    core.get_function_arguments(Counts(), "process")[0].clear()
+    assert core.get_function_arguments(Counts(), "process")[0]
+
+
+def test_a_view_of_options_is_made_once_and_shows_what_the_others_change(spared):
+    options = PipelineOptions(["--runner=DirectRunner"])
+    view = options.view_as(StandardOptions)
+    assert options.view_as(StandardOptions) is view
+    view.runner = "FlinkRunner"
+    assert options.view_as(TypeOptions).view_as(StandardOptions).runner == "FlinkRunner"
+    others = PipelineOptions(["--runner=SparkRunner"])
+    assert others.view_as(StandardOptions).runner == "SparkRunner"
+    options.view_as(StandardOptions)._all_options = {}
+    assert options.view_as(StandardOptions).runner == "FlinkRunner"
