@@ -26,6 +26,7 @@ from pipeline.fields import (
     path_text,
     refuse,
 )
+from pipeline.gates import Metric
 from pipeline.kubeflow.settings import Kubeflow
 from pipeline.tune_config import Tune, fits_training
 
@@ -401,7 +402,7 @@ class Config(Section):
         further = {name: more.task for name, more in values["more_labels"].items() if name != label}
         known = gates.of_labels(label, values["task"], values["interval"], further)
         metrics = {key: metric for own in known.values() for key, metric in own.items()}
-        mistakes = []
+        mistakes: list[tuple[tuple, str]] = []
         for key, bound in value.items():
             metric = metrics.get(key)
             if metric is None:
@@ -414,6 +415,8 @@ class Config(Section):
                     f"write {metric.bound_key}"
                 )
                 mistakes.append(((key,), message))
+            elif bound.absolute is not None and (message := metric.out_of_reach(bound.absolute)):
+                mistakes.append(((key, metric.bound_key), message))
         refuse(mistakes)
         # Wide intervals cover all, and a further label is no reason to deploy.
         judging = gates.METRICS[values["task"]]
@@ -431,6 +434,12 @@ class Config(Section):
     def tasks(self) -> dict[str, Task]:
         """The tasks of all labels by column."""
         return {self.label: self.task} | {name: own.task for name, own in self.more_labels.items()}
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Metric]]:
+        """The metrics of all labels by column, and by the gate's key (`gates.of_labels`)."""
+        further = {name: own.task for name, own in self.more_labels.items()}
+        return gates.of_labels(self.label, self.task, self.interval, further)
 
     @pydantic.root_validator(skip_on_failure=True)
     def _fits_together(cls, values):

@@ -26,6 +26,17 @@ class Metric:
         """The configuration key of this metric's absolute bound."""
         return "at_most" if self.better == LOWER_IS_BETTER else "at_least"
 
+    def out_of_reach(self, bound: float) -> str | None:
+        """What is wrong with an absolute bound that no model could meet; None if one could.
+
+        No error is below 0, and no score of the Evaluator's is above 1.
+        """
+        if self.better == LOWER_IS_BETTER and bound < 0:
+            return f"found {bound:g}, expected 0 or more: no {self.title} is below 0"
+        if self.better == HIGHER_IS_BETTER and bound > 1:
+            return f"found {bound:g}, expected 1 or less (0.9 is 90 %): no {self.title} is above 1"
+        return None
+
 
 _ACCURACY = Metric("accuracy", HIGHER_IS_BETTER, "accuracy")
 _LOG_LOSS = Metric("log_loss", LOWER_IS_BETTER, "log loss")

@@ -216,8 +216,7 @@ def _tune(config: Config) -> dict[str, Any]:
 
 
 def _judgement(config: Config) -> Judgement:
-    further = {name: label.task for name, label in config.more_labels.items()}
-    labels = gates.of_labels(config.label, config.task, config.interval, further)
+    labels = config.metrics
     metrics = {key: metric for own in labels.values() for key, metric in own.items()}
     return Judgement(
         metrics={

@@ -69,6 +69,7 @@ def _gate_mistakes(config: Config, text: str) -> list[str]:
     if not isinstance(gates, dict):
         return [f'found {text!r}, expected JSON as {{"rmse": {{"at_most": 115000}}}}']
     mistakes = []
+    metrics = {key: own for label in config.metrics.values() for key, own in label.items()}
     for metric, values in gates.items():
         if metric not in config.gates:
             mistakes.append(f"{metric}: has no bound{nearest(metric, config.gates)}")
@@ -81,6 +82,8 @@ def _gate_mistakes(config: Config, text: str) -> list[str]:
         except pydantic.ValidationError as error:
             mistakes += [_explained(metric, found) for found in error.errors()]
             continue
+        if bound.absolute is not None and (wrong := metrics[metric].out_of_reach(bound.absolute)):
+            mistakes.append(f"{metric}.{metrics[metric].bound_key}: {wrong}")
         own = config.gates[metric]
         for key in ("at_most", "at_least"):
             if getattr(bound, key) is not None and getattr(own, key) is None:

@@ -42,6 +42,8 @@ def test_what_a_step_takes_is_taken(given):
         ),
         ({"gates": '{"rmse": 5}'}, "gates: rmse: expected keys and values"),
         ({"gates": '{"rmse": {"at_least": 1}}'}, "gates: rmse: found at_least"),
+        ({"gates": '{"rmse": {"at_most": -1}}'}, "gates: rmse.at_most: found -1, expected 0 or"),
+        ({"gates": '{"skill": {"at_least": 9}}'}, "gates: skill.at_least: found 9, expected 1 or"),
     ],
 )
 def test_what_a_step_would_refuse_is_refused(given, message):

@@ -552,6 +552,14 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra
             ": gates.rmse: found at_least, but a lower RMSE is better: write at_most",
         ),
         (
+            {"gates": "{rmse: {at_most: -3}}"},
+            ": gates.rmse.at_most: found -3, expected 0 or more: no RMSE is below 0",
+        ),
+        (
+            {"task": "binary", "gates": "{auc: {at_least: 90}}"},
+            ": gates.auc.at_least: found 90, expected 1 or less (0.9 is 90 %): no AUC is above 1",
+        ),
+        (
             {"gates": "{rmse: {at_most: 1, at_least: 2}}"},
             ": gates.rmse: found at_least, but a lower RMSE is better: write at_most",
         ),
