@@ -19,8 +19,9 @@ help: ## list the targets
 run: setup-run ## raw CSV to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
 	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
 
+# The same change is judged by the same examples of a property; `test-all` looks for new ones.
 test: setup-dev ## every test but the slow ones; ARGS="-k name"
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" --hypothesis-profile=same_each_time $(ARGS)
 
 test-all: setup-dev ## every test
 	@$(PYTEST) $(ARGS)

@@ -1,9 +1,12 @@
-"""An object store for the tests that want one."""
+"""What all tests share: where examples of properties come from, and an object store."""
 
 from collections.abc import Iterator
 
 import fake_gcs
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("same_each_time", derandomize=True)
 
 
 @pytest.fixture(scope="session")
