@@ -244,7 +244,8 @@ class Train(Section):
         evaluate_every: steps between checkpoints; each is evaluated on the eval split, and the one
             with the lowest loss is exported. By default ten times in a training.
         keep_checkpoints: how many checkpoints stay.
-        cache_mb: transformed data up to this size stay decoded in memory.
+        cache_mb: transformed data up to this size stay decoded in memory, and take twice that while
+            they are read.
         cluster: the tasks or the devices that train together; by default one process does
             everything on one device.
     """
@@ -255,7 +256,7 @@ class Train(Section):
     evaluate_every: Count | None = None
     keep_checkpoints: Count = 5
     early_stopping: EarlyStopping | None = None
-    cache_mb: Natural = 512
+    cache_mb: Natural = 256
     seed: Natural = 42
     cluster: Cluster | None = None
 

@@ -83,7 +83,7 @@ def test_four_lines_are_enough(load):
         "evaluate_every": None,
         "keep_checkpoints": 5,
         "early_stopping": None,
-        "cache_mb": 512,
+        "cache_mb": 256,
         "cluster": None,
         "seed": 42,
     }
