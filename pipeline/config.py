@@ -242,7 +242,7 @@ class Train(Section):
         max_steps, epochs: one of the two; by default what suits the number of examples.
         batch_size: likewise.
         evaluate_every: steps between checkpoints; each is evaluated on the eval split, and the one
-            with the lowest loss is exported. By default ten times in a training.
+            with the lowest loss is exported. By default a seventh of the training.
         keep_checkpoints: how many checkpoints stay.
         cache_mb: transformed data up to this size stay decoded in memory, and take twice that while
             they are read.
@@ -403,7 +403,7 @@ class Config(Section):
         further = {name: more.task for name, more in values["more_labels"].items() if name != label}
         known = gates.of_labels(label, values["task"], values["interval"], further)
         metrics = {key: metric for own in known.values() for key, metric in own.items()}
-        mistakes: list[tuple[tuple, str]] = []
+        mistakes: Mistakes = []
         for key, bound in value.items():
             metric = metrics.get(key)
             if metric is None:

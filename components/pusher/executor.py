@@ -5,6 +5,7 @@ exists; a push that was killed would leave half a model which the next push with
 takes for a whole one.
 """
 
+import contextlib
 import pathlib
 import shutil
 import time
@@ -84,8 +85,9 @@ def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
 def _copy_beside(model: epath.Path, version: epath.Path) -> None:
     """On a disk: TensorFlow Serving looks only at directories whose names are numbers."""
     for left in pathlib.Path(version.parent).glob(".*.partial"):
-        if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
-            shutil.rmtree(left)
+        with contextlib.suppress(FileNotFoundError):  # another run has just ended its own
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
+                shutil.rmtree(left)
     partial = version.with_name(f".{version.name}.partial")
     io_utils.copy_dir(str(model), str(partial))
     partial.rename(version)
