@@ -7,7 +7,7 @@ from pipeline.config import Beam
 
 # Named in full, because Beam's default first tries to download another runner.
 _IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-_THAT_TELLS = "--runner=pipeline.rows.Runner"
+_WITH_WORKERS = "--runner=pipeline.runner.Runner"
 
 # TFX packs itself into a source distribution for remote workers at every component (1.5 s and 19 MB
 # each) unless a container image is named; in one process no worker ever looks at it.
@@ -21,7 +21,7 @@ _NO_TYPE_CHECK = "--no_pipeline_type_check"
 
 def for_components(beam: Beam) -> list[Any]:
     """Arguments of the components' Beam pipelines: the configured ones, or in-process defaults."""
-    return list(beam.args) or [_THAT_TELLS, _NO_PACKAGING, _NO_CACHE, _NO_TYPE_CHECK]
+    return list(beam.args) or [_WITH_WORKERS, _NO_PACKAGING, _NO_CACHE, _NO_TYPE_CHECK]
 
 
 def for_orchestration() -> list[str]:

@@ -331,9 +331,29 @@ class Slice(Section):
 
 
 class Beam(Section):
-    """Arguments of the data-parallel steps, as Beam's command line takes them."""
+    """Where the data-parallel steps run.
+
+    Attributes:
+        args: as Beam's command line takes them; by default the steps run on this machine.
+        workers: how many processes of this machine; by default as many as pay.
+    """
 
     args: tuple[pydantic.StrictStr, ...] = ()
+    workers: Count | None = None
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _one_place(cls, values):
+        if values["args"] and values["workers"]:
+            refuse(
+                [
+                    (
+                        ("workers",),
+                        "only for this machine, but beam.args give the work to an engine; remove "
+                        "one of the two",
+                    )
+                ]
+            )
+        return values
 
 
 class Push(Section):

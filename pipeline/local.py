@@ -117,7 +117,7 @@ def _execute(
         from components.table_example_gen import BadTable
         from components.tuner import executor as tuner
         from models import progress as training_progress
-        from pipeline import arguments, beam_runner, in_process
+        from pipeline import arguments, beam_runner, in_process, workers
         from pipeline.pipeline import create_pipeline
 
         terminal.quiet_logging()
@@ -129,7 +129,8 @@ def _execute(
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     training_progress.on_progress = lambda text: progress.annotate("Trainer", text)
     try:
-        with held.watch, progress.shown():
+        # Workers first: they are forked, which threads do not survive.
+        with workers.ready(workers.number(config)), held.watch, progress.shown():
             return beam_runner.run(pipeline, progress), progress, None
     except (Exception, KeyboardInterrupt) as error:
         if held.watch.is_exceeded:

@@ -1,15 +1,17 @@
 """Watches how much memory a run holds, and ends it at a bound instead of filling the machine."""
 
 import contextlib
-import math
 import signal
 import threading
 import time
+from collections.abc import Sequence
 
 import psutil
 
 _LOOK_EVERY = 0.5
 """Seconds."""
+_SHARE = 0.05
+"""Of the time, at most, that it looks: to see what processes share, the system walks all pages."""
 _COUNT_EVERY = 5.0
 """Seconds between looks for new processes: each reads what the system knows of all there are."""
 _SIGNAL = signal.SIGUSR1
@@ -21,9 +23,7 @@ class TooMuchMemory(KeyboardInterrupt):
 
 
 class Watch:
-    """The memory of this process and of those that it has started, in MB of resident set.
-
-    Pages that processes share count for each of them.
+    """The memory of this process and of those that it has started, in MB, as `held_mb` counts.
 
     Attributes:
         bound_mb: the bound; None if there is none.
@@ -61,13 +61,15 @@ class Watch:
         signal.signal(_SIGNAL, self._before)
 
     def _look(self) -> None:
-        this = psutil.Process()
-        counted = -math.inf
-        while not self._over.wait(_LOOK_EVERY):
-            if time.monotonic() - counted > _COUNT_EVERY:
-                processes = [this, *this.children(recursive=True)]
-                counted = time.monotonic()
-            self.peak_mb = max(self.peak_mb, sum(map(resident_mb, processes)))
+        counted = began = time.monotonic()
+        processes = of_run()
+        looked = 0.0
+        while not self._over.wait(max(_LOOK_EVERY, looked / _SHARE)):
+            began = time.monotonic()
+            if began - counted > _COUNT_EVERY:
+                processes, counted = of_run(), began
+            self.peak_mb = max(self.peak_mb, held_mb(processes))
+            looked = time.monotonic() - began
             if self.is_exceeded:
                 # Again at each look: raised in a destructor, it goes no further.
                 main = threading.main_thread().ident
@@ -79,8 +81,24 @@ def _interrupt(number, frame) -> None:
     raise TooMuchMemory
 
 
-def resident_mb(process: psutil.Process | None = None) -> int:
-    """What a process holds, by default this one; 0 if it has ended."""
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-        return (process or psutil.Process()).memory_info().rss >> 20
-    return 0
+def of_run() -> list[psutil.Process]:
+    """This process, and those that it and they have started."""
+    this = psutil.Process()
+    return [this, *this.children(recursive=True)]
+
+
+def held_mb(processes: Sequence[psutil.Process]) -> int:
+    """What some processes hold together, in MB; those that have ended hold nothing.
+
+    Of one it is the resident set. Several share most of their pages; on Linux each is shared out
+    among them (proportional set size), elsewhere it counts for each.
+    """
+    held = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if len(processes) == 1:
+                held += process.memory_info().rss
+            else:
+                found = process.memory_full_info()
+                held += getattr(found, "pss", found.rss)
+    return held >> 20

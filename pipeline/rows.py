@@ -1,7 +1,7 @@
 """How many rows a step has read, while it reads them, and how long the rest will take.
 
 Our readers count rows in Beam's metrics. Beam's in-process runner tells those at the end of a stage
-only; the runner here can be asked at any time.
+only; what `pipeline.runner` runs can be asked at any time.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from typing import Any
 
 from apache_beam.metrics import monitoring_infos
 from apache_beam.portability.api import beam_fn_api_pb2
-from apache_beam.runners.portability.fn_api_runner import fn_runner
 
 from components.examples import counters
+from pipeline import workers
 
 _TELL_EVERY = 0.5
 """Seconds."""
@@ -37,25 +37,32 @@ class Counted:
         return Counted(self.read + other.read, self.found + other.found)
 
 
-# Beam makes its runners by name, so what they count is found through the module.
+# Beam makes its runners by name, so what they tell is found through the module.
 _of_ended_stages = Counted()
+_of_bundles: dict[str, Counted] = {}
 _stage: Any = None
 
 
-class Runner(fn_runner.FnApiRunner):
-    """Beam's in-process runner; what it runs at present can be asked for its rows."""
+@contextlib.contextmanager
+def of_stage(stage: Any) -> Iterator[Callable[[Iterable[Any]], None]]:
+    """Within it a stage of Beam's can be asked for its rows.
 
-    def _execute_bundle(self, runner_execution_context, bundle_context_manager, bundle_input):
-        global _of_ended_stages, _stage
-        _stage = bundle_context_manager
-        try:
-            result = super()._execute_bundle(
-                runner_execution_context, bundle_context_manager, bundle_input
-            )
-        finally:
-            _stage = None
-        _of_ended_stages += _counted(result.process_bundle.monitoring_infos)
-        return result
+    Yields:
+        What is to be told the measures that the stage ended with.
+    """
+    global _stage
+    _stage = stage
+    try:
+        yield _ended
+    finally:
+        _stage = None
+
+
+def _ended(infos: Iterable[Any]) -> None:
+    global _of_ended_stages, _stage
+    _stage = None
+    _of_bundles.clear()
+    _of_ended_stages += _counted(infos)
 
 
 @contextlib.contextmanager
@@ -97,17 +104,25 @@ def _tell(tell: Callable[[str], None], to_read: int, over: threading.Event) -> N
 
 def _now() -> Counted:
     stage = _stage
-    counted = _of_ended_stages
     for handler in stage.worker_handlers if stage is not None else ():
-        for instruction in list(handler.bundle_processor_cache.active_bundle_processors):
+        for instruction in _at_work(handler):
             request = beam_fn_api_pb2.InstructionRequest(
                 process_bundle_progress=beam_fn_api_pb2.ProcessBundleProgressRequest(
                     instruction_id=instruction
                 )
             )
-            answer = handler.worker.do_instruction(request)
-            counted += _counted(answer.process_bundle_progress.monitoring_infos)
-    return counted
+            answer = handler.control_conn.push(request).get()
+            # A worker that has done its part says nothing of it any more.
+            infos = answer.process_bundle_progress.monitoring_infos
+            if infos and _stage is stage:
+                _of_bundles[instruction] = _counted(infos)
+    return sum(list(_of_bundles.values()), _of_ended_stages)
+
+
+def _at_work(handler: Any) -> list[str]:
+    if isinstance(handler, workers.Handler):
+        return [handler.at_work] if handler.at_work else []
+    return list(handler.bundle_processor_cache.active_bundle_processors)
 
 
 def _counted(infos: Iterable[Any]) -> Counted:

@@ -39,7 +39,7 @@ import os, subprocess, sys, time
 
 from pipeline import memory
 
-own = memory.resident_mb()
+own = memory.held_mb(memory.of_run())
 with memory.Watch(None) as watch:
     holds = subprocess.Popen([sys.executable, "-c", {HOLDS!r}], stdin=-1, stdout=-1)
     holds.stdout.readline()
@@ -70,7 +70,7 @@ def started_in(request):
 
 
 def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(started_in, child):
-    bound = memory.resident_mb() + 200
+    bound = memory.held_mb(memory.of_run()) + 200
     watch = memory.Watch(bound)
     with pytest.raises(memory.TooMuchMemory), watch:
         begin(child)
@@ -81,7 +81,7 @@ def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(started_in, 
 
 
 def test_an_interrupt_that_somebody_swallows_comes_again(child):
-    with pytest.raises(memory.TooMuchMemory), memory.Watch(memory.resident_mb() + 200):
+    with pytest.raises(memory.TooMuchMemory), memory.Watch(memory.held_mb(memory.of_run()) + 200):
         begin(child)
         for swallows in (True, False):
             try:

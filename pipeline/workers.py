@@ -1,0 +1,215 @@
+"""Processes that do the work of Beam's steps side by side, and are there at once.
+
+Beam's own (`--direct_running_mode=multi_processing`) import TensorFlow and TFX anew at each step,
+which takes each 20 CPU seconds and 700 MB. As in `multiprocessing`'s fork server, these are forked
+from a process that has done nothing but import, so that no lock or thread is lost on the way; it is
+itself a fork of this one, so that all share what none of them changes.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import connection
+from typing import Any
+
+import psutil
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.runners.worker import sdk_worker
+from apache_beam.transforms import environments
+
+from components.table_example_gen import Options
+from pipeline import checks
+from pipeline.config import Config
+
+_WORTH_BYTES = Options(format="csv").shard_bytes
+"""Of the table, for each worker: a file of examples is read by one, and a start costs seconds."""
+_RUN_MB, _WORKER_MB = 1000, 550
+"""What a run holds without any, and each of them at a million rows: `benchmarks/pipeline.py`."""
+_PATIENCE = 10.0
+"""Seconds for a worker to end by itself."""
+_URN = "forked_worker:v1"
+
+_fork = multiprocessing.get_context("fork")
+# Beam makes runners and their workers by name, so what these come from is found through the module.
+_server: "_Server | None" = None
+count = 1
+"""How many there are for each step; with one, this process does it all."""
+
+
+def number(config: Config) -> int:
+    """How many workers pay for a table: what is configured, or what size, cores and memory allow.
+
+    Of memory there may be used `memory_mb`, or half of the machine's.
+    """
+    if config.beam.workers or config.beam.args or sys.platform != "linux":
+        return config.beam.workers or 1
+    table_bytes = sum(file.stat().st_size for file in checks.data_files(config))
+    memory_mb = config.memory_mb or (psutil.virtual_memory().total >> 21)
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, table_bytes // _WORTH_BYTES, (memory_mb - _RUN_MB) // _WORKER_MB))
+
+
+@contextlib.contextmanager
+def ready(wanted: int) -> Iterator[None]:
+    """Within it each of Beam's steps has so many workers.
+
+    To be entered once all is imported, and before there are threads.
+    """
+    global _server, count
+    if wanted == 1:
+        yield
+        return
+    _server, count = _Server(), wanted
+    try:
+        yield
+    finally:
+        _server.close()
+        _server, count = None, 1
+
+
+class _Server:
+    """The process that forks the workers."""
+
+    def __init__(self):
+        self._requests, there = _fork.Pipe()
+        self._process = _fork.Process(target=_serve, args=(there, self._requests))
+        self._process.start()
+        there.close()
+        self._lock = threading.Lock()
+        self._on_end: dict[str, Callable[[int], None]] = {}
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def start(self, worker: str, address: str, on_end: Callable[[int], None]) -> None:
+        """Starts a worker of this name; `on_end` gets its exit code, below zero if killed."""
+        with self._lock:
+            self._on_end[worker] = on_end
+            self._requests.send((worker, address))
+
+    def kill(self, worker: str) -> None:
+        with self._lock:
+            self._requests.send((worker, None))
+
+    def close(self) -> None:
+        """Ends it, and with it all workers."""
+        with self._lock:
+            self._requests.send(None)
+        self._process.join()
+
+    def _hear(self) -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                worker, code = self._requests.recv()
+                self._on_end.pop(worker)(code)
+
+
+def _serve(requests: connection.Connection, other_end: connection.Connection) -> None:
+    """Forks workers as long as the process that wants them is there."""
+    other_end.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that process, which ends this one
+    workers: dict[str, Any] = {}
+    while True:
+        ready_now = connection.wait([requests, *(each.sentinel for each in workers.values())])
+        for worker in [name for name, each in workers.items() if each.sentinel in ready_now]:
+            ended = workers.pop(worker)
+            ended.join()
+            requests.send((worker, ended.exitcode))
+            if ended.exitcode:
+                # The others' results are of no use without its own.
+                _kill(workers)
+        if requests in ready_now:
+            try:
+                wanted = requests.recv()
+            except EOFError:
+                wanted = None
+            if wanted is None:
+                _kill(workers)
+                os._exit(0)
+            worker, address = wanted
+            if address is None:
+                _kill({worker: workers[worker]} if worker in workers else {})
+            else:
+                workers[worker] = _fork.Process(target=_work, args=(worker, address, requests))
+                workers[worker].start()
+
+
+def _kill(workers: dict[str, Any]) -> None:
+    for each in workers.values():
+        each.kill()
+
+
+def _work(worker: str, address: str, requests: connection.Connection) -> None:
+    requests.close()
+    random.seed(0)  # as `beam_args.seed`, for what is shuffled here
+    sdk_worker.SdkHarness(
+        address,
+        worker_id=worker,
+        state_cache_size=0,
+        runner_capabilities=worker_handlers.FNAPI_RUNNER_CAPABILITIES,
+    ).run()
+    # Threads of gRPC would be waited for.
+    os._exit(0)
+
+
+@environments.Environment.register_urn(_URN, None)
+class Environment(environments.EmbeddedPythonEnvironment):
+    """Where Beam's functions run: in this process's workers."""
+
+    def to_runner_api_parameter(self, context):  # noqa: D102 (Beam's)
+        return _URN, None
+
+    @staticmethod
+    def from_runner_api_parameter(payload, capabilities, artifacts, resource_hints, context):  # noqa: D102 (Beam's)
+        return Environment(capabilities, artifacts, resource_hints)
+
+
+@worker_handlers.WorkerHandler.register_environment(_URN, None)
+class Handler(worker_handlers.GrpcWorkerHandler):
+    """What Beam's runner knows of a worker.
+
+    Attributes:
+        at_work: what the worker was told to do last.
+    """
+
+    def __init__(self, payload, state, provision_info, grpc_server):
+        super().__init__(state, provision_info, grpc_server)
+        self.at_work = ""
+        self._end = beam_fn_api_pb2.InstructionResponse()
+        self._has_ended = threading.Event()
+        ask = functools.partial(self._ask, self.control_conn.push)
+        setattr(self.control_conn, "push", ask)  # noqa: B010
+
+    def start_worker(self) -> None:  # noqa: D102 (Beam's)
+        assert _server
+        _server.start(self.worker_id, self.control_address, self._on_end)
+
+    def stop_worker(self) -> None:  # noqa: D102 (Beam's)
+        assert _server
+        if not self._has_ended.wait(_PATIENCE):
+            _server.kill(self.worker_id)
+
+    def _ask(self, push: Callable, request: Any) -> Any:
+        answer = push(request)
+        if answer is not None:
+            if self._has_ended.is_set():
+                answer.set(self._end)
+            if request.HasField("process_bundle"):
+                self.at_work = request.instruction_id
+        return answer
+
+    def _on_end(self, code: int) -> None:
+        """Answers in its place whatever it is asked; nobody else would."""
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self._end.error = (
+            f"a worker process ended ({how}); if the machine was short of memory, lower "
+            "beam.workers"
+        )
+        self._has_ended.set()
+        for future in list(self.control_conn._futures_by_id.values()):
+            future.set(self._end)
