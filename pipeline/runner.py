@@ -81,7 +81,11 @@ class _InOrder(fn_runner.ParallelBundleManager):
             manager = fn_runner.BundleManager(
                 part, self._progress_frequency, self._cache_token_generator
             )
-            return manager.process_bundle(part.inputs, expected_outputs, {}, {}, dry_run)
+            try:
+                return manager.process_bundle(part.inputs, expected_outputs, {}, {}, dry_run)
+            except RuntimeError as error:
+                (worker,) = part.worker_handlers
+                raise worker.failure(str(error)) from error
 
         with thread_pool_executor.shared_unbounded_instance() as executor:
             results, splits = zip(*executor.map(process, parts))

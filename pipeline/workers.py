@@ -11,6 +11,7 @@ import functools
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -34,6 +35,8 @@ _RUN_MB, _WORKER_MB = 1000, 550
 """What a run holds without any, and each of them at a million rows: `benchmarks/pipeline.py`."""
 _PATIENCE = 10.0
 """Seconds for a worker to end by itself."""
+_MOMENT = 1.0
+"""Seconds in which one that was killed is missed."""
 _URN = "forked_worker:v1"
 
 _fork = multiprocessing.get_context("fork")
@@ -193,6 +196,16 @@ class Handler(worker_handlers.GrpcWorkerHandler):
         assert _server
         if not self._has_ended.wait(_PATIENCE):
             _server.kill(self.worker_id)
+
+    def failure(self, text: str) -> Exception:
+        """What is to be raised for an error that Beam has as text."""
+        if self._has_ended.wait(_MOMENT):
+            return RuntimeError(self._end.error)
+        # Of a trace the error is what stands behind the last indented line.
+        error = re.split(r"^ .*\n", text, flags=re.MULTILINE)[-1].strip()
+        if error.startswith("ValueError: "):
+            return ValueError(error.removeprefix("ValueError: "))
+        return RuntimeError(error)
 
     def _ask(self, push: Callable, request: Any) -> Any:
         answer = push(request)

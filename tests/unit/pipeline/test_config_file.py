@@ -241,7 +241,7 @@ UNKNOWN = [
         "model: {parms: {}}",
         ": model.parms: unknown key; did you mean params? (known: name, params)",
     ),
-    ("beam: {arg: []}", ": beam.arg: unknown key; did you mean args? (known: args)"),
+    ("beam: {arg: []}", ": beam.arg: unknown key; did you mean args? (known: args, workers)"),
     (
         "push: {directry: x}",
         ": push.directry: unknown key; did you mean directory? (known: directory)",
@@ -278,6 +278,11 @@ WRONG_TYPE = [
     ("slices: [{column: b, gate: 'no'}]", ": slices.0.gate: expected true or false, found 'no'"),
     ("log_label: 1", ": log_label: expected true or false, found 1"),
     ("beam: {args: [--a, 3]}", ": beam.args.1: expected text, found 3; put it in quotes"),
+    (
+        "beam: {args: [--a], workers: 2}",
+        ": beam.workers: only for this machine, but beam.args give the work to an engine; remove "
+        "one of the two",
+    ),
     ("splits: {key: 5}", ": splits.key: expected text, found 5; put it in quotes"),
     ("model: {name: true}", ": model.name: expected text, found true; put it in quotes"),
     (

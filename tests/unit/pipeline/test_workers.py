@@ -1,0 +1,131 @@
+"""Processes that share the work of Beam's steps: how many there are, and what becomes of it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from pipeline import config_file, workers
+
+HERE = pathlib.Path(__file__).parent
+MB = 1 << 20
+SHARD_MB = 32
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    """What `with_workers.py` found out."""
+    process = started("main", tmp_path_factory.mktemp("workers"))
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    return json.loads(output)
+
+
+def started(what: str, folder: pathlib.Path) -> subprocess.Popen:
+    command = [sys.executable, str(HERE / "with_workers.py"), what, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[2])}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.parametrize("case", ["first last", "second last"])
+def test_outputs_stand_in_the_order_of_the_parts_whoever_is_faster(found, case):
+    assert [element for element, _ in found[case]] == [0, 2, 4, 6, 1, 3, 5, 7]
+
+
+def test_the_parts_are_done_by_two_other_processes_at_the_same_time(found):
+    # Each waited for the other to begin.
+    pids = [pid for _, pid in found["first last"]]
+    assert len(set(pids[:4])) == len(set(pids[4:])) == 1
+    assert len({*pids, found["pid"]}) == 3
+
+
+def test_rows_are_counted_over_all_workers(found):
+    assert found["told"] == "8 rows"
+
+
+def test_a_killed_worker_fails_its_step_and_says_so(found):
+    assert found["killed"] == (
+        "a worker process ended (SIGKILL); if the machine was short of memory, lower beam.workers"
+    )
+
+
+def test_what_fails_in_a_worker_is_told_as_if_it_were_here(found):
+    assert found["failed"] == "element 7 is bad [while running 'Map(fail)']"
+
+
+def test_the_next_step_has_new_workers(found):
+    assert sorted(found["after"]) == list(range(1, 9))
+
+
+def test_without_workers_this_process_does_all(found):
+    assert set(found["alone"]) == {found["pid"]}
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_they_do_not_outlive_the_process_they_work_for(tmp_path, number):
+    process = started("hang", tmp_path)
+    assert process.stdout
+    assert {process.stdout.readline() for _ in range(2)} == {"at work\n"}
+    theirs = psutil.Process(process.pid).children(recursive=True)
+    assert len(theirs) == 3  # and the one that forks them
+    process.send_signal(number)
+    process.wait()
+    gone, left = psutil.wait_procs(theirs, timeout=30)
+    assert not left
+
+
+@pytest.fixture
+def number(tmp_path):
+    """How many there are for a table of so many MB."""
+
+    def call(table_mb: int, *settings: str) -> int:
+        with open(tmp_path / "table.csv", "wb") as file:
+            file.truncate(table_mb * MB)
+        path = tmp_path / "pipeline.yaml"
+        path.write_text(
+            "task: regression\nlabel: price\ndata: table.csv\ngates: {rmse: {at_most: 5}}\n"
+        )
+        return workers.number(config_file.load(path, settings))
+
+    return call
+
+
+@pytest.fixture
+def one_core():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+CORES = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    "table_mb, settings, expected",
+    [
+        (1, [], 1),
+        (2 * SHARD_MB - 1, [], 1),
+        (2 * SHARD_MB, [], min(2, CORES)),
+        (1000 * SHARD_MB, ["memory_mb=1000000"], CORES),
+        (1000 * SHARD_MB, ["memory_mb=2099"], 1),
+        (1000 * SHARD_MB, ["memory_mb=2100"], min(2, CORES)),
+        (1000 * SHARD_MB, ["memory_mb=500"], 1),
+        (1, ["beam.workers=3"], 3),
+        (1000 * SHARD_MB, ["beam.workers=1"], 1),
+        (1000 * SHARD_MB, ["beam.args=[--runner=FlinkRunner]"], 1),
+    ],
+)
+def test_size_cores_and_memory_decide_how_many_there_are(number, table_mb, settings, expected):
+    assert number(table_mb, *settings) == expected
+
+
+def test_one_core_has_one(number, one_core):
+    assert number(1000 * SHARD_MB) == 1

@@ -1,0 +1,128 @@
+"""What two workers do, in a process that has done nothing before: see test_workers.py."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+from typing import Any
+
+import apache_beam as beam
+
+from components.examples import counters
+from pipeline import beam_args, rows, workers
+from pipeline.config import Beam
+
+ELEMENTS = list(range(8))
+
+
+def wait_for(path: pathlib.Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not come"
+        os.sched_yield()
+
+
+class Listed(beam.CombineFn):
+    """Everything, in the order in which it comes."""
+
+    def create_accumulator(self) -> list:
+        return []
+
+    def add_input(self, accumulator, element):
+        return [*accumulator, element]
+
+    def merge_accumulators(self, accumulators):
+        return [element for accumulator in accumulators for element in accumulator]
+
+    def extract_output(self, accumulator):
+        return accumulator
+
+
+class Meets(beam.DoFn):
+    """Waits until somebody else has begun too; of the two the one that is named waits longer."""
+
+    def __init__(self, folder: pathlib.Path, last: int):
+        self._folder, self._last = folder, last
+
+    def process(self, element):
+        # Elements go to the workers in turn.
+        (self._folder / f"began-{element % 2}").touch()
+        wait_for(self._folder / f"began-{1 - element % 2}")
+        counters.read(1)
+        if element % 2 == self._last:
+            wait_for(self._folder / f"done-{1 - self._last}")
+        elif element >= ELEMENTS[-2]:
+            (self._folder / f"done-{element % 2}").touch()
+        yield element, os.getpid()
+
+
+def run(folder: pathlib.Path, name: str, step: Any) -> Any:
+    """What becomes of the elements, and in which order."""
+    place = folder / f"{name}.json"
+    with beam.Pipeline(argv=beam_args.for_components(Beam())) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(ELEMENTS)
+            | step
+            | beam.CombineGlobally(Listed())
+            | "Keep" >> beam.Map(lambda found: place.write_text(json.dumps(found)))
+        )
+    return json.loads(place.read_text())
+
+
+def meet(folder: pathlib.Path, last: int) -> list:
+    place = folder / f"last-{last}"
+    place.mkdir()
+    return run(place, "found", beam.ParDo(Meets(place, last)))
+
+
+def kill_worker(element: int) -> int:
+    if element == ELEMENTS[-1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return element
+
+
+def fail(element: int) -> int:
+    if element == ELEMENTS[-1]:
+        raise ValueError(f"element {element} is bad")
+    return element
+
+
+def refused(folder: pathlib.Path, name: str, do: Any) -> str:
+    try:
+        run(folder, name, beam.Map(do))
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def main(folder: pathlib.Path) -> None:
+    told: list[str] = []
+    with workers.ready(2):
+        found: dict[str, Any] = {"pid": os.getpid()}
+        with rows.told(told.append, len(ELEMENTS)):
+            found["first last"] = meet(folder, 0)
+        found["told"] = told[-1]
+        found["second last"] = meet(folder, 1)
+        found["killed"] = refused(folder, "killed", kill_worker)
+        found["failed"] = refused(folder, "failed", fail)
+        found["after"] = run(folder, "after", beam.Map(lambda element: element + 1))
+    found["alone"] = run(folder, "alone", beam.Map(lambda element: os.getpid()))
+    print(json.dumps(found))
+
+
+def hang(folder: pathlib.Path) -> None:
+    """Has workers that wait for what does not come, and tell that they do."""
+
+    def wait(element: int) -> None:
+        os.write(sys.stdout.fileno(), b"at work\n")
+        wait_for(folder / "never")
+
+    with workers.ready(2):
+        run(folder, "hang", beam.Map(wait))
+
+
+if __name__ == "__main__":
+    {"main": main, "hang": hang}[sys.argv[1]](pathlib.Path(sys.argv[2]))
