@@ -6,8 +6,8 @@ Both get the same table (`taxi_table.py`), take the same steps with the same bat
 from the same three columns with the same kind of Estimator. The template runs as TFX ships it, on
 its LocalDagRunner, except that its Evaluator is made to work (`stock.py`). Each run is a process of
 its own with a fresh workspace, in alternating order; wall and CPU seconds and the peak of memory
-are those of the process, imports included, and of each node. Prints a table of medians, draws
-`benchmarks/results/pipeline.png`, and writes `benchmarks/results/pipeline.json`.
+are those of the process and of what it starts, imports included, and of each node. Prints a table
+of medians, draws `benchmarks/results/pipeline.png`, and writes `benchmarks/results/pipeline.json`.
 """
 
 import argparse
