@@ -8,7 +8,8 @@ from tfx.proto import example_gen_pb2
 
 from components.table_example_gen import Options, TableExampleGen
 from pipeline import fingerprint
-from pipeline.config import Config, Data, Splits
+from pipeline.config import Config
+from pipeline.data_config import Data, Splits
 
 
 def example_gen(config: Config, directory: str | RuntimeParameter) -> base_component.BaseComponent:

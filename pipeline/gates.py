@@ -91,3 +91,8 @@ def of_labels(
         }
         for column, its_task in further.items()
     }
+
+
+def by_key(of_label: Mapping[str, Mapping[str, Metric]]) -> dict[str, Metric]:
+    """The metrics of all labels, as `of_labels` has them, by the gate's key alone."""
+    return {key: metric for own in of_label.values() for key, metric in own.items()}

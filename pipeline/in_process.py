@@ -1,4 +1,4 @@
-"""What Beam need not do where all of its work is done in this process."""
+"""What Beam need not do where all of its work is done in this process, or in forks of it."""
 
 import bz2
 import os

@@ -217,7 +217,7 @@ def _tune(config: Config) -> dict[str, Any]:
 
 def _judgement(config: Config) -> Judgement:
     labels = config.metrics
-    metrics = {key: metric for own in labels.values() for key, metric in own.items()}
+    metrics = gates.by_key(labels)
     return Judgement(
         metrics={
             label: tuple(metric.name for metric in own.values()) for label, own in labels.items()

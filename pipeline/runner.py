@@ -6,7 +6,7 @@ from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.utils import thread_pool_executor
 
-from pipeline import rows, workers
+from pipeline import in_process, rows, workers
 
 
 class Runner(fn_runner.FnApiRunner):
@@ -16,6 +16,7 @@ class Runner(fn_runner.FnApiRunner):
     """
 
     def __init__(self):
+        in_process.spare_work()
         super().__init__(workers.Environment.default() if workers.count > 1 else None)
 
     def run_via_runner_api(self, pipeline_proto, options):  # noqa: D102 (Beam's)

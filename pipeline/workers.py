@@ -26,7 +26,7 @@ from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
 from components.table_example_gen import Options
-from pipeline import checks
+from pipeline import checks, in_process
 from pipeline.config import Config
 
 _WORTH_BYTES = Options(format="csv").shard_bytes
@@ -81,6 +81,7 @@ class _Server:
     """The process that forks the workers."""
 
     def __init__(self):
+        in_process.spare_work()  # of workers too: they read what is pickled so
         self._requests, there = _fork.Pipe()
         self._process = _fork.Process(target=_serve, args=(there, self._requests))
         self._process.start()
@@ -150,6 +151,8 @@ def _kill(workers: dict[str, Any]) -> None:
 def _work(worker: str, address: str, requests: connection.Connection) -> None:
     requests.close()
     random.seed(0)  # as `beam_args.seed`, for what is shuffled here
+    # TensorFlow would take the whole of a GPU, for each worker.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     sdk_worker.SdkHarness(
         address,
         worker_id=worker,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 
+from pipeline import gates
 from pipeline.config import Bound, Config
 from pipeline.errors import UserError, nearest
 from pipeline.kubeflow.settings import misplaced
@@ -63,14 +64,14 @@ def check_places(config: Config, given: Mapping[str, str]) -> None:
 
 def _gate_mistakes(config: Config, text: str) -> list[str]:
     try:
-        gates = json.loads(text)
+        bounds = json.loads(text)
     except ValueError:
-        gates = None
-    if not isinstance(gates, dict):
+        bounds = None
+    if not isinstance(bounds, dict):
         return [f'found {text!r}, expected JSON as {{"rmse": {{"at_most": 115000}}}}']
     mistakes = []
-    metrics = {key: own for label in config.metrics.values() for key, own in label.items()}
-    for metric, values in gates.items():
+    metrics = gates.by_key(config.metrics)
+    for metric, values in bounds.items():
         if metric not in config.gates:
             mistakes.append(f"{metric}: has no bound{nearest(metric, config.gates)}")
             continue
