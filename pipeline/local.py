@@ -166,8 +166,8 @@ def _print_exceeded(held: _Held, progress: Progress) -> None:
     screen.say(
         held.console,
         f"\n[bold red]Too much memory{''.join(where)}:[/] {held.watch.peak_mb:,} MB, more than "
-        f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb if it is the "
-        "Trainer, or give the data to an engine (beam.args)",
+        f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb (of the Trainer) or "
+        "beam.workers (of the others), or give the data to an engine (beam.args)",
     )
 
 
