@@ -92,25 +92,37 @@ class _Server:
 
     def start(self, worker: str, address: str, on_end: Callable[[int], None]) -> None:
         """Starts a worker of this name; `on_end` gets its exit code, below zero if killed."""
-        with self._lock:
-            self._on_end[worker] = on_end
-            self._requests.send((worker, address))
+        self._on_end[worker] = on_end
+        self._ask((worker, address))
 
     def kill(self, worker: str) -> None:
-        with self._lock:
-            self._requests.send((worker, None))
+        self._ask((worker, None))
 
     def close(self) -> None:
         """Ends it, and with it all workers."""
-        with self._lock:
-            self._requests.send(None)
+        self._ask(None)
         self._process.join()
 
+    def _ask(self, request: tuple[str, str | None] | None) -> None:
+        with self._lock:
+            try:
+                self._requests.send(request)
+            except BrokenPipeError:
+                self._all_ended()
+
     def _hear(self) -> None:
-        with contextlib.suppress(EOFError):
+        with contextlib.suppress(EOFError, ConnectionResetError):
             while True:
                 worker, code = self._requests.recv()
-                self._on_end.pop(worker)(code)
+                if on_end := self._on_end.pop(worker, None):
+                    on_end(code)
+        self._all_ended()
+
+    def _all_ended(self) -> None:
+        """Workers whose server was killed may live on, but nobody would hear of their end."""
+        while self._on_end:
+            _, on_end = self._on_end.popitem()
+            on_end(-signal.SIGKILL)
 
 
 def _serve(requests: connection.Connection, other_end: connection.Connection) -> None:

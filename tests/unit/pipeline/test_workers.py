@@ -48,8 +48,9 @@ def test_rows_are_counted_over_all_workers(found):
     assert found["told"] == "8 rows"
 
 
-def test_a_killed_worker_fails_its_step_and_says_so(found):
-    assert found["killed"] == (
+@pytest.mark.parametrize("case", ["killed", "server killed", "without a server"])
+def test_where_a_process_was_killed_a_step_fails_and_says_so(found, case):
+    assert found[case] == (
         "a worker process ended (SIGKILL); if the machine was short of memory, lower beam.workers"
     )
 

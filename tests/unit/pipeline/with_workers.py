@@ -84,6 +84,12 @@ def kill_worker(element: int) -> int:
     return element
 
 
+def kill_server(element: int) -> int:
+    if element == ELEMENTS[-1]:
+        os.kill(os.getppid(), signal.SIGKILL)
+    return element
+
+
 def fail(element: int) -> int:
     if element == ELEMENTS[-1]:
         raise ValueError(f"element {element} is bad")
@@ -109,6 +115,8 @@ def main(folder: pathlib.Path) -> None:
         found["killed"] = refused(folder, "killed", kill_worker)
         found["failed"] = refused(folder, "failed", fail)
         found["after"] = run(folder, "after", beam.Map(lambda element: element + 1))
+        found["server killed"] = refused(folder, "server", kill_server)
+        found["without a server"] = refused(folder, "none", lambda element: element)
     found["alone"] = run(folder, "alone", beam.Map(lambda element: os.getpid()))
     print(json.dumps(found))
 
