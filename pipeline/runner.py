@@ -10,10 +10,7 @@ from pipeline import in_process, rows, workers
 
 
 class Runner(fn_runner.FnApiRunner):
-    """Tells `pipeline.rows` what it runs, and gives the work to `pipeline.workers` if it has some.
-
-    Its results are the same in each run, for one number of workers.
-    """
+    """Tells `pipeline.rows` what it runs; gives the work to `pipeline.workers` if it has some."""
 
     def __init__(self):
         in_process.spare_work()

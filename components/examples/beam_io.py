@@ -125,6 +125,16 @@ class _Sink(filebasedsink.FileBasedSink):
     def write_record(self, file_handle, value):
         file_handle.write(value)
 
+    def finalize_write(self, init_result, writer_results, pre_finalize_results):
+        """Numbers the files in the order of the bundles: their names are random, and Beam sorts."""
+        numbered = []
+        for number, path in enumerate(writer_results):
+            folder, name = FileSystems.split(path)
+            numbered.append(FileSystems.join(folder, f"{number:05d}-{name}"))
+            if FileSystems.exists(path):  # else this is another attempt
+                FileSystems.rename([path], [numbered[-1]])
+        yield from super().finalize_write(init_result, numbered, pre_finalize_results)
+
 
 @contextlib.contextmanager
 def in_batches() -> Iterator[None]:
