@@ -32,7 +32,9 @@ def example_gen(config: Config, directory: str | RuntimeParameter) -> base_compo
             kinds=_kinds(data),
             on_bad_rows=data.on_bad_rows,
             max_bad_share=data.max_bad_share,
-            code=fingerprint.of_modules("components.examples", "components.table_example_gen"),
+            code=fingerprint.of_modules(
+                "components.examples", "components.tables", "components.table_example_gen"
+            ),
         ),
     )
 

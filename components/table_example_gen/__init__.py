@@ -4,7 +4,7 @@ from components.table_example_gen.component import TableExampleGen
 from components.table_example_gen.executor import QUARANTINED, rows_of
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import QUARANTINE
-from components.table_example_gen.table import BadTable
+from components.tables.table import BadTable
 
 __all__ = [
     "QUARANTINE",

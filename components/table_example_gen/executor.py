@@ -21,12 +21,13 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.examples import counters
-from components.table_example_gen import csv_file, options, parquet_file, shards, table
-from components.table_example_gen.csv_rows import CsvSource
+from components.table_example_gen import options, shards
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import Shard, Splits, Written
-from components.table_example_gen.table import BadRow, BadTable, Kind, Kinds, Piece, Source
-from components.table_example_gen.tfrecord_file import TFRecordSource
+from components.tables import csv_file, parquet_file, table
+from components.tables.csv_rows import CsvSource
+from components.tables.table import BadRow, BadTable, Kind, Kinds, Piece, Source
+from components.tables.tfrecord_file import TFRecordSource
 
 REPORT_FILE = "ingestion.json"
 QUARANTINED = "quarantined_rows"

@@ -8,7 +8,7 @@ from typing import Literal
 from google.protobuf import json_format, struct_pb2
 from tfx.proto import example_gen_pb2
 
-from components.table_example_gen.table import Kind
+from components.tables.table import Kind
 
 
 @dataclasses.dataclass(frozen=True)

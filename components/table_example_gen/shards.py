@@ -19,7 +19,7 @@ import pyarrow as pa
 from tfx.dsl.io import fileio
 
 from components.examples import counters, encoder, tfrecords
-from components.table_example_gen.table import BadRow, BadTable, Kinds, Piece, Rows, Source
+from components.tables.table import BadRow, BadTable, Kinds, Piece, Rows, Source
 
 QUARANTINE = "quarantine"
 

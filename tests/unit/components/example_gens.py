@@ -20,7 +20,8 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 from tfx_bsl.coders import csv_decoder
 
-from components.table_example_gen import Options, executor, shards, table
+from components.table_example_gen import Options, executor, shards
+from components.tables import table
 from pipeline import beam_args
 from pipeline.config import Beam
 

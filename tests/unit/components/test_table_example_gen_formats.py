@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 from components.examples import encoder
-from components.table_example_gen import BadTable, parquet_file
-from components.table_example_gen.table import Kind
+from components.table_example_gen import BadTable
+from components.tables import parquet_file
+from components.tables.table import Kind
 
 
 def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.train.Example]:

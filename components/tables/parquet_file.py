@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from components.table_example_gen import csv_file, table
-from components.table_example_gen.table import BadTable, Kind, Kinds, Piece, Rows
+from components.tables import csv_file, table
+from components.tables.table import BadTable, Kind, Kinds, Piece, Rows
 
 _MOST_ROWS = 1 << 15
 _FEATURES = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float32(), Kind.BYTES: pa.large_binary()}

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from components.table_example_gen import csv_file, table
-from components.table_example_gen.csv_file import Block
-from components.table_example_gen.table import BadRow, Kind, Kinds, Piece, Rows
+from components.tables import csv_file, table
+from components.tables.csv_file import Block
+from components.tables.table import BadRow, Kind, Kinds, Piece, Rows
 
 _ARROW = {
     Kind.UNKNOWN: pa.binary(),

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from apache_beam.io import filesystems
 
-from components.table_example_gen.table import BadTable
+from components.tables.table import BadTable
 
 LONGEST_RECORD = 64 << 20
 _WINDOW = 4096

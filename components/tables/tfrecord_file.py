@@ -9,8 +9,8 @@ from tfx_bsl.coders import example_coder
 
 from components.examples import tfrecords
 from components.examples.tfrecords import FOOTER, HEADER
-from components.table_example_gen import csv_file
-from components.table_example_gen.table import BadTable, Kind, Kinds, Piece, Rows
+from components.tables import csv_file
+from components.tables.table import BadTable, Kind, Kinds, Piece, Rows
 
 _MOST_ROWS = 1 << 13
 
