@@ -136,8 +136,8 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
             f"column {name}: holds lists; expected one value per example to be {kind}; set "
             f"features.{name}: sequence or ignore"
         )
-    if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype != "text"):
-        wanted = "numbers" if kind == NUMERIC else "text such as 2014-10-13"
+    if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype == "numbers"):
+        wanted = "numbers" if kind == NUMERIC else "dates such as 2014-10-13 or 20141013"
         raise ValueError(f"column {name}: cannot be {kind}: it holds {dtype}, not {wanted}")
     if kind in (CATEGORICAL, ORDINAL) and dtype == "numbers":
         raise ValueError(

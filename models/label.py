@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,7 +108,7 @@ def from_transform(
     with tf.io.gfile.GFile(path) as lines:
         for line in lines:
             count, value = line.rstrip("\n").split(" ", 1)
-            counts[value] = int(count)
+            counts[_unescaped(value)] = int(count)
     if len(counts) < 2 or (task == "binary" and len(counts) != 2):
         wanted = "2" if task == "binary" else "at least 2"
         raise ValueError(
@@ -119,6 +120,14 @@ def from_transform(
     frequencies = tuple(counts[value] / total for value in classes)
     weights = _class_weights(name, spec.get("class_weights"), classes, frequencies)
     return Label(name, task, classes=classes, frequencies=frequencies, class_weights=weights)
+
+
+def _unescaped(value: str) -> str:
+    """Restores the line ends that `preprocessing` escapes in the classes' vocabulary."""
+    return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), value)
+
+
+_ESCAPED = {"n": "\n", "r": "\r"}
 
 
 def _class_weights(

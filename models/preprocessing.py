@@ -34,6 +34,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models import expressions
 from models import features as features_lib
+from models import values as values_lib
 from models.features import Feature
 
 SCALED = "scaled"
@@ -53,7 +54,6 @@ _NAN = np.float64(math.nan)
 _INFINITY = np.float64(math.inf)
 
 # A date becomes its day (a number like any other) and its place in the year and the week.
-_DATE_PATTERN = r"^\s*(\d{4})[-/]?(0[1-9]|1[0-2])[-/]?(0[1-9]|[12]\d|3[01]).*$"
 _DAYS_PER_YEAR = 365.2425
 
 
@@ -210,7 +210,7 @@ def _number(
         else:
             values, missing = _dense(inputs[feature.name])
             if feature.kind == features_lib.BOOLEAN:
-                values = _truth(values, feature.true_value)
+                values, missing = _truth(values, missing, feature.true_value)
             elif feature.kind == features_lib.DATE:
                 values, missing = _days(values, missing)
             elif feature.kind == features_lib.ORDINAL:
@@ -380,28 +380,30 @@ def _category(feature: Feature, column) -> tf.Tensor:
 MISSING_TOKEN = "(missing)"
 
 
-def _truth(values, true_value: str) -> tf.Tensor:
+def _truth(values, missing, true_value: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """1 where true, else 0; text that is neither true nor false counts as missing."""
     if true_value:
-        return tf.cast(tf.equal(values, true_value), tf.float32)
-    if values.dtype == tf.string:
-        return tf.cast(
-            tf.strings.regex_full_match(tf.strings.lower(values), "true|t|yes|y|1"), tf.float32
-        )
-    return tf.cast(tf.not_equal(values, tf.zeros_like(values)), tf.float32)
+        return tf.cast(tf.equal(values, true_value), tf.float32), missing
+    if values.dtype != tf.string:
+        return tf.cast(tf.not_equal(values, tf.zeros_like(values)), tf.float32), missing
+    true = tf.strings.regex_full_match(values, values_lib.TRUE)
+    false = tf.strings.regex_full_match(values, values_lib.FALSE)
+    missing = tf.logical_or(missing, tf.logical_not(tf.logical_or(true, false)))
+    return tf.cast(true, tf.float32), missing
 
 
-def _days(text, missing) -> tuple[tf.Tensor, tf.Tensor]:
-    """Days since 0000-03-01 of `2014-10-13`, `20141013T000000` and the like; else missing.
+def _days(dates, missing) -> tuple[tf.Tensor, tf.Tensor]:
+    """Days since 0000-03-01 of text or whole numbers that are dates; else missing.
 
     The civil calendar's arithmetic: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     """
-    readable = tf.strings.regex_full_match(text, _DATE_PATTERN)
+    text = dates if dates.dtype == tf.string else tf.strings.as_string(dates)
+    readable = tf.strings.regex_full_match(text, values_lib.DATE)
     missing = tf.logical_or(missing, tf.logical_not(readable))
     text = tf.where(missing, "2000-01-01", text)
-    digits = tf.strings.regex_replace(text, _DATE_PATTERN, r"\1\2\3")
     year, month, day = (
-        tf.strings.to_number(tf.strings.substr(digits, start, length), tf.int32)
-        for start, length in ((0, 4), (4, 2), (6, 2))
+        tf.strings.to_number(tf.strings.regex_replace(text, f"^{values_lib.DATE}$", part), tf.int32)
+        for part in (values_lib.DATE_YEAR, values_lib.DATE_MONTH, values_lib.DATE_DAY)
     )
     year = year - tf.cast(month <= 2, tf.int32)
     months_since_march = tf.math.floormod(month + 9, 12)
@@ -441,7 +443,26 @@ def _label(index: int, name: str, task: str, column: tf.Tensor) -> dict[str, tf.
         values = tf.cast(values, tf.float32)
         rows = tf.ones_like(values)[:, tf.newaxis] * tf.stack(statistics)[tf.newaxis, :]
         return {label_name(index): values, statistics_name(index): rows}
-    if values.dtype != tf.string:
-        values = tf.strings.as_string(tf.cast(values, tf.int64))
-    tft.vocabulary(values, store_frequency=True, vocab_filename=classes_name(index))
+    values = _class_text(values)
+    tft.vocabulary(_one_line(values), store_frequency=True, vocab_filename=classes_name(index))
     return {label_name(index): values}
+
+
+def _class_text(values: tf.Tensor) -> tf.Tensor:
+    """The class of each label, as `values.class_of_number` names those of floats."""
+    if values.dtype == tf.string:
+        return values
+    if values.dtype.is_integer:
+        return tf.strings.as_string(values)
+    whole = tf.equal(values, tf.floor(values))
+    whole = tf.logical_and(whole, tf.abs(values) < values_lib.WHOLE_CLASSES_BELOW)
+    in_full = tf.where(whole, values, tf.zeros_like(values))
+    in_full = tf.strings.as_string(tf.cast(in_full, tf.int64)) + ".0"
+    return tf.where(whole, in_full, tf.strings.as_string(values, shortest=True))
+
+
+def _one_line(texts: tf.Tensor) -> tf.Tensor:
+    """Escapes line ends, which a vocabulary cannot hold; `label.from_transform` restores them."""
+    for character, escape in ((r"\\", r"\\\\"), ("\n", r"\\n"), ("\r", r"\\r")):
+        texts = tf.strings.regex_replace(texts, character, escape)
+    return texts

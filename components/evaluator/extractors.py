@@ -13,6 +13,7 @@ from components.evaluator.judgement import Slice
 from components.evaluator.packs import PackBySlice
 from models import heads
 from models.label import Label, labels_of_export
+from models.values import class_of_number
 
 
 def custom_extractors(
@@ -155,5 +156,6 @@ def _class_number(label: Label, value: str) -> int:
 def _text(value) -> str:
     if isinstance(value, bytes):
         return value.decode()
-    # As in preprocessing, a number's class is its whole part.
-    return value if isinstance(value, str) else str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return class_of_number(float(value))
+    return str(value)

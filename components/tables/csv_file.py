@@ -6,11 +6,11 @@ within an unquoted value it is a character like others, as for Python's `csv` an
 
 import csv
 import dataclasses
+import gzip
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from apache_beam.io import filesystems
 
 from components.tables.table import BadTable
 
@@ -44,6 +44,11 @@ def is_zipped(path: str) -> bool:
 
 def open_file(path: str) -> BinaryIO:
     """Opens a file, zipped or not, on any file system that Beam knows."""
+    if "://" not in path:
+        return gzip.open(path) if is_zipped(path) else open(path, "rb")  # type: ignore[return-value]
+    # Seconds of imports, which a table on this machine need not wait for.
+    from apache_beam.io import filesystems
+
     return filesystems.FileSystems.open(path)
 
 

@@ -142,7 +142,10 @@ def test_indicators_tell_missing_values(rich, rich_train, layout):
 
 
 def test_a_date_that_cannot_be_read_is_a_missing_one(serve, typical, layout):
-    rows = [{**typical, "day": day} for day in (None, "", "soon", "12.10.2014", "2014-1-2")]
+    rows = [
+        {**typical, "day": day}
+        for day in (None, "", "soon", "12.10.2014", "2014-13-2", "2014-1-32")
+    ]
     arrays = serve(rows)
     for part in ("year_sin", "year_cos", "week_sin", "week_cos"):
         assert not column(arrays, layout, INDICATOR, f"day:{part}").any()

@@ -1,0 +1,48 @@
+"""What a text in a table means: a truth, a date, a class.
+
+The patterns are RE2's, which TensorFlow and Arrow share: the graph of an exported model and the
+checks of a table agree on every value.
+"""
+
+import math
+
+TRUE = r"(?i)\s*(?:true|t|yes|y|on|1(?:\.0*)?)\s*"
+"""Matches the whole of a text that is true."""
+
+FALSE = r"(?i)\s*(?:false|f|no|n|off|0(?:\.0*)?)\s*"
+"""Matches the whole of a text that is false."""
+
+TRUTHS = "true/false, yes/no, on/off, t/f, y/n or 1/0"
+"""`TRUE` and `FALSE` in words."""
+
+_MONTH, _DAY = r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12][0-9]|3[01])"
+_COMPACT = r"([0-9]{4})(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(?:[0-9]{4}|[0-9]{6})?"
+
+DATE = rf"\s*(?:([0-9]{{4}})[-/.]{_MONTH}[-/.]{_DAY}|{_COMPACT})(?:[^0-9](?s:.*))?"
+"""Matches the whole of a text that begins with a date: `2014-10-13`, `2014/1/5 08:30`, `20141013`.
+
+A date without separators may be followed by a time without separators, as in `20141013083000`. Ten
+digits are no date: as a rule they are seconds since 1970.
+"""
+
+DATE_YEAR, DATE_MONTH, DATE_DAY = r"\1\4", r"\2\5", r"\3\6"
+"""Rewrites a match of `DATE` to one of its parts."""
+
+DATES = "year, month and day, as 2014-10-13, 2014/1/5 or 20141013"
+"""`DATE` in words."""
+
+MOST_DIGITS_OF_A_CLASS = 6
+"""Significant digits of a fractional number that is a class."""
+
+WHOLE_CLASSES_BELOW = 2.0**24
+"""Below it 32-bit floats tell all whole numbers apart; they are written in full as classes."""
+
+
+def class_of_number(value: float) -> str:
+    """Names the class of a label that is held as a float: `0.5`, `1.0`.
+
+    `preprocessing` does the same in the graph.
+    """
+    if math.isfinite(value) and value == int(value) and abs(value) < WHOLE_CLASSES_BELOW:
+        return f"{int(value)}.0"
+    return f"{value:.{MOST_DIGITS_OF_A_CLASS}g}"
