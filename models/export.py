@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from etils import epath
 from tfx.utils import io_utils
 
+from models import manifest
+
 
 def export(
     estimator,
@@ -13,7 +15,10 @@ def export(
     destination: epath.Path,
     extra: Mapping[str, str],
 ) -> None:
-    """Exports to `destination` itself, not to a timestamp below it: exactly one export is there."""
+    """Exports to `destination` itself, not to a timestamp below it: exactly one export is there.
+
+    It carries the checksums of its files, see `manifest`.
+    """
     directory = epath.Path(estimator.model_dir)
     exports = directory / "export"
     if exports.exists():
@@ -27,6 +32,7 @@ def export(
     exported = estimator.export_saved_model(
         str(exports), receiver_fn, assets_extra=extra_files, checkpoint_path=checkpoint
     )
+    manifest.write(epath.Path(exported.decode()))
     io_utils.copy_dir(exported.decode(), str(destination))
     epath.Path(exported.decode()).rmtree()
 

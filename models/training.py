@@ -15,6 +15,7 @@ from models import (
     full_disk,
     inputs,
     intervals,
+    manifest,
     mirrored,
     progress,
     registry,
@@ -31,9 +32,6 @@ from models.progress import Progress, Tell
 
 RECORD = "training.json"
 """In the model run's artifact: what the training was and cost."""
-
-IDENTITY = "identity.json"
-"""In an export's `assets.extra`: the training and the checkpoint that it was made of."""
 
 
 def run_fn(fn_args) -> None:
@@ -111,7 +109,7 @@ def _hand_over(
         {
             features_lib.FILE_NAME: features_lib.signature(problem.schema, problem.features),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
-            IDENTITY: json.dumps(
+            manifest.IDENTITY: json.dumps(
                 {"training": directory.name, "checkpoint": best.record()["checkpoint"]}
             ),
         },

@@ -13,7 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from etils import epath
 
+from components import deployments
+from models import manifest
 from pipeline.errors import UserError, nearest
 
 _BLOCK_BYTES = 4 << 20
@@ -50,14 +53,30 @@ def _labels(model: pathlib.Path) -> list[dict[str, Any]]:
     """The model's labels, as `models.label` writes them; without TensorFlow, which takes seconds.
 
     Raises:
-        UserError: the model was exported in the form of before there were several labels.
+        UserError: files of the model are not as they were deployed, or it was exported in the form
+            of before there were several labels.
     """
+    _check_files(model)
     content = json.loads((model / "assets.extra" / "label.json").read_text())
     if "labels" not in content:
         raise UserError(
             f"{model}: was exported in an earlier form; `run` makes and pushes a new one"
         )
     return content["labels"]
+
+
+def _check_files(model: pathlib.Path) -> None:
+    try:
+        wrong = deployments.damage(epath.Path(model))
+    except deployments.BadRecord as error:
+        raise UserError(str(error)) from None
+    if wrong == manifest.NO_CHECKSUMS:
+        raise UserError(
+            f"{model}: {wrong}: it was deployed by an earlier version, or the file was removed; "
+            "`run` makes and pushes a new one"
+        )
+    if wrong:
+        raise UserError(f"{model}: {wrong}; restore its files, or `run`, which pushes it anew")
 
 
 def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> int:
@@ -296,16 +315,30 @@ def _scorer(
     """Scores serialized examples; gives the columns to append, as text, by name."""
     import tensorflow as tf
 
-    signature = tf.saved_model.load(str(model)).signatures["predict"]
+    try:
+        signature = tf.saved_model.load(str(model)).signatures["predict"]
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError, tf.errors.OpError) as error:
+        raise UserError(_unusable(model, "loaded", error)) from None
 
     def score(examples: list[bytes]) -> dict[str, list[str]]:
-        outputs = signature(examples=tf.constant(examples))
+        try:
+            outputs = signature(examples=tf.constant(examples))
+        except tf.errors.OpError as error:
+            raise UserError(_unusable(model, "asked", error)) from None
         columns = {}
         for number, label in enumerate(labels):
             columns.update(_columns(label, number == 0, outputs))
         return columns
 
     return score
+
+
+def _unusable(model: pathlib.Path, how: str, error: Exception) -> str:
+    lines = getattr(error, "message", str(error)).strip().splitlines() or [""]
+    return (
+        f"{model}: cannot be {how}: {type(error).__name__}: {lines[0][:200]}; "
+        "`run` makes and pushes a new one"
+    )
 
 
 def _columns(

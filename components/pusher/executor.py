@@ -17,7 +17,7 @@ from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
-from models.training import IDENTITY
+from models.manifest import IDENTITY
 
 _ABANDONED_AFTER = 24 * 3600
 """Seconds without a change after which a partial copy is what a killed push has left: until then

@@ -4,12 +4,16 @@ import csv
 import dataclasses
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import pytest
 import tensorflow as tf
+from etils import epath
 
+from components import deployments
 from models import label as label_lib
+from models import manifest
 from models.features import Input
 from models.label import Label
 from pipeline import predict as predict_lib
@@ -64,6 +68,7 @@ def export(module, labels, directory, inputs=INPUTS, columns=COLUMNS):
     signature = {"inputs": read, "columns": columns}
     (extra / "features.json").write_text(json.dumps(signature))
     (extra / "label.json").write_text(label_lib.to_json(labels))
+    manifest.write(epath.Path(directory))
     return directory
 
 
@@ -223,8 +228,77 @@ def test_a_missing_list_column(mistake, several):
 def test_a_model_that_was_exported_in_an_earlier_form(mistake, tmp_path_factory):
     model = export(_Rooms(), [], tmp_path_factory.mktemp("earlier") / "1")
     (model / "assets.extra" / "label.json").write_text('{"name": "price", "task": "regression"}')
+    manifest.write(epath.Path(model))
     score_it = "was exported in an earlier form; `run` makes and pushes a new one"
     assert mistake("rooms\n1\n", model) == f"{model}: {score_it}"
+
+
+@pytest.fixture
+def deployed(model, tmp_path_factory):
+    """A copy of the model as a version of a serving directory, with its record."""
+    serving = epath.Path(tmp_path_factory.mktemp("serving"))
+    version = serving / "7"
+    shutil.copytree(model, version)
+    digest = manifest.digest(version)
+    deployments.add(serving, deployments.Deployment("7", "now", "first", None, digest))
+    return pathlib.Path(version)
+
+
+def test_a_deployed_model_whose_files_changed_does_not_answer(mistake, deployed):
+    assert (
+        mistake("rooms\nx\n", deployed) == "row 1: column rooms: found 'x', expected whole numbers"
+    )
+    (deployed / "assets.extra" / "features.json").unlink()
+    assert mistake("rooms\n1\n", deployed) == (
+        f"{deployed}: is damaged: assets.extra/features.json is missing; restore its files, or "
+        "`run`, which pushes it anew"
+    )
+
+
+def test_another_whole_model_in_the_place_of_a_deployed_one_does_not_answer(mistake, deployed):
+    shutil.rmtree(deployed)
+    export(_Rooms(), [Label("price", "regression")], deployed, columns=[*COLUMNS, "more"])
+    assert "it is not the model that was deployed as version 7" in mistake("rooms\n1\n", deployed)
+
+
+def test_a_model_from_before_there_were_checksums_says_what_to_do(mistake, deployed):
+    (deployed / "assets.extra" / "manifest.json").unlink()
+    assert mistake("rooms\n1\n", deployed) == (
+        f"{deployed}: has no checksums (assets.extra/manifest.json): it was deployed by an earlier "
+        "version, or the file was removed; `run` makes and pushes a new one"
+    )
+
+
+class _Fails(tf.Module):
+    """Loads, and fails for every request."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def predict(self, examples):
+        refuse = tf.debugging.Assert(tf.size(examples) < 0, ["no such function"])
+        with tf.control_dependencies([refuse]):
+            return {"predictions": tf.ones([tf.size(examples), 1])}
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            lambda folder: (folder / "saved_model.pb").write_bytes(b"\0garbage"),
+            "cannot be loaded: ",
+        ),
+        (lambda folder: (folder / "saved_model.pb").unlink(), "cannot be loaded: OSError: "),
+        (lambda folder: None, "cannot be asked: InvalidArgumentError: "),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_one_line(mistake, tmp_path, tmp_path_factory, harm, said):
+    """As TensorFlow itself says it: the files are those that were exported."""
+    folder = tmp_path_factory.mktemp("broken") / "1"
+    export(_Fails(), [Label("price", "regression")], folder)
+    harm(folder)
+    manifest.write(epath.Path(folder))
+    line = mistake("rooms\n1\n", folder)
+    assert line.startswith(f"{folder}: {said}") and "\n" not in line
+    assert line.endswith("; `run` makes and pushes a new one")
 
 
 def test_blocks_do_not_show(score, monkeypatch):
