@@ -24,10 +24,8 @@ from components.examples import counters
 from components.table_example_gen import options, shards
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import Shard, Splits, Written
-from components.tables import csv_file, parquet_file, table
-from components.tables.csv_rows import CsvSource
+from components.tables import files, sources, table
 from components.tables.table import BadRow, BadTable, Kind, Kinds, Piece, Source
-from components.tables.tfrecord_file import TFRecordSource
 
 REPORT_FILE = "ingestion.json"
 QUARANTINED = "quarantined_rows"
@@ -59,9 +57,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         artifact.split_names = artifact_utils.encode_split_names(list(splits.names))
 
         folder = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-        files = list(_files(folder, [split.pattern for split in inputs.splits]))
+        paths = list(_files(folder, [split.pattern for split in inputs.splits]))
         task = _Task(
-            source=_source(config, sorted({file for file, _ in files})),
+            source=sources.open_source(
+                sorted({path for path, _ in paths}),
+                config.reading,
+                config.known_kinds(),
+                config.block_bytes,
+            ),
             options=config,
             splits=splits,
             folders={name: artifact_utils.get_split_uri(examples, name) for name in splits.names},
@@ -69,7 +72,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             report=os.path.join(artifact.uri, REPORT_FILE),
         )
         with self._make_beam_pipeline() as pipeline:
-            _ingest(pipeline, files, task)
+            _ingest(pipeline, paths, task)
         with fileio.open(task.report, "r") as file:
             report = json.loads(file.read())
         _check(report, config, folder)
@@ -119,38 +122,16 @@ def _splits(inputs: example_gen_pb2.Input, outputs: example_gen_pb2.Output) -> S
 def _files(folder: str, patterns: Sequence[str]) -> Iterator[tuple[str, int]]:
     """The files of every input split, each with its split's index."""
     for split, pattern in enumerate(patterns):
-        place = os.path.join(folder, pattern)
-        files = [str(path) for path in sorted(fileio.glob(place)) if not fileio.isdir(path)]
-        if not files:
-            raise BadTable(f"data.path: no file matches {place}")
-        for file in files:
+        found = files.matching(folder, pattern)
+        if not found:
+            raise BadTable(f"data.path: no file matches {os.path.join(folder, pattern)}")
+        for file in found:
             yield file, split
 
 
-def _source(config: Options, files: Sequence[str]) -> Source:
-    if config.format == "parquet":
-        return parquet_file.open_source(files, config.block_bytes)
-    if config.format == "tfrecord":
-        return TFRecordSource(config.block_bytes)
-    names = csv_file.header(files[0], config.encoding)
-    for file in files[1:]:
-        if csv_file.header(file, config.encoding) != names:
-            raise BadTable(
-                f"{file}:1: the columns are not those of {files[0]}, in the same order; give every "
-                "file the same header"
-            )
-    known = config.known_kinds()
-    return CsvSource(
-        tuple(names),
-        config.encoding,
-        config.block_bytes,
-        known if known.keys() >= set(names) else None,
-    )
-
-
-def _ingest(pipeline: beam.Pipeline, files: Sequence[tuple[str, int]], task: _Task) -> None:
+def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Task) -> None:
     pieces, cut_mistakes = _with_mistakes(
-        pipeline | "Files" >> beam.Create(files) | "SpreadFiles" >> beam.Reshuffle(),
+        pipeline | "Files" >> beam.Create(paths) | "SpreadFiles" >> beam.Reshuffle(),
         "Cut",
         _Cut(task),
     )

@@ -8,7 +8,7 @@ from typing import Literal
 from google.protobuf import json_format, struct_pb2
 from tfx.proto import example_gen_pb2
 
-from components.tables.table import Kind
+from components.tables.table import Kind, Reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Options:
     shard_bytes: int = 32 << 20
     seed: int = 0
     code: str = ""
+
+    @property
+    def reading(self) -> Reading:
+        """How the files are read."""
+        return Reading(self.format, self.encoding)
 
     def known_kinds(self) -> dict[str, Kind]:
         """The columns' kinds that need not be inferred."""

@@ -6,12 +6,12 @@ within an unquoted value it is a character like others, as for Python's `csv` an
 
 import csv
 import dataclasses
-import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
 
+from components.tables import files
 from components.tables.table import BadTable
 
 LONGEST_RECORD = 64 << 20
@@ -37,44 +37,94 @@ class Block:
     data: bytes
 
 
-def is_zipped(path: str) -> bool:
-    """Whether a file is gzipped, by its name."""
-    return path.endswith(".gz")
-
-
-def open_file(path: str) -> BinaryIO:
-    """Opens a file, zipped or not, on any file system that Beam knows."""
-    if "://" not in path:
-        return gzip.open(path) if is_zipped(path) else open(path, "rb")  # type: ignore[return-value]
-    # Seconds of imports, which a table on this machine need not wait for.
-    from apache_beam.io import filesystems
-
-    return filesystems.FileSystems.open(path)
-
-
 def header(path: str, encoding: str) -> list[str]:
-    """The names of a file's columns.
+    """Returns the names of a file's columns; none if the file is empty.
 
     Raises:
-        BadTable: the file is empty, or has no header that can be read.
+        BadTable: the file is no CSV, or has no header that can be read.
     """
-    with open_file(path) as file:
+    files.check_kind(path, "csv")
+    with files.open_file(path) as file:
         first = next(blocks(file, 1 << 16, path), None)
     if first is None:
-        raise BadTable(f"{path}: is empty; expected a header line and rows")
-    line = first.data[: record_ends(first.data)[0]].removeprefix(_BOM)
+        return []
+    if b"\r" in first.data and b"\n" not in first.data:
+        raise BadTable(f"{path}: lines end with CR alone; convert them (tr '\\r' '\\n')")
+    ends = record_ends(first.data)
+    full = np.flatnonzero(~is_blank(first.data, ends))
+    starts = np.concatenate([[0], ends[:-1]])
+    # Two more records tell whether the first one is a header.
+    lines = [first.data[starts[number] : ends[number]] for number in full[:3]]
+    if not lines:
+        return []
+    line = first.line + first.data.count(b"\n", 0, int(starts[full[0]]))
+    place = f"{path}:{line}"
     try:
-        names = next(csv.reader([line.decode(encoding)]), [])
+        names, *rows = [_fields(line, encoding) for line in lines]
     except UnicodeDecodeError:
-        raise BadTable(f"{path}:1: the header is not {encoding}; {of_encoding(encoding)}") from None
+        raise BadTable(f"{place}: the header is not {encoding}; {of_encoding(encoding)}") from None
     except csv.Error as error:
-        raise BadTable(f"{path}:1: the header cannot be read: {error}") from None
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise BadTable(f"{path}:1: columns stand twice: {', '.join(repeated)}")
-    if not names:
-        raise BadTable(f"{path}:1: is empty; expected the names of the columns")
+        raise BadTable(f"{place}: the header cannot be read: {error}") from None
+    _check_commas(place, lines)
+    _check_names(place, names, rows)
     return names
+
+
+def _fields(line: bytes, encoding: str) -> list[str]:
+    text = line.removeprefix(_BOM)
+    return next(csv.reader([text.decode(encoding)]), [])
+
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes"}
+
+
+def _check_commas(place: str, lines: Sequence[bytes]) -> None:
+    """Refuses a file whose first lines have other separators than commas, in the same number."""
+    if lines[0].removeprefix(_BOM).lower().startswith(b"sep="):
+        raise BadTable(
+            f"{place}: begins with Excel's sep= line; remove it, and separate the columns by commas"
+        )
+    commas = lines[0].count(b",")
+    for separator, name in _SEPARATORS.items():
+        counts = {line.count(separator.encode()) for line in lines}
+        if len(counts) == 1 and counts.pop() > commas:
+            raise BadTable(
+                f"{place}: the columns are separated by {name}; only commas are read: write the "
+                "table with commas"
+            )
+
+
+def _check_names(place: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Refuses a first line that is no header: names are missing or stand twice."""
+    widths = {len(row) for row in rows}
+    if len(rows) == 2 and len(widths) == 1 and len(names) < max(widths):
+        raise BadTable(
+            f"{place}: has {counted(len(names), 'name')}, but the next rows have "
+            f"{counted(max(widths), 'field')}; the first line must be the header: remove a title "
+            "above it, or name every column"
+        )
+    unnamed = [str(number) for number, name in enumerate(names, 1) if not name.strip()]
+    if len(unnamed) == 1:
+        raise BadTable(
+            f"{place}: column {unnamed[0]} has no name; name it, or leave it out (pandas: "
+            "to_csv(index=False))"
+        )
+    if unnamed:
+        raise BadTable(
+            f"{place}: columns {', '.join(unnamed)} have no name; name them, or remove a title "
+            "above the header"
+        )
+    for name in names:
+        places = [str(number) for number, other in enumerate(names, 1) if other == name]
+        if len(places) > 1:
+            raise BadTable(
+                f"{place}: columns {', '.join(places)} are all called {name}; rename all but one"
+            )
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count and what is counted: `1 row`, `2 rows`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def of_encoding(encoding: str) -> str:
@@ -83,16 +133,19 @@ def of_encoding(encoding: str) -> str:
 
 
 def records(file: BinaryIO, size: int, path: str) -> Iterator[Block]:
-    """The blocks of an open file, without its header."""
+    """Yields the blocks of an open file, without its header."""
+    seen = False
     for block in blocks(file, size, path):
-        if block.start:
+        if seen or not block.rows:
             yield block
             continue
-        end = int(record_ends(block.data)[0])
+        seen = True
+        ends = record_ends(block.data)
+        end = int(ends[np.flatnonzero(~is_blank(block.data, ends))[0]])
         rest = block.data[end:]
         if rest:
             lines = block.data.count(b"\n", 0, end)
-            yield Block(end, block.line + lines, block.rows - 1, rest)
+            yield Block(block.start + end, block.line + lines, block.rows - 1, rest)
 
 
 def blocks(file: BinaryIO, size: int, path: str) -> Iterator[Block]:

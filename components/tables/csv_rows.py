@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from components.tables import csv_file, table
+from components.tables import csv_file, files, table
 from components.tables.csv_file import Block
 from components.tables.table import BadRow, Kind, Kinds, Piece, Rows
 
@@ -42,10 +42,10 @@ class CsvSource:
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
-        if csv_file.is_zipped(file):
+        if files.is_zipped(file):
             yield Piece(file, split, 0, 0, None)
             return
-        with csv_file.open_file(file) as opened:
+        with files.open_file(file) as opened:
             for number, block in enumerate(csv_file.records(opened, self.block_bytes, file)):
                 size = len(block.data)
                 end = block.start + size
@@ -74,7 +74,7 @@ class CsvSource:
             yield Rows(block.rows, batch, bad)
 
     def _blocks(self, piece: Piece) -> Iterator[Block]:
-        with csv_file.open_file(piece.file) as opened:
+        with files.open_file(piece.file) as opened:
             if piece.end is None:
                 yield from csv_file.records(opened, self.block_bytes, piece.file)
                 return

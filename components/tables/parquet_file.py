@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from components.tables import csv_file, table
+from components.tables import files as files_lib
+from components.tables import table
 from components.tables.table import BadTable, Kind, Kinds, Piece, Rows
 
 _MOST_ROWS = 1 << 15
@@ -34,7 +35,7 @@ class ParquetSource:
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """Row groups, together as large as a block or larger."""
-        with csv_file.open_file(file) as opened:
+        with files_lib.open_file(file) as opened:
             metadata = pa.parquet.ParquetFile(opened).metadata
             groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
         start = rows = size = number = 0
@@ -58,7 +59,7 @@ class ParquetSource:
             BadTable: a list has a null in it.
         """
         assert piece.end is not None
-        with csv_file.open_file(piece.file) as opened:
+        with files_lib.open_file(piece.file) as opened:
             file = pa.parquet.ParquetFile(opened)
             groups = range(piece.start, piece.end)
             size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
@@ -77,11 +78,14 @@ def open_source(files: Sequence[str], block_bytes: int) -> ParquetSource:
     """
     kinds: dict[str, Kind] = {}
     for file in files:
+        files_lib.check_kind(file, "parquet")
         try:
-            with csv_file.open_file(file) as opened:
+            with files_lib.open_file(file) as opened:
                 schema = pa.parquet.read_schema(opened)
         except (OSError, pa.ArrowInvalid) as error:
-            raise BadTable(f"{file}: is not a Parquet file: {error}") from None
+            raise BadTable(
+                f"{file}: is cut off or damaged; copy or make the file again ({error})"
+            ) from None
         found = {field.name: _kind(field.name, field.type, file) for field in schema}
         for name in kinds.keys() ^ found.keys() if kinds else ():
             where, other = (file, files[0]) if name in found else (files[0], file)

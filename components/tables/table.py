@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,19 @@ class Kind(enum.IntEnum):
 
 
 Kinds = Mapping[str, Kind]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How the files of a table are read.
+
+    Attributes:
+        format: of the files.
+        encoding: of CSV.
+    """
+
+    format: Literal["csv", "parquet", "tfrecord"]
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
 
 
 def merge(kinds: Iterable[Kinds]) -> dict[str, Kind]:

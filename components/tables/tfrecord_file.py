@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from components.examples import tfrecords
 from components.examples.tfrecords import FOOTER, HEADER
-from components.tables import csv_file
+from components.tables import files
 from components.tables.table import BadTable, Kind, Kinds, Piece, Rows
 
 _MOST_ROWS = 1 << 13
@@ -29,10 +29,10 @@ class TFRecordSource:
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
-        if csv_file.is_zipped(file):
+        if files.is_zipped(file):
             yield Piece(file, split, 0, 0, None)
             return
-        with csv_file.open_file(file) as opened:
+        with files.open_file(file) as opened:
             start = place = rows = number = first = 0
             while header := opened.read(HEADER.size):
                 if len(header) < HEADER.size:
@@ -58,7 +58,7 @@ class TFRecordSource:
         """
         decoder = example_coder.ExamplesToRecordBatchDecoder()
         seen = piece.line - 1
-        with csv_file.open_file(piece.file) as opened:
+        with files.open_file(piece.file) as opened:
             if piece.end is not None:
                 opened.seek(piece.start)
             left = math.inf if piece.end is None else piece.end - piece.start
@@ -73,6 +73,17 @@ class TFRecordSource:
                     ) from None
                 seen += len(texts)
                 yield Rows(len(texts), batch, records=pa.array(texts, pa.large_binary()))
+
+
+def open_source(paths: Sequence[str], block_bytes: int) -> TFRecordSource:
+    """Looks at the first bytes of all files.
+
+    Raises:
+        BadTable: a file holds something else.
+    """
+    for path in paths:
+        files.check_kind(path, "tfrecord")
+    return TFRecordSource(block_bytes)
 
 
 def _told(batches: Iterator[list[bytes]], piece: Piece) -> Iterator[list[bytes]]:

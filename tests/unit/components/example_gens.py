@@ -21,7 +21,7 @@ from tfx.utils import io_utils
 from tfx_bsl.coders import csv_decoder
 
 from components.table_example_gen import Options, executor, shards
-from components.tables import table
+from components.tables import sources, table
 from pipeline import beam_args
 from pipeline.config import Beam
 
@@ -86,7 +86,9 @@ def stock_import(folder: pathlib.Path, key=None, pattern="*", splits=SPLITS) -> 
 def ours_without_beam(file: pathlib.Path, key=None, **options) -> Rows:
     """What ours makes of a file, by the functions that its Beam pipeline calls."""
     config = Options(**{**SMALL, **options})
-    source = executor._source(config, [str(file)])
+    source = sources.open_source(
+        [str(file)], config.reading, config.known_kinds(), config.block_bytes
+    )
     pieces = list(source.pieces(str(file), 0))
     kinds = table.merge(source.infer(piece)[0] for piece in pieces)
     kinds |= config.known_kinds()

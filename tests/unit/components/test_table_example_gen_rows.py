@@ -166,7 +166,7 @@ def test_stray_quotes_are_characters(table):
         ("", "table.csv: is empty; expected a header line and rows"),
         ("id,price\n", "found no rows; expected a table with rows"),
         ("id,price", "found no rows; expected a table with rows"),
-        ("id,id\n1,2\n", "table.csv:1: columns stand twice: id"),
+        ("id,id\n1,2\n", "table.csv:1: columns 1, 2 are all called id; rename all but one"),
         (
             'id,n\n1,2\n2,"3\n4,5\n',
             "table.csv:3: the quotes of a value that begins in this row are",

@@ -1,0 +1,121 @@
+"""A table's files: which they are, and how they are opened.
+
+Local files need nothing that takes seconds to import; others go through Beam's and TFX's file
+systems.
+"""
+
+import glob
+import gzip
+import io
+import os
+import zlib
+from typing import BinaryIO
+
+from components.tables import file_kind
+from components.tables.table import BadTable
+
+
+def matching(folder: str, pattern: str) -> list[str]:
+    """Lists the files in a folder that match a pattern, sorted.
+
+    Files and folders whose names begin with a dot or an underscore are passed over, as Spark, Hive
+    and Arrow do with what they and others leave beside data (`_SUCCESS`, `.part-0.csv.crc`,
+    `.DS_Store`), unless the pattern begins so too.
+    """
+    if is_local(folder):
+        found = glob.glob(os.path.join(glob.escape(folder), pattern))
+        files = [path for path in found if os.path.isfile(path)]
+    else:
+        from tfx.dsl.io import fileio
+
+        found = [str(path) for path in fileio.glob(os.path.join(folder, pattern))]
+        files = [path for path in found if not fileio.isdir(path)]
+    depth = pattern.count("/") + 1
+    return sorted(path for path in files if not _is_hidden(path.split("/")[-depth:], pattern))
+
+
+def _is_hidden(parts: list[str], pattern: str) -> bool:
+    return any(
+        part[:1] in (".", "_") and part[:1] != wanted[:1]
+        for part, wanted in zip(parts, pattern.split("/"))
+    )
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is one of this machine, and not a URL."""
+    return "://" not in path
+
+
+def is_zipped(path: str) -> bool:
+    """Whether a file is gzipped, whatever its name."""
+    with _opened(path) as file:
+        return _begins_zipped(file.read(file_kind.HEAD_BYTES))
+
+
+def _begins_zipped(head: bytes) -> bool:
+    # A record of 559,903 bytes begins like gzip, but with the checksum of its length.
+    return head.startswith(file_kind.GZIP) and not file_kind.is_tfrecord(head)
+
+
+def open_file(path: str) -> BinaryIO:
+    """Opens a file, gzipped or not, on any file system that Beam knows.
+
+    What it returns raises `BadTable` where a gzipped file is cut off or damaged.
+    """
+    file = _opened(path)
+    head = file.read(file_kind.HEAD_BYTES)
+    file.seek(0)
+    return _Unzipped(file, path) if _begins_zipped(head) else file
+
+
+def check_kind(path: str, wanted: file_kind.Format) -> None:
+    """Checks by a file's first bytes that it may be of a format.
+
+    Raises:
+        BadTable: it is something else.
+    """
+    # Parquet compresses what is within, and a gzipped file cannot be entered in the middle.
+    with _opened(path) if wanted == "parquet" else open_file(path) as file:
+        head = file.read(file_kind.HEAD_BYTES)
+    if reason := file_kind.refusal(head, wanted):
+        raise BadTable(f"{path}: {reason}")
+
+
+def _opened(path: str) -> BinaryIO:
+    if is_local(path):
+        return open(path, "rb")
+    from apache_beam.io import filesystem, filesystems
+
+    as_it_is = filesystem.CompressionTypes.UNCOMPRESSED
+    return filesystems.FileSystems.open(path, compression_type=as_it_is)
+
+
+class _Unzipped(io.BufferedIOBase):
+    """The content of a gzipped file; Beam's own reader takes one that is cut off for whole."""
+
+    def __init__(self, file: BinaryIO, path: str):
+        super().__init__()
+        self._file = file
+        self._content = gzip.GzipFile(fileobj=file)
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return self._content.read(size)
+        except EOFError:
+            raise BadTable(f"{self._path}: is cut off; copy or make the file again") from None
+        except (zlib.error, gzip.BadGzipFile) as error:
+            raise BadTable(
+                f"{self._path}: is damaged ({error}); copy or make the file again"
+            ) from None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._content.seek(offset, whence)
+
+    def close(self) -> None:
+        self._content.close()
+        self._file.close()
+        super().close()

@@ -1,0 +1,55 @@
+"""Opens a table in any format."""
+
+from collections.abc import Mapping, Sequence
+
+from components.tables import csv_file, parquet_file
+from components.tables.csv_rows import CsvSource
+from components.tables.table import BadTable, Kind, Reading, Source
+
+BLOCK_BYTES = 4 << 20
+
+
+def open_source(
+    files: Sequence[str],
+    reading: Reading,
+    kinds: Mapping[str, Kind] | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Source:
+    """Opens the files of a table; looks at their first bytes, and at the columns of each.
+
+    Args:
+        files: paths, as `files.matching` lists them.
+        reading: how they are read.
+        kinds: of columns that are known; others' are inferred.
+        block_bytes: how much of a file is read at once.
+
+    Raises:
+        BadTable: a file is of another format, or the files do not have the same columns.
+    """
+    if reading.format == "parquet":
+        return parquet_file.open_source(files, block_bytes)
+    if reading.format == "tfrecord":
+        from components.tables.tfrecord_file import open_source as open_tfrecords
+
+        return open_tfrecords(files, block_bytes)
+    names = _header(files, reading.encoding)
+    known = {name: kind for name, kind in (kinds or {}).items() if name in names}
+    return CsvSource(
+        tuple(names), reading.encoding, block_bytes, known if len(known) == len(names) else None
+    )
+
+
+def _header(files: Sequence[str], encoding: str) -> list[str]:
+    """The one header of all files; empty ones, as Spark makes for empty parts, have none."""
+    headers = {file: csv_file.header(file, encoding) for file in files}
+    headers = {file: names for file, names in headers.items() if names}
+    if not headers:
+        raise BadTable(f"{files[0]}: is empty; expected a header line and rows")
+    first, names = next(iter(headers.items()))
+    for file, other in headers.items():
+        if other != names:
+            raise BadTable(
+                f"{file}:1: the columns are not those of {first}, in the same order; give every "
+                "file the same header"
+            )
+    return names

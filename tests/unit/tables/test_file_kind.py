@@ -1,0 +1,236 @@
+"""Files that are no plain CSV: what each is, and what to do about it, in one line."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from components.tables import files, sources
+from components.tables.table import BadTable, Kind, Reading
+
+ROWS = b"size,rooms,cost\n1,2,3\n4,5,6\n"
+CSV = Reading("csv")
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, ROWS)
+    return content.getvalue()
+
+
+def tarred() -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        member = tarfile.TarInfo("t.csv")
+        member.size = len(ROWS)
+        archive.addfile(member, io.BytesIO(ROWS))
+    return content.getvalue()
+
+
+def parquet() -> bytes:
+    content = io.BytesIO()
+    pa.parquet.write_table(pa.table({"size": [1, 2]}), content)
+    return content.getvalue()
+
+
+def feather() -> bytes:
+    content = io.BytesIO()
+    pa.feather.write_feather(pa.table({"size": [1, 2]}), content)
+    return content.getvalue()
+
+
+TEXT = ROWS.decode()
+NOT_CSV = {
+    "UTF-16 with a byte order mark": (TEXT.encode("utf-16"), "is UTF-16; convert it to UTF-8"),
+    "UTF-16 big-endian": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "is UTF-16; convert it to UTF-8"),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "is UTF-16; convert it to UTF-8"),
+    "UTF-16 big-endian without": (TEXT.encode("utf-16-be"), "is UTF-16; convert it to UTF-8"),
+    "UTF-32": (TEXT.encode("utf-32"), "is UTF-32; convert it to UTF-8"),
+    "NUL": (b"si\0ze,cost\n1,2\n", "is no text: byte 3 is NUL; expected a CSV"),
+    "xlsx": (zipped("[Content_Types].xml"), "is an Excel workbook (xlsx); save the sheet as CSV"),
+    "xlsx in another order": (zipped("xl/workbook.xml"), "is an Excel workbook (xlsx)"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Office document"),
+    "zip": (zipped("t.csv"), "is a zip archive; unpack it and name the file in it"),
+    "bz2": (bz2.compress(ROWS), "is compressed by bzip2; unpack it (bunzip2); only gzip is read"),
+    "xz": (lzma.compress(ROWS), "is compressed by xz; unpack it (unxz); only gzip is read"),
+    "zst": (pa.compress(ROWS, "zstd", asbytes=True), "is compressed by zstd; unpack it (unzstd)"),
+    "tar": (tarred(), "is a tar archive; unpack it"),
+    "tar.gz": (gzip.compress(tarred()), "is a tar archive; unpack it"),
+    "zipped twice": (gzip.compress(gzip.compress(ROWS)), "is gzipped; unzip it"),
+    "HTML": (b"\n<!DOCTYPE html>\n<html><body>Log in", "is an HTML page; download the table"),
+    "XML": (b'<?xml version="1.0"?><rows/>', "is XML; convert it to CSV"),
+    "JSON": (b'[\n  {"size": 1}\n]', "is JSON; convert it to CSV or Parquet"),
+    "JSON lines": (b'{"size": 1}\n{"size": 2}\n', "is JSON; convert it to CSV or Parquet"),
+    "LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n",
+        "is a Git LFS pointer, not the data; git lfs pull",
+    ),
+    "Parquet": (parquet(), "is a Parquet file; set data.format: parquet"),
+    "Feather": (feather(), "is an Arrow (Feather) file; convert it to Parquet"),
+    "SQLite": (b"SQLite format 3\0" + bytes(50), "is an SQLite database; export the table as CSV"),
+    "PDF": (b"%PDF-1.4\n", "is a PDF; export the table as CSV"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_CSV)
+def test_what_is_no_csv_is_refused_by_what_it_is(tmp_path, name):
+    content, message = NOT_CSV[name]
+    file = tmp_path / "t.csv"
+    file.write_bytes(content)
+    with pytest.raises(BadTable) as caught:
+        sources.open_source([str(file)], CSV)
+    assert str(caught.value).startswith(f"{file}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ROWS, "is text, not Parquet; set data.format: csv"),
+        (gzip.compress(parquet()), "is gzipped; unzip it"),
+        (parquet()[:-4], "is cut off"),
+        (parquet()[:20], "is cut off"),
+    ],
+)
+def test_what_is_no_parquet(tmp_path, content, message):
+    file = tmp_path / "t.parquet"
+    file.write_bytes(content)
+    with pytest.raises(BadTable, match=f"t.parquet: {message}"):
+        sources.open_source([str(file)], Reading("parquet"))
+
+
+HEADERS = {
+    "semicolons": ("size;rooms;cost\n1,5;2;3\n", ":1: the columns are separated by semicolons;"),
+    "tabs": ("size\trooms\tcost\n1\t2\t3\n", ":1: the columns are separated by tabs; only commas"),
+    "pipes": ("size|rooms|cost\n1|2|3\n", ":1: the columns are separated by pipes; only commas"),
+    "Excel's first line": ("sep=;\nsize;cost\n1;2\n", ":1: begins with Excel's sep= line; remove"),
+    "CR": ("size,cost\r1,2\r3,4\r", ": lines end with CR alone; convert them"),
+    "a title": ("Sales 2020\nsize,cost\n1,2\n", ":1: has 1 name, but the next rows have 2 fields"),
+    "a padded title": ("Sales,,\nsize,rooms,cost\n1,2,3\n", ":1: columns 2, 3 have no name; name"),
+    "a row index": (",size,cost\n0,1,2\n", ":1: column 1 has no name; name it, or leave it out"),
+    "a blank name": ("size, ,cost\n0,1,2\n", ":1: column 2 has no name"),
+    "one name twice": ("\nsize,b,size\n0,1,2\n", ":2: columns 1, 3 are all called size; rename"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_is_none(tmp_path, name):
+    text, message = HEADERS[name]
+    file = tmp_path / "t.csv"
+    file.write_bytes(text.encode())
+    with pytest.raises(BadTable) as caught:
+        sources.open_source([str(file)], CSV)
+    assert str(caught.value).startswith(f"{file}{message}")
+
+
+@pytest.mark.parametrize(
+    "text", ["a;b,c\n1,2\n", "a,b\n1;2;3,4\n", "a|b\n1\n2\n", "\n\na,b\n1,2\n", "\ufeffa,b\n1,2"]
+)
+def test_headers_that_are_read(tmp_path, text):
+    file = tmp_path / "t.csv"
+    file.write_text(text, encoding="utf-8")
+    expected = text.lstrip("\ufeff\n").partition("\n")[0].split(",")
+    assert list(sources.open_source([str(file)], CSV).names) == expected
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t"])
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_gzip_by_any_name(tmp_path, name, pack):
+    file = tmp_path / name
+    file.write_bytes(pack(ROWS))
+    source = sources.open_source([str(file)], CSV)
+    rows = [
+        rows.batch.to_pydict()
+        for piece in source.pieces(str(file), 0)
+        for rows in source.read(piece, source.infer(piece)[0])
+    ]
+    assert rows == [{"size": [[1], [4]], "rooms": [[2], [5]], "cost": [[3], [6]]}]
+
+
+def many(rows: int) -> bytes:
+    return b"size,cost\n" + b"".join(b"%d,%d\n" % (n * 7919 % 9973, n) for n in range(rows))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.95, 1])
+def test_a_gzipped_file_that_is_cut_off(tmp_path, share):
+    file = tmp_path / "t.csv.gz"
+    content = gzip.compress(many(20_000))
+    file.write_bytes(content[: int(share * len(content)) - 4])
+    kinds = {"size": Kind.INT, "cost": Kind.INT}
+    for read in (lambda source, piece: source.infer(piece), lambda *it: read_all(*it, kinds)):
+        with pytest.raises(BadTable, match="t.csv.gz: is cut off; copy or make the file again"):
+            source = sources.open_source([str(file)], CSV, block_bytes=1 << 14)
+            read(source, next(source.pieces(str(file), 0)))
+
+
+def read_all(source, piece, kinds):
+    return list(source.read(piece, kinds))
+
+
+def test_a_gzipped_file_that_is_damaged(tmp_path):
+    file = tmp_path / "t.csv.gz"
+    content = bytearray(gzip.compress(many(20_000)))
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    source = sources.open_source([str(file)], CSV)
+    (piece,) = source.pieces(str(file), 0)
+    with pytest.raises(BadTable, match="t.csv.gz: is (damaged|cut off)"):
+        source.infer(piece)
+
+
+def test_several_gzipped_parts_in_one_file(tmp_path):
+    file = tmp_path / "t.csv.gz"
+    file.write_bytes(gzip.compress(ROWS) + gzip.compress(b"7,8,9\n"))
+    source = sources.open_source([str(file)], CSV)
+    (piece,) = source.pieces(str(file), 0)
+    found = list(source.read(piece, source.infer(piece)[0]))
+    assert sum(rows.found for rows in found) == 3
+
+
+class TestMatching:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = tmp_path / "[v1] {a} #?*"
+        for name in (
+            *("b.csv", "a.csv", "_SUCCESS", "._SUCCESS.crc", ".a.csv.crc", ".DS_Store"),
+            *("_temporary/c.csv", ".ipynb_checkpoints/a.csv", "__MACOSX/._a.csv", "d/e.csv"),
+            *("d/_metadata", "d/.e.csv.crc"),
+        ):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(ROWS)
+        return folder
+
+    @pytest.mark.parametrize(
+        ("pattern", "expected"),
+        [
+            ("*", ["a.csv", "b.csv"]),
+            ("*.csv", ["a.csv", "b.csv"]),
+            ("*/*", ["d/e.csv"]),
+            ("_*", ["_SUCCESS"]),
+            ("_temporary/*.csv", ["_temporary/c.csv"]),
+            ("x*", []),
+        ],
+    )
+    def test_what_others_leave_beside_data_is_passed_over(self, folder, pattern, expected):
+        found = files.matching(str(folder), pattern)
+        assert found == [str(folder / name) for name in expected]
+
+
+def test_empty_and_header_only_files_among_others(tmp_path):
+    for name, content in (("a", b""), ("b", b"size,rooms,cost\n"), ("c", ROWS), ("d", b"\n")):
+        (tmp_path / name).write_bytes(content)
+    paths = files.matching(str(tmp_path), "*")
+    source = sources.open_source(paths, CSV)
+    pieces = [piece for path in paths for piece in source.pieces(path, 0)]
+    assert sum(piece.rows or 0 for piece in pieces) == 2
+    with pytest.raises(BadTable, match="a: is empty; expected a header line and rows"):
+        sources.open_source(paths[:1], CSV)
