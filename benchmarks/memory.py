@@ -36,22 +36,21 @@ from benchmarks.transformed import finished_problem
 RESULTS = pathlib.Path(__file__).with_name("results") / "memory.json"
 BATCH = 4096
 CACHE_MB = 256
+SETTINGS = {
+    "model.name": "premade.linear",
+    "model.params": {},
+    "train.batch_size": BATCH,
+    "train.cache_mb": CACHE_MB,
+    "train.epochs": 1,
+    "train.evaluate_every": 10**9,
+}
 
 
 def one_pass(problem, files: list[str]) -> dict[str, float]:
     """Trains on the files once; the process's peak memory is the pass's, so it has one for it."""
     from models import inputs, training
 
-    problem = dataclasses.replace(problem, train_files=tuple(files)).replaced(
-        {
-            "model.name": "premade.linear",
-            "model.params": {},
-            "train.batch_size": BATCH,
-            "train.cache_mb": CACHE_MB,
-            "train.epochs": 1,
-            "train.evaluate_every": 10**9,
-        }
-    )
+    problem = dataclasses.replace(problem, train_files=tuple(files)).replaced(SETTINGS)
     context = problem.context()
     spec = problem.transform_output.transformed_feature_spec()
     with tempfile.TemporaryDirectory() as directory:

@@ -58,14 +58,8 @@ def measure(way: str, table: pathlib.Path, folder: pathlib.Path) -> dict[str, An
     if way == "stock":
         command += ["--steps", str(STEPS), "--batch-size", str(BATCH_SIZE)]
     else:
-        settings = {
-            "data.path": table,
-            "train.max_steps": STEPS,
-            "train.evaluate_every": STEPS,
-            "train.batch_size": BATCH_SIZE,
-        }
         command += ["--config", str(CONFIG)]
-        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        command += [word for setting in settings(table) for word in ("--set", setting)]
     log = folder / "log"
     began = time.monotonic()
     with open(log, "w") as output:
@@ -82,6 +76,16 @@ def measure(way: str, table: pathlib.Path, folder: pathlib.Path) -> dict[str, An
         "peak_rss_mb": max(cost["peak_rss_mb"] for cost in costs.values()),
         "nodes": costs,
     }
+
+
+def settings(table: pathlib.Path) -> list[str]:
+    """Returns what our way changes of its configuration, as `key=value`."""
+    return [
+        f"data.path={table}",
+        f"train.max_steps={STEPS}",
+        f"train.evaluate_every={STEPS}",
+        f"train.batch_size={BATCH_SIZE}",
+    ]
 
 
 def summary(repetitions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -60,8 +60,6 @@ _METRICS = {
     "regression": ("rmse", "rmsle", "mae"),
     "binary": ("1-auc", "1-accuracy", "log_loss"),
 }
-_NEVER_BLESSED = {"regression": "{rmse: {at_most: 0}}", "binary": "{auc: {at_least: 2}}"}
-"""Gates that no model passes: so nothing is pushed, and none is evaluated beside the one before."""
 
 
 class Problem:
@@ -118,12 +116,25 @@ class Problem:
 
     def _config(self, name: str | None, settings: Sequence[str] = ()) -> Config:
         self._table = self._table or tables.for_seed(self.dataset, self.seed, self._folder)
-        fixed = [f"train.seed={self.seed}", f"gates={_NEVER_BLESSED[self.task]}", "slices=[]"]
+        return self.configured(self._table, name, settings)
+
+    def configured(
+        self, table: Sequence[str], name: str | None = None, settings: Sequence[str] = ()
+    ) -> Config:
+        """Loads the configuration of a model on this dataset and seed.
+
+        Args:
+            table: what points it at the table, see `tables.settings`.
+            name: see `model`; by default the configuration's own.
+            settings: see `model`.
+        """
+        # Without a blessed model before it, each is evaluated alone.
+        fixed = [f"train.seed={self.seed}", "gates=never", "slices=[]"]
         model, _, preset = (name or "").partition("@")
         own = config_file.load(self.file, preset=preset or None).model.name
         # The configuration's own model keeps the parameters that stand beside it.
         choice = [f"model={model}"] if model not in ("", own) else []
-        overrides = [*self._table, *fixed, *choice, *settings]
+        overrides = [*table, *fixed, *choice, *settings]
         return config_file.load(self.file, overrides, preset or None)
 
     def _run(self, config: Config, last: str | None = None):

@@ -150,13 +150,25 @@ def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
     place = folder / f"seed-{seed}"
     place.mkdir(parents=True, exist_ok=True)
     copy_with_key(source(name, folder), place / "table.csv", config.splits.key, seed)
-    settings = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
     if config.data.schema_file:
         copy_schema(config.data.schema_file, place / "schema.pbtxt")
-        settings.append(f"data.schema={place / 'schema.pbtxt'}")
+    return settings(name, place)
+
+
+def settings(name: str, place: pathlib.Path) -> list[str]:
+    """Returns the settings that point a dataset's configuration at the files of a seed.
+
+    Args:
+        name: of the dataset.
+        place: the folder of `table.csv` and, where the dataset has one, `schema.pbtxt`.
+    """
+    config = config_file.load(DATASETS[name].config)
+    found = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
+    if config.data.schema_file:
+        found.append(f"data.schema={place / 'schema.pbtxt'}")
     if config.splits.key and config.splits.key not in config.features:
-        settings.append(f"features.{config.splits.key}=ignore")
-    return settings
+        found.append(f"features.{config.splits.key}=ignore")
+    return found
 
 
 def copy_with_key(table: pathlib.Path, target: pathlib.Path, group: str | None, seed: int) -> None:

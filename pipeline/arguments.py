@@ -53,4 +53,5 @@ def of_workspace(config: Config, workspace: Workspace) -> Arguments:
 
 def gates_of(config: Config) -> str:
     """The configuration's bounds as the Evaluator takes them, to be given other values."""
-    return json.dumps({key: bound.dict(exclude_none=True) for key, bound in config.gates.items()})
+    bounds = config.gates or {}
+    return json.dumps({key: bound.dict(exclude_none=True) for key, bound in bounds.items()})

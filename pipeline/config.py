@@ -293,7 +293,7 @@ class Config(Section):
     train: Train = Train()
     tune: Tune | None = None
     presets: dict[pydantic.StrictStr, dict[pydantic.StrictStr, Any]] = {}
-    gates: dict[str, Bound]
+    gates: dict[str, Bound] | None = pydantic.Field(...)
     slices: tuple[Slice, ...] = ()
     beam: Beam = Beam()
     memory_mb: Count | None = None
@@ -302,8 +302,21 @@ class Config(Section):
     folder: pathlib.Path
 
     _mappings = pydantic.validator(
-        "features", "derived", "more_labels", "gates", pre=True, allow_reuse=True
+        "features", "derived", "more_labels", pre=True, allow_reuse=True
     )(mapping)
+
+    @pydantic.validator("gates", pre=True)
+    def _bounds_or_never(cls, value):
+        if value == gates.NEVER:
+            return None
+        if value is None:
+            raise pydantic.NoneIsNotAllowedError()
+        if not isinstance(value, dict):
+            raise ValueError(
+                f"expected bounds, as {{rmse: {{at_most: 140000}}}}, or {gates.NEVER} to bless and "
+                "push no model"
+            )
+        return value
 
     _fits_training = pydantic.validator("tune", allow_reuse=True)(fits_training)
 
@@ -327,7 +340,7 @@ class Config(Section):
     @pydantic.validator("gates")
     def _bounds_fit_the_labels(cls, value, values):
         needed = {"task", "label", "interval", "more_labels"}
-        if not needed <= values.keys():
+        if value is None or not needed <= values.keys():
             return value
         label = values["label"]
         further = {name: more.task for name, more in values["more_labels"].items() if name != label}

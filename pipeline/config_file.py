@@ -194,7 +194,7 @@ def _expectation(location: Sequence[Any]) -> str:
         "task": "regression, binary or multiclass",
         "label": "the column to predict",
         "data": "the table, as houses.csv",
-        "gates": "at least one bound, as rmse: {at_most: 140000}",
+        "gates": "at least one bound, as rmse: {at_most: 140000}; or never",
         "path": "the table, as houses.csv",
         "format": "csv, parquet or tfrecord; the path's ending does not say it",
         "kind": "numeric, ordinal, categorical, boolean, date, sequence or ignore",

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 LOWER_IS_BETTER = "lower"
 HIGHER_IS_BETTER = "higher"
 
+NEVER = "never"
+"""In place of the gates in a configuration: no model is blessed, so none is pushed."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:

@@ -230,7 +230,7 @@ def _judgement(config: Config) -> Judgement:
                 absolute=bound.absolute,
                 may_worsen_by=bound.may_worsen_by,
             )
-            for key, bound in config.gates.items()
+            for key, bound in (config.gates or {}).items()
         ),
         slices=tuple(
             Slice(column=part.column, bands=part.bands or (), gated=part.gate)

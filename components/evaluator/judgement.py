@@ -99,7 +99,7 @@ class Judgement:
 
     Attributes:
         metrics: names of the metrics to compute, by the column of each label.
-        bounds: at least one with an absolute bound.
+        bounds: at least one with an absolute bound; without any, no model is blessed.
         slices: none, or some.
     """
 

@@ -58,6 +58,9 @@ def make(
             slices = sorted(part for part in candidate if part and part[0] in keys)
             lines += _change_lines(bound, slices, candidate, baseline)
     notes = [without_baseline] if without_baseline else []
+    if not judgement.bounds:
+        lines.append(_line(False, "gates: never, so no model is blessed, whatever it is worth"))
+        notes.append(_metrics_note(judgement.metrics[labels[0].name], candidate[_OVERALL]))
     if metrics.COVERAGE in candidate[_OVERALL] and not any(
         bound.metric == metrics.COVERAGE and bound.absolute is not None
         for bound in judgement.bounds
@@ -71,6 +74,10 @@ def make(
         "metrics": _by_name(candidate),
         "baseline_metrics": _by_name(baseline) if baseline else None,
     }
+
+
+def _metrics_note(names: Sequence[str], values: dict[str, float]) -> str:
+    return "on the test split: " + ", ".join(f"{name} {number(values[name])}" for name in names)
 
 
 def _coverage_note(label: Label, values: dict[str, float]) -> str:

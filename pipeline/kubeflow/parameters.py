@@ -48,7 +48,7 @@ def of_cluster(config: Config) -> Arguments:
             SERVING_DIRECTORY, config.kubeflow.push or f"{workspace}/serving"
         ),
         max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
-        gates=parameter(GATES, arguments.gates_of(config)),
+        gates=parameter(GATES, arguments.gates_of(config)) if config.gates else None,
     )
 
 

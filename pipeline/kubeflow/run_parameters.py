@@ -69,6 +69,8 @@ def _gate_mistakes(config: Config, text: str) -> list[str]:
         bounds = None
     if not isinstance(bounds, dict):
         return [f'found {text!r}, expected JSON as {{"rmse": {{"at_most": 115000}}}}']
+    if config.gates is None:
+        return [f"the configuration has gates: {gates.NEVER}; give it bounds, and compile it again"]
     mistakes = []
     metrics = gates.by_key(config.metrics)
     for metric, values in bounds.items():

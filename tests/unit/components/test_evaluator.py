@@ -183,6 +183,15 @@ def test_a_good_model_alone_is_blessed_in_sentences(alone):
     assert result["notes"] == ["Nothing else was blessed before: only the absolute bounds apply."]
 
 
+def test_without_bounds_the_best_model_is_not_blessed(tmp_path):
+    result, blessing = evaluate(tmp_path, ROWS, judgement(PRICE), PRICE, "close")
+    assert not agrees(result, blessing)
+    assert failed(result) == ["gates: never, so no model is blessed, whatever it is worth"]
+    rmse = result["metrics"]["overall"]["rmse"]
+    assert rmse == pytest.approx(expected_regression(ROWS, "close")["rmse"], rel=1e-5)
+    assert f"on the test split: rmse {rmse:.4g}, mae " in result["notes"][-1]
+
+
 def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_path):
     judged = judgement(PRICE, LOOSE, bound("skill", -5.0))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")

@@ -57,6 +57,12 @@ def test_the_same_configuration_gives_the_same_bytes(plain, tmp_path):
     assert yaml.safe_dump(again) == yaml.safe_dump(plain)
 
 
+def test_without_gates_a_run_has_no_parameter_for_them(tmp_path):
+    found = workflow(tmp_path, "gates=never")
+    assert "gates" not in [own["name"] for own in found["spec"]["arguments"]["parameters"]]
+    assert lint.check(tmp_path / compile_lib.WORKFLOW) == []
+
+
 def test_run_parameters_have_the_configuration_s_values(plain):
     found = {item["name"]: item["value"] for item in plain["spec"]["arguments"]["parameters"]}
     assert json.loads(found.pop("gates")) == {

@@ -53,6 +53,12 @@ def test_what_a_step_would_refuse_is_refused(given, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
+    never = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml", ["gates=never"])
+    with pytest.raises(UserError, match="^--param gates: the configuration has gates: never; give"):
+        run_parameters.check(never, {"gates": '{"rmse": {"at_most": 90000}}'})
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -526,7 +526,16 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra
             ": data.on_bad_rows: only for csv, but the format is parquet; remove it",
         ),
         ({"gates": ""}, ": gates: is empty; give a value or remove the key"),
-        ({"gates": "5"}, ": gates: expected keys and values, found 5"),
+        (
+            {"gates": "5"},
+            ": gates: expected bounds, as {rmse: {at_most: 140000}}, or never to bless and push no "
+            "model, found 5",
+        ),
+        (
+            {"gates": "none"},
+            ": gates: expected bounds, as {rmse: {at_most: 140000}}, or never to bless and push no "
+            "model, found 'none'",
+        ),
         (
             {"gates": "{}"},
             ": gates: no absolute bound: without one the first model would be blessed",
@@ -703,6 +712,11 @@ def test_a_gate_on_what_is_not_judged_is_refused(mistakes, labels, gates, line):
     assert mistakes(replaced(gates=f"{{mae: {{at_most: 1}}, {gates}}}") + labels) == [
         f": gates.{key}: {line}"
     ]
+
+
+def test_gates_that_no_model_passes(load):
+    assert load(replaced(gates="never")).gates is None
+    assert load(replaced(gates="{rmse: {at_most: 1}}"), "gates=never").gates is None
 
 
 def test_neither_intervals_nor_further_labels_make_a_gate_alone(mistakes):

@@ -1,0 +1,76 @@
+"""Every benchmark's configuration loads with the settings that the benchmark gives it."""
+
+import json
+import pathlib
+import re
+import shlex
+
+import pytest
+import yaml
+
+from benchmarks import distributed, memory, pipeline, quality, tables
+from pipeline import config_file
+from pipeline.cluster_config import Cluster
+
+KING_COUNTY = tables.REPOSITORY / "data" / "king_county" / "pipeline.yaml"
+TEXTS = [
+    tables.REPOSITORY / "README.md",
+    *sorted((tables.REPOSITORY / "docs").glob("*.md")),
+    pathlib.Path(quality.__file__),
+]
+
+
+def commands(name: str) -> list[list[str]]:
+    """The arguments with which the documentation runs a benchmark."""
+    found = [
+        re.search(rf"python benchmarks/{name}\.py(.*?)(#|$)", line)
+        for text in TEXTS
+        for line in text.read_text(encoding="utf-8").splitlines()
+    ]
+    return [shlex.split(match[1]) for match in found if match]
+
+
+@pytest.mark.parametrize("dataset", tables.DATASETS)
+def test_quality_takes_each_model_through_the_pipeline_and_pushes_none(dataset, tmp_path):
+    for file in ("table.csv", "schema.pbtxt"):
+        (tmp_path / file).touch()
+    problem = quality.Problem(dataset, 1, tmp_path)
+    table = tables.settings(dataset, tmp_path)
+    presets = (yaml.safe_load(problem.file.read_text()).get("presets") or {}).keys()
+    for name in (None, *quality.MODELS, *(f"tabm@{preset}" for preset in presets)):
+        config = problem.configured(table, name, ["train.evaluate_every=50"])
+        assert config.gates is None and config.slices == ()
+        assert (config.train.seed, config.train.evaluate_every) == (1, 50)
+        assert config.splits.key == tables.KEY
+        assert name is None or config.model.name == name.partition("@")[0]
+
+
+@pytest.mark.parametrize("arguments", commands("quality"), ids=shlex.join)
+def test_quality_as_the_documentation_runs_it(arguments):
+    args = quality.parse_args(arguments)
+    for dataset in args.datasets:
+        for model in args.models:
+            quality.Problem(dataset, 0, args.workspace).configured([], model, args.set)
+
+
+def test_the_documentation_runs_quality():
+    assert len(commands("quality")) >= 2
+
+
+def test_the_pipeline_beside_the_stock_one(tmp_path):
+    config = config_file.load(pipeline.CONFIG, pipeline.settings(tmp_path / "trips.csv"))
+    assert config.train.max_steps == config.train.evaluate_every == pipeline.STEPS
+    assert config.gates, "it has to push, as the stock pipeline does"
+
+
+def test_the_model_that_measures_memory():
+    settings = [f"{key}={json.dumps(value)}" for key, value in memory.SETTINGS.items()]
+    settings.append("train.max_steps=null")  # which `Problem.replaced` does where epochs are given
+    assert config_file.load(KING_COUNTY, settings).model.name == "premade.linear"
+
+
+@pytest.mark.parametrize("way", distributed.WAYS)
+def test_clusters_of_tasks(way):
+    cluster = distributed.WAYS[way]
+    if cluster and cluster["workers"]:  # the chief alone is no configuration
+        assert Cluster.parse_obj(cluster).dict() == cluster
