@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 
+from models import no_proxy
 from pipeline import command_line, errors, screen
 from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 from pipeline.config import Config
@@ -344,4 +345,5 @@ def _compiled(config: pathlib.Path, place: Workspace, file: pathlib.Path | None)
 
 
 if __name__ == "__main__":
+    no_proxy.exempt()
     command_line.main(app)

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 
+from models import no_proxy
 from pipeline import command_line, errors
 from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 
@@ -97,4 +98,5 @@ def tensorboard(
 
 
 if __name__ == "__main__":
+    no_proxy.exempt()
     command_line.main(app)

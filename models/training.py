@@ -17,13 +17,14 @@ from models import (
     intervals,
     manifest,
     mirrored,
+    no_proxy,
     progress,
     registry,
 )
 from models import features as features_lib
 from models import label as label_lib
 from models.best_checkpoint import BestCheckpoint
-from models.cluster import evaluator, launch
+from models.cluster import evaluator, launch, layout
 from models.cluster.balance import Balance
 from models.context import Context
 from models.params import CONTEXT
@@ -49,16 +50,17 @@ def run_fn(fn_args) -> None:
             `training_root`. `hyperparameters`, if there are any, replace the configuration's.
 
     Raises:
-        ValueError: what the features, the labels or the model's parameters do not allow.
+        ValueError: what the features, the labels or the model's parameters do not allow, or a
+            `TF_CONFIG` that describes no cluster.
         DiskFull: there is no room for the training's files.
     """
     problem = Problem.of(fn_args)
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
-    config = estimator_api.RunConfig()
     with full_disk.told(directory):
-        if estimator_api.is_task(config):
-            _run_as_task(problem, directory, fn_args, config.is_chief)
+        if cluster := layout.in_environment():
+            no_proxy.exempt(cluster.hosts)
+            _run_as_task(problem, directory, fn_args, estimator_api.RunConfig().is_chief)
         else:
             _run(problem, directory, fn_args)
 

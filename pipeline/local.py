@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
+from models.cluster import layout
 from pipeline import checks, memory, screen, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
@@ -98,12 +99,30 @@ class _Held:
 @contextlib.contextmanager
 def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]:
     """Holds a workspace for a command, once the data is checked."""
+    _check_no_task()
     with workspace.locked():
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
             checks.check_data(config)
             screen.say(console, f"log: {screen.shown(log)}")
             yield _Held(workspace, console, log, memory.Watch(config.memory_mb))
+
+
+def _check_no_task() -> None:
+    """Makes sure that this process is not to be one task of a cluster.
+
+    Raises:
+        UserError: it is, or nobody can tell: `TF_CONFIG` is malformed.
+    """
+    try:
+        cluster = layout.in_environment()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if cluster:
+        raise UserError(
+            f"TF_CONFIG: found the task {cluster.task} of a cluster, expected none: a run on this "
+            "machine starts the tasks of its cluster itself (train.cluster); unset TF_CONFIG"
+        )
 
 
 def _execute(

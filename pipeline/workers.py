@@ -26,6 +26,7 @@ from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
 from components.table_example_gen import Options
+from models import no_proxy
 from pipeline import checks, in_process
 from pipeline.config import Config
 
@@ -82,6 +83,7 @@ class _Server:
 
     def __init__(self):
         in_process.spare_work()  # of workers too: they read what is pickled so
+        no_proxy.exempt()
         self._requests, there = _fork.Pipe()
         self._process = _fork.Process(target=_serve, args=(there, self._requests))
         self._process.start()

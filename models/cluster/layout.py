@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,6 +10,10 @@ from typing import Any
 
 CHIEF, WORKER, PARAMETER_SERVER, EVALUATOR = "chief", "worker", "ps", "evaluator"
 """As `TF_CONFIG` calls them."""
+
+_TF_CONFIG = "TF_CONFIG"
+_SHOWN = 60
+"""Characters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,3 +72,77 @@ def addresses(tasks: Sequence[Name]) -> Iterator[dict[str, list[str]]]:
 def tf_config(cluster: Mapping[str, Sequence[str]], task: Name) -> str:
     """What an Estimator finds its place in the cluster by."""
     return json.dumps({"cluster": cluster, "task": {"type": task.role, "index": task.index}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The cluster that a process is a task of.
+
+    Attributes:
+        task: this process's.
+        addresses: `host:port` of the tasks that listen, by role.
+    """
+
+    task: Name
+    addresses: Mapping[str, Sequence[str]]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The machines of the tasks."""
+        addresses = (address for role in self.addresses.values() for address in role)
+        return sorted({address.rpartition(":")[0].strip("[]") for address in addresses})
+
+
+def in_environment(environment: Mapping[str, str] = os.environ) -> Cluster | None:
+    """Reads `TF_CONFIG`; None where it is missing or describes no cluster.
+
+    Raises:
+        ValueError: it is no description of a cluster and a task in it.
+    """
+    text = environment.get(_TF_CONFIG, "").strip()
+    if not text:
+        return None
+    try:
+        return _parsed(json.loads(text))
+    except json.JSONDecodeError as error:
+        what = f"found {_shown(text)}, which is no JSON ({error.msg} at character {error.pos + 1})"
+    except _Malformed as error:
+        what = str(error)
+    raise ValueError(
+        f"{_TF_CONFIG}: {what}; expected a cluster and a task, as "
+        '{"cluster": {"chief": ["host:port"], "worker": ["host:port"]}, '
+        '"task": {"type": "worker", "index": 0}}; unset it or correct it'
+    )
+
+
+class _Malformed(Exception):
+    """JSON that describes no cluster."""
+
+
+def _parsed(config: Any) -> Cluster | None:
+    if not isinstance(config, dict):
+        raise _Malformed(f"found {_shown(json.dumps(config))}, which is no JSON object")
+    cluster, task = config.get("cluster") or {}, config.get("task") or {}
+    if not isinstance(cluster, dict) or not isinstance(task, dict):
+        raise _Malformed("cluster and task are no JSON objects")
+    addresses = {}
+    for role, listed in cluster.items():
+        # A sparse cluster has a mapping by index.
+        listed = list(listed.values()) if isinstance(listed, dict) else listed
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            raise _Malformed(f"cluster.{role}: found {_shown(json.dumps(listed))}, no addresses")
+        addresses[role] = listed
+    role, index = task.get("type"), task.get("index", 0)
+    if not addresses and role != EVALUATOR:
+        return None
+    if role != EVALUATOR and role not in addresses:
+        raise _Malformed(f"task.type: found {json.dumps(role)}, not among {sorted(addresses)}")
+    if not str(index).isdigit() or (role in addresses and int(index) >= len(addresses[role])):
+        count = len(addresses.get(role, ()))
+        raise _Malformed(f"task.index: found {json.dumps(index)}, with {count} addresses of {role}")
+    return Cluster(Name(role, int(index)), addresses)
+
+
+def _shown(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from models import no_proxy
+
 _MODULE = "models.cluster.task"
 
 
@@ -98,6 +100,7 @@ def environment(tf_config: str, *, on_gpu: bool) -> dict[str, str]:
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
     return {
         **os.environ,
+        **no_proxy.variables(os.environ),
         "PYTHONPATH": path,
         "TF_CONFIG": tf_config,
         "TF_GRPC_REUSE_PORT": "true",

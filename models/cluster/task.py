@@ -26,7 +26,9 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+from models import no_proxy
 from models.channel import Channel, one_line
+from models.cluster import layout
 
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
 _ALIVE_EVERY = 1.0
@@ -54,6 +56,8 @@ def main() -> int:
         channel = Channel()
         told = channel.receive()
 
+    if cluster := layout.in_environment():
+        no_proxy.exempt(cluster.hosts)
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     import tensorflow as tf
 

@@ -15,6 +15,12 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from models import no_proxy  # noqa: E402
+
+_SERVICES = ("METADATA_GRPC_SERVICE_HOST", "KUBERNETES_SERVICE_HOST")
+"""Variables that name services of the cluster, which a proxy does not know."""
+no_proxy.exempt(os.environ[name] for name in _SERVICES if os.environ.get(name))
+
 from absl import logging  # noqa: E402
 from etils import epath  # noqa: E402
 from google.protobuf import json_format  # noqa: E402

@@ -18,6 +18,10 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from models import no_proxy  # noqa: E402
+
+no_proxy.exempt()
+
 from absl import app  # noqa: E402
 from google.protobuf import json_format  # noqa: E402
 from kfp.pipeline_spec import pipeline_spec_pb2  # noqa: E402

@@ -33,6 +33,8 @@ TRAIN: dict[str, Any] = {
     "cache_mb": 64,
     "seed": 1,
 }
+_REFUSING_PROXY = dict.fromkeys(["http_proxy", "grpc_proxy"], "http://127.0.0.1:9")
+"""What the tasks of a cluster say to each other must not go there."""
 _SCHEMA = "".join(
     f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 min_count: 1 }} '
     "shape { dim { size: 1 } } }\n"
@@ -105,6 +107,7 @@ class Training:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                env={**os.environ, **_REFUSING_PROXY},
             )
 
     @property

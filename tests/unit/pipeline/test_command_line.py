@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, and one line for a mistake."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from pipeline import config_file
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-def call(*arguments, cwd=ROOT):
+def call(*arguments, cwd=ROOT, **environment):
     return subprocess.run(
         [sys.executable, str(ROOT / "local_runner.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
+        env={**os.environ, **environment},
         timeout=60,
     )
 
@@ -96,3 +98,24 @@ def test_predict_before_anything_was_pushed(problem, tmp_path):
     assert done.stderr.endswith("serving: no model was pushed yet; `run` trains and pushes one\n")
     assert done.stderr.count("\n") == 1
     assert serving.parent.parent.name == "workspace" and not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("tf_config", "line"),
+    [
+        (
+            '{"cluster": {"chief": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+            "TF_CONFIG: found the task ps-0 of a cluster, expected none: a run on this machine "
+            "starts the tasks of its cluster itself (train.cluster); unset TF_CONFIG\n",
+        ),
+        ("{broken", "TF_CONFIG: found {broken, which is no JSON"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_a_run_is_no_task_of_a_cluster(problem, tmp_path, command, tf_config, line):
+    search = "tune={trials: 2, search: {train.batch_size: {choices: [16, 32]}}}"
+    settings = ["-c", problem, "-w", tmp_path / "w", "--set", search]
+    done = call(command, *settings, TF_CONFIG=tf_config)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(line)
+    assert not (tmp_path / "w").exists(), "nothing was begun"

@@ -28,7 +28,9 @@ def found(tmp_path_factory) -> dict:
 
 def started(what: str, folder: pathlib.Path) -> subprocess.Popen:
     command = [sys.executable, str(HERE / "with_workers.py"), what, str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[2])}
+    # Nothing that they say to each other goes to a proxy; this one refuses everything.
+    proxies = dict.fromkeys(["http_proxy", "https_proxy", "grpc_proxy"], "http://127.0.0.1:9")
+    environment = {**os.environ, **proxies, "PYTHONPATH": str(HERE.parents[2])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 

@@ -1,0 +1,79 @@
+"""What `TF_CONFIG` says of a process, or fails to say."""
+
+import json
+
+import pytest
+
+from models.cluster import layout
+from models.cluster.layout import Name
+
+CLUSTER = {"chief": ["10.0.0.1:2222"], "ps": ["[::1]:1", "b.example:1"]}
+
+
+def config(**found) -> dict[str, str]:
+    return {"TF_CONFIG": json.dumps(found)}
+
+
+@pytest.mark.parametrize(
+    ("environment", "task"),
+    [
+        ({}, None),
+        ({"TF_CONFIG": ""}, None),
+        ({"TF_CONFIG": "{}"}, None),
+        (config(environment="cloud", cluster={}, task={}), None),
+        (config(task={"type": "worker", "index": 0}), None),
+        (config(cluster=CLUSTER, task={"type": "ps", "index": 1}), Name("ps", 1)),
+        (config(cluster=CLUSTER, task={"type": "ps", "index": "1"}), Name("ps", 1)),
+        (config(cluster=CLUSTER, task={"type": "chief"}), Name("chief", 0)),
+        (config(cluster=CLUSTER, task={"type": "evaluator", "index": 0}), Name("evaluator", 0)),
+        (config(task={"type": "evaluator", "index": 0}), Name("evaluator", 0)),
+        (
+            config(cluster={"worker": {"1": "a:1"}}, task={"type": "worker", "index": 0}),
+            Name("worker", 0),
+        ),
+    ],
+)
+def test_the_task_of_a_process(environment, task):
+    found = layout.in_environment(environment)
+    assert (found and found.task) == task
+
+
+def test_what_is_written_is_read():
+    text = layout.tf_config(CLUSTER, Name("ps", 0))
+    found = layout.in_environment({"TF_CONFIG": text})
+    assert found == layout.Cluster(Name("ps", 0), CLUSTER)
+    assert found.hosts == ["10.0.0.1", "::1", "b.example"]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{broken", "found {broken, which is no JSON (Expecting property name enclosed"),
+        ("'{}'", "which is no JSON"),
+        ("[]", "found [], which is no JSON object"),
+        ("3", "found 3, which is no JSON object"),
+        ('{"cluster": ["a:1"]}', "cluster and task are no JSON objects"),
+        ('{"cluster": {"chief": "a:1"}}', 'cluster.chief: found "a:1", no addresses'),
+        ('{"cluster": {"chief": [1]}}', "cluster.chief: found [1], no addresses"),
+        ('{"cluster": {"chief": ["a:1"]}}', "task.type: found null, not among ['chief']"),
+        (
+            '{"cluster": {"chief": ["a:1"]}, "task": {"type": "ps"}}',
+            "task.type: found \"ps\", not among ['chief']",
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 1}}',
+            "task.index: found 1, with 1 addresses of chief",
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": null}}',
+            "task.index: found null",
+        ),
+        ('{"cluster": {"chief": ["' + "a" * 900, "…, which is no JSON"),
+    ],
+)
+def test_what_describes_no_cluster_is_one_line(text, what):
+    with pytest.raises(ValueError) as refusal:
+        layout.in_environment({"TF_CONFIG": text})
+    line = str(refusal.value)
+    assert line.startswith("TF_CONFIG: ") and what in line
+    assert line.endswith("unset it or correct it") and "\n" not in line and len(line) < 400
