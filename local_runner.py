@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import typer
 
 from models import no_proxy
-from pipeline import command_line, errors
+from pipeline import command_line, errors, screen
 from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 
 app = command_line.app(
@@ -78,9 +78,10 @@ def predict(
     place = command_line.workspace(problem, workspace)
     model = predict_lib.latest_version(problem.push.directory or place.serving)
     predict_lib.check_label(model, problem.label, problem.task)
-    with terminal.logging_to(place.new_log("predict")) as console:
+    with place.temporary(), terminal.logging_to(place.new_log("predict")) as console:
         rows = predict_lib.predict(model, csv, out)
-        console.print(f"{out}: {rows:,} rows scored by version {model.name}", highlight=False)
+        text = f"{rows:,} rows scored by version {model.name}"
+        screen.say(console, f"{screen.escaped(out)}: {text}")
 
 
 @app.command(epilog="Example:\n\n  local_runner.py tensorboard --port 6007")

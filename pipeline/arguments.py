@@ -40,12 +40,17 @@ class Arguments:
 
 
 def of_workspace(config: Config, workspace: Workspace) -> Arguments:
-    """The values on this machine."""
+    """Returns the values on this machine.
+
+    Args:
+        config: the problem.
+        workspace: under a path that TFX takes as it is, see `Workspace.plain`.
+    """
     return Arguments(
         pipeline_name=config.name,
         pipeline_root=str(workspace.artifacts),
         metadata=sqlite_metadata_connection_config(str(workspace.metadata)),
-        data_directory=str(config.data.folder),
+        data_directory=str(workspace.plain_path(config.data.folder)),
         training_root=str(workspace.training),
         serving_directory=str(config.push.directory or workspace.serving),
     )

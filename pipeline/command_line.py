@@ -1,14 +1,16 @@
 """What the command lines of the runners share: options, loading, and how mistakes are told."""
 
+import errno
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from pipeline import errors, screen
+from pipeline import errors, screen, terminal
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -89,8 +91,16 @@ def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
 
 def main(commands: typer.Typer) -> None:
     """Runs a command line; a user's mistake is its message alone."""
+    terminal.prepare()
+    command = typer.main.get_command(commands)
     try:
-        sys.exit(commands(standalone_mode=False))
+        # Typer's own `main` would take an interrupt for a command's exit code.
+        with command.make_context(pathlib.Path(sys.argv[0]).name, sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except errors.Ended as end:
+        _end(end.exit_code)
     except TyperException as error:
         # `error` of a call without a command is the help, which is on the screen by now.
         if message := error.format_message():
@@ -99,3 +109,25 @@ def main(commands: typer.Typer) -> None:
     except errors.UserError as error:
         print(error, file=sys.stderr)
         sys.exit(errors.BAD_INPUT)
+    except KeyboardInterrupt:
+        print(f"\n{errors.INTERRUPTED_TEXT}", file=sys.stderr)
+        _end(errors.INTERRUPTED)
+    except MemoryError:
+        print("not enough memory: the system refuses more", file=sys.stderr)
+        _end(errors.FAILED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"{where}the disk is full; free some space, then run the same command again",
+            file=sys.stderr,
+        )
+        _end(errors.FAILED)
+
+
+def _end(code: int) -> NoReturn:
+    """Ends the process without waiting for threads, which libraries may have left at work."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

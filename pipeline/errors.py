@@ -12,7 +12,10 @@ BAD_INPUT = 2
 NOT_BLESSED = 3
 """The pipeline ran, but the model did not pass its gate and was not pushed."""
 INTERRUPTED = 130
-"""Ctrl-C; the same command continues."""
+"""Ctrl-C, SIGTERM or SIGHUP; the same command continues."""
+
+
+INTERRUPTED_TEXT = "Interrupted; the same command continues from where it stopped."
 
 
 class UserError(Exception):
@@ -21,6 +24,18 @@ class UserError(Exception):
     The message is shown as it is, without a trace: it names the file, column or option, what was
     found, what was expected and how to fix it. One line for each mistake.
     """
+
+
+class Ended(Exception):
+    """Ends the process at once, whatever its threads are doing.
+
+    It is raised when everything has been said, and passes through the context managers that tidy
+    up; `command_line.main` then exits with its code.
+    """
+
+    def __init__(self, exit_code: int):
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import pathlib
 import re
 import time
@@ -13,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from models.cluster import layout
-from pipeline import checks, memory, screen, terminal
+from pipeline import checks, errors, memory, metadata_store, screen, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
@@ -49,7 +48,8 @@ def run(config: Config, workspace: Workspace) -> int:
         screen.show_restarts(held.console, training.get("restarts", []))
         screen.show_notes(held.console, training.get("notes", []))
         if outcome.quarantined:
-            screen.show_quarantine(held.console, outcome.quarantined, outcome.quarantine)
+            quarantine = pathlib.Path(held.as_known(str(outcome.quarantine)))
+            screen.show_quarantine(held.console, outcome.quarantined, quarantine)
         screen.show_verdict(held.console, outcome.verdict)
         unchanged = progress.nodes["Pusher"].state == CACHED
         screen.show_push(held.console, outcome.pushed, unchanged)
@@ -82,30 +82,41 @@ def tune(config: Config, workspace: Workspace) -> int:
                 "`run` trains with its parameters while there is a `tune:`. To keep them:\n",
             )
             screen.say(held.console, escape(tuning.yaml()))
-        screen.say(held.console, f"\nchart: {screen.shown(chart)}")
+        screen.say(held.console, f"\nchart: {screen.escaped(chart)}")
         return OK
 
 
 @dataclasses.dataclass(frozen=True)
 class _Held:
-    """A workspace in use: where to put things, what to say, and where everything else is said."""
+    """A workspace in use: where to put things, what to say, and where everything else is said.
+
+    Attributes:
+        workspace: as the user knows it.
+        plain: the same workspace under a path that TFX takes as it is.
+    """
 
     workspace: Workspace
+    plain: Workspace
     console: Console
     log: pathlib.Path
     watch: memory.Watch
+
+    def as_known(self, text: str) -> str:
+        """Returns a text with paths as the user knows them."""
+        return text.replace(str(self.plain.root), str(self.workspace.root))
 
 
 @contextlib.contextmanager
 def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]:
     """Holds a workspace for a command, once the data is checked."""
     _check_no_task()
-    with workspace.locked():
+    with workspace.locked(), workspace.plain() as plain, plain.temporary():
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
             checks.check_data(config)
-            screen.say(console, f"log: {screen.shown(log)}")
-            yield _Held(workspace, console, log, memory.Watch(config.memory_mb))
+            screen.say(console, f"log: {screen.escaped(log)}")
+            screen.show_notes(console, metadata_store.prepare(workspace.metadata, plain.artifacts))
+            yield _Held(workspace, plain, console, log, memory.Watch(config.memory_mb))
 
 
 def _check_no_task() -> None:
@@ -143,7 +154,7 @@ def _execute(
         if not config.beam.args:
             in_process.spare_work()
         checks.check_model(config)
-        pipeline = create_pipeline(config, arguments.of_workspace(config, held.workspace), last)
+        pipeline = create_pipeline(config, arguments.of_workspace(config, held.plain), last)
     progress = Progress(console, [component.id for component in pipeline.components])
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     training_progress.on_progress = lambda text: progress.annotate("Trainer", text)
@@ -154,29 +165,33 @@ def _execute(
     except (Exception, KeyboardInterrupt) as error:
         if held.watch.is_exceeded:
             _print_exceeded(held, progress)
-            os._exit(FAILED)
+            raise Ended(FAILED) from None
         failed = next((node for node in progress.nodes.values() if node.error), None)
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
-            screen.say(console, "\nInterrupted; the same command continues from where it stopped.")
+            screen.say(console, f"\n{errors.INTERRUPTED_TEXT}")
             # Beam's worker threads would go on; what they were writing does not count yet.
-            os._exit(INTERRUPTED)
+            raise Ended(INTERRUPTED) from None
         if failed is None:
             raise
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            traceback.print_exc()
         bad_data = isinstance(failed.error, (AnomaliesFound, BadTable))
-        _print_failure(console, failed, held.log, whole_message=bad_data)
+        _print_failure(held, failed, whole_message=bad_data)
         return {}, progress, BAD_INPUT if bad_data else FAILED
 
 
-def _print_failure(console: Console, node: Node, log: pathlib.Path, whole_message: bool) -> None:
+def _print_failure(held: _Held, node: Node, whole_message: bool) -> None:
     # Beam puts the name of its own step behind the message.
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(node.error)).strip()
     if not whole_message:
         text = next(iter(text.splitlines()), "")
     if not isinstance(node.error, ValueError):
         text = f"{type(node.error).__name__}: {text}"
-    screen.say(console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
-    screen.say(console, f"The trace is at the end of {screen.shown(log)}")
+    text = held.as_known(text)
+    if "No space left on device" in text or "disk is full" in text:
+        text = f"{text}; free some space, then run the same command again: it continues"
+    screen.say(held.console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
+    screen.say(held.console, f"The trace is at the end of {screen.escaped(held.log)}")
 
 
 def _print_exceeded(held: _Held, progress: Progress) -> None:

@@ -63,7 +63,8 @@ class Watch:
     def _look(self) -> None:
         counted = began = time.monotonic()
         processes = of_run()
-        looked = 0.0
+        self.peak_mb = held_mb(processes)
+        looked = time.monotonic() - began
         while not self._over.wait(max(_LOOK_EVERY, looked / _SHARE)):
             began = time.monotonic()
             if began - counted > _COUNT_EVERY:

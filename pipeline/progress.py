@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 
@@ -100,7 +101,7 @@ class Progress:
             node.seconds = time.monotonic() - node.started
             if not self._console.is_terminal:
                 line = f"{node.name:<20} {node.state:<8} {node.seconds:6.1f} s  {node.note}"
-                self._console.print(line.rstrip(), highlight=False)
+                self._console.print(line.rstrip(), highlight=False, markup=False)
 
     def annotate(self, name: str, text: str) -> None:
         """Shows behind a node how far it is."""
@@ -120,6 +121,6 @@ class Progress:
                 node.name,
                 f"[{_STYLES[node.state]}]{node.state}[/]",
                 "" if node.state in (WAITING, SKIPPED) else f"{seconds:.1f}",
-                node.note,
+                escape(node.note),
             )
         return table

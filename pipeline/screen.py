@@ -19,6 +19,11 @@ def shown(path: pathlib.PurePath) -> pathlib.PurePath:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
+def escaped(path: pathlib.PurePath) -> str:
+    """Returns a path as the user would type it, for `say`: `[v1]` in it is no markup."""
+    return escape(str(shown(path)))
+
+
 def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
     """Prints every bound and how the model stands to it (`components.evaluator.verdict.make`)."""
     say(console, "")
@@ -37,7 +42,7 @@ def show_quarantine(console: Console, rows: int, folder: pathlib.PurePath) -> No
         if rows == 1
         else f"{rows} rows could not be read and were"
     )
-    say(console, f"\n{what} left out; see {shown(folder)}")
+    say(console, f"\n{what} left out; see {escaped(folder)}")
 
 
 def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> None:
@@ -50,7 +55,7 @@ def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> No
 
 
 def show_notes(console: Console, notes: Sequence[str]) -> None:
-    """Prints what a training found damaged when it began (`models.training.RECORD`)."""
+    """Prints what was decided for the user, or was found damaged."""
     if notes:
         say(console, "")
     for note in notes:
@@ -65,6 +70,6 @@ def show_push(console: Console, pushed: pathlib.PurePath | None, unchanged: bool
             "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
         )
     elif unchanged:
-        say(console, f"[bold green]Blessed[/] and unchanged; deployed at {shown(pushed)}")
+        say(console, f"[bold green]Blessed[/] and unchanged; deployed at {escaped(pushed)}")
     else:
-        say(console, f"[bold green]Blessed[/] and pushed to {shown(pushed)}")
+        say(console, f"[bold green]Blessed[/] and pushed to {escaped(pushed)}")

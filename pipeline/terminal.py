@@ -6,14 +6,75 @@ the terminal's descriptor. This must happen before TensorFlow is imported.
 """
 
 import contextlib
+import io
 import logging
 import os
 import pathlib
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
 
 from rich.console import Console
+
+
+class _Console(Console):
+    """A console that never hides the cursor: what is killed could not show it again."""
+
+    def show_cursor(self, show: bool = True) -> bool:  # noqa: D102 (rich's)
+        return False
+
+
+class _Terminal(io.TextIOWrapper):
+    """A stream whose reader may leave: `run | head` goes on, and its log has what is not shown."""
+
+    def write(self, text: str) -> int:  # noqa: D102 (io's)
+        with self._until_closed():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:  # noqa: D102 (io's)
+        with self._until_closed():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _until_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            super().flush()
+
+
+def prepare() -> None:
+    """Makes the standard streams usable, and SIGTERM and SIGHUP end the process like Ctrl-C.
+
+    A stream that was closed (`>&-`) would otherwise leave its number to the next file that is
+    opened, which would then get what is printed.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGINT, _unless_ignored(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _unless_ignored(signal.SIGHUP))
+
+
+def _unless_ignored(number: signal.Signals):
+    """`nohup` and background jobs have signals ignored, and that is to stay."""
+    return signal.SIG_IGN if signal.getsignal(number) == signal.SIG_IGN else _interrupt
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -31,8 +92,9 @@ def logging_to(path: pathlib.Path) -> Iterator[Console]:
         os.dup2(log.fileno(), 2)
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
-        with os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
-            yield Console(file=stream)
+        raw = os.fdopen(os.dup(terminal), "wb")
+        with _Terminal(raw, encoding="utf-8", errors="surrogateescape") as stream:
+            yield _Console(file=stream)
     except BaseException:
         # Who handles it has something to say. Without an error the streams stay as they are: what
         # the libraries say when the interpreter ends belongs in the log too.

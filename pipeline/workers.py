@@ -130,7 +130,10 @@ class _Server:
 def _serve(requests: connection.Connection, other_end: connection.Connection) -> None:
     """Forks workers as long as the process that wants them is there."""
     other_end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that process, which ends this one
+    # Ctrl-C and a closed terminal are for that process, which ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     workers: dict[str, Any] = {}
     while True:
         ready_now = connection.wait([requests, *(each.sentinel for each in workers.values())])

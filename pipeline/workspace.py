@@ -2,12 +2,23 @@
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
+import hashlib
+import os
 import pathlib
+import re
+import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 
+from pipeline import metadata_store
 from pipeline.errors import UserError
+
+_PLAIN = re.compile(r"[A-Za-z0-9/._+=~-]*")
+"""Paths that no library takes for a pattern, an address or a format: not `[v1]`, `100%`, `a b`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +52,11 @@ class Workspace:
         """A log for each run."""
         return self.root / "logs"
 
+    @property
+    def scratch(self) -> pathlib.Path:
+        """Temporary files, one directory for each process that runs."""
+        return self.root / "tmp"
+
     def new_log(self, command: str) -> pathlib.Path:
         """Path of a log for one call of a command.
 
@@ -55,7 +71,8 @@ class Workspace:
         """Holds the workspace for one run.
 
         Raises:
-            UserError: another run holds it, or it cannot be written.
+            UserError: another run holds it, it cannot be written, or its metadata store cannot be
+                used.
         """
         self._make()
         with open(self.root / ".lock", "w") as lock:
@@ -66,14 +83,159 @@ class Workspace:
                     f"workspace {self.root}: another run is using it; wait for it, or choose "
                     "another with --workspace"
                 ) from None
+            except OSError as error:
+                raise self._unusable(self.root / ".lock", error) from None
+            metadata_store.check(self.metadata)
             yield
 
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[pathlib.Path]:
+        """Makes a directory for this process's temporary files the default of `tempfile`.
+
+        TensorFlow, Beam and TFX leave files behind. The directory is removed at the end; those of
+        processes that were killed are removed now.
+
+        Raises:
+            UserError: the workspace cannot be written.
+        """
+        self._make()
+        with contextlib.ExitStack() as held:
+            try:
+                self.scratch.mkdir(exist_ok=True)
+                with _flock(self.scratch, fcntl.LOCK_EX):
+                    _remove_unused(self.scratch)
+                    own = pathlib.Path(tempfile.mkdtemp(dir=self.scratch))
+                    held.enter_context(_flock(own, fcntl.LOCK_EX))
+            except OSError as error:
+                raise self._unusable(self.scratch, error) from None
+            kept = os.environ.get("TMPDIR")
+            os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+            try:
+                yield own
+            finally:
+                shutil.rmtree(own, ignore_errors=True)
+                tempfile.tempdir = None
+                os.environ.pop("TMPDIR")
+                if kept is not None:
+                    os.environ["TMPDIR"] = kept
+
+    @contextlib.contextmanager
+    def plain(self) -> Iterator["Workspace"]:
+        """This workspace under a path that TensorFlow, Beam and TFX take as it is.
+
+        They look for files by patterns in which `[`, `*` and `?` of a directory's name count too,
+        and only some of them can be escaped. Where the path has such letters, a link in the
+        system's temporary directory leads to it while the context lasts. The link's name depends
+        on the path alone, so that a later run finds the artifacts where the earlier one did.
+
+        Raises:
+            UserError: the link cannot be made.
+        """
+        if _PLAIN.fullmatch(str(self.root)):
+            yield self
+            return
+        link = _link_of(self.root)
+        try:
+            _make_private(link.parent)
+            _make_link(link, self.root)
+        except OSError as error:
+            raise UserError(
+                f"workspace {self.root}: its path has letters that TensorFlow and TFX take for "
+                f"patterns, and {link}, which would lead there, cannot be made "
+                f"({error.strerror}); choose another with --workspace"
+            ) from None
+        try:
+            yield Workspace(link)
+        finally:
+            with contextlib.suppress(OSError):
+                link.unlink()
+                link.parent.rmdir()
+
+    def plain_path(self, folder: pathlib.Path) -> pathlib.Path:
+        """A folder outside, under a path that libraries take as it is: its own, or a link in here.
+
+        Raises:
+            OSError: the link cannot be made.
+        """
+        if _PLAIN.fullmatch(str(folder)):
+            return folder
+        link = self.root / ".data"
+        _make_link(link, folder)
+        return link
+
     def _make(self) -> None:
+        folders = [self.logs, self.artifacts, self.training, self.serving, self.scratch]
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             (self.root / ".lock").touch()
         except OSError as error:
-            raise UserError(
-                f"workspace {self.root}: cannot be written: {error.strerror}; choose another with "
-                "--workspace"
-            ) from None
+            place = next((path for path in (*folders, self.root) if _is_blocked(path)), self.root)
+            raise self._unusable(place, error) from None
+        for folder in folders:
+            if _is_blocked(folder):
+                raise self._unusable(folder, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+                raise self._unusable(folder, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+    def _unusable(self, place: pathlib.Path, error: OSError) -> UserError:
+        what = "" if place == self.root else f"{place.relative_to(self.root)} "
+        if place.is_symlink() and not place.exists():
+            return UserError(
+                f"workspace {self.root}: {what}leads to {os.readlink(place)}, which does not "
+                "exist; restore that, remove the link, or choose another with --workspace"
+            )
+        if _is_blocked(place):
+            return UserError(
+                f"workspace {self.root}: {what}is a file, expected a folder; move it away, or "
+                "choose another with --workspace"
+            )
+        return UserError(
+            f"workspace {self.root}: {what}cannot be written: {error.strerror}; choose another "
+            "with --workspace"
+        )
+
+
+def _is_blocked(folder: pathlib.Path) -> bool:
+    return os.path.lexists(folder) and not folder.is_dir()
+
+
+def _link_of(root: pathlib.Path) -> pathlib.Path:
+    """Where a link to a workspace goes: a name of its path, in a directory of this user."""
+    candidates = ("/tmp", "/var/tmp", tempfile.gettempdir())
+    usable = [
+        place for place in candidates if os.access(place, os.W_OK) and _PLAIN.fullmatch(place)
+    ]
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return pathlib.Path(next(iter(usable), "/tmp")) / f"workspaces-{os.getuid()}" / digest
+
+
+def _make_private(directory: pathlib.Path) -> None:
+    """Makes a directory, where anybody may write, that nobody else can change."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, f"{directory} belongs to another user")
+
+
+def _make_link(link: pathlib.Path, target: pathlib.Path) -> None:
+    if link.is_symlink() and os.readlink(link) != str(target):
+        link.unlink()
+    if not link.is_symlink():
+        link.symlink_to(target)
+
+
+def _remove_unused(scratch: pathlib.Path) -> None:
+    """Removes the directories of processes that have ended."""
+    for left in scratch.iterdir():
+        with contextlib.suppress(OSError), _flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _flock(directory: pathlib.Path, how: int) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)

@@ -35,7 +35,7 @@ def run(config: Config, workspace: Workspace) -> int:
             checks.check_model(config)
             compiled = compile_lib.compile_all(config, workspace.root)
         for file in compiled.files:
-            screen.say(console, str(screen.shown(file)))
+            screen.say(console, screen.escaped(file))
         for note in compiled.notes:
             screen.say(console, f"note  {escape(note)}")
     return OK

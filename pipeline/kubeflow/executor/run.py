@@ -13,7 +13,7 @@ from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline import screen, terminal
+from pipeline import metadata_store, screen, terminal
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.kubeflow import metadata_server
@@ -25,6 +25,7 @@ from pipeline.kubeflow.executor.pods import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
 from pipeline.kubeflow.manifest import Manifest
+from pipeline.kubeflow.run_parameters import PIPELINE_ROOT
 from pipeline.kubeflow.settings import OBJECT_STORES
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
@@ -66,18 +67,21 @@ def run(
         )
     manifest = Manifest.load(file)
     workflow = Workflow.of(manifest)
-    volumes = workspace.root / "volumes"
     isolated = isolation.Image(image) if image else isolation.best(REPOSITORY)
-    given = {**_local_places(config, workspace, isolated), **parameters}
-    values = manifest.parameters(given)
     name = f"{config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
-    with workspace.locked():
+    with workspace.locked(), workspace.plain() as plain:
+        # Mounts take `,` and `:` in a path for separators.
+        volumes = plain.root / "volumes"
+        local = _local_places(config, plain, isolated)
+        values = manifest.parameters({**local, **parameters})
         folder = workspace.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
         folder.mkdir()
         with terminal.logging_to(folder / "executor.log") as console:
-            screen.say(console, f"logs: {screen.shown(folder)}/")
+            screen.say(console, f"logs: {screen.escaped(folder)}/")
             if not isinstance(isolated, Namespaces):
                 screen.say(console, "not root: steps are plain processes that see this machine")
+            artifacts = _places(config, volumes, isolated)(values[PIPELINE_ROOT])
+            screen.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
             with metadata_server.serving(workspace.metadata) as port:
                 progress = Progress(console, workflow.steps())
                 records = Records(name, port, _places(config, volumes, isolated))
@@ -91,15 +95,15 @@ def run(
                     values,
                     Cluster(volumes, {_METADATA_SERVICE: service}, secrets),
                     isolated,
-                    folder,
+                    plain.logs / folder.name,
                     parallel,
                     progress,
                     lambda step, node: _note_cached(workflow, records, step, node),
                 )
-                return _execute(execution, records, console)
+                return _execute(execution, records, console, folder)
 
 
-def _execute(execution: Execution, records: Records, console: Console) -> int:
+def _execute(execution: Execution, records: Records, console: Console, logs: pathlib.Path) -> int:
     started = time.monotonic()
     try:
         with _terminable(), execution.progress.shown():
@@ -108,7 +112,7 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
         screen.say(console, "\nInterrupted; the steps were ended. The same command continues.")
         return INTERRUPTED
     except StepFailed as failure:
-        _show_failure(console, failure)
+        _show_failure(console, failure, logs / failure.log.name)
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
     verdict, pushed = records.verdict(), records.pushed()
     if verdict is None:
@@ -118,6 +122,23 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
     screen.show_push(console, pushed, unchanged=states.get("pusher") == CACHED)
     screen.say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
     return OK if verdict["blessed"] else NOT_BLESSED
+
+
+def _prepared(workspace: Workspace, artifacts: epath.Path, moves: bool) -> list[str]:
+    """Makes the metadata store fit the artifacts, and returns a sentence about each change.
+
+    Args:
+        workspace: the store's.
+        artifacts: where they are on this machine.
+        moves: whether their paths are this machine's, which change with the workspace's.
+    """
+    if str(artifacts).startswith(OBJECT_STORES):
+        return []
+    folder = pathlib.Path(artifacts)
+    if moves:
+        return metadata_store.prepare(workspace.metadata, folder)
+    note = metadata_store.continue_numbers(workspace.metadata, folder)
+    return [note] if note else []
 
 
 @contextlib.contextmanager
@@ -168,11 +189,11 @@ def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) ->
         node.state = CACHED
 
 
-def _show_failure(console: Console, failure: StepFailed) -> None:
+def _show_failure(console: Console, failure: StepFailed, log: pathlib.Path) -> None:
     screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
-    for line in _cause(failure.log):
+    for line in _cause(log):
         screen.say(console, f"  {escape(line)}")
-    screen.say(console, f"Its log: {screen.shown(failure.log)}")
+    screen.say(console, f"Its log: {screen.escaped(log)}")
 
 
 def _cause(log: pathlib.Path) -> list[str]:
