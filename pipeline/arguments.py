@@ -39,19 +39,21 @@ class Arguments:
     baseline: Literal["blessed", "pushed"] = "blessed"
 
 
-def of_workspace(config: Config, workspace: Workspace) -> Arguments:
+def of_workspace(config: Config, workspace: Workspace, plain: Workspace | None = None) -> Arguments:
     """Returns the values on this machine.
 
     Args:
         config: the problem.
-        workspace: under a path that TFX takes as it is, see `Workspace.plain`.
+        workspace: where it is run.
+        plain: the same one under a path that TFX takes as it is, if that is another.
     """
+    plain = plain or workspace
     return Arguments(
         pipeline_name=config.name,
-        pipeline_root=str(workspace.artifacts),
+        pipeline_root=str(plain.artifacts),
         metadata=sqlite_metadata_connection_config(str(workspace.metadata)),
-        data_directory=str(workspace.plain_path(config.data.folder)),
-        training_root=str(workspace.training),
+        data_directory=str(plain.plain_path(config.data.folder)),
+        training_root=str(plain.training),
         serving_directory=str(config.push.directory or workspace.serving),
     )
 

@@ -154,7 +154,9 @@ def _execute(
         if not config.beam.args:
             in_process.spare_work()
         checks.check_model(config)
-        pipeline = create_pipeline(config, arguments.of_workspace(config, held.plain), last)
+        pipeline = create_pipeline(
+            config, arguments.of_workspace(config, held.workspace, held.plain), last
+        )
     progress = Progress(console, [component.id for component in pipeline.components])
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     training_progress.on_progress = lambda text: progress.annotate("Trainer", text)

@@ -100,10 +100,10 @@ def run(
                     progress,
                     lambda step, node: _note_cached(workflow, records, step, node),
                 )
-                return _execute(execution, records, console, folder)
+                return _execute(execution, records, console)
 
 
-def _execute(execution: Execution, records: Records, console: Console, logs: pathlib.Path) -> int:
+def _execute(execution: Execution, records: Records, console: Console) -> int:
     started = time.monotonic()
     try:
         with _terminable(), execution.progress.shown():
@@ -112,7 +112,7 @@ def _execute(execution: Execution, records: Records, console: Console, logs: pat
         screen.say(console, "\nInterrupted; the steps were ended. The same command continues.")
         return INTERRUPTED
     except StepFailed as failure:
-        _show_failure(console, failure, logs / failure.log.name)
+        _show_failure(console, failure)
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
     verdict, pushed = records.verdict(), records.pushed()
     if verdict is None:
@@ -189,7 +189,8 @@ def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) ->
         node.state = CACHED
 
 
-def _show_failure(console: Console, failure: StepFailed, log: pathlib.Path) -> None:
+def _show_failure(console: Console, failure: StepFailed) -> None:
+    log = failure.log.resolve()  # not through the link of `Workspace.plain`
     screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
     for line in _cause(log):
         screen.say(console, f"  {escape(line)}")
