@@ -21,7 +21,6 @@ times faster than dozens of narrow ones:
 
 import dataclasses
 import functools
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,8 +30,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform import analyzers
 
-from models import expressions
+from models import expressions, vocabularies
 from models import features as features_lib
 from models import values as values_lib
 from models.features import Feature
@@ -69,33 +69,38 @@ class Layout:
     @classmethod
     def of(cls, features: Sequence[Feature]) -> "Layout":
         """The layout that `preprocessing_fn` gives these features."""
-        indicator: list[str] = []
-        for feature in features:
-            if feature.kind == features_lib.DATE:
-                indicator += [f"{feature.name}:{part}" for part in _DATE_PARTS]
-            elif feature.kind == features_lib.BOOLEAN:
-                indicator.append(feature.name)
-            if _has_missing_indicator(feature):
-                indicator.append(f"{feature.name}:missing")
 
         def names(*kinds: str) -> tuple[str, ...]:
             return tuple(feature.name for feature in features if feature.kind in kinds)
 
         return cls(
             numeric=names(*features_lib.NUMBERS),
-            indicator=tuple(indicator),
+            indicator=tuple(
+                f"{name}:{part}" if part else name for name, part in _indicators(features)
+            ),
             categorical=names(features_lib.CATEGORICAL),
             sequences=names(features_lib.SEQUENCE),
         )
 
 
-def _has_missing_indicator(feature: Feature) -> bool:
-    # A missing category is a category, and a missing list an empty one.
-    own_way = (features_lib.CATEGORICAL, features_lib.SEQUENCE)
-    return feature.optional and feature.kind not in own_way
-
-
 _DATE_PARTS = ("year_sin", "year_cos", "week_sin", "week_cos")
+_MISSING = "missing"
+_TRUE = ""
+
+
+def _indicators(features: Sequence[Feature]) -> list[tuple[str, str]]:
+    """The column and the part of it that each indicator tells of, in order."""
+    indicators: list[tuple[str, str]] = []
+    for feature in features:
+        if feature.kind == features_lib.DATE:
+            indicators += [(feature.name, part) for part in _DATE_PARTS]
+        elif feature.kind == features_lib.BOOLEAN:
+            indicators.append((feature.name, _TRUE))
+        # A missing category is a category, and a missing list an empty one.
+        own_way = (features_lib.CATEGORICAL, features_lib.SEQUENCE)
+        if feature.optional and feature.kind not in own_way:
+            indicators.append((feature.name, _MISSING))
+    return indicators
 
 
 def label_name(index: int) -> str:
@@ -118,12 +123,6 @@ def sequence_name(column: str) -> str:
     return f"sequence_{column}"
 
 
-def vocabulary_name(column: str) -> str:
-    """The name under which Transform keeps a category's vocabulary."""
-    # Transform makes a file name of it, in which a.b and a_b would be the same.
-    return f"vocabulary_{hashlib.sha256(column.encode()).hexdigest()[:8]}_{column}"
-
-
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]):
     """Turns raw columns into the packed tensors listed at the top of this module.
 
@@ -141,35 +140,18 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
     features = features_lib.resolve(schema, custom_config)
 
-    outputs: dict[str, Any] = {}
-    numbers, indicator, categorical = [], [], []
-    known: dict[Feature, tf.Tensor] = {}
-    for feature in features:
-        if feature.kind == features_lib.SEQUENCE:
-            outputs[sequence_name(feature.name)] = _sequence(inputs[feature.name])
-            continue
-        if feature.kind == features_lib.CATEGORICAL:
-            categorical.append(_category(feature, inputs[feature.name]))
-            continue
-        number = _number(feature, inputs, known)
-        missing = tf.math.is_nan(number)
-        if feature.kind == features_lib.BOOLEAN:
-            indicator.append(tf.cast(_or_zero(number), tf.float32))
-        elif feature.kind == features_lib.DATE:
-            cycles = _cycles(_or_zero(number))
-            indicator += [tf.where(missing, 0.0, part) for part in cycles]
-            numbers.append(number)
-        else:
-            numbers.append(number)
-        if _has_missing_indicator(feature):
-            indicator.append(tf.cast(missing, tf.float32))
-
-    if numbers:
-        outputs[SCALED], outputs[QUANTILE] = _scale(tf.stack(numbers, axis=1))
-    if indicator:
-        outputs[INDICATOR] = tf.stack(indicator, axis=1)
-    if categorical:
-        outputs[CATEGORICAL] = tf.stack(categorical, axis=1)
+    outputs: dict[str, Any] = {
+        sequence_name(feature.name): _sequence(inputs[feature.name])
+        for feature in features
+        if feature.kind == features_lib.SEQUENCE
+    }
+    numbers = _Numbers(features, inputs)
+    if numeric := [feature for feature in features if feature.kind in features_lib.NUMBERS]:
+        outputs[SCALED], outputs[QUANTILE] = _scale(numbers.matrix(numeric))
+    if indicators := _indicators(features):
+        outputs[INDICATOR] = _arranged(numbers.indicators(), indicators)
+    if categorical := [f for f in features if f.kind == features_lib.CATEGORICAL]:
+        outputs[CATEGORICAL] = vocabularies.apply(_texts(categorical, inputs), categorical)
     for index, label in enumerate(custom_config["labels"]):
         column = _required("label", label["name"], inputs)
         outputs |= _label(index, label["name"], label["task"], column)
@@ -200,44 +182,132 @@ def _weight(name: str, column: tf.Tensor) -> tf.Tensor:
         return tf.identity(values)
 
 
-def _number(
-    feature: Feature, inputs: Mapping[str, Any], known: dict[Feature, tf.Tensor]
-) -> tf.Tensor:
-    """A numeric, ordinal, boolean, date or derived feature: float64 [batch], NaN where missing."""
-    if feature not in known:
-        if feature.kind == features_lib.DERIVED:
-            known[feature] = _derived(feature, inputs, known)
-        else:
-            values, missing = _dense(inputs[feature.name])
-            if feature.kind == features_lib.BOOLEAN:
-                values, missing = _truth(values, missing, feature.true_value)
-            elif feature.kind == features_lib.DATE:
-                values, missing = _days(values, missing)
-            elif feature.kind == features_lib.ORDINAL:
-                values, missing = _place(feature, values, missing)
-            known[feature] = tf.where(missing, _NAN, tf.cast(values, tf.float64))
-    return known[feature]
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Columns side by side: `tensor` [batch, k] holds that of each of the k `keys`."""
+
+    keys: list[Any]
+    tensor: tf.Tensor
+
+
+def _arranged(blocks: Sequence[_Block], keys: Sequence[Any]) -> tf.Tensor:
+    """The columns of these keys, in this order: [batch, len(keys)]."""
+    blocks = [block for block in blocks if len(block.keys)]
+    place = {key: number for number, key in enumerate(key for b in blocks for key in b.keys)}
+    joined = blocks[0].tensor if len(blocks) == 1 else tf.concat([b.tensor for b in blocks], 1)
+    order = [place[key] for key in keys]
+    return joined if order == list(range(len(place))) else tf.gather(joined, order, axis=1)
+
+
+class _Numbers:
+    """Numeric, ordinal, boolean, date and derived features: float64, NaN where missing.
+
+    Columns that are read alike are read together, so that the graph of a thousand columns is not
+    much larger than that of ten.
+    """
+
+    def __init__(self, features: Sequence[Feature], inputs: Mapping[str, Any]):
+        """Reads the columns.
+
+        Args:
+            features: of all kinds.
+            inputs: raw columns by name.
+        """
+        columns = [
+            column
+            for column in features_lib.columns_read(features)
+            if column.kind not in (features_lib.CATEGORICAL, features_lib.SEQUENCE)
+        ]
+        self._blocks = {
+            kind: [
+                _Block([column.name for column in alike], _read(alike, inputs))
+                for alike in _alike([column for column in columns if column.kind == kind], inputs)
+            ]
+            for kind in dict.fromkeys(column.kind for column in columns)
+        }
+        self._known: dict[str, tf.Tensor] = {}
+        derived = [feature for feature in features if feature.kind == features_lib.DERIVED]
+        if derived:
+            values = tf.stack([self._column(feature) for feature in derived], axis=1)
+            self._blocks[features_lib.DERIVED] = [_Block([f.name for f in derived], values)]
+
+    def matrix(self, features: Sequence[Feature]) -> tf.Tensor:
+        """Features side by side: [batch, n]."""
+        return _arranged(self._all(), [feature.name for feature in features])
+
+    def indicators(self) -> list[_Block]:
+        """All that `_indicators` may want: float32 [batch, k], by column and part."""
+        blocks = [
+            _Block([(name, _MISSING) for name in block.keys], tf.cast(_is_nan(block), tf.float32))
+            for block in self._all()
+        ]
+        for block in self._blocks.get(features_lib.BOOLEAN, ()):
+            truth = tf.cast(_or_zero(block.tensor), tf.float32)
+            blocks.append(_Block([(name, _TRUE) for name in block.keys], truth))
+        for block in self._blocks.get(features_lib.DATE, ()):
+            for part, cycle in zip(_DATE_PARTS, _cycles(_or_zero(block.tensor))):
+                wave = tf.where(_is_nan(block), 0.0, cycle)
+                blocks.append(_Block([(name, part) for name in block.keys], wave))
+        return blocks
+
+    def _all(self) -> list[_Block]:
+        return [block for blocks in self._blocks.values() for block in blocks]
+
+    def _column(self, feature: Feature) -> tf.Tensor:
+        """One feature: [batch]."""
+        if feature.name not in self._known:
+            if feature.kind == features_lib.DERIVED:
+                operands = {used.name: self._column(used) for used in feature.operands}
+                self._known[feature.name] = _evaluated(feature.expression, operands)
+            else:
+                block = next(block for block in self._all() if feature.name in block.keys)
+                place = block.keys.index(feature.name)
+                self._known[feature.name] = block.tensor[:, place]
+        return self._known[feature.name]
+
+
+def _is_nan(block: _Block) -> tf.Tensor:
+    return tf.math.is_nan(block.tensor)
 
 
 def _or_zero(number: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_nan(number), tf.zeros_like(number), number)
 
 
-def _place(feature: Feature, values, missing) -> tuple[tf.Tensor, tf.Tensor]:
+def _alike(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> list[list[Feature]]:
+    """Groups columns that can be read together."""
+    groups: dict[Any, list[Feature]] = {}
+    for column in columns:
+        tensor = inputs[column.name]
+        form = (tensor.dtype, isinstance(tensor, tf.SparseTensor), column.true_value, column.order)
+        groups.setdefault(form, []).append(column)
+    return list(groups.values())
+
+
+def _read(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> tf.Tensor:
+    """Columns that are alike, and no categories or lists: float64 [batch, k], NaN where missing."""
+    values, missing = _dense([inputs[column.name] for column in columns])
+    first = columns[0]
+    if first.kind == features_lib.BOOLEAN:
+        values, missing = _truth(values, missing, first.true_value)
+    elif first.kind == features_lib.DATE:
+        values, missing = _days(values, missing)
+    elif first.kind == features_lib.ORDINAL:
+        values, missing = _place(first.order, values, missing)
+    return tf.where(missing, _NAN, tf.cast(values, tf.float64))
+
+
+def _place(order: Sequence[Any], values, missing) -> tuple[tf.Tensor, tf.Tensor]:
     """The place of each value in its order; one that has none counts as missing."""
-    order = tf.constant(feature.order, values.dtype)
-    found = tf.equal(values[:, tf.newaxis], order[tf.newaxis, :])
-    missing = tf.logical_or(missing, tf.logical_not(tf.reduce_any(found, axis=1)))
-    return tf.argmax(tf.cast(found, tf.int32), axis=1), missing
+    found = tf.equal(values[:, :, tf.newaxis], tf.constant(order, values.dtype))
+    missing = tf.logical_or(missing, tf.logical_not(tf.reduce_any(found, axis=2)))
+    return tf.argmax(tf.cast(found, tf.int32), axis=2), missing
 
 
-def _derived(
-    feature: Feature, inputs: Mapping[str, Any], known: dict[Feature, tf.Tensor]
-) -> tf.Tensor:
+def _evaluated(expression: str, operands: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Evaluates an expression: float64 [batch]; missing where an operand or any step is."""
-    operands = {operand.name: _number(operand, inputs, known) for operand in feature.operands}
     some = next(iter(operands.values()))
-    return expressions.parse(feature.expression).evaluate(
+    return expressions.parse(expression).evaluate(
         operands.__getitem__, lambda value: tf.fill(tf.shape(some), np.float64(value)), _step
     )
 
@@ -293,16 +363,34 @@ def _standardised(values: tf.Tensor) -> tf.Tensor:
     return tf.where(there, clipped, tf.zeros_like(clipped))
 
 
-def _dense(column) -> tuple[tf.Tensor, tf.Tensor]:
-    """Values and missing flags, both [batch]; missing values are zero or empty text."""
-    if isinstance(column, tf.SparseTensor):
-        shape = tf.stack([column.dense_shape[0], 1])
-        there = tf.SparseTensor(column.indices, tf.ones_like(column.values, tf.int64), shape)
+def _dense(columns: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Values and missing flags, both [batch, k]; missing values are zero or empty text.
+
+    Args:
+        columns: of one type; all dense [batch, 1], or all sparse.
+    """
+    if isinstance(columns[0], tf.SparseTensor):
+        shapes = tf.stack([column.dense_shape for column in columns])
+        single = tf.debugging.assert_less_equal(
+            tf.reduce_max(shapes[:, 1]),
+            np.int64(1),
+            message="a column holds several values in a row",
+        )
+        with tf.control_dependencies([single]):
+            # A column without a value in this batch has no room for one either.
+            shape = tf.stack([shapes[0, 0], 1])
+        joined = tf.sparse.concat(
+            1, [tf.SparseTensor(column.indices, column.values, shape) for column in columns]
+        )
+        there = tf.SparseTensor(
+            joined.indices, tf.ones_like(joined.values, tf.int64), joined.dense_shape
+        )
         missing = tf.equal(tf.sparse.to_dense(there), 0)
-        values = tf.sparse.to_dense(tf.SparseTensor(column.indices, column.values, shape))
+        values = tf.sparse.to_dense(joined)
     else:
-        values, missing = column, tf.zeros_like(column, tf.bool)
-    values, missing = tf.reshape(values, [-1]), tf.reshape(missing, [-1])
+        values = columns[0] if len(columns) == 1 else tf.concat(columns, axis=1)
+        missing = tf.zeros_like(values, tf.bool)
+    values, missing = (tf.reshape(part, [-1, len(columns)]) for part in (values, missing))
     if values.dtype == tf.float32:
         missing = tf.logical_or(missing, tf.logical_not(tf.math.is_finite(values)))
     elif values.dtype == tf.string:
@@ -334,47 +422,101 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     columns = [numbers.shape[1]]
     mean = tf.reshape(tft.mean(numbers, reduce_instance_dims=False), columns)
     deviation = tf.sqrt(tf.reshape(tft.var(numbers, reduce_instance_dims=False), columns))
-    inner = tft.quantiles(numbers, QUANTILES, epsilon=0.1 / QUANTILES, reduce_instance_dims=False)
     low = -tft.max(tf.where(missing, -_INFINITY, -numbers), reduce_instance_dims=False)
     high = tft.max(tf.where(missing, -_INFINITY, numbers), reduce_instance_dims=False)
-    edges = [tf.reshape(low, [-1, 1]), tf.cast(inner, tf.float64), tf.reshape(high, [-1, 1])]
-    edges = tf.concat(edges, axis=1)
-
-    filled = tf.where(missing, tf.zeros_like(numbers) + mean, numbers)
-    widths = edges[:, 1:] - edges[:, :-1]
-    passed = filled[:, :, tf.newaxis] - edges[:, :-1]
-    within = tf.where(
-        widths > 0,
-        tf.clip_by_value(passed / tf.where(widths > 0, widths, 1.0), 0.0, 1.0),
-        tf.cast(passed > 0, tf.float64),
-    )
-    position = tf.cast(tf.reduce_mean(within, axis=2), tf.float32)
+    # Of a column without a single value in the train split there is no lowest and no highest one.
+    never_seen = low > high
+    missing = tf.logical_or(missing, never_seen)
+    low, high = (tf.where(never_seen, tf.zeros_like(edge), edge) for edge in (low, high))
+    filled = tf.where(missing, tf.zeros_like(numbers) + _or_zero(mean), numbers)
     bounded = tf.minimum(tf.maximum(filled, low), high)
     standardised = (bounded - mean) / tf.where(deviation > 0, deviation, 1.0)
-    # Of a column without a single value in the train split there is no lowest and no highest one.
-    unknown = tf.logical_or(missing, low > high)
-    standardised = tf.where(unknown, tf.zeros_like(standardised), standardised)
+    standardised = tf.where(missing, tf.zeros_like(standardised), standardised)
     scaled = tf.concat([standardised, tf.asinh(standardised)], axis=1)
-    return tf.cast(scaled, tf.float32), tf.where(missing, 0.5, position)
+    position = _position(filled, low, _inner_quantiles(numbers), high)
+    return tf.cast(scaled, tf.float32), tf.where(missing, 0.5, tf.cast(position, tf.float32))
+
+
+def _position(values: tf.Tensor, low: tf.Tensor, inner: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    """The position of each value among the quantiles of its column: [batch, n], 0 to 1.
+
+    Args:
+        values: float64 [batch, n].
+        low: the least value of each column [n].
+        inner: the quantiles of each column but for its extremes [n, QUANTILES - 1].
+        high: the greatest value of each column [n].
+    """
+    low, high = low[:, tf.newaxis], high[:, tf.newaxis]
+    # In single precision a quantile may lie beyond the extremes.
+    inner = tf.minimum(tf.maximum(tf.cast(inner, tf.float64), low), high)
+    edges = tf.concat([low, inner, high], axis=1)
+    values = tf.transpose(values)
+    bins = tf.clip_by_value(tf.searchsorted(edges, values) - 1, 0, QUANTILES - 1)
+    start, end = (tf.gather(edges, bins + step, batch_dims=1) for step in (0, 1))
+    width, passed = end - start, values - start
+    within = tf.where(
+        width > 0,
+        tf.clip_by_value(passed / tf.where(width > 0, width, 1.0), 0.0, 1.0),
+        tf.cast(passed > 0, tf.float64),
+    )
+    return tf.transpose((tf.cast(bins, tf.float64) + within) / QUANTILES)
+
+
+def _inner_quantiles(numbers: tf.Tensor) -> tf.Tensor:
+    """`tft.quantiles`, but zeros for a column without a value: float32 [n, QUANTILES - 1]."""
+    columns = numbers.shape[1]
+    (inner,) = analyzers._apply_cacheable_combiner(_Quantiles(columns), numbers)
+    return inner
+
+
+class _Quantiles(analyzers.QuantilesCombiner):
+    """`tft.quantiles` drops columns without a value from what it returns, and then fails.
+
+    An accumulator is a sketch of all columns, and which of them have a value.
+    """
+
+    def __init__(self, columns: int):
+        super().__init__(QUANTILES, 0.1 / QUANTILES, np.float32, feature_shape=[columns])
+        self._columns = columns
+
+    def create_accumulator(self):
+        return super().create_accumulator(), np.zeros(self._columns, bool)
+
+    def add_input(self, accumulator, next_input):
+        sketch, known = accumulator
+        return super().add_input(sketch, next_input), known | ~np.isnan(next_input[0]).all(axis=0)
+
+    def merge_accumulators(self, accumulators):
+        sketches, known = zip(*accumulators)
+        return super().merge_accumulators(sketches), np.logical_or.reduce(known)
+
+    def compact(self, accumulator):
+        sketch, known = accumulator
+        return super().compact(sketch), known
+
+    def extract_output(self, accumulator):
+        sketch, known = accumulator
+        quantiles = np.zeros([self._columns, QUANTILES - 1], np.float32)
+        if known.any():
+            found = np.array(sketch.GetQuantiles(QUANTILES).to_pylist(), np.float32)
+            quantiles[known] = found[:, 1:-1]
+        return [quantiles]
 
 
 SCALED_PER_NUMBER = 2
 """Values that `scaled` holds of each number."""
 
 
-def _category(feature: Feature, column) -> tf.Tensor:
-    """Index into the vocabulary; missing is a value of its own, unseen values follow by hash."""
-    values, missing = _dense(column)
-    if values.dtype != tf.string:
-        values = tf.strings.as_string(values)
-    values = tf.where(missing, MISSING_TOKEN, values)
-    return tft.compute_and_apply_vocabulary(
-        values,
-        top_k=feature.vocabulary,
-        frequency_threshold=feature.min_count,
-        num_oov_buckets=feature.oov_buckets,
-        vocab_filename=vocabulary_name(feature.name),
-    )
+def _texts(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> tf.Tensor:
+    """Categorical columns side by side, as text [batch, c]; missing is a value of its own."""
+    blocks = []
+    for alike in _alike(columns, inputs):
+        values, missing = _dense([inputs[column.name] for column in alike])
+        if values.dtype != tf.string:
+            values = tf.strings.as_string(values)
+        names = [column.name for column in alike]
+        blocks.append(_Block(names, tf.where(missing, MISSING_TOKEN, values)))
+    return _arranged(blocks, [column.name for column in columns])
 
 
 MISSING_TOKEN = "(missing)"
@@ -426,7 +568,8 @@ def _cycles(days) -> list[tf.Tensor]:
 
 
 def _label(index: int, name: str, task: str, column: tf.Tensor) -> dict[str, tf.Tensor]:
-    values, _ = _dense(column)
+    values, _ = _dense([column])
+    values = tf.reshape(values, [-1])
     if task == "regression":
         if values.dtype == tf.string:
             raise ValueError(

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models import features as features_lib
-from models import inputs, label, mirrored, networks, preprocessing
+from models import inputs, label, mirrored, networks, preprocessing, vocabularies
 from models.context import Context
 
 _EVALUATION_BATCH = 4096
@@ -145,14 +145,15 @@ class Problem:
             label.from_transform(spec, index, output, self.train_files)
             for index, spec in enumerate(self.settings["labels"])
         )
+        categorical = [f for f in features if f.kind == features_lib.CATEGORICAL]
         return Context(
             labels=labels,
             layout=preprocessing.Layout.of(features),
             vocabulary_sizes=tuple(
-                int(output.vocabulary_size_by_name(preprocessing.vocabulary_name(feature.name)))
-                + feature.oov_buckets
-                for feature in features
-                if feature.kind == features_lib.CATEGORICAL
+                size + feature.oov_buckets
+                for size, feature in zip(
+                    vocabularies.sizes(output, len(categorical)), categorical, strict=True
+                )
             ),
             sequence_widths=tuple(
                 feature.length or networks.RAGGED_WIDTH
@@ -215,8 +216,8 @@ class Problem:
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.schema.SerializeToString(deterministic=True))
         output = self.transform_output
-        vocabularies = epath.Path(output.transform_savedmodel_dir) / "assets"
-        for path in sorted(vocabularies.glob("*")):
+        assets = epath.Path(output.transform_savedmodel_dir) / "assets"
+        for path in sorted(assets.glob("*")):
             digest.update(path.name.encode() + path.read_bytes())
         for files in (self.train_files, self.eval_files):
             for content in inputs.content_of(files, output):

@@ -72,6 +72,8 @@ def create_pipeline(
                 "models.preprocessing",
                 "models.features",
                 "models.expressions",
+                "models.vocabularies",
+                "models.vocabulary_analyzer",
             ),
         },
     )
