@@ -2,7 +2,8 @@
 
 import csv
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.csv
 
 from components.tables import csv_file, files, table
 from components.tables.csv_file import Block
-from components.tables.table import BadRow, Kind, Kinds, Piece, Rows
+from components.tables.table import BadRow, Kind, Kinds, Piece, Rows, Scan
 
 _ARROW = {
     Kind.UNKNOWN: pa.binary(),
@@ -67,11 +68,49 @@ class CsvSource:
             columns = self._columns(block, kinds)
             bad: list[BadRow] = []
             if columns is None:
-                rows, bad = self._rows(block, piece.file, kinds)
+                rows, bad, _ = self._rows(block, piece.file, kinds)
                 columns = [_parsed(column, kinds[n]) for n, column in zip(self.names, rows)]
             arrays = [_feature(column, kinds[name]) for name, column in zip(self.names, columns)]
             batch = pa.RecordBatch.from_arrays(arrays, list(self.names))
             yield Rows(block.rows, batch, bad)
+
+    def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
+        """See `table.Source`."""
+        for block in self._blocks(Piece(file, 0, 0, 0, None)):
+            yield self._scan(block, file, texts)
+
+    def _scan(self, block: Block, file: str, texts: Collection[str]) -> Scan:
+        columns = self._columns(block, dict.fromkeys(texts, Kind.BYTES))
+        if columns is None:
+            everything = dict.fromkeys(self.names, Kind.BYTES)
+            rows, bad, lines = self._rows(block, file, everything)
+            read = {}
+            kinds = {}
+            for name, values in zip(self.names, rows):
+                kinds[name] = _kind(values)
+                is_text = name in texts or kinds[name] == Kind.UNKNOWN
+                read[name] = _parsed(values, Kind.BYTES if is_text else kinds[name])
+            return Scan(kinds, read, bad, lambda row: f"{file}:{lines[row]}")
+        return Scan(*self._told(block, columns), (), _Lines(block, file))
+
+    def _told(
+        self, block: Block, columns: Sequence[pa.Array]
+    ) -> tuple[dict[str, Kind], dict[str, pa.Array]]:
+        """The kinds of columns that Arrow found types for; those that are text are made text."""
+        kinds: dict[str, Kind] = {}
+        read: dict[str, pa.Array] = {}
+        all_texts: list[pa.Array] | None = None
+        for place, (name, column) in enumerate(zip(self.names, columns)):
+            kind = None if _is_text_type(column.type) else _kind_of_type(column)
+            if kind is None or (kind == Kind.BYTES and not _is_text_type(column.type)):
+                if not _is_text_type(column.type):
+                    if all_texts is None:
+                        all_texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
+                    assert all_texts is not None
+                    column = all_texts[place]
+                kind = _kind(column.unique().cast(pa.binary()).to_pylist())
+            kinds[name], read[name] = kind, column
+        return kinds, read
 
     def _blocks(self, piece: Piece) -> Iterator[Block]:
         with files.open_file(piece.file) as opened:
@@ -88,7 +127,7 @@ class CsvSource:
 
         Args:
             block: the block.
-            kinds: of the columns; if None, Arrow finds a type for each.
+            kinds: of columns; Arrow finds a type for each that is not among them.
         """
         data = self._utf8(block.data)
         if data is None:
@@ -99,7 +138,7 @@ class CsvSource:
             wrong.append(row)
             return "skip"
 
-        types = kinds and {name: _ARROW[kinds[name]] for name in self.names}
+        types = kinds and {name: _ARROW[kind] for name, kind in kinds.items()}
         try:
             columns = self._parse(data, types, is_wrong)
             if b"0x" in data or b"0X" in data:
@@ -147,7 +186,7 @@ class CsvSource:
     def _infer(self, block: Block, file: str) -> tuple[dict[str, Kind], BadRow | None]:
         columns = self._columns(block, None)
         if columns is None:
-            rows, bad = self._rows(block, file, dict.fromkeys(self.names, Kind.BYTES))
+            rows, bad, _ = self._rows(block, file, dict.fromkeys(self.names, Kind.BYTES))
             return dict(zip(self.names, map(_kind, rows))), bad[0] if bad else None
         kinds: dict[str, Kind] = {}
         texts: list[pa.Array] | None = None
@@ -162,14 +201,15 @@ class CsvSource:
 
     def _rows(
         self, block: Block, file: str, kinds: Kinds
-    ) -> tuple[list[list[bytes | None]], list[BadRow]]:
-        """The columns of a block's good rows, as they stand there, and the bad rows."""
+    ) -> tuple[list[list[bytes | None]], list[BadRow], list[int]]:
+        """The columns of a block's good rows, as they stand there, the bad rows, and good lines."""
         ends = csv_file.record_ends(block.data)
         starts = np.concatenate([[0], ends[:-1]])
         blank = csv_file.is_blank(block.data, ends)
         line = block.line
         good: list[list[bytes | None]] = []
         bad = []
+        lines = []
         for start, end, empty in zip(starts.tolist(), ends.tolist(), blank.tolist()):
             record = block.data[start:end]
             if not empty:
@@ -179,9 +219,10 @@ class CsvSource:
                     bad.append(BadRow(file, line, column, reason, content))
                 else:
                     good.append([value.encode() or None for value in row])
+                    lines.append(line)
             line += record.count(b"\n")
         columns = [list(column) for column in zip(*good)] if good else [[] for _ in self.names]
-        return columns, bad
+        return columns, bad, lines
 
     def _row(self, record: bytes, kinds: Kinds) -> tuple[list[str], str, str]:
         """A record's values, or the column that is wrong and the reason."""
@@ -207,6 +248,29 @@ class CsvSource:
                 expected = _EXPECTED[kinds[name]]
                 return row, name, f"found {table.shown(value)}, expected {expected}"
         return row, "", ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lines:
+    """Says on which line of a file the rows of a block stand."""
+
+    block: Block
+    file: str
+
+    def __call__(self, row: int) -> str:
+        """The place of a row, by its index."""
+        line = self.block.line + self.block.data.count(b"\n", 0, int(self._starts[row]))
+        return f"{self.file}:{line}"
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        ends = csv_file.record_ends(self.block.data)
+        starts = np.concatenate([[0], ends[:-1]])
+        return starts[~csv_file.is_blank(self.block.data, ends)]
+
+
+def _is_text_type(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_binary(kind)
 
 
 def _has_hexadecimal(texts: pa.Array) -> bool:

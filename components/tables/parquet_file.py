@@ -6,7 +6,7 @@ become int64, other numbers float, text, days and times bytes (`2014-10-13`,
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from components.tables import files as files_lib
 from components.tables import table
-from components.tables.table import BadTable, Kind, Kinds, Piece, Rows
+from components.tables.table import BadTable, Kind, Kinds, Piece, Rows, Scan
 
 _MOST_ROWS = 1 << 15
 _FEATURES = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float32(), Kind.BYTES: pa.large_binary()}
@@ -68,6 +68,46 @@ class ParquetSource:
                 min(most, _MOST_ROWS), groups, list(kinds), use_threads=False
             ):
                 yield Rows(batch.num_rows, features(batch, kinds, piece.file))
+
+
+    def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
+        """See `table.Source`."""
+        start = 0
+        with files_lib.open_file(file) as opened:
+            for batch in pa.parquet.ParquetFile(opened).iter_batches(_MOST_ROWS):
+                columns = {
+                    name: _scanned(batch.column(name), kind, name in texts)
+                    for name, kind in self.kinds.items()
+                }
+                yield Scan(self.kinds, columns, (), _RowNumbers(file, start))
+                start += batch.num_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class _RowNumbers:
+    """Says where the rows of a batch stand in a file without lines."""
+
+    file: str
+    start: int
+
+    def __call__(self, row: int) -> str:
+        """The place of a row, by its index."""
+        return f"{self.file}: row {self.start + row + 1}"
+
+
+def _scanned(column: pa.Array, kind: Kind, as_text: bool) -> pa.Array:
+    """The values of a column as `features` reads them, but in full precision; lists as they are."""
+    if _is_list(column.type) or pa.types.is_null(column.type):
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kind == Kind.FLOAT and not as_text:
+        return column.cast(pa.float64())
+    if kind == Kind.FLOAT:
+        texts = [None if v is None else str(v) for v in column.cast(pa.float64()).to_pylist()]
+        return pa.array(texts, pa.string())
+    values = _values(column, kind)
+    return values.cast(pa.string()) if as_text and kind == Kind.INT else values
 
 
 def open_source(files: Sequence[str], block_bytes: int) -> ParquetSource:

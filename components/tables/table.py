@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -116,6 +116,24 @@ class Rows:
     records: pa.LargeBinaryArray | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """Some rows as they are, for whoever wants to know what a table holds.
+
+    Attributes:
+        kinds: of the columns in these rows.
+        columns: without the bad rows: numbers if all values of a column are, otherwise text or,
+            in Parquet, lists.
+        bad: the rows that are not in the columns.
+        place_of: says where the row with an index is: `houses.csv:12`.
+    """
+
+    kinds: Kinds
+    columns: Mapping[str, pa.Array]
+    bad: Sequence[BadRow]
+    place_of: Callable[[int], str]
+
+
 class Source(Protocol):
     """The files of a table in one format."""
 
@@ -131,6 +149,14 @@ class Source(Protocol):
 
     def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
         """The rows of a part of a file, a few megabytes at a time."""
+
+    def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
+        """Yields the rows of a file, a few megabytes at a time.
+
+        Args:
+            file: its path.
+            texts: columns that are wanted as text, whatever they hold. It may grow between blocks.
+        """
 
 
 def lists(column: pa.Array) -> pa.LargeListArray:

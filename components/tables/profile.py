@@ -1,0 +1,332 @@
+"""What a table holds, found in one pass over its files: kinds, gaps, ranges, and odd values."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.tables.table import BadRow, Kind, Scan, Source
+
+MOST_VALUES = 10_000
+"""Distinct values of a column that are counted one by one; of one with more, none is."""
+
+_NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_FEW = 100
+"""A column is text if among so many values more are words than numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sighting:
+    """A value, as text, and the file and line (in Parquet: row) where it stands first."""
+
+    value: str
+    place: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Misfits:
+    """Values of a column that are not what they should be.
+
+    Attributes:
+        count: how many rows have one.
+        first: of them.
+    """
+
+    count: int
+    first: Sighting
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What to find out about a column beside what is found out about each.
+
+    Attributes:
+        places: where the extremes and the first gap are.
+        values: how often each distinct value occurs, as text.
+        pattern: which texts fit (RE2, matched as a whole); the others are misfits.
+    """
+
+    places: bool = False
+    values: bool = False
+    pattern: str = ""
+
+    @property
+    def as_text(self) -> bool:
+        """Whether the column has to be read as text."""
+        return self.values or bool(self.pattern)
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnProfile:
+    """What a column holds.
+
+    Attributes:
+        name: of the column.
+        kind: what ingestion will take it for.
+        is_list: whether it holds lists.
+        rows: of the table.
+        missing: rows without a value.
+        not_finite: NaN and infinities among numbers.
+        low, high: the least and the greatest finite number; NaN if there are no numbers.
+        mean, deviation: of the finite numbers.
+        words: values that are no numbers, of a column that holds some numbers; None if all values
+            of the column are numbers, or most are words.
+        misfits: values that do not match the wanted pattern.
+        first_gap, first_not_finite, low_at, high_at: where these are, of wanted places. Numbers
+            that no 32-bit float holds are placed in any column.
+        values: rows and place of each distinct value, by text, if they were wanted and are no more
+            than `MOST_VALUES`.
+    """
+
+    name: str
+    kind: Kind
+    is_list: bool
+    rows: int
+    missing: int
+    not_finite: int = 0
+    low: float = math.nan
+    high: float = math.nan
+    mean: float = math.nan
+    deviation: float = math.nan
+    words: Misfits | None = None
+    misfits: Misfits | None = None
+    first_gap: str = ""
+    first_not_finite: str = ""
+    low_at: str = ""
+    high_at: str = ""
+    values: Mapping[str, Misfits] | None = None
+
+    @property
+    def numbers(self) -> int:
+        """Rows with a value that is a number, of a column that is no text."""
+        return self.rows - self.missing - (self.words.count if self.words else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableProfile:
+    """What a table holds.
+
+    Attributes:
+        rows: without the bad ones.
+        columns: by name, in the table's order.
+        bad_rows: how many rows cannot be read.
+        first_bad: of them.
+    """
+
+    rows: int
+    columns: Mapping[str, ColumnProfile]
+    bad_rows: int = 0
+    first_bad: BadRow | None = None
+
+
+def profile(
+    source: Source,
+    files: Sequence[str],
+    wanted: Mapping[str, Wanted],
+    stop_at_bad_row: bool = False,
+) -> TableProfile:
+    """Reads all rows once.
+
+    Args:
+        source: reads the files.
+        files: of the table.
+        wanted: what to find out about single columns.
+        stop_at_bad_row: whether to end with the first row that cannot be read.
+
+    Raises:
+        BadTable: a file cannot be read.
+    """
+    texts = {name for name, own in wanted.items() if own.as_text}
+    columns: dict[str, _Column] = {}
+    rows = bad_rows = 0
+    first_bad: BadRow | None = None
+    for file in files:
+        for scan in source.scan(file, texts):
+            for name, values in scan.columns.items():
+                if name not in columns:
+                    columns[name] = _Column(name, wanted.get(name, Wanted()))
+                columns[name].add(values, scan)
+                if columns[name].is_text:
+                    texts.add(name)
+            rows += len(next(iter(scan.columns.values()))) if scan.columns else 0
+            bad_rows += len(scan.bad)
+            first_bad = first_bad or next(iter(scan.bad), None)
+            if first_bad and stop_at_bad_row:
+                break
+    found = {name: column.profile(rows) for name, column in columns.items()}
+    return TableProfile(rows, found, bad_rows, first_bad)
+
+
+class _Column:
+    """Gathers what one column holds, some rows at a time."""
+
+    def __init__(self, name: str, wanted: Wanted):
+        self.is_text = False
+        self._name = name
+        self._wanted = wanted
+        self._kind = Kind.UNKNOWN
+        self._is_list = False
+        self._missing = self._not_finite = 0
+        self._moments = _Moments()
+        self._low, self._high = math.inf, -math.inf
+        self._places: dict[str, str] = {}
+        self._words = _Counted()
+        self._misfits = _Counted()
+        self._values: dict[str, _Counted] | None = {} if wanted.values else None
+
+    def add(self, column: pa.Array, scan: Scan) -> None:
+        self._kind = max(self._kind, scan.kinds[self._name])
+        self._missing += column.null_count
+        if column.null_count and self._wanted.places:
+            self._place("first_gap", column.is_null(), scan)
+        if pa.types.is_null(column.type):
+            return
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            self._is_list = True
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            self._add_numbers(column, scan)
+        elif self._wanted.as_text or not self.is_text:
+            self._add_texts(column, scan)
+
+    def _add_numbers(self, column: pa.Array, scan: Scan) -> None:
+        if pa.types.is_floating(column.type):
+            finite = pc.is_finite(column)
+            # A missing value is neither.
+            wrong = finite.false_count
+            if wrong:
+                self._not_finite += wrong
+                if self._wanted.places:
+                    self._place("first_not_finite", pc.invert(finite), scan)
+                column = pc.if_else(finite, column, None)
+        if column.null_count == len(column):
+            return
+        ends = pc.min_max(column).as_py()
+        low, high = float(ends["min"]), float(ends["max"])
+        if low < self._low:
+            self._low = low
+            self._place_extreme("low_at", ends["min"], column, scan)
+        if high > self._high:
+            self._high = high
+            self._place_extreme("high_at", ends["max"], column, scan)
+        if self._wanted.places:
+            self._moments.add(column.drop_null().to_numpy().astype(np.float64))
+
+    def _place_extreme(self, key: str, value: float, column: pa.Array, scan: Scan) -> None:
+        if self._wanted.places or abs(value) > FLOAT32_MAX:
+            self._places[key] = scan.place_of(pc.index(column, value).as_py())
+
+    def _place(self, key: str, found: pa.BooleanArray, scan: Scan) -> None:
+        if key not in self._places:
+            self._places[key] = scan.place_of(pc.index(found, True).as_py())
+
+    def _add_texts(self, column: pa.Array, scan: Scan) -> None:
+        encoded = column.cast(pa.string()).dictionary_encode()
+        texts = encoded.dictionary
+        indices = encoded.indices.drop_null().to_numpy()
+        counts = np.bincount(indices, minlength=len(texts))
+        if not self.is_text:
+            are_numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
+            words = int(counts[~are_numbers].sum())
+            self._words.add(texts, counts, ~are_numbers, encoded, scan)
+            self.is_text = words >= _FEW and 2 * words > counts.sum()
+            if are_numbers.any() and not self.is_text:
+                numbers = [float(text) for text in texts.filter(pa.array(are_numbers)).to_pylist()]
+                self._low, self._high = min(self._low, *numbers), max(self._high, *numbers)
+        if self._wanted.pattern:
+            fits = pc.match_substring_regex(texts, f"^(?:{self._wanted.pattern})$")
+            misfits = ~fits.to_numpy(zero_copy_only=False)
+            self._misfits.add(texts, counts, misfits, encoded, scan)
+        if self._values is None:
+            return
+        for number, (text, count) in enumerate(zip(texts.to_pylist(), counts.tolist())):
+            known = self._values.get(text)
+            if known is None:
+                if len(self._values) == MOST_VALUES:
+                    self._values = None
+                    return
+                place = scan.place_of(pc.index(encoded.indices, number).as_py())
+                known = self._values[text] = _Counted(first=Sighting(text, place))
+            known.count += count
+
+    def profile(self, rows: int) -> ColumnProfile:
+        has_numbers = self._low <= self._high
+        values = self._values
+        return ColumnProfile(
+            self._name,
+            self._kind,
+            self._is_list,
+            rows,
+            self._missing,
+            self._not_finite,
+            self._low if has_numbers else math.nan,
+            self._high if has_numbers else math.nan,
+            self._moments.mean,
+            self._moments.deviation,
+            None if self.is_text else self._words.misfits(),
+            self._misfits.misfits(),
+            values=None
+            if values is None
+            else {text: Misfits(own.count, own.first) for text, own in values.items() if own.first},
+            **self._places,
+        )
+
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclasses.dataclass
+class _Counted:
+    count: int = 0
+    first: Sighting | None = None
+
+    def add(
+        self,
+        texts: pa.Array,
+        counts: np.ndarray,
+        chosen: np.ndarray,
+        encoded: pa.DictionaryArray,
+        scan: Scan,
+    ) -> None:
+        """Counts the chosen ones among the distinct texts of some rows."""
+        if not chosen.any():
+            return
+        self.count += int(counts[chosen].sum())
+        if self.first is None:
+            # Distinct values stand in the order in which they occur first.
+            number = int(chosen.argmax())
+            row = pc.index(encoded.indices, number).as_py()
+            self.first = Sighting(texts[number].as_py(), scan.place_of(row))
+
+    def misfits(self) -> Misfits | None:
+        return Misfits(self.count, self.first) if self.first else None
+
+
+@dataclasses.dataclass
+class _Moments:
+    """Mean and deviation of numbers that come in parts (Chan, Golub, LeVeque, 1979)."""
+
+    count: int = 0
+    mean: float = math.nan
+    _squares: float = 0.0
+
+    def add(self, numbers: np.ndarray) -> None:
+        if not len(numbers):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(numbers.mean())
+            squares = float(np.square(numbers - mean).sum())
+        if not self.count:
+            self.count, self.mean, self._squares = len(numbers), mean, squares
+            return
+        total = self.count + len(numbers)
+        apart = mean - self.mean
+        self._squares += squares + apart * apart * self.count * len(numbers) / total
+        self.mean += apart * len(numbers) / total
+        self.count = total
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self._squares / self.count) if self.count else math.nan
