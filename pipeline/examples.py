@@ -30,6 +30,7 @@ def example_gen(config: Config, directory: str | RuntimeParameter) -> base_compo
             format=data.format,
             encoding=data.encoding,
             kinds=_kinds(data),
+            classes=[name for name, task in config.tasks.items() if task != "regression"],
             on_bad_rows=data.on_bad_rows,
             max_bad_share=data.max_bad_share,
             code=fingerprint.of_modules(

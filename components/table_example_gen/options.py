@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from google.protobuf import json_format, struct_pb2
@@ -19,6 +19,7 @@ class Options:
         format: of its files.
         encoding: of CSV.
         kinds: names of `table.Kind`s by column, for CSV; other columns' are inferred from all rows.
+        classes: see `table.Reading`.
         on_bad_rows: whether a row that cannot be read stops the component, or is put aside.
         max_bad_share: the share of rows above which it stops all the same.
         block_bytes: how much of a file is read at once.
@@ -30,6 +31,7 @@ class Options:
     format: Literal["csv", "parquet", "tfrecord"]
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    classes: Sequence[str] = ()
     on_bad_rows: Literal["refuse", "quarantine"] = "refuse"
     max_bad_share: float = 0.01
     block_bytes: int = 4 << 20
@@ -40,7 +42,7 @@ class Options:
     @property
     def reading(self) -> Reading:
         """How the files are read."""
-        return Reading(self.format, self.encoding)
+        return Reading(self.format, self.encoding, self.classes)
 
     def known_kinds(self) -> dict[str, Kind]:
         """The columns' kinds that need not be inferred."""

@@ -20,6 +20,7 @@ _ARROW = {
     Kind.FLOAT: pa.float64(),
     Kind.BYTES: pa.binary(),
 }
+_FEW = 64
 _NUL = "\ufdd0"  # which is no character, but `csv` takes it
 _INT64 = range(-(2**63), 2**63)
 _EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
@@ -34,12 +35,14 @@ class CsvSource:
         encoding: of the text.
         block_bytes: how much of a file is read at once.
         kinds: of the columns, where all are known.
+        classes: see `table.Reading`.
     """
 
     names: tuple[str, ...]
     encoding: str
     block_bytes: int
     kinds: Kinds | None = None
+    classes: tuple[str, ...] = ()
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
@@ -87,7 +90,7 @@ class CsvSource:
             read = {}
             kinds = {}
             for name, values in zip(self.names, rows):
-                kinds[name] = _kind(values)
+                kinds[name] = self._kind(name, values)
                 is_text = name in texts or kinds[name] == Kind.UNKNOWN
                 read[name] = _parsed(values, Kind.BYTES if is_text else kinds[name])
             return Scan(kinds, read, bad, lambda row: f"{file}:{lines[row]}")
@@ -108,9 +111,22 @@ class CsvSource:
                         all_texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
                     assert all_texts is not None
                     column = all_texts[place]
-                kind = _kind(column.unique().cast(pa.binary()).to_pylist())
+                kind = self._kind_of_texts(name, column.cast(pa.binary()))
             kinds[name], read[name] = kind, column
         return kinds, read
+
+    def _kind_of_texts(self, name: str, texts: pa.BinaryArray) -> Kind:
+        """See `_kind`; looks at a few values first, which tells for most text."""
+        kind = self._kind(name, texts[:_FEW].to_pylist())
+        return kind if kind == Kind.BYTES else self._kind(name, texts.unique().to_pylist())
+
+    def _kind(self, name: str, texts: Iterable[bytes | None]) -> Kind:
+        texts = list(texts)
+        kind = _kind(texts)
+        if name not in self.classes or kind in (Kind.UNKNOWN, Kind.BYTES):
+            return kind
+        are_whole = kind == Kind.INT and all(text == b"%d" % int(text) for text in texts if text)
+        return Kind.INT if are_whole else Kind.BYTES
 
     def _blocks(self, piece: Piece) -> Iterator[Block]:
         with files.open_file(piece.file) as opened:
@@ -184,18 +200,22 @@ class CsvSource:
         return data if self.encoding == "utf-8" else text.encode()
 
     def _infer(self, block: Block, file: str) -> tuple[dict[str, Kind], BadRow | None]:
-        columns = self._columns(block, None)
+        columns = self._columns(block, dict.fromkeys(self.classes, Kind.BYTES))
         if columns is None:
             rows, bad, _ = self._rows(block, file, dict.fromkeys(self.names, Kind.BYTES))
-            return dict(zip(self.names, map(_kind, rows))), bad[0] if bad else None
+            found = {name: self._kind(name, texts) for name, texts in zip(self.names, rows)}
+            return found, bad[0] if bad else None
         kinds: dict[str, Kind] = {}
         texts: list[pa.Array] | None = None
         for place, (name, column) in enumerate(zip(self.names, columns)):
+            if name in self.classes:
+                kinds[name] = self._kind_of_texts(name, column)
+                continue
             kind = _kind_of_type(column)
             if kind is None:
                 texts = texts or self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
                 assert texts is not None
-                kind = _kind(scalar.as_py() for scalar in texts[place])
+                kind = self._kind(name, texts[place].unique().to_pylist())
             kinds[name] = kind
         return kinds, None
 

@@ -69,7 +69,6 @@ class ParquetSource:
             ):
                 yield Rows(batch.num_rows, features(batch, kinds, piece.file))
 
-
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
         """See `table.Source`."""
         start = 0

@@ -35,7 +35,11 @@ def open_source(
     names = _header(files, reading.encoding)
     known = {name: kind for name, kind in (kinds or {}).items() if name in names}
     return CsvSource(
-        tuple(names), reading.encoding, block_bytes, known if len(known) == len(names) else None
+        tuple(names),
+        reading.encoding,
+        block_bytes,
+        known if len(known) == len(names) else None,
+        tuple(reading.classes),
     )
 
 

@@ -33,10 +33,13 @@ class Reading:
     Attributes:
         format: of the files.
         encoding: of CSV.
+        classes: columns of CSV whose values are classes: text as it stands, unless all are whole
+            numbers as Python writes them.
     """
 
     format: Literal["csv", "parquet", "tfrecord"]
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    classes: Sequence[str] = ()
 
 
 def merge(kinds: Iterable[Kinds]) -> dict[str, Kind]:
