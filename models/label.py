@@ -168,7 +168,10 @@ def _of_numbers(name: str, log: bool | None, index: int, files: Sequence[str]) -
     mean, deviation, log_mean, log_deviation, median, low = (float(value) for value in row)
     # Single precision gives a constant label a deviation in its seventh digit.
     if not deviation > 1e-6 * abs(mean):
-        raise ValueError(f"label {name}: is {mean:g} in every row; there is nothing to learn")
+        raise ValueError(
+            f"label {name}: is {mean:g} in every row of the train split, or varies by less than a "
+            "millionth of it, which 32-bit floats do not tell apart; there is nothing to learn"
+        )
     if log and low < 0:
         raise ValueError(f"label {name}: found {low:g}; log_label: true needs labels from zero up")
     if log is None:

@@ -1,24 +1,81 @@
 """Checks of the data and the model before anything runs: does what the configuration says exist?"""
 
+import dataclasses
 import pathlib
 import re
 from collections.abc import Iterable
 
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components.tables import files as files_lib
+from components.tables import profile as profile_lib
+from components.tables import sources
+from components.tables.csv_rows import CsvSource
+from components.tables.parquet_file import ParquetSource
+from components.tables.table import BadTable, Reading
 from models import expressions
-from pipeline import csv_checks
+from pipeline import split_counts, table_report, table_rules, table_view
 from pipeline.config import Config
 from pipeline.errors import UserError, nearest
+from pipeline.table_report import TableReport
+from pipeline.table_view import TableView
 from pipeline.tune_config import MODEL_PARAMS
 
 
-def check_data(config: Config) -> None:
-    """Checks that the table and the curated schema are there and have the columns named.
+def check_data(config: Config) -> TableReport | None:
+    """Checks that the table and the curated schema are there and fit the configuration.
+
+    Returns:
+        What the table holds; None of TFRecords, whose rows are not looked at.
 
     Raises:
         UserError: with one line for each mistake.
     """
     files = data_files(config)
-    columns = _columns(config, files[0])
+    try:
+        return _check_table(config, files)
+    except BadTable as error:
+        text = str(error)
+        is_of_file = any(text.startswith(f"{file}: ") for file in files)
+        raise UserError(f"data.path: {text}" if is_of_file else text) from None
+
+
+def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | None:
+    data = config.data
+    paths = [str(file) for file in files]
+    classes = [name for name, task in config.tasks.items() if task != "regression"]
+    source = sources.open_source(paths, Reading(data.format, data.encoding, classes))
+    if isinstance(source, CsvSource | ParquetSource):
+        columns = list(source.names)
+    else:
+        columns = _tfrecord_columns(files[0])
+    mistakes = _column_mistakes(config, columns, files[0])
+    schema = None
+    if data.schema_file:
+        schema, of_schema = _read_schema(data.schema_file)
+        mistakes += of_schema or _schema_mistakes(data.schema_file, schema, columns, files[0])
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    if not isinstance(source, CsvSource | ParquetSource):
+        return None
+    wanted = table_view.wanted(config, schema)
+    profile = profile_lib.profile(source, paths, wanted, data.on_bad_rows == "refuse")
+    view = TableView.of(config, profile, schema)
+    mistakes = table_rules.mistakes(view)
+    if not mistakes and not _is_by_span(config):
+        counted = split_counts.count(
+            config.splits, source, paths, view.kinds(), profile, list(config.tasks)
+        )
+        view = dataclasses.replace(view, splits=counted)
+        mistakes = list(table_rules.splits_have_rows(view))
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return table_report.report(view)
+
+
+def _column_mistakes(config: Config, columns: list[str], file: pathlib.Path) -> list[str]:
+    """Names in the configuration that are no columns."""
     named: dict[str, list[str]] = {
         "label": [config.label],
         "more_labels": list(config.more_labels),
@@ -28,24 +85,20 @@ def check_data(config: Config) -> None:
         "slices": [part.column for part in config.slices],
     }
     mistakes = [
-        f"{key}: no column {name} in {files[0]}{nearest(name, columns)}"
+        f"{key}: no column {name} in {file}{nearest(name, columns)}"
         for key, names in named.items()
         for name in names
         if name not in columns
     ]
-    mistakes += _derived_mistakes(config, columns, files[0])
-    if config.data.schema_file:
-        mistakes += _schema_mistakes(config.data.schema_file, columns, files[0])
-    if not mistakes and config.data.format == "csv":
-        mistakes = csv_checks.mistakes(config, files, columns)
-    if not mistakes and config.data.format == "parquet":
-        mistakes = _first(_parquet_mistakes(config, file) for file in files)
-    if mistakes:
-        raise UserError("\n".join(mistakes))
+    return mistakes + _derived_mistakes(config, columns, file)
 
 
-def _first(mistakes: Iterable[list[str]]) -> list[str]:
-    return next(filter(None, mistakes), [])
+def _is_by_span(config: Config) -> bool:
+    """Whether the table has more files than are looked at."""
+    return re.search(_SPAN, config.data.pattern) is not None
+
+
+_SPAN = r"\{[A-Z]+(:\d+)?\}"
 
 
 def data_files(config: Config) -> list[pathlib.Path]:
@@ -55,8 +108,8 @@ def data_files(config: Config) -> list[pathlib.Path]:
         UserError: there is none.
     """
     path, folder = config.data.path, config.data.folder
-    by_span = re.sub(r"\{[A-Z]+(:\d+)?\}", "*", config.data.pattern)
-    files = sorted(file for file in folder.glob(by_span) if file.is_file())
+    by_span = re.sub(_SPAN, "*", config.data.pattern)
+    files = [pathlib.Path(file) for file in files_lib.matching(str(folder), by_span)]
     if files:
         return files if by_span == config.data.pattern else files[-1:]
     if path.is_dir():
@@ -103,19 +156,6 @@ def _search_mistakes(config: Config) -> list[str]:
     return mistakes
 
 
-def _columns(config: Config, file: pathlib.Path) -> list[str]:
-    if config.data.format == "parquet":
-        import pyarrow.parquet
-
-        try:
-            return list(pyarrow.parquet.read_schema(file).names)
-        except (OSError, pyarrow.ArrowInvalid) as error:
-            raise UserError(f"data.path: {file}: is not a Parquet file: {error}") from None
-    if config.data.format == "tfrecord":
-        return _tfrecord_columns(file)
-    return csv_checks.columns(config, file)
-
-
 def _tfrecord_columns(file: pathlib.Path) -> list[str]:
     import tensorflow as tf
 
@@ -140,20 +180,26 @@ def _derived_mistakes(config: Config, columns: list[str], file: pathlib.Path) ->
     return mistakes
 
 
-def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.Path) -> list[str]:
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
+def _read_schema(path: pathlib.Path) -> tuple[schema_pb2.Schema, list[str]]:
+    """Returns the curated schema, and why it cannot be read."""
+    schema = schema_pb2.Schema()
     if not path.exists():
-        return [f"data.schema: no such file: {path}"]
+        return schema, [f"data.schema: no such file: {path}"]
     try:
-        schema = text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+        text_format.Parse(path.read_text(encoding="utf-8"), schema)
     except text_format.ParseError as error:
-        return [f"data.schema: {path}:{error.GetLine()}: {' '.join(str(error).split())}"]
+        line = f"data.schema: {path}:{error.GetLine()}: {' '.join(str(error).split())}"
+        return schema, [line]
     except UnicodeDecodeError:
-        return [f"data.schema: {path}: is not UTF-8 text; convert it first"]
+        return schema, [f"data.schema: {path}: is not UTF-8 text; convert it first"]
     except OSError as error:
-        return [f"data.schema: {path}: cannot be read: {error.strerror}"]
+        return schema, [f"data.schema: {path}: cannot be read: {error.strerror}"]
+    return schema, []
+
+
+def _schema_mistakes(
+    path: pathlib.Path, schema: schema_pb2.Schema, columns: Iterable[str], file: pathlib.Path
+) -> list[str]:
     known = [feature.name for feature in schema.feature]
     mistakes = [
         f"data.schema: {path}: no feature for the column {column} of {file}{nearest(column, known)}"
@@ -165,56 +211,3 @@ def _schema_mistakes(path: pathlib.Path, columns: Iterable[str], file: pathlib.P
         for feature in schema.feature
         if feature.name not in columns and feature.presence.min_fraction > 0
     ]
-
-
-def _parquet_mistakes(config: Config, file: pathlib.Path) -> list[str]:
-    """Looks at the columns that every row needs, a batch of rows at a time."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet
-
-    def is_number(kind: pa.DataType) -> bool:
-        return any(
-            test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-        )
-
-    types = {field.name: field.type for field in pyarrow.parquet.read_schema(file)}
-    key, weight, tasks = config.splits.key, config.weight, config.tasks
-    numbers = [name for name, task in tasks.items() if task == "regression"]
-    for name in [*numbers, *([weight] if weight else [])]:
-        if not is_number(types[name]) and not pa.types.is_boolean(types[name]):
-            role = "weight" if name == weight else "label of a regression"
-            return [f"{file}: {name}: found {types[name]}, expected numbers as the {role}"]
-    if key and (pa.types.is_floating(types[key]) or pa.types.is_decimal(types[key])):
-        return [
-            f"splits.key: {key} holds fractional numbers ({types[key]}); expected text or whole "
-            "numbers"
-        ]
-    roles = dict.fromkeys(tasks, "label")
-    roles |= {name: role for name, role in ((weight, "weight"), (key, "key")) if name}
-    start = 0
-    with pyarrow.parquet.ParquetFile(file) as table:
-        for batch in table.iter_batches(columns=list(roles)):
-            for name, role in roles.items():
-                values = batch.column(name)
-                wrong = values.is_null()
-                if pa.types.is_floating(values.type):
-                    wrong = pc.or_(pc.invert(pc.is_finite(values.fill_null(0))), wrong)
-                if wrong.true_count:
-                    row = start + pc.index(wrong, True).as_py() + 1
-                    return [
-                        f"{file}: row {row}: {name}: the {role} is missing or not finite; remove "
-                        "the row or fill it in"
-                    ]
-                if (
-                    name == weight
-                    and batch.num_rows
-                    and pc.min(values.cast(pa.float64())).as_py() < 0
-                ):
-                    negative = pc.index(pc.less(values.cast(pa.float64()), 0.0), True).as_py()
-                    return [
-                        f"{file}: row {start + negative + 1}: {name}: found "
-                        f"{values[negative].as_py()}, expected a number from zero up as the weight"
-                    ]
-            start += batch.num_rows
-    return []

@@ -113,8 +113,11 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
     with workspace.locked(), workspace.plain() as plain, plain.temporary():
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
-            checks.check_data(config)
+            report = checks.check_data(config)
             screen.say(console, f"log: {screen.escaped(log)}")
+            if report:
+                print(report, flush=True)  # into the log
+                screen.show_table(console, report)
             screen.show_notes(console, metadata_store.prepare(workspace.metadata, plain.artifacts))
             yield _Held(workspace, plain, console, log, memory.Watch(config.memory_mb))
 

@@ -24,6 +24,7 @@ from models import registry
 from pipeline import beam_args, examples, fingerprint, gates
 from pipeline.arguments import Arguments
 from pipeline.config import Config
+from pipeline.problem_settings import settings
 
 
 def create_pipeline(
@@ -65,7 +66,7 @@ def create_pipeline(
         disable_statistics=True,
         force_tf_compat_v1=True,
         custom_config={
-            **_transformed(_problem(config)),
+            **_transformed(settings(config)),
             "code": fingerprint.of_modules(
                 "components.examples",
                 "components.transform",
@@ -161,35 +162,6 @@ def create_pipeline(
     )
 
 
-def _problem(config: Config) -> dict[str, Any]:
-    """What Transform and the Trainer both know of the problem, as JSON values."""
-    overrides = {
-        column: feature.dict(exclude_unset=True) for column, feature in config.features.items()
-    }
-    if config.splits.key and config.splits.key not in overrides:
-        # A key that only says which rows belong together would be learned by heart.
-        overrides[config.splits.key] = {"kind": "ignore"}
-    labels: list[dict[str, Any]] = [
-        {
-            "name": config.label,
-            "task": config.task,
-            "log_label": config.log_label,
-            "interval": config.interval,
-            "class_weights": config.class_weights,
-        }
-    ]
-    labels += [
-        {"name": name, **label.dict(), "interval": None}
-        for name, label in config.more_labels.items()
-    ]
-    return {
-        "labels": labels,
-        "features": overrides,
-        "derived": config.derived,
-        "weight": config.weight,
-    }
-
-
 def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
     """What of it Transform depends on: another loss must not transform the data again."""
     labels = [{key: label[key] for key in ("name", "task")} for label in problem["labels"]]
@@ -204,7 +176,7 @@ def _training(config: Config) -> dict[str, Any]:
         modules.append(config.model.name.partition(".")[0])
         files = fingerprint.sources_below(config.folder)
     return {
-        **_problem(config),
+        **settings(config),
         "model": config.model.dict(),
         "train": config.train.dict(),
         "code": fingerprint.of_modules(*modules, files=files),

@@ -4,8 +4,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+
+from pipeline import table_report
+from pipeline.table_report import TableReport
+
+_MOST_COLUMNS = 40
+"""Of a wider table only the columns with something odd are shown."""
 
 
 def say(console: Console, text: str) -> None:
@@ -22,6 +30,23 @@ def shown(path: pathlib.PurePath) -> pathlib.PurePath:
 def escaped(path: pathlib.PurePath) -> str:
     """Returns a path as the user would type it, for `say`: `[v1]` in it is no markup."""
     return escape(str(shown(path)))
+
+
+def show_table(console: Console, report: TableReport) -> None:
+    """Prints what was read from the table, if something is odd about it."""
+    if not report.notes:
+        return
+    columns = report.columns
+    if len(columns) > _MOST_COLUMNS:
+        columns = tuple(column for column in columns if column.odd or column.unreadable)
+    drawn = Table(*table_report.HEAD, box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        drawn.add_row(*map(escape, table_report.cells(column)))
+    if columns:
+        console.print(drawn)
+    for note in report.notes:
+        say(console, f"note  {escape(note)}")
+    say(console, "")
 
 
 def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:

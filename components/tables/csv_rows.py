@@ -78,7 +78,7 @@ class CsvSource:
             yield Rows(block.rows, batch, bad)
 
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
-        """See `table.Source`."""
+        """See `table.TableSource`."""
         for block in self._blocks(Piece(file, 0, 0, 0, None)):
             yield self._scan(block, file, texts)
 
@@ -104,14 +104,17 @@ class CsvSource:
         read: dict[str, pa.Array] = {}
         all_texts: list[pa.Array] | None = None
         for place, (name, column) in enumerate(zip(self.names, columns)):
-            kind = None if _is_text_type(column.type) else _kind_of_type(column)
-            if kind is None or (kind == Kind.BYTES and not _is_text_type(column.type)):
-                if not _is_text_type(column.type):
+            is_text = _is_text_type(column.type)
+            kind = None if is_text else _kind_of_type(column)
+            if kind is None or (kind == Kind.BYTES and not is_text):
+                text = column
+                if not is_text:
                     if all_texts is None:
                         all_texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
                     assert all_texts is not None
-                    column = all_texts[place]
-                kind = self._kind_of_texts(name, column.cast(pa.binary()))
+                    text = all_texts[place]
+                kind = self._kind_of_texts(name, text.cast(pa.binary()))
+                column = text if kind == Kind.BYTES else column
             kinds[name], read[name] = kind, column
         return kinds, read
 

@@ -33,6 +33,11 @@ class ParquetSource:
     kinds: Kinds
     block_bytes: int
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+        return tuple(self.kinds)
+
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """Row groups, together as large as a block or larger."""
         with files_lib.open_file(file) as opened:
@@ -70,7 +75,7 @@ class ParquetSource:
                 yield Rows(batch.num_rows, features(batch, kinds, piece.file))
 
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
-        """See `table.Source`."""
+        """See `table.TableSource`."""
         start = 0
         with files_lib.open_file(file) as opened:
             for batch in pa.parquet.ParquetFile(opened).iter_batches(_MOST_ROWS):

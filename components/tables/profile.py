@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tables.table import BadRow, Kind, Scan, Source
+from components.tables.table import BadRow, Kind, Scan, TableSource
 
 MOST_VALUES = 10_000
 """Distinct values of a column that are counted one by one; of one with more, none is."""
 
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_TRUTH = "^(true|false|TRUE|FALSE)$"
 _FEW = 100
 """A column is text if among so many values more are words than numbers."""
 
@@ -53,6 +54,14 @@ class Wanted:
     values: bool = False
     pattern: str = ""
 
+    def __or__(self, other: "Wanted") -> "Wanted":
+        """Both; of two patterns the first."""
+        return Wanted(
+            self.places or other.places,
+            self.values or other.values,
+            self.pattern or other.pattern,
+        )
+
     @property
     def as_text(self) -> bool:
         """Whether the column has to be read as text."""
@@ -72,8 +81,9 @@ class ColumnProfile:
         not_finite: NaN and infinities among numbers.
         low, high: the least and the greatest finite number; NaN if there are no numbers.
         mean, deviation: of the finite numbers.
-        words: values that are no numbers, of a column that holds some numbers; None if all values
-            of the column are numbers, or most are words.
+        words: values that are no numbers.
+        is_text: whether most values are words, so that they were not counted to the end.
+        is_truth: whether all values are `true` or `false`, which is a boolean to SchemaGen.
         misfits: values that do not match the wanted pattern.
         first_gap, first_not_finite, low_at, high_at: where these are, of wanted places. Numbers
             that no 32-bit float holds are placed in any column.
@@ -92,17 +102,19 @@ class ColumnProfile:
     mean: float = math.nan
     deviation: float = math.nan
     words: Misfits | None = None
+    is_text: bool = False
+    is_truth: bool = False
     misfits: Misfits | None = None
     first_gap: str = ""
-    first_not_finite: str = ""
+    first_not_finite: Sighting | None = None
     low_at: str = ""
     high_at: str = ""
     values: Mapping[str, Misfits] | None = None
 
     @property
-    def numbers(self) -> int:
-        """Rows with a value that is a number, of a column that is no text."""
-        return self.rows - self.missing - (self.words.count if self.words else 0)
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +135,7 @@ class TableProfile:
 
 
 def profile(
-    source: Source,
+    source: TableSource,
     files: Sequence[str],
     wanted: Mapping[str, Wanted],
     stop_at_bad_row: bool = False,
@@ -172,7 +184,9 @@ class _Column:
         self._missing = self._not_finite = 0
         self._moments = _Moments()
         self._low, self._high = math.inf, -math.inf
+        self._is_truth = True
         self._places: dict[str, str] = {}
+        self._first_not_finite: Sighting | None = None
         self._words = _Counted()
         self._misfits = _Counted()
         self._values: dict[str, _Counted] | None = {} if wanted.values else None
@@ -181,14 +195,15 @@ class _Column:
         self._kind = max(self._kind, scan.kinds[self._name])
         self._missing += column.null_count
         if column.null_count and self._wanted.places:
-            self._place("first_gap", column.is_null(), scan)
+            row = pc.index(column.is_null(), True).as_py()
+            self._places.setdefault("first_gap", scan.place_of(row))
         if pa.types.is_null(column.type):
             return
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             self._is_list = True
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             self._add_numbers(column, scan)
-        elif self._wanted.as_text or not self.is_text:
+        elif self._wanted.as_text or not self.is_text or self._is_truth:
             self._add_texts(column, scan)
 
     def _add_numbers(self, column: pa.Array, scan: Scan) -> None:
@@ -198,8 +213,10 @@ class _Column:
             wrong = finite.false_count
             if wrong:
                 self._not_finite += wrong
-                if self._wanted.places:
-                    self._place("first_not_finite", pc.invert(finite), scan)
+                if self._first_not_finite is None and self._wanted.places:
+                    row = pc.index(finite, False).as_py()
+                    place = scan.place_of(row)
+                    self._first_not_finite = Sighting(str(column[row].as_py()), place)
                 column = pc.if_else(finite, column, None)
         if column.null_count == len(column):
             return
@@ -218,15 +235,13 @@ class _Column:
         if self._wanted.places or abs(value) > FLOAT32_MAX:
             self._places[key] = scan.place_of(pc.index(column, value).as_py())
 
-    def _place(self, key: str, found: pa.BooleanArray, scan: Scan) -> None:
-        if key not in self._places:
-            self._places[key] = scan.place_of(pc.index(found, True).as_py())
-
     def _add_texts(self, column: pa.Array, scan: Scan) -> None:
         encoded = column.cast(pa.string()).dictionary_encode()
         texts = encoded.dictionary
         indices = encoded.indices.drop_null().to_numpy()
         counts = np.bincount(indices, minlength=len(texts))
+        if self._is_truth:
+            self._is_truth = pc.all(pc.match_substring_regex(texts, _TRUTH), min_count=0).as_py()
         if not self.is_text:
             are_numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
             words = int(counts[~are_numbers].sum())
@@ -265,11 +280,14 @@ class _Column:
             self._high if has_numbers else math.nan,
             self._moments.mean,
             self._moments.deviation,
-            None if self.is_text else self._words.misfits(),
+            self._words.misfits(),
+            self.is_text,
+            self._is_truth and self._words.count > 0,
             self._misfits.misfits(),
             values=None
             if values is None
             else {text: Misfits(own.count, own.first) for text, own in values.items() if own.first},
+            first_not_finite=self._first_not_finite,
             **self._places,
         )
 

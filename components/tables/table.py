@@ -153,6 +153,14 @@ class Source(Protocol):
     def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
         """The rows of a part of a file, a few megabytes at a time."""
 
+
+class TableSource(Source, Protocol):
+    """Files that have one set of columns: all but TFRecords."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the columns."""
+
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
         """Yields the rows of a file, a few megabytes at a time.
 

@@ -26,8 +26,9 @@ def run(config: Config, workspace: Workspace) -> int:
     assert config.kubeflow
     log = workspace.new_log("compile")
     with terminal.logging_to(log) as console:
-        if config.kubeflow.data is None:
-            checks.check_data(config)
+        if config.kubeflow.data is None and (report := checks.check_data(config)):
+            print(report, flush=True)  # into the log
+            screen.show_table(console, report)
         with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
             from pipeline.kubeflow import compile as compile_lib
 

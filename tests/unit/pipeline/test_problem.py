@@ -5,7 +5,7 @@ import json
 import pytest
 
 from components.evaluator.judgement import Bound, Judgement, Slice
-from pipeline import config_file, pipeline
+from pipeline import config_file, pipeline, problem_settings
 
 TEXT = """\
 task: regression
@@ -27,7 +27,7 @@ def problem(tmp_path):
     def load(*overrides):
         (tmp_path / "pipeline.yaml").write_text(TEXT)
         config = config_file.load(tmp_path / "pipeline.yaml", overrides)
-        return json.loads(json.dumps(pipeline._problem(config)))
+        return json.loads(json.dumps(problem_settings.settings(config)))
 
     return load
 

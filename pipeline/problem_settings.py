@@ -1,0 +1,34 @@
+"""What Transform, the Trainer and the checks before a run all know of a problem, as JSON values."""
+
+from typing import Any
+
+from pipeline.config import Config
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Returns the labels and what `features.resolve` wants, of a configuration."""
+    overrides = {
+        column: feature.dict(exclude_unset=True) for column, feature in config.features.items()
+    }
+    if config.splits.key and config.splits.key not in overrides:
+        # A key that only says which rows belong together would be learned by heart.
+        overrides[config.splits.key] = {"kind": "ignore"}
+    labels: list[dict[str, Any]] = [
+        {
+            "name": config.label,
+            "task": config.task,
+            "log_label": config.log_label,
+            "interval": config.interval,
+            "class_weights": config.class_weights,
+        }
+    ]
+    labels += [
+        {"name": name, **label.dict(), "interval": None}
+        for name, label in config.more_labels.items()
+    ]
+    return {
+        "labels": labels,
+        "features": overrides,
+        "derived": config.derived,
+        "weight": config.weight,
+    }

@@ -1,0 +1,211 @@
+"""What a run reads from its table: for each column its role, its gaps, and what is odd about it."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from components.tables.profile import ColumnProfile, Misfits
+from components.tables.table import Kind
+from models import features as features_lib
+from models import values
+from pipeline import table_rules
+from pipeline.table_view import TableView
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportedColumn:
+    """What is reported of a column.
+
+    Attributes:
+        name: of the column.
+        role: label, weight, key, ignored, empty, or the kind of the feature.
+        missing: share of the rows without a value.
+        unreadable: share of the rows with a value that counts as missing.
+        odd: the first odd value and its place, or empty.
+    """
+
+    name: str
+    role: str
+    missing: float
+    unreadable: float
+    odd: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TableReport:
+    """What a run reads from its table.
+
+    Attributes:
+        rows: how many there are.
+        columns: in the table's order.
+        notes: sentences about what a person should know before the model is trained.
+    """
+
+    rows: int
+    columns: tuple[ReportedColumn, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self):
+        """Lays it out for a log."""
+        lines = [HEAD, *(cells(column) for column in self.columns)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
+        laid_out = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+            for line in lines
+        ]
+        return "\n".join(
+            [f"{self.rows:,} rows", *laid_out, *(f"note  {note}" for note in self.notes)]
+        )
+
+
+HEAD = ("column", "role", "missing", "unreadable", "first odd value")
+
+
+def cells(column: ReportedColumn) -> tuple[str, str, str, str, str]:
+    """Returns what a table shows of a column."""
+    return (
+        column.name,
+        column.role,
+        _percent(column.missing),
+        _percent(column.unreadable),
+        column.odd,
+    )
+
+
+def _percent(share: float) -> str:
+    """A share that is not zero is never shown as zero."""
+    if not share:
+        return "-"
+    return "<0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def report(view: TableView) -> TableReport:
+    """Makes the report of a table that keeps the rules."""
+    roles = _roles(view)
+    columns = []
+    notes: list[str] = []
+    for column in view.columns.values():
+        role = roles.get(column.name, "ignored")
+        misfits, note = _odd(view, column, role)
+        count = misfits.count if misfits and role != features_lib.CATEGORICAL else 0
+        odd = f"{misfits.first.value!r} ({misfits.first.place})" if misfits else ""
+        unreadable = count + column.not_finite
+        rows = max(column.rows, 1)
+        columns.append(
+            ReportedColumn(column.name, role, column.missing / rows, unreadable / rows, odd)
+        )
+        notes += note
+    notes += _label_notes(view)
+    notes += _split_notes(view)
+    return TableReport(view.profile.rows, tuple(columns), tuple(notes))
+
+
+def _roles(view: TableView) -> dict[str, str]:
+    config = view.config
+    roles: dict[str, str] = {}
+    for feature in features_lib.columns_read(view.features()):
+        roles[feature.name] = feature.kind
+    roles |= {
+        name: "empty" for name in roles if name in view.columns and not view.columns[name].present
+    }
+    if config.splits.key and config.splits.key not in roles:
+        roles[config.splits.key] = "key"
+    if config.weight:
+        roles[config.weight] = "weight"
+    roles |= {name: f"label ({task})" for name, task in config.tasks.items()}
+    return roles
+
+
+def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | None, Iterable[str]]:
+    """The values of a column that are not what its role wants, and what to say of them."""
+    name, kind = column.name, column.kind
+    share = f"of {column.present:,} values"
+    if role == "empty":
+        return None, [f"{name}: has no value in any row, so the model does not see it"]
+    if role == features_lib.CATEGORICAL and _is_numbers_with_words(view, column):
+        assert column.words
+        first = column.words.first
+        numbers = column.present - column.words.count
+        mend = table_rules.how_to_mend(view, column, first.value)
+        return column.words, [
+            f"{name}: text, because of {_counted(column.words, 'value')} such as {first.value!r} "
+            f"({first.place}); {numbers:,} {share} are numbers: {mend}"
+        ]
+    if column.misfits and role in (features_lib.DATE, features_lib.ORDINAL):
+        what = "are no dates" if role == features_lib.DATE else "are not in the order"
+        return column.misfits, [_misfit_note(column, f"{what}, and count as missing", share)]
+    if column.misfits and role == features_lib.BOOLEAN:
+        effect = "missing" if kind == Kind.BYTES else "true"
+        return column.misfits, [
+            _misfit_note(column, f"are not {values.TRUTHS}, and count as {effect}", share)
+        ]
+    if column.not_finite and role not in ("ignored", "key"):
+        count = f"{column.not_finite:,} of {column.present:,}"
+        return None, [f"{name}: {count} values are NaN or infinite, and count as missing"]
+    return None, []
+
+
+def _misfit_note(column: ColumnProfile, what: str, share: str) -> str:
+    assert column.misfits
+    first = column.misfits.first
+    return (
+        f"{column.name}: {column.misfits.count:,} {share} {what}, as {first.value!r} "
+        f"({first.place})"
+    )
+
+
+def _counted(misfits: Misfits, noun: str) -> str:
+    return f"{misfits.count:,} {noun}{'' if misfits.count == 1 else 's'}"
+
+
+def _is_numbers_with_words(view: TableView, column: ColumnProfile) -> bool:
+    """Whether a column became text because of few words among numbers."""
+    return (
+        column.name not in view.config.features
+        and not view.is_curated
+        and column.kind == Kind.BYTES
+        and column.words is not None
+        and 2 * column.words.count < column.present
+    )
+
+
+def _label_notes(view: TableView) -> Iterator[str]:
+    for name, task in view.config.tasks.items():
+        column = view.columns[name]
+        if task == "regression":
+            spread = column.high - column.low
+            step = 2.0**-23 * max(abs(column.low), abs(column.high))
+            if step > 1e-4 * column.deviation and spread > 0:
+                yield (
+                    f"{name}: 32-bit floats round the label to steps of about {step:.2g}; subtract "
+                    "a constant from the column for finer ones"
+                )
+            continue
+        classes = column.values or {}
+        by_plain: dict[str, str] = {}
+        for text, found in classes.items():
+            first = found.first
+            other = by_plain.setdefault(text.strip().casefold(), text)
+            if other != text:
+                yield (
+                    f"{name}: {text!r} ({first.place}) and {other!r} are two classes that differ "
+                    "by spaces or case alone"
+                )
+            if text.strip().casefold() in table_rules.MISSING_WORDS and text.strip():
+                yield (
+                    f"{name}: {text!r} ({first.place}) is a class, of {found.count:,} rows; remove "
+                    "them if it means that the label is missing"
+                )
+
+
+FEW_ROWS = 20
+"""With fewer rows a split says little."""
+
+
+def _split_notes(view: TableView) -> Iterator[str]:
+    for name, purpose in (("eval", "to steer the training"), ("test", "to judge the model")):
+        rows = view.splits.rows[name] if view.splits else FEW_ROWS
+        if rows < FEW_ROWS:
+            yield (
+                f"the {name} split has {rows} of {view.profile.rows:,} rows, which is little "
+                f"{purpose} by; bring more rows, or raise splits.{name}"
+            )
