@@ -4,6 +4,11 @@ import os
 import pathlib
 from typing import Annotated
 
+from pipeline import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_process()
+
 # Read once, when TensorFlow is imported: nothing below warnings on the screen or in the log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

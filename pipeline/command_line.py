@@ -1,6 +1,5 @@
 """What the command lines of the runners share: options, loading, and how mistakes are told."""
 
-import errno
 import os
 import pathlib
 import sys
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from pipeline import errors, screen, terminal
+from pipeline import errors, interrupts, screen, shortage, terminal
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -91,7 +90,8 @@ def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
 
 def main(commands: typer.Typer) -> None:
     """Runs a command line; a user's mistake is its message alone."""
-    terminal.prepare()
+    terminal.repair_streams()
+    interrupts.raise_in_main()
     command = typer.main.get_command(commands)
     try:
         # Typer's own `main` would take an interrupt for a command's exit code.
@@ -110,20 +110,19 @@ def main(commands: typer.Typer) -> None:
         print(error, file=sys.stderr)
         sys.exit(errors.BAD_INPUT)
     except KeyboardInterrupt:
-        print(f"\n{errors.INTERRUPTED_TEXT}", file=sys.stderr)
-        _end(errors.INTERRUPTED)
-    except MemoryError:
-        print("not enough memory: the system refuses more", file=sys.stderr)
-        _end(errors.FAILED)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        _end_interrupted()
+    except Exception as error:
+        if interrupts.happened:
+            _end_interrupted()
+        if not (advice := shortage.advice(error)):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"{where}the disk is full; free some space, then run the same command again",
-            file=sys.stderr,
-        )
+        print(advice, file=sys.stderr)
         _end(errors.FAILED)
+
+
+def _end_interrupted() -> NoReturn:
+    print(f"\n{errors.INTERRUPTED_TEXT}", file=sys.stderr)
+    _end(errors.INTERRUPTED)
 
 
 def _end(code: int) -> NoReturn:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from models.cluster import layout
-from pipeline import checks, errors, memory, metadata_store, screen, terminal
+from pipeline import checks, errors, memory, metadata_store, screen, shortage, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
@@ -192,9 +192,7 @@ def _print_failure(held: _Held, node: Node, whole_message: bool) -> None:
         text = next(iter(text.splitlines()), "")
     if not isinstance(node.error, ValueError):
         text = f"{type(node.error).__name__}: {text}"
-    text = held.as_known(text)
-    if "No space left on device" in text or "disk is full" in text:
-        text = f"{text}; free some space, then run the same command again: it continues"
+    text = held.as_known(shortage.advice(node.error) or text)
     screen.say(held.console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
     screen.say(held.console, f"The trace is at the end of {screen.escaped(held.log)}")
 

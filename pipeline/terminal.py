@@ -10,7 +10,6 @@ import io
 import logging
 import os
 import pathlib
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -48,8 +47,8 @@ class _Terminal(io.TextIOWrapper):
             super().flush()
 
 
-def prepare() -> None:
-    """Makes the standard streams usable, and SIGTERM and SIGHUP end the process like Ctrl-C.
+def repair_streams() -> None:
+    """Makes the standard streams usable, whatever the process was started with.
 
     A stream that was closed (`>&-`) would otherwise leave its number to the next file that is
     opened, which would then get what is printed.
@@ -63,18 +62,6 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGINT, _unless_ignored(signal.SIGINT))
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _unless_ignored(signal.SIGHUP))
-
-
-def _unless_ignored(number: signal.Signals):
-    """`nohup` and background jobs have signals ignored, and that is to stay."""
-    return signal.SIG_IGN if signal.getsignal(number) == signal.SIG_IGN else _interrupt
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

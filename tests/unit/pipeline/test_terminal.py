@@ -3,6 +3,9 @@
 Descriptors belong to the whole process, so each case has one of its own.
 """
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
 
@@ -75,3 +78,76 @@ for _ in range(3):
 print(count() - before)
 """
     assert run(code, tmp_path / "x.log").stdout == "0\n"
+
+
+SAYS = """\
+with terminal.logging_to(log) as console:
+    for number in range(3):
+        console.print("line", number)
+print("library at exit")
+raise SystemExit(7)
+"""
+
+
+def start(code, log, **streams):
+    command = [sys.executable, "-c", SETUP + code, str(log)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **streams)
+
+
+def test_a_reader_that_leaves_ends_nothing(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    with start(SAYS, tmp_path / "x.log", stdout=write) as process:
+        os.close(write)
+        assert process.communicate()[1] == ""
+    assert process.returncode == 7
+    assert (tmp_path / "x.log").read_text() == "library at exit\n"
+
+
+def test_output_to_a_full_disk_ends_nothing(tmp_path):
+    with open("/dev/full", "w") as full, start(SAYS, tmp_path / "x.log", stdout=full) as process:
+        assert process.communicate()[1] == ""
+    assert process.returncode == 7
+
+
+def test_closed_streams_are_replaced(tmp_path):
+    code = f"terminal.repair_streams()\nprint('nowhere')\nopened = open(log, 'a')\n{SAYS}"
+    command = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-c", SETUP + code]
+    log = tmp_path / "x.log"
+    done = subprocess.run([*command, str(log)], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert log.read_text() == "library at exit\n"
+
+
+def test_letters_that_stdout_does_not_have_are_escaped(tmp_path):
+    code = 'terminal.repair_streams()\nprint("Köln")'
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP + code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("K\\xf6ln\n", "")
+
+
+def test_the_cursor_is_never_hidden_as_a_killed_process_could_not_show_it(tmp_path):
+    code = """\
+from pipeline import progress
+with terminal.logging_to(log) as console:
+    assert console.is_terminal
+    tracker = progress.Progress(console, ["First"])
+    with tracker.shown(), tracker.running("First"):
+        tracker.annotate("First", "[/v2]")
+"""
+    ours, theirs = pty.openpty()
+    with start(code, tmp_path / "x.log", stdout=theirs) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # what a terminal without programs says
+            while part := os.read(ours, 4096):
+                said += part
+        assert process.communicate()[1] == ""
+    os.close(ours)
+    assert b"[/v2]" in said
+    assert b"\x1b[?25l" not in said

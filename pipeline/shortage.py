@@ -1,0 +1,22 @@
+"""What a machine may lack: room on a disk, memory, open files; and what to do about it."""
+
+import errno
+
+_FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
+"""What the loader, the system and the interpreter say of it."""
+_AGAIN = "then run the same command again: it continues"
+
+
+def advice(error: BaseException | None) -> str | None:
+    """Returns what the machine lacked, and what to do, if that is why something failed."""
+    number, text = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in _FULL):
+        where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
+        return f"{where}the disk is full; free some space, {_AGAIN}"
+    if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
+        return f"too many open files; raise the limit (`ulimit -n 4096`), {_AGAIN}"
+    lacks_memory = isinstance(error, MemoryError) or number == errno.ENOMEM
+    if lacks_memory or any(words in text for words in _NO_MEMORY):
+        return f"not enough memory; end other programs, or raise the limit (`ulimit -v`), {_AGAIN}"
+    return None
