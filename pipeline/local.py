@@ -191,8 +191,8 @@ def _print_failure(held: _Held, node: Node, whole_message: bool) -> None:
     if not whole_message:
         text = next(iter(text.splitlines()), "")
     if not isinstance(node.error, ValueError):
-        text = f"{type(node.error).__name__}: {text}"
-    text = held.as_known(shortage.advice(node.error) or text)
+        text = shortage.advice(node.error) or f"{type(node.error).__name__}: {text}"
+    text = held.as_known(text)
     screen.say(held.console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
     screen.say(held.console, f"The trace is at the end of {screen.escaped(held.log)}")
 
