@@ -94,6 +94,11 @@ def main(commands: typer.Typer) -> None:
     interrupts.raise_in_main()
     command = typer.main.get_command(commands)
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        print("the current directory was removed; change to another one", file=sys.stderr)
+        sys.exit(errors.BAD_INPUT)
+    try:
         # Typer's own `main` would take an interrupt for a command's exit code.
         with command.make_context(pathlib.Path(sys.argv[0]).name, sys.argv[1:]) as context:
             command.invoke(context)

@@ -2,15 +2,15 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline import table_report
-from pipeline.table_report import TableReport
+if TYPE_CHECKING:
+    from pipeline.table_report import TableReport
 
 _MOST_COLUMNS = 40
 """Of a wider table only the columns with something odd are shown."""
@@ -32,10 +32,12 @@ def escaped(path: pathlib.PurePath) -> str:
     return escape(str(shown(path)))
 
 
-def show_table(console: Console, report: TableReport) -> None:
+def show_table(console: Console, report: "TableReport") -> None:
     """Prints what was read from the table, if something is odd about it."""
     if not report.notes:
         return
+    from pipeline import table_report  # what it takes to import, `--help` need not wait for
+
     columns = report.columns
     if len(columns) > _MOST_COLUMNS:
         columns = tuple(column for column in columns if column.odd or column.unreadable)

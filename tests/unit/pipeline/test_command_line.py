@@ -67,6 +67,16 @@ def test_a_wrong_option_is_one_line(arguments, line):
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{line}\n")
 
 
+def test_a_current_directory_that_was_removed(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    code = 'rmdir "$PWD"; exec "$0" "$1" run'
+    command = ["sh", "-c", code, sys.executable, str(ROOT / "local_runner.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here, timeout=60)
+    line = "the current directory was removed; change to another one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
 def test_several_mistakes_in_a_configuration(problem):
     done = call("run", "--config", problem, "--set", "labl=x", "--set", "train.seed=x")
     assert (done.returncode, done.stdout) == (2, "")
