@@ -197,7 +197,7 @@ def _label_notes(view: TableView) -> Iterator[str]:
                 )
 
 
-FEW_ROWS = 20
+FEW_ROWS = 10
 """With fewer rows a split says little."""
 
 

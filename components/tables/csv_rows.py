@@ -94,10 +94,10 @@ class CsvSource:
                 is_text = name in texts or kinds[name] == Kind.UNKNOWN
                 read[name] = _parsed(values, Kind.BYTES if is_text else kinds[name])
             return Scan(kinds, read, bad, lambda row: f"{file}:{lines[row]}")
-        return Scan(*self._told(block, columns), (), _Lines(block, file))
+        return Scan(*self._told(block, columns, texts), (), _Lines(block, file))
 
     def _told(
-        self, block: Block, columns: Sequence[pa.Array]
+        self, block: Block, columns: Sequence[pa.Array], texts: Collection[str]
     ) -> tuple[dict[str, Kind], dict[str, pa.Array]]:
         """The kinds of columns that Arrow found types for; those that are text are made text."""
         kinds: dict[str, Kind] = {}
@@ -114,7 +114,10 @@ class CsvSource:
                     assert all_texts is not None
                     text = all_texts[place]
                 kind = self._kind_of_texts(name, text.cast(pa.binary()))
-                column = text if kind == Kind.BYTES else column
+                if kind == Kind.BYTES or name in texts:
+                    column = text
+                elif is_text:  # such as +3, which Arrow takes for no number
+                    column = _parsed(text.cast(pa.binary()).to_pylist(), kind)
             kinds[name], read[name] = kind, column
         return kinds, read
 

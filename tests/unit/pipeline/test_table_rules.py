@@ -1,0 +1,360 @@
+"""What a table must keep before a run, and what is reported of one that does."""
+
+import math
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import yaml
+from rich.console import Console
+
+from pipeline import checks, config_file, screen, split_counts, table_report
+from pipeline.errors import UserError
+
+ROWS = 60
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Makes a configuration of a table of 60 rows, with columns in place of or beside its own."""
+
+    def make(settings=None, /, *, suffix="csv", **columns):
+        own: dict[str, Any] = {
+            "size": [number % 17 + 0.5 for number in range(ROWS)],
+            "town": ["Cedar", "Birch", "Oak"] * (ROWS // 3),
+            "cost": [number * 3 % 23 + 0.25 for number in range(ROWS)],
+        }
+        own |= columns
+        path = tmp_path / f"t.{suffix}"
+        if suffix == "csv":
+            rows = [",".join(own), *(",".join(map(str, row)) for row in zip(*own.values()))]
+            path.write_text("\n".join(rows) + "\n")
+        else:
+            pa.parquet.write_table(pa.table(own), path)
+        content = {
+            "task": "regression",
+            "label": "cost",
+            "data": path.name,
+            **(settings or {}),
+        }
+        gate = {"regression": {"rmse": {"at_most": 9}}}.get(
+            content["task"], {"accuracy": {"at_least": 0.1}}
+        )
+        (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump({"gates": gate, **content}))
+        return config_file.load(tmp_path / "pipeline.yaml")
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    """Sixty rows are not reported as few."""
+    usual = table_report.FEW_ROWS
+    monkeypatch.setattr(table_report, "FEW_ROWS", 1)
+    return usual
+
+
+@pytest.fixture
+def refusal(table, tmp_path):
+    def call(*arguments, **columns):
+        with pytest.raises(UserError) as caught:
+            checks.check_data(table(*arguments, **columns))
+        return str(caught.value).replace(f"{tmp_path}/", "")
+
+    return call
+
+
+@pytest.fixture
+def report(table):
+    def call(*arguments, **columns):
+        found = checks.check_data(table(*arguments, **columns))
+        assert found is not None
+        return found
+
+    return call
+
+
+@pytest.fixture
+def notes(report, tmp_path):
+    def call(*arguments, **columns):
+        return [note.replace(f"{tmp_path}/", "") for note in report(*arguments, **columns).notes]
+
+    return call
+
+
+def some(value, odd, *places):
+    """Sixty times a value, and an odd one in places."""
+    return [odd if number in places else value(number) for number in range(ROWS)]
+
+
+def test_a_table_as_it_should_be_has_no_notes(report, capsys):
+    found = report({"features": {"town": "categorical"}, "splits": {"eval": 3, "test": 4}})
+    assert found.notes == ()
+    assert [(column.name, column.role) for column in found.columns] == [
+        ("size", "numeric"),
+        ("town", "categorical"),
+        ("cost", "label (regression)"),
+    ]
+    screen.show_table(Console(), found)
+    assert capsys.readouterr().out == ""
+
+
+def test_numbers_with_a_few_words_are_reported(report, tmp_path, capsys):
+    found = report({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n + 0.5, "NA", 15, 20))
+    place = f"{tmp_path}/t.csv:17"
+    assert found.notes == (
+        f"size: text, because of 2 values such as 'NA' ({place}); 58 of 60 values are numbers: "
+        "data: {missing: [NA]} reads them as missing",
+    )
+    assert found.columns[0].odd == f"'NA' ({place})"
+    screen.show_table(Console(width=200), found)
+    shown = capsys.readouterr().out
+    assert "categorical" in shown
+    assert f"note  {found.notes[0]}" in shown
+
+
+def test_who_says_that_codes_are_categories_hears_nothing(notes):
+    codes = some(lambda n: n % 5, "X1", 3)
+    splits = {"eval": 3, "test": 4}
+    assert notes({"features": {"size": "categorical"}, "splits": splits}, size=codes) == []
+    assert notes({"features": {"size": "ignore"}, "splits": splits}, size=codes) == []
+
+
+@pytest.mark.parametrize(("word", "shown"), [("NA", "NA"), ("?", "'?'"), ("null", "'null'")])
+def test_a_numeric_column_that_holds_words(refusal, word, shown):
+    line = refusal({"features": {"size": "numeric"}}, size=some(lambda n: n, word, 15))
+    assert line == (
+        f"t.csv:17: size: found {word!r} (one of 1 words), expected a number as features.size: "
+        f"numeric says; data: {{missing: [{shown}]}} reads it as missing"
+    )
+
+
+@pytest.mark.parametrize("pair", ["on off", "ON Off", "yes no", "y n", "T F", "true false", "1 0"])
+def test_every_spelling_of_a_truth_is_one(notes, pair):
+    column = [pair.split()[number % 2] for number in range(ROWS)]
+    settings = {"features": {"size": "boolean"}, "splits": {"eval": 3, "test": 4}}
+    assert notes(settings, size=column) == []
+
+
+def test_truths_that_are_none(refusal, notes):
+    settings = {"features": {"size": "boolean"}, "splits": {"eval": 3, "test": 4}}
+    line = refusal(settings, size=["ja", "nein"] * 30)
+    assert line.startswith("t.csv:2: size: found 'ja', and no value is a boolean; expected true/f")
+    (note,) = notes(settings, size=some(lambda n: "on", "broken", 4, 5))
+    assert note == (
+        "size: 2 of 60 values are not true/false, yes/no, on/off, t/f, y/n or 1/0, and count as "
+        "missing, as 'broken' (t.csv:6)"
+    )
+    (note,) = notes(settings, size=some(lambda n: n % 2, 2, 7))
+    assert note.endswith("and count as true, as '2' (t.csv:9)")
+
+
+@pytest.mark.parametrize(
+    "form", ["2018-1-{}", "201801{:02}", "2018/01/{:02}", "2018-01-{:02} 8:30"]
+)
+def test_dates_that_are_read(notes, form):
+    dates = [form.format(number % 28 + 1) for number in range(ROWS)]
+    settings = {"features": {"size": "date"}, "splits": {"eval": 3, "test": 4}}
+    assert notes(settings, size=dates) == []
+
+
+def test_dates_that_are_none(refusal, notes):
+    settings = {"features": {"size": "date"}, "splits": {"eval": 3, "test": 4}}
+    line = refusal(settings, size=[f"{number % 28 + 1}.01.2018" for number in range(ROWS)])
+    assert line == (
+        "t.csv:2: size: found '1.01.2018', and no value is a date; expected year, month and day, "
+        "as 2014-10-13, 2014/1/5 or 20141013; convert the column, or change features.size"
+    )
+    line = refusal(settings, size=[1.6e9 + number for number in range(ROWS)])
+    assert "no value is a date" in line
+    (note,) = notes(settings, size=some(lambda n: f"2018-1-{n % 28 + 1}", "soon", 3))
+    assert note == "size: 1 of 60 values are no dates, and count as missing, as 'soon' (t.csv:5)"
+
+
+def ordinal(*order):
+    feature = {"kind": "ordinal", "order": list(order)}
+    return {"features": {"size": feature}, "splits": {"eval": 3, "test": 4}}
+
+
+def test_ordinals(refusal, notes):
+    grades = ["low", "mid", "high"] * 20
+    assert notes(ordinal("low", "mid", "high"), size=grades) == []
+    assert notes(ordinal(1, 2, 3), size=["1", "02", "+3"] * 20) == []
+    line = refusal(ordinal("Low", "Mid", "High"), size=grades)
+    assert line == (
+        "t.csv:2: size: found 'low', but the order has 'Low'; write the values of the order as the "
+        "table does"
+    )
+    line = refusal(ordinal("bad", "good"), size=grades)
+    assert line.startswith("t.csv:2: size: found 'low', and no value is in the order of features.s")
+    (note,) = notes(ordinal("low", "mid"), size=grades)
+    assert note.startswith(
+        "size: 20 of 60 values are not in the order, and count as missing, as 'h"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ([5.0] * ROWS, "label cost: is 5 in every row; there is nothing to learn"),
+        (
+            [1.6e9 + number for number in range(ROWS)],
+            "label cost: varies too little for 32-bit floats, which keep 7 digits: from 1600000000 "
+            "to 1600000059; subtract a constant, as 1600000000, from the column",
+        ),
+        (some(lambda n: n, 1e38, 9), "t.csv:11: cost: found 1e+38, which is too large for a label"),
+        (some(lambda n: n, -1e39, 9), "t.csv:11: cost: found -1e+39, which is too large for a l"),
+    ],
+)
+def test_labels_that_cannot_be_learned(refusal, values, start):
+    assert refusal(cost=values).startswith(start)
+    further = {"more_labels": {"other": {"task": "regression"}}}
+    line = refusal(further, other=values)
+    assert line.startswith(start.replace("cost", "other"))
+
+
+def test_a_label_that_is_rounded_is_reported(notes):
+    values = [1.6e9 + 1e4 * number for number in range(ROWS)]
+    (note,) = notes({"splits": {"eval": 3, "test": 4}}, cost=values)
+    assert note.startswith(
+        "cost: 32-bit floats round the label to steps of about 1.9e+02; subtract"
+    )
+
+
+def test_logarithms_of_negative_labels(refusal):
+    values = some(lambda n: n, -3, 9)
+    assert refusal({"log_label": True}, cost=values) == (
+        "t.csv:11: cost: found -3; log_label: true needs labels from zero up: mend the value, or "
+        "remove log_label"
+    )
+
+
+CLASSES = {"task": "multiclass", "splits": {"eval": 3, "test": 4}}
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["0.5", "1.0", "4.5"], ["0.0", "1.0"], ["007", "8"], ["two words", "a "], ["1", "x"]],
+)
+def test_classes_pass(notes, classes):
+    assert notes(CLASSES, cost=(classes * ROWS)[:ROWS]) == []
+
+
+def test_classes_that_are_none(refusal, notes):
+    def halves(number):
+        return number % 9 / 2
+
+    for word in ("nan", "NA", "inf", "?"):
+        assert refusal(CLASSES, cost=some(halves, word, 3)) == (
+            f"t.csv:5: cost: found {word!r} among classes that are numbers; remove the row or fill "
+            "it in"
+        )
+    line = refusal(CLASSES, cost=some(lambda n: n % 3, "1.0", 9))
+    assert line == (
+        "t.csv:11: cost: found '1.0', which is the same number as '1' (t.csv:3); write a class in "
+        "one way"
+    )
+    assert refusal(CLASSES, cost=["a"] * ROWS) == (
+        "label cost: is 'a' in every row; there is nothing to learn"
+    )
+    line = refusal({**CLASSES, "task": "binary"}, cost=["yes", "no", "maybe"] * 20)
+    assert line == (
+        "label cost: found 3 classes ('maybe', 'no', 'yes'), expected 2 for task binary; the third "
+        "is 'maybe' (t.csv:4): mend the table or set task: multiclass"
+    )
+    line = refusal({**CLASSES, "class_weights": {"c": 2.0}}, cost=["a", "b"] * 30)
+    assert line == "class_weights: label cost has no class 'c'; it has a, b"
+    (note,) = notes(CLASSES, cost=["NA", "x", "y"] * 20)
+    assert note.startswith("cost: 'NA' (t.csv:2) is a class, of 20 rows; remove them if it means")
+    (note,) = notes(CLASSES, cost=["x", "x ", "y"] * 20)
+    assert note.startswith(
+        "cost: 'x ' (t.csv:3) and 'x' are two classes that differ by spaces or c"
+    )
+
+
+def test_numbers_that_no_float_holds(refusal, notes):
+    assert refusal(size=some(lambda n: n, 1e39, 9)) == (
+        "t.csv:11: size: found 1e+39, which no 32-bit float holds (they end at 3.4e+38); mend the "
+        "value, or divide the column by a constant"
+    )
+    settings = {"features": {"size": "ignore"}, "splits": {"eval": 3, "test": 4}}
+    assert notes(settings, size=some(lambda n: n, 1e39, 9)) == []
+
+
+def test_nothing_to_learn_from(refusal, notes):
+    ignored = {"features": {"size": "ignore", "town": "ignore"}}
+    assert refusal(ignored).startswith("no column is left to learn from")
+    line = refusal({"features": {"town": "ignore"}}, size=[""] * ROWS)
+    assert line.startswith("no column is left to learn from")
+    (note,) = notes({"splits": {"eval": 3, "test": 4}}, size=[""] * ROWS)
+    assert note == "size: has no value in any row, so the model does not see it"
+
+
+def test_what_the_schema_cannot_make_is_known_before(refusal):
+    line = refusal({"derived": {"twice": "town * 2"}})
+    assert line.startswith("derived.twice: town is categorical; expected a numeric, ordinal, bool")
+    line = refusal({"features": {"size": "categorical"}})
+    assert line.startswith("column size: cannot be categorical: it holds fractional numbers")
+
+
+def test_weights_of_zero(refusal):
+    assert refusal({"weight": "size"}, size=[0] * ROWS) == (
+        "weight: size is zero in every row; there is nothing to learn"
+    )
+
+
+class TestParquet:
+    SETTINGS = {"splits": {"eval": 3, "test": 4}}
+
+    def test_rows_are_named(self, refusal, notes):
+        found = refusal(suffix="parquet", cost=some(lambda n: float(n), 1e38, 9))
+        assert found.startswith("t.parquet: row 10: cost: found 1e+38, which is too large")
+        settings = {**self.SETTINGS, "features": {"size": "date"}}
+        dates = some(lambda n: f"2018-1-{n % 28 + 1}", "soon", 3)
+        (note,) = notes(settings, suffix="parquet", size=dates)
+        assert note.endswith("as 'soon' (t.parquet: row 4)")
+
+    def test_numbers_that_are_not_finite_are_reported(self, notes):
+        column = some(lambda n: float(n), math.nan, 3, 4)
+        (note,) = notes(self.SETTINGS, suffix="parquet", size=column)
+        assert note == "size: 2 of 60 values are NaN or infinite, and count as missing"
+
+    def test_classes(self, notes, refusal):
+        settings = {**self.SETTINGS, "task": "multiclass"}
+        halves = [number % 9 / 2 for number in range(ROWS)]
+        assert notes(settings, suffix="parquet", cost=halves) == []
+        found = refusal(settings, suffix="parquet", cost=[*halves[:-1], math.nan])
+        assert found.startswith("t.parquet: row 60: cost: ")
+
+
+class TestSplits:
+    def test_an_empty_split(self, refusal):
+        line = refusal({"splits": {"train": 998, "eval": 1, "test": 1}})
+        assert line == (
+            "splits: the eval split gets none of the 60 rows (train 60, eval 0, test 0); the hash "
+            "of each row decides: bring more rows, or raise splits.eval"
+        )
+
+    def test_a_key_of_few_values(self, refusal, monkeypatch):
+        """However many rows there are."""
+        monkeypatch.setattr(split_counts, "MOST_ROWS", 10)
+        line = refusal({"splits": {"key": "town"}})
+        assert "gets none of the 60 rows" in line
+        assert "the hash of each value of town decides" in line
+
+    def test_a_split_of_a_handful_is_reported(self, notes, monkeypatch, few_rows):
+        monkeypatch.setattr(table_report, "FEW_ROWS", few_rows)
+        found = notes()
+        assert [note.split(" of ")[0] for note in found] == ["the eval split has 9"]
+
+    def test_a_label_that_is_constant_in_the_train_split(self, refusal, monkeypatch, table):
+        config = table(CLASSES, cost=some(lambda n: "a", "b", 3))
+        monkeypatch.setattr(split_counts.Splits, "of_rows", lambda self, *_: to_splits())
+        with pytest.raises(UserError, match="label cost: is 'a' in every row of the train split"):
+            checks.check_data(config)
+
+
+def to_splits():
+    """All rows to train, but for three."""
+    return pa.array([1 if n == 2 else 2 if n in (3, 4) else 0 for n in range(ROWS)]).to_numpy()

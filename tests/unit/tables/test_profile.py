@@ -1,0 +1,220 @@
+"""What one pass over a table finds out, by Arrow or row by row."""
+
+import datetime
+import math
+import pathlib
+import statistics
+import tempfile
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.tables import profile as profile_lib
+from components.tables import sources, table
+from components.tables.csv_rows import CsvSource
+from components.tables.profile import Misfits, Sighting, Wanted
+from components.tables.table import Kind, Reading
+
+
+@pytest.fixture
+def profile(tmp_path):
+    def make(text, wanted=None, classes=(), block_bytes=sources.BLOCK_BYTES):
+        path = tmp_path / "t.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        source = sources.open_source(
+            [str(path)], Reading("csv", classes=classes), block_bytes=block_bytes
+        )
+        return profile_lib.profile(source, [str(path)], wanted or {})
+
+    return make
+
+
+def numbered(values, header="id,x"):
+    return "\n".join([header, *(f"{number},{value}" for number, value in enumerate(values))]) + "\n"
+
+
+def test_a_column_of_numbers_with_few_words(profile, tmp_path):
+    values = ["NA" if number in (3, 7) else f"{number}.5" for number in range(20)]
+    column = profile(numbered(values)).columns["x"]
+    assert (column.kind, column.is_text, column.present) == (Kind.BYTES, False, 20)
+    assert column.words == Misfits(2, Sighting("NA", f"{tmp_path / 't.csv'}:5"))
+
+
+def test_words_and_numbers_in_other_blocks(profile):
+    """A block in which all values are numbers is read as numbers, another as text."""
+    values = [str(number) for number in range(400)] + ["?"] + ["1.5"] * 400
+    column = profile(numbered(values), block_bytes=1000).columns["x"]
+    assert (column.kind, column.words.count) == (Kind.BYTES, 1)
+    assert column.words.first.value == "?"
+    assert column.words.first.place.endswith(":402")
+    assert (column.low, column.high) == (0, 399)
+
+
+def test_most_words_make_text_that_is_not_counted_to_the_end(profile):
+    column = profile(numbered(["word"] * 500), block_bytes=1000).columns["x"]
+    assert column.is_text
+    assert column.words.first.value == "word"
+
+
+def test_gaps_extremes_and_moments(profile, tmp_path):
+    numbers = [3.0, 8.0, -2.5, 7.0, 1.0]
+    text = numbered([*numbers[:2], "", *numbers[2:]])
+    column = profile(text, {"x": Wanted(places=True)}).columns["x"]
+    assert (column.missing, column.first_gap) == (1, f"{tmp_path / 't.csv'}:4")
+    assert (column.low, column.low_at[-2:], column.high, column.high_at[-2:]) == (
+        -2.5,
+        ":5",
+        8,
+        ":3",
+    )
+    assert column.mean == pytest.approx(statistics.fmean(numbers))
+    assert column.deviation == pytest.approx(statistics.pstdev(numbers))
+
+
+def test_moments_of_many_blocks_are_those_of_the_whole(profile):
+    numbers = [1.6e9 + number % 7 for number in range(2000)]
+    text = numbered([f"{number:.1f}" for number in numbers])
+    column = profile(text, {"x": Wanted(places=True)}, block_bytes=500).columns["x"]
+    assert column.deviation == pytest.approx(statistics.pstdev(numbers), rel=1e-9)
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
+def test_what_is_not_finite(profile, word):
+    column = profile(numbered([1.5, word, 2.5]), {"x": Wanted(places=True)}).columns["x"]
+    assert (column.kind, column.not_finite, column.low, column.high) == (Kind.FLOAT, 1, 1.5, 2.5)
+    assert column.first_not_finite.value == word
+    assert column.first_not_finite.place.endswith(":3")
+
+
+def test_a_line_counts_line_ends_within_quotes_and_blank_lines(profile):
+    text = 'id,x\n1,"a\nb\nc"\n\n\n2,d\n3,\n'
+    column = profile(text, {"x": Wanted(places=True, values=True)}).columns["x"]
+    assert column.first_gap.endswith(":8")
+    assert {text: found.first.place[-2:] for text, found in column.values.items()} == {
+        "a\nb\nc": ":2",
+        "d": ":7",
+    }
+
+
+def test_distinct_values_are_counted_up_to_a_cap(profile, monkeypatch):
+    text = numbered(["b", "a", "b", "", "c"])
+    wanted = {"x": Wanted(values=True)}
+    values = profile(text, wanted).columns["x"].values
+    assert {text: found.count for text, found in values.items()} == {"b": 2, "a": 1, "c": 1}
+    monkeypatch.setattr(profile_lib, "MOST_VALUES", 2)
+    assert profile(text, wanted).columns["x"].values is None
+
+
+def test_misfits_of_a_pattern(profile):
+    text = numbered([1, 2, 0, 1, 3])
+    column = profile(text, {"x": Wanted(pattern="0|1")}).columns["x"]
+    assert (column.kind, column.misfits.count) == (Kind.INT, 2)
+    assert column.misfits.first.value == "2"
+    assert column.misfits.first.place.endswith(":3")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "2", "-3"], Kind.INT),
+        (["0.0", "1.0"], Kind.BYTES),
+        (["1", "2.5"], Kind.BYTES),
+        (["007", "8"], Kind.BYTES),
+        (["+1", "2"], Kind.BYTES),
+        (["a", "b"], Kind.BYTES),
+        (["", ""], Kind.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("torn", [b"", b"9,\0\n"])
+def test_classes_are_what_the_table_holds(tmp_path, values, kind, torn):
+    path = tmp_path / "t.csv"
+    path.write_bytes(numbered(values).encode() + torn)
+    source = CsvSource(("id", "x"), "utf-8", 1 << 20, classes=("x",))
+    inferred = table.merge(source.infer(piece)[0] for piece in source.pieces(str(path), 0))
+    assert inferred["x"] == kind
+    found = profile_lib.profile(source, [str(path)], {"x": Wanted(values=True)})
+    assert found.columns["x"].kind == kind
+    assert found.bad_rows == bool(torn)
+
+
+odd = ["", "inf", "nan", " 4", "0x1F", "a", '"b, c"', '"d\ne"', "é", "true", "2014-01-02", "1e400"]
+value = st.one_of(
+    st.sampled_from(["1", "2.5", "+3", "0", "-1", "007", "1e3", "9223372036854775808"]),
+    st.sampled_from(odd),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(value, value), max_size=5), st.booleans())
+def test_row_by_row_finds_what_arrow_finds(rows, as_text):
+    """A row that cannot be read makes the reader take the others one by one."""
+    text = "x,y\n" + "".join(",".join(row) + "\n" for row in rows if row != ("", ""))
+    wanted = {"x": Wanted(places=True, values=as_text, pattern="1|a" if as_text else "")}
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for ending in (b"", b"1,2,3\n"):
+            path = pathlib.Path(folder) / "t.csv"
+            path.write_bytes(text.encode() + ending)
+            source = CsvSource(("x", "y"), "utf-8", 1 << 20)
+            found.append(profile_lib.profile(source, [str(path)], wanted))
+            kinds = table.merge(source.infer(piece)[0] for piece in source.pieces(str(path), 0))
+            for name, column in found[-1].columns.items():
+                assert column.kind == kinds[name]
+    by_arrow, by_row = found
+    assert by_arrow.rows == by_row.rows
+    if by_arrow.rows:
+        # NaN is not equal to itself.
+        assert repr(by_arrow.columns) == repr(by_row.columns)
+
+
+def test_parquet_is_profiled_in_its_own_types(tmp_path):
+    path = tmp_path / "t.parquet"
+    columns = {
+        "whole": pa.array([1, None, 3]),
+        "part": pa.array([0.5, math.nan, -1e39], pa.float64()),
+        "truth": pa.array([True, False, None]),
+        "text": pa.array(["a", "b", "a"]),
+        "day": pa.array([datetime.date(2018, 1, 5)] * 3),
+        "list": pa.array([[1.0], [], None], pa.list_(pa.float32())),
+        "none": pa.nulls(3),
+    }
+    pa.parquet.write_table(pa.table(columns), path, row_group_size=2)
+    source = sources.open_source([str(path)], Reading("parquet"))
+    wanted = {
+        "whole": Wanted(places=True),
+        "truth": Wanted(values=True),
+        "part": Wanted(places=True),
+        "day": Wanted(pattern="2018.*"),
+    }
+    found = profile_lib.profile(source, [str(path)], wanted).columns
+    assert (found["whole"].first_gap, found["whole"].high_at) == (
+        f"{path}: row 2",
+        f"{path}: row 3",
+    )
+    assert (found["part"].not_finite, found["part"].low_at) == (1, f"{path}: row 3")
+    assert set(found["truth"].values) == {"0", "1"}
+    assert (found["day"].kind, found["day"].misfits) == (Kind.BYTES, None)
+    assert (found["list"].is_list, found["list"].missing) == (True, 1)
+    assert (found["none"].kind, found["none"].present) == (Kind.UNKNOWN, 0)
+
+
+def test_a_number_that_no_float_holds_is_placed_in_any_column(profile):
+    column = profile(numbered([1.0, 1e39, 2.0])).columns["x"]
+    assert (column.high, column.high_at[-2:], column.low_at) == (1e39, ":3", "")
+
+
+@pytest.mark.parametrize(
+    ("values", "truth"),
+    [
+        (["true", "false", ""], True),
+        (["TRUE", "FALSE"], True),
+        (["True", "False"], False),
+        (["true", "no"], False),
+        (["1", "0"], False),
+    ],
+)
+def test_what_schema_gen_takes_for_a_boolean(profile, values, truth):
+    assert profile(numbered(values)).columns["x"].is_truth == truth
