@@ -130,10 +130,11 @@ def continue_numbers(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
     Returns:
         A sentence about what changed; None if nothing did.
     """
-    paths = (path for pattern in ("*/*/*", "*/.system/*/*") for path in artifacts.glob(pattern))
-    highest = max(
-        (int(path.name) for path in paths if re.fullmatch("[0-9]+", path.name)), default=0
-    )
+    # Beside the latter there are folders of drivers, which are numbered by the clock.
+    patterns = ("*/[!.]*/*", "*/.system/executor_execution/*")
+    paths = (path for pattern in patterns for path in artifacts.glob(pattern))
+    numbers = (int(path.name) for path in paths if re.fullmatch("[0-9]+", path.name))
+    highest = max(numbers, default=0)
     if not highest:
         return None
     _make_tables(file)

@@ -192,7 +192,9 @@ def artifact(artifacts: pathlib.Path, number: int) -> pathlib.Path:
 def test_a_new_store_does_not_number_executions_as_the_artifacts_there_are(file, tmp_path, lost):
     artifacts = tmp_path / "artifacts"
     artifact(artifacts, 41)
-    (artifacts / "Pusher" / ".system" / "executor_execution" / "44").mkdir(parents=True)
+    system = artifacts / "Pusher" / ".system"
+    (system / "executor_execution" / "44").mkdir(parents=True)
+    (system / "driver_execution" / "1795885049233254").mkdir(parents=True)
     file.unlink()
     if lost == "emptied":
         file.touch()
