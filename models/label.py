@@ -116,6 +116,12 @@ def from_transform(
             f"expected {wanted} for task {task}"
         )
     classes = tuple(sorted(counts, key=_natural_order))
+    odd = [value for value in classes if value.lstrip("-") in ("nan", "inf")]
+    if odd and all(_natural_order(value)[0] == 0 for value in classes if value not in odd):
+        raise ValueError(
+            f"label {name}: found {odd[0]} in {counts[odd[0]]:,} rows of the train split, among "
+            "classes that are numbers; remove the rows or fill them in"
+        )
     total = sum(counts.values())
     frequencies = tuple(counts[value] / total for value in classes)
     weights = _class_weights(name, spec.get("class_weights"), classes, frequencies)

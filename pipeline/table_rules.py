@@ -51,6 +51,25 @@ def rows_can_be_read(view: TableView) -> Iterator[str]:
 
 
 @rule
+def numbers_of_the_schema_are_numbers(view: TableView) -> Iterator[str]:
+    """A column of CSV to which the curated schema gives numbers holds no words."""
+    if not (view.is_curated and view.is_csv) or _words_are_bad_rows(view):
+        return
+    for name, kind in view.kinds().items():
+        words = view.columns[name].words
+        if kind in _EXPECTED and view.columns[name].kind == Kind.BYTES and words:
+            yield (
+                f"{words.first.place}: {name}: found {words.first.value!r}, expected "
+                f"{_EXPECTED[kind]}; mend the row, or set data.on_bad_rows: quarantine to leave it "
+                "out"
+            )
+            return
+
+
+_EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
+
+
+@rule
 def there_are_rows(view: TableView) -> Iterator[str]:
     """The table has rows."""
     if not view.profile.rows and not view.profile.bad_rows:

@@ -153,9 +153,11 @@ def test_a_row_that_cannot_be_read_ends_the_run_or_is_put_aside(houses, king_cou
     (tmp_path / "pipeline.yaml").write_text(king_county.config.read_text())
     (tmp_path / "schema.pbtxt").write_text((king_county.config.parent / "schema.pbtxt").read_text())
     found = Problem(tmp_path / "pipeline.yaml", tmp_path / "workspace")
-    output = found.run(code=2)
+    done = found.call("run")
+    assert done.returncode == 2
     message = f"{table}:8: sqft_lot: found 'unknown', expected a whole number; mend the row, or set"
-    assert f"TableExampleGen failed: {message} data.on_bad_rows: quarantine" in output
+    assert done.stderr.startswith(f"{message} data.on_bad_rows: quarantine")
+    assert not states(done.stdout)
 
     output = found.run("data.on_bad_rows=quarantine", *QUICK)
     (folder,) = re.findall(r"1 row could not be read and was left out; see (.*)", output)

@@ -96,7 +96,7 @@ def test_a_label_below_zero_has_no_logarithm(tmp_path):
 def test_a_constant_label_is_refused(tmp_path, deviation):
     """Transform's arithmetic in single precision leaves a constant 123456.7 a deviation."""
     files = statistics_file(tmp_path, 123456.7, deviation, 11.7, 0.0, 123456.7, 123456.7)
-    with pytest.raises(ValueError, match="label y: is 123457 in every row; there is nothing to l"):
+    with pytest.raises(ValueError, match="label y: is 123457 in every row of .*nothing to learn"):
         made(regression(), NO_GRAPH, files)
 
 
@@ -182,6 +182,22 @@ def test_natural_order_of_classes(tmp_path, counts, classes):
 def test_a_wrong_number_of_classes_is_refused(tmp_path, task, counts, expected):
     with pytest.raises(ValueError, match=f"label y: {expected}"):
         made({"name": "y", "task": task}, vocabulary(tmp_path, counts))
+
+
+def test_nan_among_classes_that_are_numbers_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="label y: found nan in 2 rows of the train split"):
+        made(
+            {"name": "y", "task": "multiclass"},
+            vocabulary(tmp_path, {"1.0": 9, "2.0": 5, "nan": 2}),
+        )
+    label = made({"name": "y", "task": "multiclass"}, vocabulary(tmp_path, {"bread": 9, "nan": 5}))
+    assert label.classes == ("bread", "nan")
+
+
+def test_classes_keep_line_ends_and_spaces(tmp_path):
+    lines = vocabulary(tmp_path, {"two\\nlines": 3, "trail ": 2, " lead": 2, r"a\\b": 1})
+    label = made({"name": "y", "task": "multiclass"}, lines)
+    assert set(label.classes) == {"two\nlines", "trail ", " lead", r"a\b"}
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -298,6 +298,22 @@ def test_what_the_schema_cannot_make_is_known_before(refusal):
     assert line.startswith("column size: cannot be categorical: it holds fractional numbers")
 
 
+def test_a_word_where_the_schema_wants_a_number(refusal, notes, tmp_path):
+    schema = "".join(
+        f'feature {{ name: "{name}" type: {kind} }}\n'
+        for name, kind in (("size", "INT"), ("town", "BYTES"), ("cost", "FLOAT"))
+    )
+    (tmp_path / "schema.pbtxt").write_text(schema)
+    data = {"path": "t.csv", "schema": "schema.pbtxt"}
+    values = some(lambda n: n, "unknown", 6)
+    assert refusal({"data": data}, size=values) == (
+        "t.csv:8: size: found 'unknown', expected a whole number; mend the row, or set "
+        "data.on_bad_rows: quarantine to leave it out"
+    )
+    aside = {"data": {**data, "on_bad_rows": "quarantine"}, "splits": {"eval": 3, "test": 4}}
+    assert notes(aside, size=values) == []
+
+
 def test_weights_of_zero(refusal):
     assert refusal({"weight": "size"}, size=[0] * ROWS) == (
         "weight: size is zero in every row; there is nothing to learn"
