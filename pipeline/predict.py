@@ -18,6 +18,7 @@ from etils import epath
 from components import deployments
 from models import manifest
 from pipeline.errors import UserError, nearest
+from pipeline.workspace import plain_folder
 
 _BLOCK_BYTES = 4 << 20
 _ARROW_TYPES = {"text": pa.large_binary(), "whole numbers": pa.int64(), "numbers": pa.float32()}
@@ -316,7 +317,8 @@ def _scorer(
     import tensorflow as tf
 
     try:
-        signature = tf.saved_model.load(str(model)).signatures["predict"]
+        with plain_folder(model) as path:
+            signature = tf.saved_model.load(str(path)).signatures["predict"]
     except (KeyError, OSError, RuntimeError, TypeError, ValueError, tf.errors.OpError) as error:
         raise UserError(_unusable(model, "loaded", error)) from None
 

@@ -195,18 +195,36 @@ class Workspace:
         )
 
 
+@contextlib.contextmanager
+def plain_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a folder under a path that TensorFlow takes as it is, while the context lasts.
+
+    It takes the name of a model's variables for a pattern: below `[v1]` it does not find them.
+    """
+    if _PLAIN.fullmatch(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(dir=_plain_place()) as holder:
+        link = pathlib.Path(holder) / "link"
+        link.symlink_to(folder.resolve())
+        yield link
+
+
 def _is_blocked(folder: pathlib.Path) -> bool:
     return os.path.lexists(folder) and not folder.is_dir()
 
 
 def _link_of(root: pathlib.Path) -> pathlib.Path:
     """Where a link to a workspace goes: a name of its path, in a directory of this user."""
-    candidates = ("/tmp", "/var/tmp", tempfile.gettempdir())
-    usable = [
-        place for place in candidates if os.access(place, os.W_OK) and _PLAIN.fullmatch(place)
-    ]
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
-    return pathlib.Path(next(iter(usable), "/tmp")) / f"workspaces-{os.getuid()}" / digest
+    return _plain_place() / f"workspaces-{os.getuid()}" / digest
+
+
+def _plain_place() -> pathlib.Path:
+    """The directory for temporary files that has a plain path."""
+    places = ("/tmp", "/var/tmp", tempfile.gettempdir())
+    usable = (place for place in places if os.access(place, os.W_OK) and _PLAIN.fullmatch(place))
+    return pathlib.Path(next(usable, "/tmp"))
 
 
 def _make_private(directory: pathlib.Path) -> None:

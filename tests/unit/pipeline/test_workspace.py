@@ -1,5 +1,6 @@
 """One run at a time in a workspace, and where things are in it."""
 
+import glob
 import os
 import pathlib
 import re
@@ -184,6 +185,18 @@ def test_an_odd_path_has_a_plain_one_while_it_is_used(tmp_path, name):
         assert plain.root == first
     with Workspace(tmp_path / f"{name}2").plain() as other:
         assert other.root != first
+
+
+@pytest.mark.parametrize("name", ["plain", *ODD])
+def test_a_folder_has_a_plain_path_while_it_is_read(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "variables.index").touch()
+    with workspace_lib.plain_folder(folder) as plain:
+        found = glob.glob(f"{plain}/variables.index")  # as TensorFlow looks for it
+        assert len(found) == 1
+        assert (plain == folder) == (name == "plain")
+    assert plain.parent.exists() == (name == "plain")
 
 
 def test_a_link_of_a_killed_run_is_used_again_and_a_wrong_one_is_not(tmp_path):
