@@ -18,7 +18,7 @@ from models import registry
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters, v2
-from pipeline.kubeflow.container import OUTPUTS, STEP, TFJOB
+from pipeline.kubeflow.container import OUTPUTS, POD_NAME, STEP, TFJOB
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.kubeflow.tfjob import manifest as tfjob
 from pipeline.pipeline import create_pipeline
@@ -123,6 +123,8 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
             if settings.tfjob and _step_of(template["container"]["args"]) == "Trainer":
                 job = tfjob.of(config, template, spec)
                 template["container"]["args"] += [TFJOB, json.dumps(job, sort_keys=True)]
+                pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
+                template["container"]["env"].append({"name": POD_NAME, "valueFrom": pod_name})
         if "retryStrategy" in template:
             template["retryStrategy"]["expression"] = f"asInt(lastRetry.exitCode) != {BAD_INPUT}"
     return workflow

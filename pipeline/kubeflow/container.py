@@ -6,6 +6,8 @@ STEP = ("python", "-m", "pipeline.kubeflow.step")
 """The command of every step."""
 TFJOB = "--tfjob"
 """The argument of the Trainer's step that has the TFJob of its tasks, as JSON."""
+POD_NAME = "POD_NAME"
+"""The variable of that step with the name of its pod, by which it finds the run that it is of."""
 V2_STEP = ("python", "-m", "pipeline.kubeflow.v2_step")
 """The command of every step of a V2 pipeline."""
 OUTPUTS = "/tmp/outputs"

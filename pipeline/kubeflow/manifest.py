@@ -66,6 +66,17 @@ class Manifest:
         return hashlib.sha256(self.text.encode()).hexdigest()[:10]
 
     @property
+    def steps(self) -> frozenset[str]:
+        """The names of its steps: of the tasks that run a container."""
+        templates = {own["name"]: own for own in self.content["spec"].get("templates") or ()}
+        tasks = [
+            task for own in templates.values() for task in (own.get("dag") or {}).get("tasks") or ()
+        ]
+        return frozenset(
+            task["name"] for task in tasks if "container" in templates.get(task.get("template"), {})
+        )
+
+    @property
     def tells_verdict(self) -> bool:
         """Whether a step writes metrics, of which the verdict is one."""
         outputs = [own.get("outputs") or {} for own in self.content["spec"].get("templates", ())]

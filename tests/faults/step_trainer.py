@@ -1,6 +1,6 @@
 """A process that trains as the Trainer's step on Kubeflow does, on pods of a TFJob.
 
-`python -m tests.faults.step_trainer ARGUMENTS TFJOB URL NAMESPACE`; see `tests.faults.trainer`.
+`python -m tests.faults.step_trainer ARGUMENTS TFJOB URL NAMESPACE POD`; see `tests.faults.trainer`.
 """
 
 import json
@@ -17,10 +17,10 @@ from tests.faults import trainer
 
 
 def main() -> None:
-    job, url, namespace = sys.argv[2:]
+    job, url, namespace, pod = sys.argv[2:]
     configuration = client.Configuration()
     configuration.host = url
-    jobs = Jobs(client.ApiClient(configuration), namespace)
+    jobs = Jobs(client.ApiClient(configuration), namespace, pod)
     launch.launcher = Launcher(json.loads(pathlib.Path(job).read_text()), jobs, every=0.2)
     logging.set_verbosity(logging.INFO)
     trainer.main()

@@ -6,7 +6,7 @@ import pathlib
 import signal
 
 import pytest
-from kubernetes_server.api import NAMESPACE, Api
+from kubernetes_server.api import NAMESPACE, STEP_POD, Api
 
 from pipeline import config_file
 from pipeline.kubeflow.tfjob import manifest
@@ -37,10 +37,9 @@ def step(api, train, tmp_path):
     def start(cluster=CLUSTER, **settings):
         asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
         job = manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
-        # As Argo fills them in.
-        text = json.dumps(job).replace("{{workflow.name}}", "run").replace("{{workflow.uid}}", "1")
-        (tmp_path / "tfjob.json").write_text(text)
-        own = ["tests.faults.step_trainer", str(tmp_path / "tfjob.json"), api.url, NAMESPACE]
+        (tmp_path / "tfjob.json").write_text(json.dumps(job))
+        place = str(tmp_path / "tfjob.json")
+        own = ["tests.faults.step_trainer", place, api.url, NAMESPACE, STEP_POD["name"]]
         return train(command=own, cluster=cluster, **settings)
 
     return start
@@ -85,8 +84,10 @@ def test_too_many_restarts_end_the_job(step, api):
     training.wait_for(lambda: training.has_checkpoint(1))
     os.kill(training.task("worker-0"), signal.SIGKILL)
     assert training.end() == 1
-    assert "to allow more raise train.cluster.max_restarts" in training.errors.splitlines()[-1]
-    assert not api.jobs
+    last = training.errors.splitlines()[-1]
+    assert "worker-0 ended with exit code 137 at step " in last
+    assert "after 0 restarts" in last and "to allow more raise train.cluster.max_restarts" in last
+    assert "backoff limit" in the_job(api).shown()["status"]["conditions"][-1]["message"]
     wait_until_gone(training.folder)
 
 

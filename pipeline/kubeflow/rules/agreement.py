@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import nearest
-from pipeline.kubeflow.container import STEP
+from pipeline.kubeflow.container import POD_NAME, STEP
 from pipeline.kubeflow.rules import places
 from pipeline.kubeflow.rules.calls import Call, calls
 from pipeline.kubeflow.rules.step_arguments import Step, variable_of
@@ -69,7 +69,10 @@ def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
         for place, template in templates:
             holder = template if key == "volumes" else template["container"]
             inner = f"{place}.{key}" if key == "volumes" else f"{place}.container.{key}"
-            found[inner] = json.dumps(holder.get(key), sort_keys=True)
+            value = holder.get(key)
+            if key == "env":  # of which one step has its own, see `tfjobs`
+                value = [variable for variable in value or () if variable["name"] != POD_NAME]
+            found[inner] = json.dumps(value, sort_keys=True)
         most = collections.Counter(found.values()).most_common(1)
         yield from (
             f"{inner}: differs from the other steps'"

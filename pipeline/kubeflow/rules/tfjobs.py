@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import nearest
+from pipeline.kubeflow.container import POD_NAME
 from pipeline.kubeflow.rules import forms, places, resources, schema
 from pipeline.kubeflow.rules.tfjob_types import TFJob
 from pipeline.kubeflow.tfjob.manifest import COMMAND, CONTAINER, KIND, LONGEST_PREFIX, TYPES
@@ -31,7 +32,11 @@ def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
     found = schema.of(TFJob, job)
     # These take what they find for what the types say that it is.
     found = found or list(_check(places.without_nulls(job), step))
-    return [f"{place} {finding}" for finding in found]
+    found = [f"{place} {finding}" for finding in found]
+    own_name = {"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    if own_name not in (step["container"].get("env") or ()):
+        found.append(f"{place}: expected the step's variable {POD_NAME} to be metadata.name")
+    return found
 
 
 def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
@@ -46,9 +51,9 @@ def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
     if len(name or "") > LONGEST_PREFIX:
         # The step puts the training's fingerprint behind it, and the operator the task.
         yield f"metadata.name: found {len(name)} letters, expected at most {LONGEST_PREFIX}"
-    owners = [owner["kind"] for owner in job["metadata"].get("ownerReferences") or ()]
-    if owners != ["Workflow"]:
-        yield "metadata.ownerReferences: expected the Workflow, with which the job is deleted"
+    if job["metadata"].get("ownerReferences"):
+        # Kubeflow Pipelines replaces {{workflow.uid}} by the id of the run, which owns nothing.
+        yield "metadata.ownerReferences: found in the manifest, where no uid is known; remove it"
     policy = job["spec"]["runPolicy"]["cleanPodPolicy"]
     if policy != "Running":
         yield (

@@ -22,11 +22,12 @@ class Named:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of a run.
+    """One step of a run, or one try of it.
 
     Attributes:
         state: of the states above.
-        message: what the cluster says of it, where it failed.
+        message: what the cluster says of it, where it failed and the API tells.
+        tries: how often it was begun.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Step:
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
     message: str = ""
+    tries: int = 1
 
     @property
     def seconds(self) -> float:
@@ -49,6 +51,7 @@ class Run:
 
     Attributes:
         message: why it failed, where the server says so.
+        steps: also what is no step, and each try beside its step, see `tries.folded`.
         metrics: what its steps reported; none where the API has no metrics.
     """
 

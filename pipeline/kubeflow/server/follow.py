@@ -1,7 +1,8 @@
 """Follows a run on the cluster to its end."""
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rich.console import Console
 from rich.live import Live
@@ -12,9 +13,11 @@ from pipeline.kubeflow.manifest import BLESSED
 from pipeline.kubeflow.server import api
 from pipeline.kubeflow.server.api import PipelinesApi, Run
 from pipeline.kubeflow.server.transport import ServerError
+from pipeline.kubeflow.server.tries import folded
 
 # So many answers in a row may be missing; the run does not depend on them.
 _PATIENCE = 10
+_NOT_SAID = "the server does not say why"
 # The cluster hands the metrics on a little later than the last state.
 _LATE = 5
 
@@ -22,6 +25,7 @@ _LATE = 5
 def follow(
     server: PipelinesApi,
     run_id: str,
+    steps: Collection[str],
     console: Console,
     poll: float,
     verdict: bool,
@@ -32,6 +36,7 @@ def follow(
     Args:
         server: where it runs.
         run_id: the run.
+        steps: the names of the workflow's steps.
         console: where it is shown.
         poll: seconds between two questions.
         verdict: whether the run will report one.
@@ -45,10 +50,12 @@ def follow(
     with Live(console=console, transient=True, auto_refresh=False) as live:
         while True:
             run = _ask(server, run_id, poll, sleep)
+            run = dataclasses.replace(run, steps=folded(run.steps, steps))
             for step in run.steps:
                 if step.state in api.FINISHED and step.name not in shown:
                     shown.add(step.name)
                     line = f"{step.name:<20} {step.state:<8} {step.seconds:6.0f} s"
+                    line += f"  ({step.tries} tries)" if step.tries > 1 else ""
                     console.print(line, markup=False, highlight=False)
             if run.state in api.FINISHED:
                 waits = run.state == api.DONE and run.metrics is not None
@@ -78,10 +85,14 @@ def _line(run: Run) -> Text:
 
 
 def failure(run: Run) -> str:
-    """Why a run has failed, in a line of markup."""
+    """Says in a line of markup why a run has failed.
+
+    Args:
+        run: as `follow` returns it: its steps in the order of their ends.
+    """
     step = next((own for own in run.steps if own.state == api.FAILED), None)
     if step is None:
-        reason = run.message or "no reason is told"
-        return f"[bold red]{run.state}:[/] {escape(reason)}"
-    reason = step.message or run.message or "no reason is told"
-    return f"[bold red]{escape(step.name)} failed:[/] {escape(' '.join(reason.split()))}"
+        return f"[bold red]{run.state}:[/] {escape(run.message or _NOT_SAID)}"
+    reason = " ".join((step.message or run.message or _NOT_SAID).split())
+    tries = f" (try {step.tries} of {step.tries})" if step.tries > 1 else ""
+    return f"[bold red]{escape(step.name)} failed:[/] {escape(reason)}{tries}"

@@ -75,7 +75,9 @@ def submit(
     if not wait:
         return OK
     try:
-        run = follow.follow(server, run_id, console, poll, job.manifest.tells_verdict)
+        run = follow.follow(
+            server, run_id, job.manifest.steps, console, poll, job.manifest.tells_verdict
+        )
     except KeyboardInterrupt:
         _say(console, f"\nInterrupted; the run goes on: {page}")
         return INTERRUPTED

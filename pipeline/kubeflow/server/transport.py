@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _NO_ANSWER = 0
 _TRANSIENT = {_NO_ANSWER, 429, 502, 503, 504}
+_STATUS = "google.rpc.Status"
 _SIGN_IN = "give --token-file, or --cookie authservice_session=..."
 
 
@@ -121,9 +122,12 @@ def _message(body: str) -> str:
         return "" if _is_page(body) else " ".join(body.split())
     if not isinstance(error, dict):
         return ""
-    details = next((own for own in error.get("details") or [] if "error_message" in own), error)
+    # For people: an `api.Error` of 1.x, a `google.rpc.Status` of 2.x, and of an upload the whole.
+    details = [error, *(own for own in error.get("details") or () if isinstance(own, dict))]
+    kinds = [(own, str(own.get("@type", ""))) for own in details]
+    short = next((own["error_message"] for own in details if own.get("error_message")), "")
+    short = short or next((own.get("message", "") for own, k in kinds if k.endswith(_STATUS)), "")
     # The short message may be a mere "Internal Server Error", with the reason in the long one.
-    short = details.get("error_message") or ""
     long = error.get("message") or error.get("error") or error.get("error_details") or ""
     return " ".join((long if not short or short == "Internal Server Error" else short).split())
 

@@ -108,7 +108,7 @@ class V1Beta1:
             name=detail.run.name,
             state=_state(detail.run.status),
             message=detail.run.error or status.get("message") or "",
-            steps=[_step(node) for node in nodes if node.get("type") == "Pod"],
+            steps=[_step(node) for node in nodes],
             metrics={own.name: own.number_value for own in detail.run.metrics or ()},
         )
 

@@ -18,8 +18,9 @@ from dateutil import parser
 
 from pipeline.kubeflow.server import api
 
+_ABSENT = "RUNTIME_STATE_UNSPECIFIED"
 _STATES = {
-    "RUNTIME_STATE_UNSPECIFIED": api.PENDING,
+    _ABSENT: api.PENDING,
     "PENDING": api.PENDING,
     "RUNNING": api.RUNNING,
     "PAUSED": api.RUNNING,
@@ -93,12 +94,16 @@ class V2Beta1:
         """See `api.PipelinesApi`."""
         run = self._call("GET", f"runs/{run_id}")
         tasks = run.get("run_details", {}).get("task_details") or ()
+        state = _state(run.get("state"))
+        # A state that this API lacks, as Argo's "Omitted" for what was never begun, is left out.
+        absent = api.SKIPPED if state in api.FINISHED else api.PENDING
         return api.Run(
             id=run_id,
             name=run["display_name"],
-            state=_state(run.get("state")),
+            state=state,
             message=run.get("error", {}).get("message", ""),
-            steps=[_step(task) for task in tasks if not task.get("child_tasks")],
+            # Their `child_tasks` are no parts of them: Argo's children of a node follow it.
+            steps=[_step(task, absent) for task in tasks],
             metrics=None,
         )
 
@@ -185,10 +190,10 @@ def _recurring(run: dict[str, Any]) -> api.RecurringRun:
     )
 
 
-def _step(task: dict[str, Any]) -> api.Step:
+def _step(task: dict[str, Any], absent: str) -> api.Step:
     return api.Step(
         name=task.get("display_name", ""),
-        state=_state(task.get("state")),
+        state=absent if task.get("state", _ABSENT) == _ABSENT else _state(task["state"]),
         started=_time(task.get("start_time")),
         finished=_time(task.get("end_time")),
         message=task.get("error", {}).get("message", ""),
@@ -197,8 +202,9 @@ def _step(task: dict[str, Any]) -> api.Step:
 
 def _state(state: str | None) -> str:
     # A state that is new to us is none of the last ones.
-    return _STATES.get(state or "RUNTIME_STATE_UNSPECIFIED", api.RUNNING)
+    return _STATES.get(state or _ABSENT, api.RUNNING)
 
 
 def _time(text: str | None) -> datetime.datetime | None:
-    return parser.isoparse(text) if text else None
+    # What has no end yet ends in the year 1 here.
+    return parser.isoparse(text) if text and not text.startswith("0001-") else None

@@ -15,6 +15,7 @@ from kubernetes.client.rest import ApiException
 from kubernetes.config import ConfigException, incluster_config
 
 from models.cluster.supervisor import TaskError
+from pipeline.kubeflow.container import POD_NAME
 from pipeline.kubeflow.tfjob.manifest import GROUP, PLURAL, VERSION
 
 SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -41,10 +42,12 @@ class Jobs:
     Args:
         client: of the API.
         namespace: the step's own.
+        pod: the name of the step's pod.
     """
 
-    def __init__(self, client: k8s.ApiClient, namespace: str):
+    def __init__(self, client: k8s.ApiClient, namespace: str, pod: str):
         self.namespace = namespace
+        self._pod = pod
         self._custom = k8s.CustomObjectsApi(client)
         self._core = k8s.CoreV1Api(client)
         self._of_jobs = (GROUP, VERSION, namespace, PLURAL)
@@ -54,8 +57,14 @@ class Jobs:
         """Those of the namespace that this process runs in, with its pod's service account.
 
         Raises:
-            TaskError: the pod has none.
+            TaskError: the pod has none, or does not know its own name.
         """
+        pod = os.environ.get(POD_NAME)
+        if not pod:
+            raise TaskError(
+                f"kubeflow.tfjob: the variable {POD_NAME} is not set in the step's pod; write the "
+                "workflow anew with kubeflow_runner.py compile"
+            )
         account = SERVICE_ACCOUNT
         configuration = k8s.Configuration()
         try:
@@ -69,7 +78,33 @@ class Jobs:
                 "create TFJobs; let its token be mounted (automountServiceAccountToken), or remove "
                 "kubeflow.tfjob"
             ) from None
-        return cls(k8s.ApiClient(configuration), namespace)
+        return cls(k8s.ApiClient(configuration), namespace, pod)
+
+    def owner(self) -> dict[str, str]:
+        """Returns the reference to the run's Workflow, with which a job is to be deleted.
+
+        It stands in the step's pod, which Argo makes with the Workflow as its controller. A
+        manifest cannot have it: Kubeflow Pipelines replaces `{{workflow.uid}}` by the id of the
+        run (backend/src/common/util/workflow.go, ReplaceUID), and a job whose owner has another
+        uid is garbage to Kubernetes. The pod itself would be too short-lived an owner: another
+        try of the step has another pod, and the first one may be removed meanwhile.
+        """
+        try:
+            answer = self._ask(
+                "get pods", self._core.read_namespaced_pod, self._pod, self.namespace
+            )
+        except _Missing:
+            raise TaskError(
+                f"kubeflow.tfjob: there is no pod {self._pod} in {self.namespace}, which {POD_NAME}"
+                " says that this step runs in"
+            ) from None
+        pod = json.loads(answer)["metadata"]
+        found = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
+        for reference in pod.get("ownerReferences") or ():
+            if reference.get("controller"):
+                # Without the rest: to block the owner's deletion takes further permissions.
+                found = {key: reference[key] for key in found}
+        return found
 
     def create(self, job: Mapping[str, Any]) -> bool:
         """Creates a job; False if there is one of that name."""

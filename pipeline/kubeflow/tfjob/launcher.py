@@ -93,13 +93,21 @@ class Launcher:
         return follower.restarts
 
     def _filled(self, directory: epath.Path) -> dict[str, Any]:
-        return manifest.filled(self._job, str(directory), str(directory / PROBLEM))
+        return manifest.filled(self._job, self._owner, str(directory), str(directory / PROBLEM))
+
+    @functools.cached_property
+    def _owner(self) -> dict[str, str]:
+        return self._ask(self._jobs.owner)
 
     def _created(self, job: Mapping[str, Any]) -> str:
         """The uid of the job, which is created if it is not there."""
         name = job["metadata"]["name"]
+        created = False
         while (found := self._ask(self._jobs.read, name)) is None:
-            if self._ask(self._jobs.create, job):
+            if created:
+                raise _deleted(name)
+            created = self._ask(self._jobs.create, job)
+            if created:
                 logging.info("TFJob %s in %s: created", name, self._jobs.namespace)
         return found["metadata"]["uid"]
 
@@ -116,6 +124,10 @@ class _Ended(Exception):
 
     def __init__(self, error: TaskError):
         self.error = error
+
+
+def _deleted(name: str) -> _Ended:
+    return _Ended(TaskError(f"TFJob {name}: was deleted by somebody, or with its run"))
 
 
 class _Follower:
@@ -153,7 +165,7 @@ class _Follower:
         """
         job, found = self._ask(self._jobs.read, self._name), self._ask(self._jobs.pods, self._name)
         if job is None or job["metadata"]["uid"] != self._uid:
-            raise _Ended(TaskError(f"TFJob {self._name}: somebody has deleted it"))
+            raise _deleted(self._name)
         status = job.get("status") or {}
         self._note_pods([Pod.of(pod) for pod in found])
         self._note_job(status)
@@ -163,10 +175,14 @@ class _Follower:
         return False
 
     def _check(self, status: Mapping[str, Any], max_restarts: int) -> None:
-        now = time.monotonic()
+        now, step = time.monotonic(), self._last_checkpoint()
         broken = next((pod for pod in self._pods.values() if pod.has_failed_for_good), None)
         if failed := _condition(status, "Failed"):
-            raise _Ended(self._error(broken or self._worst(), failed.get("message", "")))
+            worst = self._worst()
+            if worst and not broken and not max_restarts:
+                # The operator itself does not start a task again where none may be.
+                raise _Ended(_too_often(str(worst.task), f"ended with {worst.why}", step, 0))
+            raise _Ended(self._error(broken or worst, failed.get("message", "")))
         if broken:
             # An operator that restarts one task meanwhile may overlook that another one failed.
             self._broken = self._broken or now
@@ -174,10 +190,7 @@ class _Follower:
                 raise self._error(broken, "")
         if len(self.restarts) > max_restarts:
             last = self.restarts[-1]
-            raise TaskError(
-                f"{last['task']} {last['reason']} at step {last['step']}, after {max_restarts} "
-                "restarts of the cluster's tasks; to allow more raise train.cluster.max_restarts"
-            )
+            raise _too_often(last["task"], last["reason"], last["step"], max_restarts)
         if not status.get("conditions") and now - self._began > _NOTICE_SECONDS:
             raise TaskError(
                 f"TFJob {self._name}: nobody has taken notice of it for {_NOTICE_SECONDS:.0f} s; "
@@ -240,6 +253,13 @@ class _Follower:
         if said:
             error.__cause__ = RemoteTraceback(f"\n\nin {pod.task}:\n{said.traceback}")
         return error
+
+
+def _too_often(task: str, reason: str, step: int, max_restarts: int) -> TaskError:
+    return TaskError(
+        f"{task} {reason} at step {step}, after {max_restarts} restarts of the cluster's tasks; "
+        "to allow more raise train.cluster.max_restarts"
+    )
 
 
 def _is_same(found: Mapping[str, Any], job: Mapping[str, Any]) -> bool:

@@ -54,15 +54,6 @@ def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> 
         "metadata": {
             "name": prefix if prefix[:1].isalpha() else f"t{prefix}"[:LONGEST_PREFIX],
             "labels": dict(settings.labels),
-            # It goes when the run that it belongs to is deleted, whatever became of the step.
-            "ownerReferences": [
-                {
-                    "apiVersion": "argoproj.io/v1alpha1",
-                    "kind": "Workflow",
-                    "name": "{{workflow.name}}",
-                    "uid": "{{workflow.uid}}",
-                }
-            ],
         },
         "spec": {
             "runPolicy": {
@@ -121,11 +112,14 @@ def _resources(asked: Resources) -> dict[str, Any]:
     return {kind: own for kind, own in given.items() if own}
 
 
-def filled(job: Mapping[str, Any], directory: str, problem: str) -> dict[str, Any]:
+def filled(
+    job: Mapping[str, Any], owner: Mapping[str, str], directory: str, problem: str
+) -> dict[str, Any]:
     """The TFJob of one training.
 
     Args:
         job: the compiled one.
+        owner: the reference to what it is deleted with, whatever became of the step.
         directory: the training's; its last part is the fingerprint, and ends the job's name.
         problem: the file that tells the tasks what to train.
     """
@@ -134,6 +128,7 @@ def filled(job: Mapping[str, Any], directory: str, problem: str) -> dict[str, An
         (container,) = replica["template"]["spec"]["containers"]
         container["args"] = [directory, problem]
     metadata = found["metadata"]
+    metadata["ownerReferences"] = [dict(owner)]
     metadata["name"] += "-" + directory.rstrip("/").rpartition("/")[2]
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
     metadata["annotations"] = {**metadata.get("annotations", {}), DIGEST: digest}

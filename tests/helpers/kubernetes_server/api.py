@@ -1,11 +1,12 @@
-"""The Kubernetes API of one namespace: TFJobs, and their pods.
+"""The Kubernetes API of one namespace: TFJobs, their pods, and the pod of the step that makes them.
 
     with Api(folder) as api:
         ...             # api.url, for a real client
         api.jobs        # by name, see `training_operator.Job`
 
 A request, a field or a parameter that the API does not know is refused, and so is who is not signed
-in where there is a service account, see `service_account`.
+in where there is a service account, see `service_account`. A job that nothing owns any more is
+collected, see `Api.collect`.
 """
 
 import http.server
@@ -22,6 +23,18 @@ from kubernetes_server.training_operator import Job
 
 JOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/tfjobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+RUN = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "Workflow",
+    "name": "king-county-x7k2p",
+    "uid": "5b0f8b0e-6a43-4a5c-9d0f-2f6f6f3f9a11",
+}
+STEP_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "name": "king-county-x7k2p-trainer-1234567890",
+    "uid": "0c9d1b52-8f0b-4f3c-8a55-7f1f0a3c2e77",
+}
 
 
 class Refused(Exception):
@@ -49,6 +62,7 @@ class Api:
         account: ServiceAccount | None = None,
     ):
         self.jobs: dict[str, Job] = {}
+        self.owners = [RUN, STEP_POD]  # what there is that a job can belong to
         self.requests: list[str] = []
         self.fail_next = 0  # that many answers are 503
         self.break_next = ""  # the next answer to this method ends in its middle
@@ -81,9 +95,32 @@ class Api:
         for job in self.jobs.values():
             job.end()
 
+    def delete_run(self):
+        """Deletes the Workflow, and with it the pods of its steps."""
+        self.owners.clear()
+
+    def collect(self):
+        """Collects garbage once; between times a thread does it again and again."""
+        with self._lock:
+            self._collect()
+
+    def _collect(self):
+        """Deletes the jobs that have owners, of which none is there.
+
+        As pkg/controller/garbagecollector/garbagecollector.go of kubernetes (02830ed2) has it, in
+        attemptToDeleteItem and isDangling: an owner is looked up by its name, and one with another
+        uid is another object.
+        """
+        for name, job in list(self.jobs.items()):
+            references = job.manifest["metadata"].get("ownerReferences") or ()
+            if references and not any(own in self.owners for own in references):
+                job.delete()
+                del self.jobs[name]
+
     def _reconcile(self):
         while not self._stop.wait(0.05):
             with self._lock:
+                self._collect()
                 for job in self.jobs.values() if not self._verdict else ():
                     job.reconcile()
 
@@ -114,6 +151,9 @@ class Api:
             key, _, value = query["labelSelector"].partition("=")
             pods = [pod.shown() for job in self.jobs.values() for pod in job.pods.values()]
             return {"items": [p for p in pods if p["metadata"]["labels"].get(key) == value]}
+        if path == f"{PODS}/{STEP_POD['name']}" and method == "GET":
+            self._allow("get pods", query)
+            return self._step_pod()
         if match := re.fullmatch(rf"{PODS}/([-a-z0-9]+)/log", path):
             self._allow("get pods/log", query, "tailLines")
             for job in self.jobs.values():
@@ -144,6 +184,14 @@ class Api:
         if self._verdict:
             self.jobs[name].conclude(self._verdict)
         return manifest
+
+    def _step_pod(self):
+        """As workflow/controller/workflowpod.go of argo-workflows (v3.4.16) makes it."""
+        if STEP_POD not in self.owners:
+            raise Refused(404, f'pods "{STEP_POD["name"]}" not found')
+        owner = {**RUN, "controller": True, "blockOwnerDeletion": True}
+        metadata = {"name": STEP_POD["name"], "uid": STEP_POD["uid"], "ownerReferences": [owner]}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
 
     def _remove(self, name):
         if self.linger <= 0:

@@ -42,6 +42,13 @@ def mistakes(job):
         return ["TFJob: wrong apiVersion or kind"]
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", job["metadata"]["name"]):
         found.append("metadata.name: no DNS-1035 label")
+    # apimachinery/pkg/api/validation/objectmeta.go, validateOwnerReference.
+    for owner in job["metadata"].get("ownerReferences") or ():
+        found += [
+            f"metadata.ownerReferences.{key}: must not be empty"
+            for key in ("apiVersion", "kind", "name", "uid")
+            if not owner.get(key)
+        ]
     policy = job["spec"]["runPolicy"].get("cleanPodPolicy", "Running")
     if policy not in ("All", "Running", "None"):
         found.append(f"runPolicy.cleanPodPolicy: {policy!r}")

@@ -1,8 +1,11 @@
 """Plays Kubeflow's training operator, and the node: the containers are processes of this machine.
 
-As tfjob_controller.go of the operator has it: a pod `JOB-type-index` for each replica, TF_CONFIG in
-its container, restartPolicy ExitCode (another pod from exit code 128 on, else the job has failed),
-the chief's end is the job's success, cleanPodPolicy, status conditions and replicaStatuses.
+As pkg/controller.v1/tensorflow/tfjob_controller.go of the operator (v1.8.1) has it: a pod
+`JOB-type-index` for each replica, TF_CONFIG in its container, the chief's end is the job's success,
+status conditions and replicaStatuses. As pkg/controller.v1/common/pod.go has it (ReconcilePods):
+restartPolicy ExitCode, with another pod from exit code 128 on, else the job has failed. As job.go
+beside it has it (ReconcileJobs): cleanPodPolicy, and of backoffLimit that 0 lets no pod fail at
+all; pods that were replaced do not count (pkg/core/job.go, PastBackoffLimit).
 """
 
 import datetime
@@ -123,6 +126,12 @@ class Job:
         if self.has_ended or self.is_being_deleted:
             return
         name = self.manifest["metadata"]["name"]
+        any_failed = any(pod.phase == "Failed" for pod in self.pods.values())
+        if any_failed and self.manifest["spec"]["runPolicy"].get("backoffLimit") == 0:
+            reason = "it has reached the specified backoff limit"
+            self._add("Failed", "TFJobFailed", f"Job {name} has failed because {reason}")
+            self._clean_up()
+            return
         where = f"TFJob {self.manifest['metadata']['namespace']}/{name}"
         again = False
         for kind, replica in self.manifest["spec"]["tfReplicaSpecs"].items():

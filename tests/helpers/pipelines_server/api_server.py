@@ -47,7 +47,9 @@ class ApiServer:
     """
 
     def __init__(self, execute=None, serves=("v1beta1",), users=None, login="status", tls=None):
-        self.cluster = c.Cluster(execute or (lambda workflow, parameters: c.Result()), START)
+        self.is_2x = "v2beta1" in serves
+        execute = execute or (lambda workflow, parameters: c.Result())
+        self.cluster = c.Cluster(execute, START, self.is_2x)
         self.users, self.login = users, login
         self.requests, self.broken = [], []
         self.fail_next = []  # (status, body) of the next answers, whatever is asked
@@ -109,14 +111,16 @@ class ApiServer:
         return 404, {"Content-Type": "application/json"}, '{"code":5,"message":"Not Found"}'
 
     def _answer(self, request, path, route, api, handler):
-        upload = bool(route["files"])
         try:
             if handler is None:
                 raise c.Refused(c.INTERNAL, f"{route['path']} is not served here")
             call = Call(self, request, path, route, api)
+        except c.Refused as refused:
+            return self._error(refused)
+        try:
             body = _filled(handler(call))
         except c.Refused as refused:
-            return HTTP[refused.code], {"Content-Type": "application/json"}, _error(refused, upload)
+            return self._error_of_upload(refused) if route["files"] else self._error(refused)
         wrong = strict.mistakes(body, route["answer"] or "object", api, "answer")
         if wrong:
             self.broken += wrong
@@ -130,7 +134,36 @@ class ApiServer:
         refused = c.Refused(
             c.UNAUTHENTICATED, "Request header error: there is no user identity header."
         )
-        return 401, {"Content-Type": "application/json"}, _error(refused, upload=False)
+        return self._error(refused)
+
+    def _error(self, refused):
+        """An error as its gateway (grpc-gateway 1.16, runtime/errors.go) writes it.
+
+        common/util/error.go, ToGRPCError: the short message is in a detail, which is an api.Error
+        in 1.8.5 and a google.rpc.Status from 2.0.0 on, the long one around it.
+        """
+        short = "Internal Server Error" if refused.code == c.INTERNAL else refused.message
+        if self.is_2x:
+            kind = "type.googleapis.com/google.rpc.Status"
+            detail = {"@type": kind, "code": refused.code, "message": short}
+        else:
+            kind = "type.googleapis.com/api.Error"
+            detail = {"@type": kind, "error_message": short, "error_details": refused.details}
+        both = dict.fromkeys(("error", "message"), refused.details)
+        body = json.dumps({**both, "code": refused.code, "details": [detail]})
+        return HTTP[refused.code], {"Content-Type": "application/json"}, body
+
+    def _error_of_upload(self, refused):
+        """An upload does not go through the gateway.
+
+        apiserver/server/pipeline_upload_server.go, writeErrorToResponse: the long message, and
+        500 whatever is wrong with the file; since 2.5.0 another status for a name that is taken.
+        """
+        what = "Failed to create a pipeline version" if self.is_2x else "Error creating pipeline"
+        message = f"{what}: {refused.details}"
+        status = 409 if self.is_2x and refused.code == c.EXISTS else 500
+        body = json.dumps({"error_message": message, "error_details": message})
+        return status, {"Content-Type": "application/json"}, body
 
     def _handler(server):  # noqa: N805
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -164,17 +197,3 @@ def _filled(value):
         # A metric's value is one of a choice of fields, which is told even if 0.
         return {k: own for k, own in kept.items() if own or k == "number_value"}
     return [_filled(own) for own in value] if isinstance(value, list) else value
-
-
-def _error(refused, upload):
-    message = refused.message
-    short = "Internal Server Error" if refused.code == c.INTERNAL else message
-    if upload:
-        return json.dumps({"error_message": message, "error_details": message})
-    detail = {
-        "@type": "type.googleapis.com/api.Error",
-        "error_message": short,
-        "error_details": message,
-    }
-    error = {"error": message, "code": refused.code, "message": message, "details": [detail]}
-    return json.dumps(error)

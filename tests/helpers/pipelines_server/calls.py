@@ -1,5 +1,7 @@
 """A request to the server, held to its route, and what its handler may ask of it."""
 
+import base64
+import binascii
 import email
 import email.policy
 import json
@@ -67,24 +69,40 @@ class Call:
         return [own for own in entries if own.namespace == namespace]
 
     def page(self, field, entries, tell):
-        """A page of a list, filtered and sorted as asked for."""
-        wanted = self._wanted_names()
-        entries = self._sorted([own for own in entries if {own.name} >= wanted])
-        first = int(self.query.get("page_token", 0))
+        """A page of a list, filtered and sorted as asked for.
+
+        apiserver/list/list.go, and apiserver/server/list_request_util.go, validatedListOptions: a
+        token has the order and the filter in it, which later requests may only repeat.
+        """
+        order = {"sort_by": self.query.get("sort_by", ""), "filter": self.query.get("filter", "")}
+        first = 0
+        if token := self.query.get("page_token"):
+            first, bound = _read_token(token)
+            if any(order.values()) and order != bound:
+                raise c.Refused(
+                    c.INVALID,
+                    "page token does not match the supplied sort by and/or filtering criteria. "
+                    "Either specify the same criteria or leave the latter empty if page token is "
+                    "specified",
+                )
+            order = bound
+        wanted = self._wanted_names(order["filter"])
+        entries = self._sorted([own for own in entries if {own.name} >= wanted], order["sort_by"])
         last = first + int(self.query.get("page_size", 20))
+        token = base64.b64encode(json.dumps([last, order]).encode()).decode()
         return {
             field: [tell(own) for own in entries[first:last]],
             "total_size": len(entries),
-            "next_page_token": str(last) if last < len(entries) else "",
+            "next_page_token": token if last < len(entries) else "",
         }
 
-    def _wanted_names(self):
+    def _wanted_names(self, text):
         """The names that the filter asks for; of its operations only equality is used here."""
         # The generations differ in what they call the operation and the name.
         first = "ApiRun" in self._api["models"]
         operation, keys = ("op", {"name"}) if first else ("operation", {"name", "display_name"})
         names = set()
-        for own in json.loads(self.query.get("filter", '{"predicates": []}'))["predicates"]:
+        for own in json.loads(text or '{"predicates": []}')["predicates"]:
             known = {operation, "key", "stringValue", "string_value"}
             equals = own.get(operation) in ("EQUALS", 1)
             if set(own) - known or not equals or own.get("key") not in keys:
@@ -92,8 +110,8 @@ class Call:
             names.add(own.get("stringValue", own.get("string_value")))
         return names
 
-    def _sorted(self, entries):
-        field, _, order = self.query.get("sort_by", "created_at").partition(" ")
+    def _sorted(self, entries, sort_by):
+        field, _, order = (sort_by or "created_at").partition(" ")
         if field not in ("created_at", "name") or order not in ("", "asc", "desc"):
             raise c.Refused(c.INVALID, f"Invalid sorting field: {field} {order}")
         key = {"created_at": "created", "name": "name"}[field]
@@ -119,3 +137,10 @@ class Call:
             return
         self.file_name = parts[field].get_filename()
         self.file = bytes(parts[field].get_payload(decode=True)).decode()
+
+
+def _read_token(text):
+    try:
+        return json.loads(base64.b64decode(text, validate=True))
+    except (ValueError, binascii.Error):
+        raise c.Refused(c.INVALID, "Invalid package token") from None

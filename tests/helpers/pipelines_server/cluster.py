@@ -2,33 +2,34 @@
 
 import dataclasses
 import datetime
-import itertools
 import json
+import re
 import threading
 import uuid
 
 import yaml
-from pipelines_server import robfig
+from pipelines_server import argo, robfig
 
 # gRPC's codes, as KFP's errors carry them.
 INVALID, NOT_FOUND, EXISTS, DENIED, INTERNAL, UNAUTHENTICATED = 3, 5, 6, 7, 13, 16
 
 
 class Refused(Exception):
-    def __init__(self, code, message):
+    def __init__(self, code, message, details=""):
         super().__init__(message)
         self.code, self.message = code, message
+        self.details = details or message
 
 
 @dataclasses.dataclass
 class Node:
-    """A step as the executor leaves it."""
+    """A task as the executor leaves it."""
 
     name: str
     phase: str = "Succeeded"
     message: str = ""
-    seconds: float = 1.0
-    type: str = "Pod"
+    seconds: float = 1.0  # of each try
+    failed_tries: tuple = ()  # the messages of those before the last
 
 
 @dataclasses.dataclass
@@ -81,6 +82,7 @@ class Job(Entry):
     max_concurrency: int = 1
     service_account: str = ""
     no_catchup: bool = False
+    fired: int = 0
     last: datetime.datetime | None = None
 
 
@@ -91,10 +93,11 @@ class Cluster:
         execute: takes the workflow as JSON text and the values of its parameters, and gives a
             `Result`; called in a thread of its own.
         now: the time the clock shows.
+        is_2x: whether it is Kubeflow Pipelines 2.x.
     """
 
-    def __init__(self, execute, now):
-        self.execute, self.now = execute, now
+    def __init__(self, execute, now, is_2x=False):
+        self.execute, self.now, self.is_2x = execute, now, is_2x
         self.experiments, self.pipelines, self.versions = {}, {}, {}
         self.runs, self.jobs = {}, {}
 
@@ -153,18 +156,47 @@ class Cluster:
             scheduled=scheduled or self.now,
         )
         try:
-            run.workflow = with_parameters(template, parameters, run.id)
-            run.workflow["spec"]["serviceAccountName"] = service_account or "pipeline-runner"
+            run.workflow = self.with_parameters(template, parameters, run.id)
         except Refused:
             del self.runs[run.id]
             raise
+        metadata = run.workflow.setdefault("metadata", {})
+        metadata["name"] = name if job else metadata.get("generateName", "") + run.id[:5]
+        # apiserver/template/template.go, setDefaultServiceAccount: a workflow's own one stays,
+        # unless it is the default.
+        spec = run.workflow["spec"]
+        spec["serviceAccountName"] = (
+            service_account or spec.get("serviceAccountName") or "pipeline-runner"
+        )
         run.thread = threading.Thread(target=self._run, args=(run,))
         run.thread.start()
         return run
 
+    def with_parameters(self, template, values, run_id):
+        """The workflow of a run.
+
+        apiserver/template/argo_template.go, RunWorkflow; common/util/workflow.go,
+        VerifyParameters and ReplaceUID.
+        """
+        unknown = [name for name in values if name not in arguments(template)]
+        if unknown:
+            message = f"Unrecognized input parameter: {unknown[0]}"
+            inner = f"Failed to verify parameters: Invalid input error: {message}"
+            if self.is_2x:  # resource/resource_manager.go, CreateRun: it wraps the error ...
+                what = "Failed to create a run: Failed to generate the ExecutionSpec"
+                raise Refused(INVALID, message, f"{what}: {inner}")
+            what = (
+                "Failed to create a new run.: InternalServerError: failed to generate the workflow."
+            )
+            raise Refused(INTERNAL, f"{what}: {inner}")  # ... or, in 1.8.5, has one of its own
+        workflow = json.loads(json.dumps(template).replace("{{workflow.uid}}", run_id))
+        for own in workflow["spec"].get("arguments", {}).get("parameters", ()):
+            own["value"] = values.get(own["name"], own.get("value"))
+        return workflow
+
     def create_job(self, name, experiment_id, version_id, parameters, **options):
         experiment = self.find("experiment", experiment_id)
-        with_parameters(self.find("version", version_id).workflow, parameters, "")
+        self.with_parameters(self.find("version", version_id).workflow, parameters, "")
         if not name:
             raise Refused(INVALID, "Recurring run name is empty. Please specify a valid name")
         if not 1 <= options["max_concurrency"] <= 10:
@@ -208,11 +240,28 @@ class Cluster:
             job = self.jobs[min(due, key=lambda own: due[own])]
             self.now = max(self.now, due[job.id])
             job.last = self._due(job)
-            name = f"{job.name} {job.last:%Y%m%d%H%M%S}"
-            order = (name, job.experiment, job.version, job.parameters, job.service_account)
+            order = (
+                self._name_of_next_run(job),
+                job.experiment,
+                job.version,
+                job.parameters,
+                job.service_account,
+            )
             run = self.create_run(*order, job=job.id, scheduled=job.last)
             run.thread.join()
             fired.append(run)
+
+    def _name_of_next_run(self, job):
+        """Of a run by the clock, which is its Workflow's.
+
+        apiserver/template/template.go, toSWFCRDResourceGeneratedName (and five letters by
+        Kubernetes), and crd/controller/scheduledworkflow/util/scheduled_workflow.go,
+        NextResourceName; 1.8.5 to 2.5.0.
+        """
+        letters = re.sub("[^a-z0-9-]+", "", job.name.lower()) or "job-"
+        job.fired += 1
+        name = f"{letters[:25]}{job.id[:5]}-{job.fired}"
+        return f"{name}-{argo.fnv32a(name)}"
 
     def join(self):
         """Waits until every run has ended."""
@@ -262,43 +311,3 @@ def read_workflow(text):
 def arguments(workflow):
     found = workflow["spec"].get("arguments", {}).get("parameters", ())
     return {own["name"]: own.get("value", "") for own in found}
-
-
-def with_parameters(template, values, run_id):
-    unknown = [name for name in values if name not in arguments(template)]
-    if unknown:
-        raise Refused(
-            INTERNAL,
-            "Failed to create a new run.: InternalServerError: failed to generate the "
-            "ExecutionSpec.: Failed to verify parameters.: Invalid input error: "
-            f"Unrecognized input parameter: {unknown[0]}",
-        )
-    workflow = json.loads(json.dumps(template).replace("{{workflow.uid}}", run_id))
-    for own in workflow["spec"].get("arguments", {}).get("parameters", ()):
-        own["value"] = values.get(own["name"], own.get("value"))
-    return workflow
-
-
-def with_status(run):
-    """The workflow of a run as Argo reports it."""
-    time, nodes = run.scheduled, {}
-    for number, node in zip(itertools.count(), run.result.nodes):
-        end = time + datetime.timedelta(seconds=node.seconds)
-        ended = node.phase in ("Succeeded", "Failed", "Error")
-        nodes[f"{run.id}-{number}"] = {
-            "displayName": node.name,
-            "type": node.type,
-            "phase": node.phase,
-            "startedAt": rfc3339(time),
-            "finishedAt": rfc3339(end) if ended else None,
-            **({"message": node.message} if node.message else {}),
-        }
-        time = end
-    status = {"phase": run.result.phase, "nodes": nodes}
-    if run.result.message:
-        status["message"] = run.result.message
-    return {**run.workflow, "status": status}
-
-
-def rfc3339(time):
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,6 +2,7 @@
 
 import json
 
+from pipelines_server import argo
 from pipelines_server import cluster as c
 
 
@@ -149,7 +150,7 @@ class V1Beta1:
         return {
             "id": own.id,
             "name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "resource_references": _owner("NAMESPACE", own.namespace),
             "storage_state": "STORAGESTATE_AVAILABLE",
         }
@@ -160,7 +161,7 @@ class V1Beta1:
         return {
             "id": own.id,
             "name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "parameters": default.get("parameters"),
             "default_version": default,
         }
@@ -170,7 +171,7 @@ class V1Beta1:
         return {
             "id": own.id,
             "name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "parameters": [{"name": name, "value": value} for name, value in values],
             "resource_references": _owner("PIPELINE", own.pipeline),
         }
@@ -180,9 +181,9 @@ class V1Beta1:
             "id": own.id,
             "name": own.name,
             "status": own.result.phase,
-            "created_at": c.rfc3339(own.created),
-            "scheduled_at": c.rfc3339(own.scheduled),
-            "finished_at": c.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
+            "created_at": argo.rfc3339(own.created),
+            "scheduled_at": argo.rfc3339(own.scheduled),
+            "finished_at": argo.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
             "pipeline_spec": {"parameters": _parameters(own.parameters)},
             "resource_references": [
                 *_owner("EXPERIMENT", own.experiment),
@@ -196,7 +197,7 @@ class V1Beta1:
         }
 
     def _runtime(self, own):
-        return {"workflow_manifest": json.dumps(c.with_status(own))}
+        return {"workflow_manifest": json.dumps(argo.with_status(own))}
 
     def _job(self, own):
         if own.cron:
@@ -206,7 +207,7 @@ class V1Beta1:
         return {
             "id": own.id,
             "name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "enabled": own.enabled,
             "mode": "ENABLED" if own.enabled else "DISABLED",
             "status": "Enabled" if own.enabled else "Disabled",

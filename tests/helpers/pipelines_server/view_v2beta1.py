@@ -1,10 +1,19 @@
 """The API of Kubeflow Pipelines 2.x as a view of a cluster: what it takes and tells."""
 
+import uuid
+
+from pipelines_server import argo
 from pipelines_server import cluster as c
 
 
 class V2Beta1:
-    """Kubeflow Pipelines 2.x."""
+    """Kubeflow Pipelines 2.x.
+
+    Of the tasks of a run it tells what backend/src/common/util/workflow.go (NodeStatuses) takes
+    from Argo's nodes, and of that what apiserver/server/api_converter.go (toApiPipelineTaskDetail,
+    2.0.0 to 2.5.0) passes on: no types, no messages, and as `child_tasks` what follows a node. A
+    run has no error either, but where it could not be converted (toApiRun).
+    """
 
     STATES = {
         "Running": "RUNNING",
@@ -142,7 +151,7 @@ class V2Beta1:
         return {
             "experiment_id": own.id,
             "display_name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "namespace": own.namespace,
             "storage_state": "AVAILABLE",
         }
@@ -151,7 +160,7 @@ class V2Beta1:
         return {
             "pipeline_id": own.id,
             "display_name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "namespace": own.namespace,
         }
 
@@ -160,23 +169,24 @@ class V2Beta1:
             "pipeline_id": own.pipeline,
             "pipeline_version_id": own.id,
             "display_name": own.name,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "pipeline_spec": own.workflow,
         }
 
     def _run(self, own):
-        nodes = c.with_status(own)["status"]["nodes"]
         tasks = [
             {
                 "run_id": own.id,
-                "task_id": key,
+                "task_id": str(uuid.uuid5(uuid.NAMESPACE_OID, key)),
                 "display_name": node["displayName"],
-                "state": self.STATES[node["phase"]],
+                # What it has no word for, as Omitted, is unspecified, and so left out.
+                "state": self.STATES.get(node["phase"]),
+                "create_time": node["startedAt"],
                 "start_time": node["startedAt"],
-                "end_time": node["finishedAt"],
-                "error": {"code": 2, "message": node["message"]} if "message" in node else {},
+                "end_time": node["finishedAt"] or "0001-01-01T00:00:00Z",
+                "child_tasks": [{"pod_name": child} for child in node.get("children", ())],
             }
-            for key, node in nodes.items()
+            for key, node in argo.with_status(own)["status"]["nodes"].items()
         ]
         return {
             "run_id": own.id,
@@ -184,11 +194,10 @@ class V2Beta1:
             "experiment_id": own.experiment,
             "recurring_run_id": own.job,
             "state": self.STATES[own.result.phase],
-            "created_at": c.rfc3339(own.created),
-            "scheduled_at": c.rfc3339(own.scheduled),
-            "finished_at": c.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
+            "created_at": argo.rfc3339(own.created),
+            "scheduled_at": argo.rfc3339(own.scheduled),
+            "finished_at": argo.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
             "pipeline_version_reference": self._reference(own),
-            "error": {"code": 2, "message": own.result.message} if own.result.message else {},
             "run_details": {"task_details": tasks},
         }
 
@@ -201,7 +210,7 @@ class V2Beta1:
             "recurring_run_id": own.id,
             "display_name": own.name,
             "experiment_id": own.experiment,
-            "created_at": c.rfc3339(own.created),
+            "created_at": argo.rfc3339(own.created),
             "status": "ENABLED" if own.enabled else "DISABLED",
             "mode": "ENABLE" if own.enabled else "DISABLE",
             "max_concurrency": str(own.max_concurrency),

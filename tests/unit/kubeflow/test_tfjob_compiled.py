@@ -80,6 +80,22 @@ def test_only_the_trainer_has_a_job(genuine):
     assert having == ["trainer"]
 
 
+def test_only_that_step_knows_its_pod_and_its_tasks_do_not(genuine):
+    variable = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    having = [
+        template["name"]
+        for template in genuine["spec"]["templates"]
+        if variable in template.get("container", {}).get("env", ())
+    ]
+    assert having == ["trainer"]
+    assert "POD_NAME" not in json.dumps(the_job(genuine))
+
+
+def test_a_step_that_does_not_know_its_pod(workflow):
+    step(workflow, "trainer")["container"]["env"].pop()
+    assert any("variable POD_NAME to be metadata.name" in line for line in lint.findings(workflow))
+
+
 def test_a_task_s_pod_is_as_the_step_s(genuine):
     trainer = step(genuine, "trainer")
     for kind, replica in replicas(genuine).items():
@@ -165,6 +181,7 @@ def change(tree, path, value):
         tree[last] = value
 
 
+OWNERS = [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "{{workflow.uid}}"}]
 CHIEF = "spec/tfReplicaSpecs/Chief"
 POD = f"{CHIEF}/template/spec"
 TASK = f"{POD}/containers/0"
@@ -194,7 +211,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         ("metadata/name", "King_County", "metadata.name: found 'King_County', expected at most 63"),
         ("metadata/name", None, "metadata.name: missing"),
         ("metadata/name", "a" * 32, "metadata.name: found 32 letters, expected at most 31"),
-        ("metadata/ownerReferences", None, "metadata.ownerReferences: expected the Workflow, wit"),
+        ("metadata/ownerReferences", OWNERS, "metadata.ownerReferences: found in the manifest, w"),
         ("spec/runPolicy/cleanPodPolicy", "None", "runPolicy.cleanPodPolicy: found 'None', expect"),
         (CHIEF, None, "spec.tfReplicaSpecs.Chief: missing; nothing is trained without"),
         ("spec/tfReplicaSpecs/PS", None, "spec.tfReplicaSpecs.PS: missing; nothing is trained"),

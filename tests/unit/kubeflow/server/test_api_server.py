@@ -49,7 +49,8 @@ def test_kubeflows_own_client(workflow, monkeypatch, tmp_path):
         detail = client.wait_for_run_completion(run.id, timeout=30)
         assert (detail.run.status, detail.run.metrics[0].number_value) == ("Succeeded", 0.0)
         nodes = json.loads(detail.pipeline_runtime.workflow_manifest)["status"]["nodes"]
-        assert [own["displayName"] for own in nodes.values()] == ["evaluator"]
+        names = {own["displayName"]: own["type"] for own in nodes.values()}
+        assert names == {f"houses-{run.id[:5]}": "DAG", "evaluator": "Pod"}
         job = client.create_recurring_run(
             experiment.id, "nightly", cron_expression="0 0 3 * * *", version_id=version.id
         )
@@ -144,6 +145,54 @@ def test_schedules_that_kubeflow_refuses(server, changes, message):
 def test_a_schedule_that_is_in_order(server):
     assert ask(server, "POST", f"{V1}/jobs", order(server))[0] == 200
     assert len(server.tick(START.replace(day=27))) == 2
+
+
+def test_runs_by_the_clock_are_named_as_their_workflows(server):
+    assert ask(server, "POST", f"{V1}/jobs", order(server, name="Every night, 3h"))[0] == 200
+    (made,) = server.cluster.jobs.values()
+    names = [own.name for own in server.tick(START.replace(day=27))]
+    assert [name.rpartition("-")[0] for name in names] == [
+        f"everynight3h{made.id[:5]}-{number}" for number in (1, 2)
+    ]
+    workflows = [own.workflow["metadata"]["name"] for own in server.cluster.runs.values()]
+    assert workflows == names
+
+
+def test_a_page_token_holds_the_order_and_the_filter(server):
+    for name in "abc":
+        server.cluster.create_experiment(name)
+    path = f"{V2}/experiments?page_size=2&sort_by=name%20desc"
+    _, first = ask(server, "GET", path)
+    token = urllib.parse.quote(first["next_page_token"])
+    _, second = ask(server, "GET", f"{V2}/experiments?page_size=2&page_token={token}")
+    names = [own["display_name"] for page in (first, second) for own in page["experiments"]]
+    assert names == ["c", "b", "a", "Default"]
+    for other, message in [
+        ("&sort_by=name", "page token does not match the supplied sort by"),
+        ("x", "Invalid package token"),
+    ]:
+        code, answer = ask(server, "GET", f"{V2}/experiments?page_token={token}{other}")
+        assert (code, message in answer["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("serves", "detail"),
+    [
+        (
+            ("v1beta1",),
+            {"@type": "type.googleapis.com/api.Error", "error_message": "Run no not found."},
+        ),
+        (
+            ("v1beta1", "v2beta1"),
+            {"@type": "type.googleapis.com/google.rpc.Status", "message": "Run no not found."},
+        ),
+    ],
+)
+def test_an_error_of_each_generation(serves, detail):
+    with ApiServer(serves=serves) as server:
+        code, answer = ask(server, "GET", f"{V1}/runs/no")
+    assert code == 404 and answer["code"] == 5
+    assert detail.items() <= answer["details"][0].items()
 
 
 def test_five_fields_are_seconds_to_month():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from kubernetes_server.api import Api
+from kubernetes_server.api import RUN, STEP_POD, Api
 from kubernetes_server.service_account import ServiceAccount
 
 from pipeline import config_file
@@ -44,6 +44,7 @@ def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
             found = stack.enter_context(Api(tmp_path, account=account, **settings))
             monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
             monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(found.port))
+            monkeypatch.setenv("POD_NAME", STEP_POD["name"])
             return found
 
         yield start
@@ -59,4 +60,4 @@ def compiled() -> dict[str, Any]:
 @pytest.fixture
 def job(compiled) -> dict[str, Any]:
     """A TFJob, as it is created."""
-    return manifest.filled(compiled, "/training/0123456789abcdef", "/training/problem.json")
+    return manifest.filled(compiled, RUN, "/training/0123456789abcdef", "/training/problem.json")

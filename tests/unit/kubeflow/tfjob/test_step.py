@@ -7,6 +7,7 @@ import types
 import pytest
 import yaml
 from etils import epath
+from kubernetes_server.api import RUN
 from tfx.orchestration.kubeflow import container_entrypoint
 
 from models.cluster import launch
@@ -40,7 +41,8 @@ def arguments(tmp_path, monkeypatch):
             f"inputs.parameters.{item['name']}": item["value"]
             for item in workflow["spec"]["arguments"]["parameters"]
         }
-        values |= {"workflow.name": "run-1", "workflow.uid": "a-uid"}
+        # As a run's manifest has it: Kubeflow Pipelines replaces the uid by the run's id.
+        values |= {"workflow.name": RUN["name"], "workflow.uid": "the run's id"}
         templates = {item["name"]: item for item in workflow["spec"]["templates"]}
         found = templates["trainer"]["container"]["args"]
         for name, value in values.items():
@@ -65,8 +67,9 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, serve, tmp_pa
     launch.launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
     made = api.jobs["king-county-0123456789abcdef"].manifest
     given = json.loads(arguments[arguments.index(TFJOB) + 1])
-    assert made["metadata"]["ownerReferences"] == given["metadata"]["ownerReferences"]
-    assert made["metadata"]["ownerReferences"][0]["uid"] == "a-uid"
+    assert made["metadata"]["ownerReferences"] == [RUN]
+    api.collect()
+    assert api.jobs
     assert list(made["spec"]["tfReplicaSpecs"]) == list(given["spec"]["tfReplicaSpecs"])
 
 

@@ -8,6 +8,7 @@ import certificates
 import pytest
 import yaml
 from cryptography import x509
+from kubernetes_server.api import RUN, STEP_POD
 from kubernetes_server.service_account import NAMESPACE
 
 from models.cluster.supervisor import TaskError
@@ -15,6 +16,7 @@ from pipeline.kubeflow.tfjob.api import Away, Jobs
 
 NAME = "king-county-0123456789abcdef"
 ASKED = {
+    "get pods": lambda jobs, job: jobs.owner(),
     "create tfjobs": lambda jobs, job: jobs.create(job),
     "get tfjobs": lambda jobs, job: jobs.read(NAME),
     "list pods": lambda jobs, job: jobs.pods(NAME),
@@ -43,6 +45,41 @@ def test_a_job_that_is_there_is_left_alone(serve, job):
     first = jobs.read(NAME)
     assert not jobs.create(job)
     assert jobs.read(NAME) == first
+
+
+def test_a_job_s_owner_is_the_run_that_owns_the_step_s_pod(serve):
+    serve()
+    assert Jobs.of_this_pod().owner() == RUN
+
+
+def test_a_job_goes_with_its_run_and_not_before(serve, job):
+    api = serve()
+    assert Jobs.of_this_pod().create(job)
+    api.owners.remove(STEP_POD)  # as where pods that have ended are removed at once
+    api.collect()
+    assert api.jobs
+    api.delete_run()
+    api.collect()
+    assert not api.jobs
+
+
+@pytest.mark.parametrize("uid", ["the id that Kubeflow Pipelines gave the run", STEP_POD["uid"]])
+def test_a_job_whose_owner_has_another_uid_is_collected(serve, job, uid):
+    api = serve()
+    job["metadata"]["ownerReferences"][0]["uid"] = uid
+    assert Jobs.of_this_pod().create(job)
+    api.collect()
+    assert not api.jobs
+
+
+def test_a_pod_that_does_not_know_its_name(serve, monkeypatch):
+    serve()
+    monkeypatch.delenv("POD_NAME")
+    with pytest.raises(TaskError, match="^kubeflow.tfjob: the variable POD_NAME is not set in the"):
+        Jobs.of_this_pod()
+    monkeypatch.setenv("POD_NAME", "another")
+    with pytest.raises(TaskError, match="^kubeflow.tfjob: there is no pod another in pricing, whi"):
+        Jobs.of_this_pod().owner()
 
 
 def test_a_pod_that_is_gone_has_no_log(serve):

@@ -6,6 +6,7 @@ import types
 
 import pytest
 from etils import epath
+from kubernetes_server.api import RUN, STEP_POD
 
 from models.cluster.supervisor import TaskError
 from models.progress import Progress
@@ -65,7 +66,7 @@ def methods(api):
 def test_where_there_was_none_nothing_is_deleted(serve, make, directory):
     api = serve()
     assert make().clear(directory)
-    assert methods(api) == ["GET"]
+    assert methods(api) == ["GET", "GET"], "the step's own pod, and the job"
 
 
 def test_the_same_job_goes_on(serve, make, earlier, directory):
@@ -119,6 +120,37 @@ def test_a_job_is_created_and_followed_to_its_end(serve, make, train, directory)
         assert container["args"] == [str(directory), str(directory / PROBLEM)]
     told = json.loads((directory / PROBLEM).read_text())
     assert told == {**PROBLEM_TOLD, "hyperparameters": None}
+
+
+def test_a_job_lives_as_long_as_its_run(serve, make, train):
+    api = serve(verdict="Succeeded")
+    train(make())
+    assert api.jobs[NAME].manifest["metadata"]["ownerReferences"] == [RUN]
+    api.collect()
+    assert api.jobs
+    api.delete_run()
+    api.collect()
+    assert not api.jobs
+
+
+def test_another_try_of_the_step_joins_the_job_whatever_became_of_the_first_pod(
+    serve, make, train, earlier, directory, monkeypatch
+):
+    api = serve()
+    earlier()
+    again = {**STEP_POD, "name": f"{STEP_POD['name']}-1", "uid": "another"}
+    monkeypatch.setattr("kubernetes_server.api.STEP_POD", again)
+    monkeypatch.setenv("POD_NAME", again["name"])
+    api.owners = [RUN, again]
+    assert not make().clear(directory)
+
+
+def test_a_job_that_is_collected_at_once_is_not_made_again(serve, make, train, monkeypatch):
+    api = serve()
+    monkeypatch.setattr(api, "_create", lambda job: job)  # it is gone before it is looked at
+    with pytest.raises(TaskError, match=f"TFJob {NAME}: was deleted by somebody, or with its run"):
+        train(make())
+    assert methods(api).count("POST") == 1
 
 
 def test_a_job_that_goes_on_is_joined(serve, make, train, earlier, directory):

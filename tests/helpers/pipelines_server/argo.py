@@ -1,0 +1,110 @@
+"""What Argo makes of a run: the nodes in the status of its Workflow.
+
+As argo-workflows has it (v3.4.16): a node for the Workflow, which is its DAG, and one for each
+task; a task that may be tried again is a node of type Retry, whose children are a Pod for each try
+(workflow/controller/operator.go, executeTemplate and processNodeRetries); the tasks behind a node
+are children of it, of a Retry of its last try (workflow/controller/dag.go, connectDependencies, and
+getOutboundNodes); what is never begun is Omitted (dag.go, executeDAGTask); ids are hashes of the
+names (pkg/apis/workflow/v1alpha1/workflow_types.go, NodeID), so that they are in no order of time.
+"""
+
+import datetime
+
+OMITTED = "omitted: depends condition not met"
+
+
+def fnv32a(text):
+    found = 2166136261
+    for byte in text.encode():
+        found = ((found ^ byte) * 16777619) % 2**32
+    return found
+
+
+def with_status(run):
+    """The workflow of a run as Argo reports it."""
+    nodes = Nodes(run)
+    for node in run.result.nodes:
+        nodes.add(node)
+    if run.result.phase in ("Failed", "Error"):
+        nodes.omit_the_rest()
+    status = {"phase": run.result.phase, "nodes": dict(sorted(nodes.nodes.items()))}
+    if run.result.message:
+        status["message"] = run.result.message
+    return {**run.workflow, "status": status}
+
+
+class Nodes:
+    """The nodes of a run, whose tasks ran one after another."""
+
+    def __init__(self, run):
+        self.run, self.time, self.nodes = run, run.scheduled, {}
+        self.workflow = run.workflow["metadata"]["name"]
+        self.tasks = [
+            task["name"]
+            for template in run.workflow["spec"].get("templates", ())
+            for task in template.get("dag", {}).get("tasks", ())
+        ]
+        self.retried = {
+            template["name"]
+            for template in run.workflow["spec"].get("templates", ())
+            if "retryStrategy" in template
+        }
+        root = self._put(self.workflow, "DAG", run.result.phase, run.scheduled, run.finished)
+        self.last = root
+
+    def add(self, node):
+        """The node of a task, and of its tries."""
+        name, began = f"{self.workflow}.{node.name}", self.time
+        ended = node.phase in ("Succeeded", "Failed", "Error")
+        if node.name not in self.retried and not node.failed_tries:
+            self.time += datetime.timedelta(seconds=node.seconds)
+            pod = self._put(
+                name, "Pod", node.phase, began, self.time if ended else None, node.message
+            )
+            self._follows(pod)
+            return
+        tries = []
+        for number, message in enumerate([*node.failed_tries, node.message]):
+            began_try = self.time
+            self.time += datetime.timedelta(seconds=node.seconds)
+            last = number == len(node.failed_tries)
+            phase = node.phase if last else "Failed"
+            end = self.time if ended or not last else None
+            tries.append(self._put(f"{name}({number})", "Pod", phase, began_try, end, message))
+        # What failed is said by the try; the whole says that there is no other one.
+        message = "No more retries left" if node.phase in ("Failed", "Error") else ""
+        whole = self._put(name, "Retry", node.phase, began, self.time if ended else None, message)
+        self._follows(whole)
+        whole["children"] = [own["id"] for own in tries]
+        self.last = tries[-1]
+
+    def omit_the_rest(self):
+        """The tasks that were never begun."""
+        there = {node["displayName"] for node in self.nodes.values()}
+        for task in self.tasks:
+            if task not in there:
+                name = f"{self.workflow}.{task}"
+                node = self._put(name, "Skipped", "Omitted", self.time, self.time, OMITTED)
+                self._follows(node)
+
+    def _follows(self, node):
+        self.last.setdefault("children", []).append(node["id"])
+        self.last = node
+
+    def _put(self, name, kind, phase, began, ended, message=""):
+        own_id = self.workflow if name == self.workflow else f"{self.workflow}-{fnv32a(name)}"
+        self.nodes[own_id] = {
+            "id": own_id,
+            "name": name,
+            "displayName": name.removeprefix(f"{self.workflow}."),
+            "type": kind,
+            "phase": phase,
+            "startedAt": rfc3339(began),
+            "finishedAt": rfc3339(ended) if ended else None,
+            **({"message": message} if message else {}),
+        }
+        return self.nodes[own_id]
+
+
+def rfc3339(time):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
