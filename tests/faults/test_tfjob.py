@@ -35,7 +35,8 @@ def step(api, train, tmp_path):
     """Starts the Trainer's step."""
 
     def start(cluster=CLUSTER, **settings):
-        asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
+        restarts = cluster.get("max_restarts", 10)
+        asked = [f"train.cluster={{workers: 1, max_restarts: {restarts}}}", "kubeflow.tfjob={}"]
         job = manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
         (tmp_path / "tfjob.json").write_text(json.dumps(job))
         place = str(tmp_path / "tfjob.json")
@@ -119,7 +120,11 @@ def test_a_step_that_is_tried_again_finds_its_job(step, api):
     first.wait_for(lambda: first.has_checkpoint(1))
     first.process.kill()
     chief = first.task("chief")
+    # On a busy machine it could be done before the second try looks at it.
+    os.kill(chief, signal.SIGSTOP)
     second = step(**LONG)
+    second.wait_for(lambda: "it is there already" in second.errors)
+    os.kill(chief, signal.SIGCONT)
     assert second.end() == 0, second.errors[-3000:]
     assert "it is there already, and goes on" in second.errors
     assert chief == the_job(api).pods["Chief", 0].process.pid
