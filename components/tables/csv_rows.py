@@ -285,8 +285,12 @@ class _Lines:
 
     def __call__(self, row: int) -> str:
         """The place of a row, by its index."""
-        line = self.block.line + self.block.data.count(b"\n", 0, int(self._starts[row]))
+        line = self.block.line + int(np.searchsorted(self._line_ends, self._starts[row]))
         return f"{self.file}:{line}"
+
+    @functools.cached_property
+    def _line_ends(self) -> np.ndarray:
+        return np.flatnonzero(np.frombuffer(self.block.data, np.uint8) == ord("\n"))
 
     @functools.cached_property
     def _starts(self) -> np.ndarray:

@@ -199,7 +199,7 @@ class _Column:
             self._places.setdefault("first_gap", scan.place_of(row))
         if pa.types.is_null(column.type):
             return
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        if pa.types.is_nested(column.type) or pa.types.is_fixed_size_list(column.type):
             self._is_list = True
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             self._add_numbers(column, scan)
@@ -256,13 +256,14 @@ class _Column:
             self._misfits.add(texts, counts, misfits, encoded, scan)
         if self._values is None:
             return
+        rows = _first_rows(encoded)
         for number, (text, count) in enumerate(zip(texts.to_pylist(), counts.tolist())):
             known = self._values.get(text)
             if known is None:
                 if len(self._values) == MOST_VALUES:
                     self._values = None
                     return
-                place = scan.place_of(pc.index(encoded.indices, number).as_py())
+                place = scan.place_of(int(rows[number]))
                 known = self._values[text] = _Counted(first=Sighting(text, place))
             known.count += count
 
@@ -293,6 +294,12 @@ class _Column:
 
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def _first_rows(encoded: pa.DictionaryArray) -> np.ndarray:
+    """The first row of each distinct value."""
+    valid = np.flatnonzero(encoded.indices.is_valid().to_numpy(zero_copy_only=False))
+    return valid[np.unique(encoded.indices.drop_null().to_numpy(), return_index=True)[1]]
 
 
 @dataclasses.dataclass

@@ -56,8 +56,11 @@ def test_good_data_pass(problem):
     checks.check_data(problem("features: {rooms: categorical}\nslices: [rooms]\nsplits: {key: id}"))
 
 
-def test_the_shipped_data_pass():
-    checks.check_data(config_file.load(ROOT / "data/king_county/pipeline.yaml"))
+@pytest.mark.parametrize("name", ["king_county", "ames", "series"])
+def test_the_shipped_data_pass_and_nothing_is_odd_about_them(name):
+    report = checks.check_data(config_file.load(ROOT / "data" / name / "pipeline.yaml"))
+    assert report is not None
+    assert report.notes == ()
 
 
 def test_missing_file_and_empty_folder(problem):

@@ -99,6 +99,13 @@ def test_a_line_counts_line_ends_within_quotes_and_blank_lines(profile):
     }
 
 
+def test_the_places_of_many_values_are_found_at_once(profile):
+    values = [f"v{number % 3000}" for number in range(9000)]
+    found = profile(numbered(values), {"x": Wanted(values=True)}).columns["x"].values
+    assert all(own.first.place.endswith(f":{int(text[1:]) + 2}") for text, own in found.items())
+    assert {own.count for own in found.values()} == {3}
+
+
 def test_distinct_values_are_counted_up_to_a_cap(profile, monkeypatch):
     text = numbered(["b", "a", "b", "", "c"])
     wanted = {"x": Wanted(values=True)}
@@ -179,6 +186,7 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
         "text": pa.array(["a", "b", "a"]),
         "day": pa.array([datetime.date(2018, 1, 5)] * 3),
         "list": pa.array([[1.0], [], None], pa.list_(pa.float32())),
+        "fixed": pa.array([[1.0, 2.0]] * 3, pa.list_(pa.float32(), 2)),
         "none": pa.nulls(3),
     }
     pa.parquet.write_table(pa.table(columns), path, row_group_size=2)
@@ -198,6 +206,7 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
     assert set(found["truth"].values) == {"0", "1"}
     assert (found["day"].kind, found["day"].misfits) == (Kind.BYTES, None)
     assert (found["list"].is_list, found["list"].missing) == (True, 1)
+    assert (found["fixed"].is_list, found["fixed"].missing) == (True, 0)
     assert (found["none"].kind, found["none"].present) == (Kind.UNKNOWN, 0)
 
 
