@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from components.tables.profile import FLOAT32_MAX, ColumnProfile, Misfits
+from components.tables.profile import FAR, ColumnProfile, Misfits
 from components.tables.table import Kind
 from models import features as features_lib
 from models import values
@@ -99,9 +99,14 @@ def labels_of_regressions_are_numbers(view: TableView) -> Iterator[str]:
     """The label of a regression holds numbers."""
     for name, task in view.config.tasks.items():
         if task == "regression":
-            expected = "expected a number; choose another label, or task: multiclass"
+            column = view.columns[name]
+            word = column.words.first.value if column.words else ""
+            mend = (
+                _REMOVE if _is_missing_word(word) else "choose another label, or task: multiclass"
+            )
+            expected = f"expected a number; {mend}"
             role = "numbers as the label of a regression"
-            yield from _not_numbers(view, view.columns[name], expected, role)
+            yield from _not_numbers(view, column, expected, role)
 
 
 @rule
@@ -117,6 +122,9 @@ def weights_are_numbers_from_zero_up(view: TableView) -> Iterator[str]:
         shown = _number(column.low)
         shown = repr(shown) if view.is_csv else shown
         found = [f"{column.low_at}: {name}: found {shown}, {expected}"]
+    if not found and column.high > MOST_LABEL:
+        shown = _number(column.high)
+        found = [f"{column.high_at}: {name}: found {shown}, expected weights below {MOST_LABEL:g}"]
     if not found and column.high == 0:
         found = [f"weight: {name} is zero in every row; there is nothing to learn"]
     yield from found
@@ -364,12 +372,12 @@ def there_is_something_to_learn_from(view: TableView) -> Iterator[str]:
         column = view.columns.get(feature.name)
         if column is None or feature.kind not in (features_lib.NUMERIC, features_lib.SEQUENCE):
             continue
-        if max(abs(column.low), abs(column.high)) > FLOAT32_MAX:
+        if max(abs(column.low), abs(column.high)) > FAR:
             value, place = _farthest(column)
             yield (
-                f"{place}: {column.name}: found {_number(value)}, which no 32-bit float holds "
-                f"(they end at {FLOAT32_MAX:.2g}); mend the value, or divide the column by a "
-                "constant"
+                f"{place}: {column.name}: found {_number(value)}, which is too near to the end of "
+                f"32-bit floats, 3.4e38; expected numbers below {FAR:g}: mend the value, or divide "
+                "the column by a constant"
             )
 
 

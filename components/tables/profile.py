@@ -86,7 +86,7 @@ class ColumnProfile:
         is_truth: whether all values are `true` or `false`, which is a boolean to SchemaGen.
         misfits: values that do not match the wanted pattern.
         first_gap, first_not_finite, low_at, high_at: where these are, of wanted places. Numbers
-            that no 32-bit float holds are placed in any column.
+            beyond `FAR` are placed in any column.
         values: rows and place of each distinct value, by text, if they were wanted and are no more
             than `MOST_VALUES`.
     """
@@ -232,7 +232,7 @@ class _Column:
             self._moments.add(column.drop_null().to_numpy().astype(np.float64))
 
     def _place_extreme(self, key: str, value: float, column: pa.Array, scan: Scan) -> None:
-        if self._wanted.places or abs(value) > FLOAT32_MAX:
+        if self._wanted.places or abs(value) > FAR:
             self._places[key] = scan.place_of(pc.index(column, value).as_py())
 
     def _add_texts(self, column: pa.Array, scan: Scan) -> None:
@@ -293,7 +293,8 @@ class _Column:
         )
 
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+FAR = 1e37
+"""Near the end of what 32-bit floats hold, 3.4e38, where sums of a few numbers overflow."""
 
 
 def _first_rows(encoded: pa.DictionaryArray) -> np.ndarray:

@@ -273,13 +273,21 @@ def test_classes_that_are_none(refusal, notes):
     )
 
 
-def test_numbers_that_no_float_holds(refusal, notes):
-    assert refusal(size=some(lambda n: n, 1e39, 9)) == (
-        "t.csv:11: size: found 1e+39, which no 32-bit float holds (they end at 3.4e+38); mend the "
-        "value, or divide the column by a constant"
+@pytest.mark.parametrize(("value", "shown"), [(1e38, "1e+38"), (-2e38, "-2e+38"), (1e39, "1e+39")])
+def test_numbers_near_the_end_of_floats(refusal, notes, value, shown):
+    assert refusal(size=some(lambda n: n, value, 9)) == (
+        f"t.csv:11: size: found {shown}, which is too near to the end of 32-bit floats, 3.4e38; "
+        "expected numbers below 1e+37: mend the value, or divide the column by a constant"
     )
     settings = {"features": {"size": "ignore"}, "splits": {"eval": 3, "test": 4}}
-    assert notes(settings, size=some(lambda n: n, 1e39, 9)) == []
+    assert notes(settings, size=some(lambda n: n, value, 9)) == []
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "?", "null"])
+def test_a_label_that_says_that_it_is_missing(refusal, word):
+    assert refusal(cost=some(lambda n: n, word, 4)) == (
+        f"t.csv:6: cost: found {word!r}, expected a number; remove the row or fill it in"
+    )
 
 
 def test_nothing_to_learn_from(refusal, notes):

@@ -210,7 +210,7 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
     assert (found["none"].kind, found["none"].present) == (Kind.UNKNOWN, 0)
 
 
-def test_a_number_that_no_float_holds_is_placed_in_any_column(profile):
+def test_a_number_near_the_end_of_floats_is_placed_in_any_column(profile):
     column = profile(numbered([1.0, 1e39, 2.0])).columns["x"]
     assert (column.high, column.high_at[-2:], column.low_at) == (1e39, ":3", "")
 
