@@ -25,7 +25,7 @@ def run(config: Config, workspace: Workspace) -> int:
     """
     assert config.kubeflow
     log = workspace.new_log("compile")
-    with terminal.logging_to(log) as console:
+    with workspace.temporary(), terminal.logging_to(log) as console:
         if config.kubeflow.data is None and (report := checks.check_data(config)):
             print(report, flush=True)  # into the log
             screen.show_table(console, report)
