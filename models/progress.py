@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api
+from models import estimator_api, model_errors
+from models.model_errors import ModelError
 
 Tell = Callable[..., None]
 """Is told an `event` and what belongs to it; the events are those that `Progress.heard` knows."""
@@ -16,6 +17,9 @@ _TELL_EVERY = 1.0
 """Seconds."""
 _WRITE_EVERY = 100
 """Steps."""
+_STILL_RUNS = 500
+_STILL_SECONDS = 10.0
+"""As long as both the global step may stand still."""
 
 
 def on_progress(text: str) -> None:
@@ -33,6 +37,7 @@ class Progress:
         checkpoint: the step of the last one.
         evaluation: the step and the loss of the last one.
         tasks: what is said of a cluster's tasks.
+        notes: what the user should read when all is over.
     """
 
     max_steps: int
@@ -41,10 +46,13 @@ class Progress:
     checkpoint: int | None = None
     evaluation: tuple[int, float] | None = None
     tasks: str = ""
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def heard(self, event: str, **message: Any) -> None:
         """Notes an event, and says how far the training is now."""
-        if event == "step":
+        if event == "note":
+            self.notes.append(message["text"])
+        elif event == "step":
             self.step = message["step"]
             self.examples_per_second = message["examples_per_second"] or self.examples_per_second
         elif event == "checkpoint":
@@ -143,6 +151,39 @@ class Reporter(estimator_api.SessionRunHook):
             summary.value.add(tag=tag, simple_value=value)
         # The writer that the Estimator's own hooks use: one file for one task.
         tf.compat.v1.summary.FileWriterCache.get(self._directory).add_summary(summary, step)
+
+
+class Standstill(estimator_api.SessionRunHook):
+    """Ends a training whose steps do not count the global step: it would have no end.
+
+    A session that waits for other tasks makes no runs, and slow steps make few, so it is runs that
+    count and not seconds alone. Models that count one step for several runs, as for accumulated
+    gradients, have as many as there are.
+    """
+
+    def __init__(self) -> None:
+        self._step: int | None = None
+
+    def before_run(self, run_context):
+        """Fetches the global step."""
+        return tf.compat.v1.train.SessionRunArgs(tf.compat.v1.train.get_global_step())
+
+    def after_run(self, run_context, run_values):
+        """Ends the training if the step has stood still for too long.
+
+        Raises:
+            ModelError: it has.
+        """
+        step = int(run_values.results)
+        if step != self._step:
+            self._step, self._runs, self._since = step, 0, time.monotonic()
+            return
+        self._runs += 1
+        if self._runs >= _STILL_RUNS and time.monotonic() - self._since >= _STILL_SECONDS:
+            raise ModelError(
+                f"the global step stands still at {step} after {self._runs} runs of the train op, "
+                f"so training would not end; {model_errors.COUNT}"
+            )
 
 
 class Sign(estimator_api.SessionRunHook):

@@ -13,16 +13,18 @@ A model is a function of one of two forms:
 import dataclasses
 import difflib
 import importlib
+import importlib.util
 import inspect
-import traceback
+import os
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api
+from models import estimator_api, graph_checks, model_errors
 from models.context import Context
-from models.params import parse_params
+from models.params import CONTEXT, parse_params
 
 MODELS = {
     "tabm": "models.tabm.model_fn",
@@ -55,12 +57,49 @@ def estimator(name: str, params: Mapping[str, Any], config: Any):
         ValueError: see `load`, and what the model refuses of its parameters.
     """
     function = load(name)
-    if _arguments(function) == _ESTIMATOR:
+    if _arguments(function) == _MODEL_FN and CONTEXT in params and is_own(name):
+        function = graph_checks.checked(function, params[CONTEXT].labels[0])
+    elif _arguments(function) == _ESTIMATOR:
         # Keras counts layers without a name through the process: those of a second model would
         # have other names than the checkpoints of the first.
         tf.keras.backend.reset_uids()
         return function(params, config)
     return estimator_api.Estimator(function, params=dict(params), config=config)
+
+
+def is_own(name: str) -> bool:
+    """Whether a model is the user's."""
+    return name not in MODELS
+
+
+def is_model_fn(name: str) -> bool:
+    """Whether a model is a `model_fn`, and not a factory of a whole Estimator.
+
+    Raises:
+        ValueError: see `load`.
+    """
+    return _arguments(load(name)) == _MODEL_FN
+
+
+def own_folders(name: str) -> tuple[pathlib.Path, ...]:
+    """The folder of a user's model: that of its package, or of its file; none of ours.
+
+    Raises:
+        ValueError: see `load`.
+    """
+    if not is_own(name):
+        return ()
+    load(name)
+    return _folders(name.partition(".")[0])
+
+
+def _folders(module_name: str) -> tuple[pathlib.Path, ...]:
+    """The folders of a module or package, which need not be importable."""
+    spec = importlib.util.find_spec(module_name)
+    if spec is None:
+        return ()
+    places = spec.submodule_search_locations or [os.path.dirname(spec.origin or "")]
+    return tuple(pathlib.Path(place).absolute() for place in places if place)
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -74,20 +113,8 @@ def load(name: str) -> Callable[..., Any]:
     module_name, _, function_name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"model.name: {path}: cannot import {error.name}; put the file beside the "
-            "configuration or install its package"
-        ) from error
-    except Exception as error:
-        # Whatever the user's module raises is the user's to mend; the place is what helps.
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = (
-            error if isinstance(error, SyntaxError) else f"{last.filename}:{last.lineno}: {error}"
-        )
-        raise ValueError(
-            f"model.name: {path}: cannot import {module_name}: {type(error).__name__}: {place}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"model.name: {path}: {_why_not_imported(module_name, error)}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ValueError(f"model.name: {path}: module {module_name} has no {function_name}()")
@@ -98,6 +125,21 @@ def load(name: str) -> Callable[..., Any]:
             f"found {function_name}({', '.join(_arguments(function))})"
         )
     return function
+
+
+def _why_not_imported(module_name: str, error: BaseException) -> str:
+    """Says in one line why a user's module cannot be imported, with the place in their files."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    mend = "; put the file beside the configuration or install its package"
+    if missing and f"{module_name}.".startswith(f"{missing}."):
+        return f"cannot import {missing}{mend}"
+    where = model_errors.place(error, _folders(module_name.partition(".")[0]))
+    what = f"cannot import {missing or module_name}{f' ({where})' if where else ''}"
+    if missing:
+        return f"{what}{mend}"
+    if isinstance(error, SystemExit):
+        return f"{what}: sys.exit({error.code!r}) ends the run; remove it"
+    return f"{what}: {type(error).__name__}: {model_errors.reason(error)}"
 
 
 def parameters(

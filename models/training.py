@@ -1,5 +1,6 @@
 """The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any model."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,10 +14,12 @@ from models import (
     estimator_api,
     export,
     full_disk,
+    graph_checks,
     inputs,
     intervals,
     manifest,
     mirrored,
+    model_errors,
     no_proxy,
     progress,
     registry,
@@ -52,12 +55,13 @@ def run_fn(fn_args) -> None:
     Raises:
         ValueError: what the features, the labels or the model's parameters do not allow, or a
             `TF_CONFIG` that describes no cluster.
+        ModelError: what is wrong with a user's model.
         DiskFull: there is no room for the training's files.
     """
     problem = Problem.of(fn_args)
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
-    with full_disk.told(directory):
+    with _told(problem), full_disk.told(directory):
         if cluster := layout.in_environment():
             no_proxy.exempt(cluster.hosts)
             _run_as_task(problem, directory, fn_args, estimator_api.RunConfig().is_chief)
@@ -70,7 +74,13 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     started = time.monotonic()
     is_ours = launch.launcher.clear(directory)
     notes = checkpoints.mend(directory) if is_ours else []
-    best, restarts = _train(problem, context, directory, fn_args, is_ours)
+    model = problem.settings["model"]["name"]
+    if registry.is_own(model) and registry.is_model_fn(model):
+        graph_checks.check_serving(
+            make_estimator(problem, context, directory), problem.serving_input()
+        )
+    best, restarts, told = _train(problem, context, directory, fn_args, is_ours)
+    notes += told
     _hand_over(problem, context, directory, fn_args, best, started, restarts, notes)
 
 
@@ -133,8 +143,12 @@ def _hand_over(
 
 def _train(
     problem: Problem, context: Context, directory: epath.Path, fn_args, is_ours: bool
-) -> tuple[BestCheckpoint, list[dict[str, Any]]]:
-    """Trains in this process or in a cluster; the best checkpoint, and which tasks died."""
+) -> tuple[BestCheckpoint, list[dict[str, Any]], list[str]]:
+    """Trains in this process or in a cluster.
+
+    Returns:
+        The best checkpoint, which tasks died, and notes for the user.
+    """
     watched = Progress(context.max_steps)
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
@@ -155,7 +169,7 @@ def _train(
         # An operator ends the evaluator as soon as the chief is done.
         _evaluate_missed(problem, context, directory, best, watched.heard)
     watched.ended(len(restarts))
-    return best, restarts
+    return best, restarts, watched.notes
 
 
 def do_task(
@@ -227,7 +241,41 @@ def fit(
 
     Returns:
         The best checkpoint.
+
+    Raises:
+        ModelError: what is wrong with a user's model.
     """
+    raised: list[Exception] = []
+
+    def report(step: int, metrics: Mapping[str, float]) -> None:
+        try:
+            if on_evaluation:
+                on_evaluation(step, metrics)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    try:
+        with _told(problem):
+            return _fit(problem, context, directory, report, tell)
+    except model_errors.ModelError as error:
+        if error.__cause__ in raised:
+            raise error.__cause__ from None
+        raise
+
+
+def _told(problem: Problem) -> contextlib.AbstractContextManager[None]:
+    """Tells errors of the problem's model by the lines of its file, if it is the user's."""
+    return model_errors.told(registry.own_folders(problem.settings["model"]["name"]))
+
+
+def _fit(
+    problem: Problem,
+    context: Context,
+    directory: epath.Path,
+    on_evaluation: Callable[[int, Mapping[str, float]], None],
+    tell: Tell,
+) -> BestCheckpoint:
     best = BestCheckpoint(directory / "best", on_evaluation)
     if not estimator_api.is_task(estimator_api.RunConfig()):
         # Before there is an Estimator to train: of two that are made of Keras models the later one
@@ -263,6 +311,8 @@ def fit(
             max_steps=context.max_steps,
             hooks=[
                 *hooks,
+                progress.Standstill(),
+                *([graph_checks.Notes(tell)] if config.is_chief else []),
                 progress.Reporter(
                     tell,
                     train["batch_size"],

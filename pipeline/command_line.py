@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from models import exit_guard
 from pipeline import errors, interrupts, screen, shortage, terminal
 from pipeline.workspace import Workspace
 
@@ -100,12 +101,19 @@ def main(commands: typer.Typer) -> None:
         sys.exit(errors.BAD_INPUT)
     try:
         # Typer's own `main` would take an interrupt for a command's exit code.
-        with command.make_context(pathlib.Path(sys.argv[0]).name, sys.argv[1:]) as context:
+        with (
+            exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)),
+            command.make_context(pathlib.Path(sys.argv[0]).name, sys.argv[1:]) as context,
+        ):
             command.invoke(context)
     except typer.Exit as end:
         sys.exit(end.exit_code)
     except errors.Ended as end:
         _end(end.exit_code)
+    except SystemExit as end:
+        # Ours end by `typer.Exit`: somebody else's, who may have called it a success.
+        print(f"sys.exit({end.code!r}) ended the command before its result", file=sys.stderr)
+        _end(end.code if isinstance(end.code, int) and end.code else errors.FAILED)
     except TyperException as error:
         # `error` of a call without a command is the help, which is on the screen by now.
         if message := error.format_message():

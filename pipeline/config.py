@@ -299,6 +299,7 @@ class Config(Section):
     memory_mb: Count | None = None
     push: Push = Push()
     kubeflow: Kubeflow | None = None
+    file: pathlib.Path
     folder: pathlib.Path
 
     _mappings = pydantic.validator(

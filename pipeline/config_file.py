@@ -39,10 +39,11 @@ def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None =
         _apply_override(raw, override)
     folder = path.resolve().parent
     raw.setdefault("name", _default_name(folder.name))
-    if "folder" in raw:
-        raise UserError(f"{path}: folder: unknown key{nearest('folder', _keys(Config))}")
+    for key in _NOT_KEYS & raw.keys():
+        raise UserError(f"{path}: {key}: unknown key{nearest(key, _keys(Config))}")
+    places = {"file": path.resolve(), "folder": folder}
     try:
-        config = Config.parse_obj({**_expand_short_forms(raw), "folder": folder})
+        config = Config.parse_obj({**_expand_short_forms(raw), **places})
     except pydantic.ValidationError as error:
         raise UserError("\n".join(_explain(path, raw, e) for e in error.errors())) from None
     return _with_absolute_paths(config)
@@ -174,9 +175,13 @@ def _plain(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
+_NOT_KEYS = {"file", "folder"}
+"""Fields of the configuration that say where it stands."""
+
+
 def _keys(section: type[Section]) -> list[str]:
-    """What may stand in a section of the file; `folder` is where the file is."""
-    return [field.alias for field in section.__fields__.values() if field.name != "folder"]
+    """What may stand in a section of the file."""
+    return [field.alias for field in section.__fields__.values() if field.name not in _NOT_KEYS]
 
 
 def _section_at(location: Sequence[Any]) -> type[Section]:

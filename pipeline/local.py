@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markup import escape
 
+from models import exit_guard
 from models.cluster import layout
 from pipeline import checks, errors, memory, metadata_store, screen, shortage, terminal
 from pipeline import progress as progress_lib
@@ -119,7 +120,12 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
                 print(report, flush=True)  # into the log
                 screen.show_table(console, report)
             screen.show_notes(console, metadata_store.prepare(workspace.metadata, plain.artifacts))
-            yield _Held(workspace, plain, console, log, memory.Watch(config.memory_mb))
+
+            def tell(text: str) -> None:
+                screen.say(console, f"\n[bold red]Failed:[/] {escape(text)}")
+
+            with exit_guard.guarded(tell):
+                yield _Held(workspace, plain, console, log, memory.Watch(config.memory_mb))
 
 
 def _check_no_task() -> None:

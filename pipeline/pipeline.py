@@ -1,5 +1,7 @@
 """The pipeline, on one page: every stage in order, and what flows between them."""
 
+import pathlib
+import re
 from typing import Any
 
 from tfx.components import ExampleValidator
@@ -169,18 +171,25 @@ def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
 
 
 def _training(config: Config) -> dict[str, Any]:
-    modules = ["models"]
-    files = []
-    if config.model.name not in registry.MODELS:
-        # The package, or the files beside the configuration, which may import each other.
-        modules.append(config.model.name.partition(".")[0])
-        files = fingerprint.sources_below(config.folder)
+    code = fingerprint.of_modules("models")
+    if registry.is_own(config.model.name):
+        # The package, and what is beside the configuration, which a model_fn may import and read.
+        package = fingerprint.of_modules(config.model.name.partition(".")[0])
+        code = f"{code}-{package}-{fingerprint.of_folder(config.folder, _not_of_the_model(config))}"
     return {
         **settings(config),
         "model": config.model.dict(),
         "train": config.train.dict(),
-        "code": fingerprint.of_modules(*modules, files=files),
+        "code": code,
     }
+
+
+def _not_of_the_model(config: Config) -> list[pathlib.Path]:
+    """What may be beside the configuration and counts by itself: settings, rows and results."""
+    by_span = re.sub(r"\{[A-Z]+(:\d+)?\}", "*", config.data.pattern)
+    tables = config.data.folder.glob(by_span)
+    others = (config.file, config.data.schema_file, config.push.directory)
+    return [*tables, *(path for path in others if path)]
 
 
 def _tune(config: Config) -> dict[str, Any]:

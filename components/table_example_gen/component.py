@@ -1,8 +1,9 @@
 """An ExampleGen for tables in CSV, Parquet and TFRecords of `tf.Example`.
 
-Inputs, outputs and the driver are those of TFX's `FileBasedExampleGen`: spans, versions, splits and
-the fingerprint of the input are as ever. In the folder of the output there is, beside the splits,
-what was read (`ingestion.json`) and what could not be (`quarantine/`).
+Inputs and outputs are those of TFX's `FileBasedExampleGen`, and so are spans, versions and splits.
+The driver compares what is in the files, and not when they were written, see `driver`. In the
+folder of the output there is, beside the splits, what was read (`ingestion.json`) and what could
+not be (`quarantine/`).
 """
 
 from typing import Any
@@ -11,13 +12,14 @@ from tfx.components.example_gen import component
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
 
-from components.table_example_gen import executor
+from components.table_example_gen import driver, executor
 from components.table_example_gen.options import Options
 
 
 class TableExampleGen(component.FileBasedExampleGen):
     """See the module."""
 
+    DRIVER_CLASS = driver.Driver
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(

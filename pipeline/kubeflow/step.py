@@ -32,6 +32,7 @@ from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
+from models import exit_guard  # noqa: E402
 from models.cluster import launch  # noqa: E402
 from pipeline import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
@@ -64,7 +65,9 @@ def main(argv: list[str]) -> None:
     # It has no other hook for what a step shows, and cached steps have something to show too.
     setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
     try:
-        container_entrypoint.main(argv)
+        # A step that ends with 0 before its outputs are published would count as done.
+        with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
+            container_entrypoint.main(argv)
     except (AnomaliesFound, BadTable):
         traceback.print_exc()
         sys.exit(BAD_INPUT)

@@ -179,7 +179,8 @@ def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
     assert training.end() == 1
     assert not tasks(training.folder)
     name = "chief" if role == "chief" else "worker-0"
-    assert f"TaskError: {name}: RuntimeError: no such layer in {role}\n" in training.errors
+    line = r"tests/faults/lined_model.py:\d+, in model_fn: RuntimeError: no such layer in"
+    assert re.search(f"TaskError: {name}: {line} {role}\n", training.errors)
     assert f"in {name}:\nTraceback" in training.errors
     assert "lined_model.py" in training.errors
     assert not (training.folder / "run" / "training.json").exists()

@@ -98,7 +98,8 @@ def test_an_error_of_the_model_is_the_job_s_verdict(step, api):
     assert training.end() == 1
     assert the_job(api).restarts == []
     last = training.errors.splitlines()[-1]
-    assert "TaskError: worker-0: RuntimeError: no such layer in worker; its log: kubectl" in last
+    assert "TaskError: worker-0: " in last and "lined_model.py:" in last
+    assert "RuntimeError: no such layer in worker; its log: kubectl" in last
     assert "in worker-0:\nTraceback" in training.errors
     assert not tasks(training.folder)
 

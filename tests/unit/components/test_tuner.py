@@ -301,7 +301,8 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path,
     assert [trial["state"] for trial in trials] == ["failed"] * 4
     assert trials[3]["error"] == "its process ended with signal 9; is there enough memory?"
     errors = {trial["values"]["model.params.fails"]: trial["error"] for trial in trials[:3]}
-    assert errors["raises"] == "RuntimeError: no such place as 1.0"
+    assert errors["raises"].endswith(", in model_fn: RuntimeError: no such place as 1.0")
+    assert "valley_model.py:" in errors["raises"]
 
 
 def test_processes_end_with_who_asked_for_them():

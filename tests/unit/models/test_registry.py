@@ -15,6 +15,16 @@ def test_ours_by_a_short_name_and_any_by_its_path():
     assert registry.load("premade.linear") is linear.estimator
 
 
+_BROKEN = {
+    "quits_of_test": "x = 1\nquit()",
+    "exits_of_test": "import sys\n\nsys.exit(0)",
+    "misspelt_of_test": "import json\n\ndef model_fn(:\n    pass",
+    "divides_of_test": "def f():\n    return 1 / 0\n\nf()",
+    "imports_of_test": "\nfrom json import no_such_name",
+    "deep_of_test": "import divides_of_test",
+}
+
+
 @pytest.fixture
 def own_model(tmp_path, monkeypatch):
     """A module beside the configuration, which takes other arguments than an Estimator gives."""
@@ -22,6 +32,8 @@ def own_model(tmp_path, monkeypatch):
         "def model_fn(features, labels): ...\ndef good(features, labels, mode, params, config): ..."
     )
     (tmp_path / "broken_of_test.py").write_text("import no_such_package")
+    for name, code in _BROKEN.items():
+        (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -32,7 +44,34 @@ def own_model(tmp_path, monkeypatch):
         ("zzz", "is called zzz; (registered: tabm, mlp, wide_deep"),
         ("premade.liner", "is called premade.liner; did you mean premade.linear?"),
         ("no_such.model_fn", "model.name: no_such.model_fn: cannot import no_such; put the file"),
-        ("broken_of_test.f", "model.name: broken_of_test.f: cannot import no_such_package"),
+        (
+            "broken_of_test.f",
+            "broken_of_test.f: cannot import no_such_package (HERE/broken_of_test.py:1); put the",
+        ),
+        (
+            "quits_of_test.f",
+            "cannot import quits_of_test (HERE/quits_of_test.py:2): sys.exit(None) ends the run",
+        ),
+        (
+            "exits_of_test.f",
+            "cannot import exits_of_test (HERE/exits_of_test.py:3): sys.exit(0) ends the run",
+        ),
+        (
+            "misspelt_of_test.f",
+            "misspelt_of_test (HERE/misspelt_of_test.py:3): SyntaxError: invalid syntax",
+        ),
+        (
+            "divides_of_test.f",
+            "(HERE/divides_of_test.py:2, in f): ZeroDivisionError: division by zero",
+        ),
+        (
+            "deep_of_test.f",
+            "import deep_of_test (HERE/divides_of_test.py:2, in f): ZeroDivisionError",
+        ),
+        (
+            "imports_of_test.f",
+            "(HERE/imports_of_test.py:2): ImportError: cannot import name 'no_such_name' from",
+        ),
         ("models.wide_deep.nothing", "module models.wide_deep has no nothing()"),
         (
             "own_model_of_test.model_fn",
@@ -41,10 +80,11 @@ def own_model(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_what_cannot_be_loaded_is_named(own_model, name, message):
+def test_what_cannot_be_loaded_is_named(own_model, tmp_path, name, message):
     with pytest.raises(ValueError) as refusal:
         registry.load(name)
-    assert message in str(refusal.value)
+    assert message.replace("HERE", str(tmp_path)) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_parameters_are_checked_where_the_model_declares_them(own_model):

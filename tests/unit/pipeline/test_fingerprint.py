@@ -1,5 +1,7 @@
 """A fingerprint follows the code that it names, and nothing else."""
 
+import os
+
 import pytest
 
 from pipeline import fingerprint
@@ -54,3 +56,52 @@ def test_of_a_module_in_a_package(code):
 def test_unknown_module(code, name):
     with pytest.raises(ModuleNotFoundError, match="fp_none|fp_package.none"):
         fingerprint.of_modules("fp_module", name)
+
+
+def test_of_a_folder_follows_all_that_a_model_may_read(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("model.py", "sizes.json", "deep/words.txt", "table.csv", "pipeline.yaml"):
+        (tmp_path / name).write_text("1")
+    but = [tmp_path / "table.csv", tmp_path / "pipeline.yaml", tmp_path / "serving"]
+    before = fingerprint.of_folder(tmp_path, but)
+    assert fingerprint.of_folder(tmp_path, but) == before
+
+    for name in ("model.py", "sizes.json", "deep/words.txt", "new.npy", "deep/new", "link"):
+        file = tmp_path / name
+        kept = file.read_bytes() if file.exists() else None
+        if name == "link":
+            file.symlink_to(tmp_path / "sizes.json")
+        else:
+            file.write_text("2")
+        assert fingerprint.of_folder(tmp_path, but) != before, name
+        file.unlink() if kept is None else file.write_bytes(kept)
+        assert fingerprint.of_folder(tmp_path, but) == before, name
+
+    made = ("workspace/x", "__pycache__/x.pyc", ".git/x", ".hidden", "venv/pyvenv.cfg", "venv/x")
+    runs = ("runs/.lock", "runs/artifacts/x", "serving/1/saved_model.pb", "table.csv")
+    for name in (*made, *runs):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("2")
+        assert fingerprint.of_folder(tmp_path, but) == before, name
+
+
+def test_where_a_file_stands_counts(tmp_path):
+    """Two files that are exchanged are another model."""
+    for name, text in (("a/x", "1"), ("b/x", "2")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    before = fingerprint.of_folder(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "c")
+    (tmp_path / "b").rename(tmp_path / "a")
+    (tmp_path / "c").rename(tmp_path / "b")
+    assert fingerprint.of_folder(tmp_path) != before
+
+
+def test_a_large_file_counts_by_size_and_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "_LARGE_BYTES", 3)
+    file = tmp_path / "weights"
+    file.write_text("1234")
+    os.utime(file, ns=(1, 1))
+    before = fingerprint.of_folder(tmp_path)
+    os.utime(file, ns=(2, 2))
+    assert fingerprint.of_folder(tmp_path) != before

@@ -1,0 +1,206 @@
+"""Mistakes in a user's model: one line with the place in their file, and what to write there."""
+
+import inspect
+import pathlib
+import random
+import re
+
+import pytest
+import tensorflow as tf
+import test_training
+import wrong_models
+
+from models import estimator_api, graph_checks, model_errors, progress, registry, training
+from models.context import Context
+from models.label import Label
+from models.model_errors import ModelError
+from models.preprocessing import Layout
+from models.problem import Problem
+
+FILE = pathlib.Path(wrong_models.__file__)
+STANDS_STILL = "the train op does not count the global step, so training would not end; write"
+NO_VARIABLE = "the train op changes none of the 2 trainable variables; tf.keras.optimizers"
+
+
+def made(name: str, folder, **label):
+    """The Estimator of a wrong model, without a table behind it."""
+    label = Label(**{"name": "price", "task": "regression", "mean": 0.0, "deviation": 1.0, **label})
+    context = Context((label,), Layout((), (), ()), (), (), 100, 64)
+    config = estimator_api.RunConfig(model_dir=str(folder), tf_random_seed=1)
+    return registry.estimator(f"wrong_models.{name}", {"context": context}, config)
+
+
+def rows():
+    features = {"scaled": tf.random.uniform([64, 2], seed=1)}
+    labels = tf.range(64, dtype=tf.float32)
+    return tf.data.Dataset.from_tensor_slices((features, labels)).batch(16).repeat()
+
+
+def receiver():
+    features = {"scaled": tf.compat.v1.placeholder(tf.float32, [None, 2])}
+    return estimator_api.ServingInputReceiver(features, features)
+
+
+def train(name: str, folder, hooks=()) -> None:
+    with model_errors.told([FILE.parent]):
+        estimator = made(name, folder)
+        estimator.train(rows, hooks=list(hooks), max_steps=4)
+        estimator.evaluate(rows, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "text"),
+    [
+        (
+            "no_such_feature",
+            "no_such_feature",
+            "KeyError: features has no skaled; it has scaled",
+        ),
+        ("python_error", "python_error", "RuntimeError: the first line"),
+        ("unequal_shapes", "<lambda>", "ValueError: Dimensions must be equal, but are 1 and 3"),
+        (
+            "unequal_in_a_step",
+            "loss",
+            "InvalidArgumentError: .*ncompatible shapes.*value.:, 0",
+        ),
+        ("no_such_row", "loss", r"InvalidArgumentError: indices\[0\] = \d+ is not in \[0, 2\)$"),
+        ("wrong_layer", "wrong_layer", "ValueError: Input 0 of layer .* expected min_ndim=3"),
+        (
+            "no_train_op",
+            "_spec",
+            "ValueError: Missing train_op; return Estim.*global_step=",
+        ),
+        ("number_as_train_op", "_spec", "TypeError: train_op must be .* given: 3; the train op"),
+        ("no_loss", "no_loss", r"ValueError: Missing loss; return EstimatorSpec\(mode, loss=loss"),
+        ("losses_of_rows", "_spec", "InvalidArgumentError: Input to reshape.*tf.reduce_mean"),
+        ("loss_of_integers", "_minimized", "ValueError: Invalid type tf.int32.*has to be a float"),
+        ("loss_is_nan", None, "NanLossDuringTrainingError: NaN loss .*; lower the learning rate"),
+        ("loss_without_gradient", "_minimized", "No gradients provided for any variable; the loss"),
+        ("loss_of_numpy", "<lambda>", "NotImplementedError: Cannot convert a symb.*use operations"),
+        ("condition_of_python", "loss", "OperatorNotAllowedInGraphError: .*as tf.cond, tf.where"),
+        ("labels_as_text", "_squares", "TypeError: .* string that does not match.*are float32"),
+        ("labels_as_integers", "_squares", "TypeError: .*int32 that does not match.*are float32"),
+        ("returns_nothing", None, r"returned nothing in mode train, expected an EstimatorSpec; "),
+        ("returns_a_pair", None, r"returned a tuple in mode train, expected an EstimatorSpec; "),
+        ("exits", "exits", r"sys.exit\(0\) would end the run before its verdict; raise an"),
+        ("new_optimizer", None, f"{NO_VARIABLE}.*tf.keras.optimizers.legacy.Adam"),
+        ("new_optimizer_minimizes", "train", "`tape` is required.*legacy.Adam.*get_updates"),
+        ("step_not_counted", None, f"{STANDS_STILL} optimizer.minimize"),
+        ("step_not_counted_by_keras", None, f"{STANDS_STILL}.*set optimizer.iterations"),
+        ("step_counted_in_vain", None, STANDS_STILL),
+        ("hook_fails", "after_run", "RuntimeError: no such file$"),
+        ("other_variables", None, "Key only_eval not found in checkpoint; the graphs of training"),
+    ],
+)
+def test_a_wrong_model_is_one_line_with_its_place(tmp_path, name, where, text):
+    with pytest.raises(ModelError) as caught:
+        train(name, tmp_path)
+    line = str(caught.value)
+    assert "\n" not in line and len(line) < 650
+    assert re.search(text, line), line
+    if where:
+        assert re.match(rf"\S*wrong_models\.py:\d+, in {where}: ", line), line
+    elif "Nan" not in line and "Key " not in line:
+        at = inspect.getsourcelines(getattr(wrong_models, name))[1]
+        assert re.match(rf"\S*wrong_models\.py:{at}, in {name}: ", line), line
+
+
+def test_the_line_is_that_of_the_file(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        train("no_such_row", tmp_path)
+    number = int(re.findall(r":(\d+), in loss", str(caught.value))[0])
+    assert "tf.nn.embedding_lookup" in FILE.read_text().splitlines()[number - 1]
+
+
+@pytest.mark.parametrize("name", ["right", "step_of_four_batches"])
+def test_a_right_model_is_trained(tmp_path, name):
+    train(name, tmp_path, [progress.Standstill()])
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "text"),
+    [
+        ("labels_when_serving", {}, "unsupported operand .*they are None when serving"),
+        ("other_key", {}, "predictions: found price, expected predictions for the regression of"),
+        ("vector_of_predictions", {}, r"found float32 of shape \[batch\], expected .*\[batch, 1\]"),
+        ("text_predictions", {}, r"found string of shape \[batch, 1\], expected float32 of shape"),
+        ("no_outputs", {}, r"no signature predict when serving; .*heads.export_outputs\(predict"),
+        ("right", {"task": "binary", "classes": ("n", "y")}, "expected logistic for the binary of"),
+        (
+            "right",
+            {"task": "multiclass", "classes": ("a", "b", "c")},
+            r"expected probabilities for the multiclass of price; .* of shape \[batch, 3\]",
+        ),
+    ],
+)
+def test_what_is_wrong_with_serving_is_known_before_the_training(tmp_path, name, label, text):
+    with pytest.raises(ModelError, match=text) as caught, model_errors.told([FILE.parent]):
+        graph_checks.check_serving(made(name, tmp_path, **label), receiver)
+    assert re.match(r"\S*wrong_models\.py:\d+, in ", str(caught.value))
+
+
+def test_run_fn_looks_at_serving_first(rich, tmp_path):
+    with pytest.raises(ModelError, match="found price, expected predictions"):
+        training.run_fn(test_training.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
+    assert not list(tmp_path.rglob("model.ckpt-*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("right", None),
+        ("averages_stand_still", r"nothing moves the averages .*\(normal/moving_mean\)"),
+        ("summary_of_tensorflow_2", "tf.summary.scalar writes nothing here; write tf.compat.v1.su"),
+        ("column_minus_vector", r"in <lambda>: \[batch, 1\] minus \[batch\] is \[batch, batch\]"),
+    ],
+)
+def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
+    told = []
+    train(name, tmp_path, [graph_checks.Notes(lambda **message: told.append(message))])
+    assert len(told) == (1 if text else 0)
+    for message in told:
+        assert message["event"] == "note" and re.search(text, message["text"])
+        assert re.match(r"\S*wrong_models\.py:\d+, in ", message["text"])
+
+
+def test_steps_that_do_not_count_end_the_training(tmp_path, monkeypatch):
+    """As slow as they may be: it is runs that count, once there were seconds for many."""
+    monkeypatch.setattr(progress, "_STILL_RUNS", 20)
+    monkeypatch.setattr(progress, "_STILL_SECONDS", 0.0)
+    with pytest.raises(ModelError, match="the global step stands still at 0 after 20 runs of the"):
+        train("step_counted_by_nothing", tmp_path, [progress.Standstill()])
+
+
+def test_a_run_that_waits_does_not_stand_still(monkeypatch):
+    clock = iter([0.0, 100.0, 200.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock, 1000.0))
+    hook = progress.Standstill()
+    for step in (0, 0, 1, 1, 2):
+        hook.after_run(None, tf.compat.v1.train.SessionRunValues(step, None, None))
+
+
+def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
+    problem = Problem.of(
+        test_training.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
+    )
+    with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in loss: InvalidArgumentError"):
+        training.fit(problem, problem.context(), test_training.epath.Path(tmp_path))
+
+
+def test_errors_that_have_nothing_to_do_with_the_model_pass():
+    for error in (ValueError("of the data"), KeyError("x"), OSError(28, "No space left on device")):
+        with pytest.raises(type(error)) as caught, model_errors.told([FILE.parent / "none"]):
+            raise error
+        assert caught.value is error
+    busy = tf.errors.UnavailableError(None, None, "the other task is gone")
+    with pytest.raises(tf.errors.UnavailableError), model_errors.told([FILE.parent]):
+        raise busy
+    with pytest.raises(SystemExit), model_errors.told([]):
+        raise SystemExit(0)
+
+
+def test_what_a_look_at_serving_draws_is_given_back(tmp_path):
+    random.seed(1)
+    before = random.getstate()
+    graph_checks.check_serving(made("right", tmp_path), receiver)
+    assert random.getstate() == before
