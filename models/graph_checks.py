@@ -151,13 +151,17 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
     changed = _changed(element if isinstance(element, tf.Operation) else element.op)
     step = tf.compat.v1.train.get_global_step()
     learned = tf.compat.v1.trainable_variables()
+    # Hooks may run what the train op does not.
+    has_hooks = spec.training_hooks or spec.training_chief_hooks
     if learned and not any(_name(variable) in changed for variable in learned):
-        raise ModelError(
+        mistake = (
             f"{name}: the train op changes none of the {len(learned)} trainable variables; "
             "tf.keras.optimizers (but for legacy) return no operation that does: "
             f"{model_errors.LEGACY}"
         )
-    has_hooks = spec.training_hooks or spec.training_chief_hooks
+        if not has_hooks:
+            raise ModelError(mistake)
+        _note(mistake)
     if (step is None or _name(step) not in changed) and not has_hooks:
         raise ModelError(
             f"{name}: the train op does not count the global step, so training would not end; "
