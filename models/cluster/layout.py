@@ -126,13 +126,14 @@ def _parsed(config: Any) -> Cluster | None:
     if not isinstance(cluster, dict) or not isinstance(task, dict):
         raise _Malformed("cluster and task are no JSON objects")
     addresses = {}
-    for role, listed in cluster.items():
+    for name, listed in cluster.items():
         # A sparse cluster has a mapping by index.
         listed = list(listed.values()) if isinstance(listed, dict) else listed
         if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
-            raise _Malformed(f"cluster.{role}: found {_shown(json.dumps(listed))}, no addresses")
-        addresses[role] = listed
-    role, index = task.get("type"), task.get("index", 0)
+            raise _Malformed(f"cluster.{name}: found {_shown(json.dumps(listed))}, no addresses")
+        addresses[name] = listed
+    role: Any = task.get("type")
+    index = task.get("index", 0)
     if not addresses and role != EVALUATOR:
         return None
     if role != EVALUATOR and role not in addresses:
