@@ -24,6 +24,22 @@ CLASSES = "classes"
 
 Outputs = dict[str, tf.Tensor]
 
+_SCORED = {"regression": PREDICTIONS, "binary": LOGISTIC, "multiclass": PROBABILITIES}
+
+
+def scored_outputs(label: Label) -> list[str]:
+    """Returns the outputs of a label that the Evaluator scores: of a value, or of its classes."""
+    return [_SCORED[label.task]] + ([LOWER, UPPER] if label.interval else [])
+
+
+def prefixes(labels: Sequence[Label]) -> list[str]:
+    """Returns what stands before the names of each label's outputs and metrics: `waterfront/`.
+
+    Args:
+        labels: of one model; the first one's names have nothing before them.
+    """
+    return [f"{label.name}/" if index else "" for index, label in enumerate(labels)]
+
 
 class _Spec(estimator_api.Head):
     """Makes the `EstimatorSpec` of each mode from a head's loss, predictions and metrics."""

@@ -18,6 +18,7 @@ from components.evaluator.judgement import Bound, Judgement, Slice
 from components.pushed_baseline import PushedBaseline
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
+from components.serving_check import ServingCheck
 from components.statistics_gen import StatisticsGen
 from components.trainer import Trainer
 from components.transform import Transform
@@ -104,6 +105,16 @@ def create_pipeline(
     )
     model = trainer.outputs["model"]
 
+    # Whether the export serves elsewhere, alone and in batches, and by every signature.
+    serving_check = ServingCheck(
+        model=model,
+        examples=raw_examples,
+        schema=schema,
+        code=fingerprint.of_modules(
+            "components.serving_check", "components.examples", "models.heads"
+        ),
+    )
+
     # The gate: the export itself, on raw test examples, against bounds, a constant predictor and
     # the last blessed model.
     baseline: Any
@@ -122,12 +133,17 @@ def create_pipeline(
     evaluator = Evaluator(
         examples=raw_examples,
         model=model,
+        serving_check=serving_check.outputs["serving_check"],
         baseline_model=baseline.outputs["model"],
         schema=schema,
         judgement=_judgement(config),
         gates=arguments.gates,
         code=fingerprint.of_modules(
-            "components.evaluator", "components.examples", "models.heads", "models.label"
+            "components.evaluator",
+            "components.examples",
+            "components.serving_check.report",
+            "models.heads",
+            "models.label",
         ),
     )
 
@@ -147,6 +163,7 @@ def create_pipeline(
         transform,
         *([tuner] if tuner else []),
         trainer,
+        serving_check,
         baseline,
         evaluator,
         pusher,

@@ -1,7 +1,8 @@
 """Judges the exported model on the raw test split.
 
-Inputs: `examples` (raw, with a `test` split), `model` (a serving export), optional `baseline_model`
-and `schema`. Outputs: `evaluation` (TFMA's results and `verdict.json`) and `blessing`.
+Inputs: `examples` (raw, with a `test` split), `model` (a serving export), `serving_check` (what
+that check says of it), optional `baseline_model` and `schema`. Outputs: `evaluation` (TFMA's
+results and `verdict.json`) and `blessing`.
 
 The metrics and bounds depend on what the training split says of the label (the constant predictor),
 which is known at run time alone. So the component takes a `Judgement`, from which the executor
@@ -31,6 +32,9 @@ class EvaluatorSpec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        executor.SERVING_CHECK: component_spec.ChannelParameter(
+            type=standard_artifacts.InfraBlessing
+        ),
         "baseline_model": component_spec.ChannelParameter(
             type=standard_artifacts.Model, optional=True
         ),
@@ -52,6 +56,7 @@ class Evaluator(base_component.BaseComponent):
         self,
         examples: types.BaseChannel,
         model: types.BaseChannel,
+        serving_check: types.BaseChannel,
         schema: types.BaseChannel,
         judgement: Judgement,
         code: str,
@@ -63,6 +68,7 @@ class Evaluator(base_component.BaseComponent):
         Args:
             examples: raw examples with a `test` split.
             model: the candidate.
+            serving_check: the report on it.
             schema: of the raw examples.
             judgement: metrics, bounds and slices.
             code: a fingerprint of the code behind the metrics; another one is another cache entry.
@@ -73,6 +79,7 @@ class Evaluator(base_component.BaseComponent):
             spec=EvaluatorSpec(
                 examples=examples,
                 model=model,
+                serving_check=serving_check,
                 schema=schema,
                 baseline_model=baseline_model,
                 judgement=judgement.to_json(),

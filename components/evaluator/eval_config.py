@@ -8,6 +8,7 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluator import metrics
 from components.evaluator.judgement import Bound, Judgement
+from models.heads import prefixes
 from models.label import Label
 
 CANDIDATE = "candidate"
@@ -41,23 +42,17 @@ def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
     slices = [tfma.SlicingSpec()]
     slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices]
     names = [CANDIDATE, BASELINE]
-    count = tfma.MetricConfig(class_name="ExampleCount", module=metrics.__name__)
-    specs = [tfma.MetricsSpec(metrics=[count], model_names=names)]
+    of_no_label = [
+        tfma.MetricConfig(class_name=kind.__name__, module=metrics.__name__)
+        for kind in (metrics.ExampleCount, metrics.RowFindings)
+    ]
+    specs = [tfma.MetricsSpec(metrics=of_no_label, model_names=names)]
     for label, prefix in zip(labels, prefixes(labels)):
         metrics_of_label = _metrics(judgement, label, prefix)
         specs.append(
             tfma.MetricsSpec(metrics=metrics_of_label, model_names=names, output_names=[label.name])
         )
     return tfma.EvalConfig(model_specs=models, slicing_specs=slices, metrics_specs=specs)
-
-
-def prefixes(labels: Sequence[Label]) -> list[str]:
-    """What stands before the names of each label's outputs and metrics: `waterfront/`.
-
-    Args:
-        labels: of one model; the first one's names have nothing before them.
-    """
-    return [f"{label.name}/" if index else "" for index, label in enumerate(labels)]
 
 
 def _metrics(judgement: Judgement, label: Label, prefix: str) -> list[tfma.MetricConfig]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -13,8 +14,12 @@ from tfx.utils import io_utils, path_utils, proto_utils
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
 from components.examples import beam_io
+from components.serving_check import report as serving_check
+from components.serving_check.report import Report
 from models import features
 from models.label import Label, labels_of_export
+
+SERVING_CHECK = "serving_check"
 
 
 class Executor(executor.Executor):
@@ -29,6 +34,13 @@ class Executor(executor.Executor):
         judgement = Judgement.from_json(exec_properties["judgement"])
         if gates := exec_properties.get("gates"):
             judgement = judgement.with_gates(gates)
+        report = _serving_report(input_dict)
+        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        if not report.can_be_scored:
+            _write(evaluation, verdict.unscored(report))
+            _do_not_bless(blessing, input_dict[standard_component_specs.MODEL_KEY])
+            return
         model = _export(input_dict[standard_component_specs.MODEL_KEY])
         labels = labels_of_export(model)
         inputs = dict(input_dict)
@@ -49,21 +61,38 @@ class Executor(executor.Executor):
         with beam_io.in_batches():
             super().Do(inputs, output_dict, properties)
 
-        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        result = verdict.make(evaluation, judgement, labels, not note, note)
-        (epath.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
+        result = verdict.make(evaluation, judgement, labels, not note, note, report)
+        _write(evaluation, result)
         if not result["blessed"]:
-            _take_back(artifact_utils.get_single_instance(output_dict["blessing"]))
+            _do_not_bless(blessing, input_dict[standard_component_specs.MODEL_KEY])
 
 
-def _take_back(blessing) -> None:
-    """TFX's executor blesses by the absolute bounds alone; the verdict knows the changes too."""
+def _write(evaluation: str, result: dict[str, Any]) -> None:
+    (epath.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
+
+
+def _do_not_bless(blessing, models) -> None:
+    """Says that the model is not blessed, whatever TFX's executor said.
+
+    That one blesses by the absolute bounds alone; the verdict knows the changes, too.
+    """
     folder = epath.Path(blessing.uri)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / constants.BLESSED_FILE_NAME).unlink(missing_ok=True)
     (folder / constants.NOT_BLESSED_FILE_NAME).touch()
     blessing.set_int_custom_property(
         constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
     )
+    model = artifact_utils.get_single_instance(models)
+    blessing.set_string_custom_property(
+        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri
+    )
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+
+
+def _serving_report(input_dict) -> Report:
+    uri = artifact_utils.get_single_uri(input_dict[SERVING_CHECK])
+    return Report.from_json((epath.Path(uri) / serving_check.FILE_NAME).read_text())
 
 
 def _export(models) -> str:

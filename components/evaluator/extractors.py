@@ -1,16 +1,22 @@
-"""What TFMA's extractors do not do: predictions by label, classes, bands."""
+"""What TFMA's extractors do not do: requests without labels, checks of rows, classes, bands."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.evaluator.eval_config import prefixes
+from components.evaluator import row_checks
+from components.evaluator.eval_config import BASELINE
 from components.evaluator.judgement import Slice
-from components.evaluator.packs import PackBySlice
+from components.evaluator.packs import FINDINGS, PackBySlice
+from components.evaluator.row_checks import Finding
+from components.examples import requests
+from components.serving_check.program import message
+from models import features as features_lib
 from models import heads
 from models.label import Label, labels_of_export
 from models.values import class_of_number
@@ -19,12 +25,7 @@ from models.values import class_of_number
 def custom_extractors(
     eval_shared_model, eval_config, tensor_adapter_config
 ) -> list[tfma.extractors.Extractor]:
-    """TFMA's own extractors up to the one that predicts, and ours behind them."""
-    extractors = tfma.default_extractors(
-        eval_shared_model=eval_shared_model,
-        eval_config=eval_config,
-        tensor_adapter_config=tensor_adapter_config,
-    )
+    """Returns extractors in place of TFMA's own: predictions, features, labels, slices."""
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
     of_models = {model.model_name: labels_of_export(model.model_path) for model in models}
     keys = [key for spec in eval_config.slicing_specs for key in spec.feature_keys]
@@ -33,13 +34,100 @@ def custom_extractors(
         of_models,
         [part for part in map(Slice.of_key, keys) if part.bands],
     )
-    after = [extractor.stage_name for extractor in extractors].index("ExtractPredictions") + 1
     return [
-        *extractors[:after],
+        tfma.extractors.Extractor(
+            "ExtractPredictions",
+            beam.ParDo(_Predict([_Model(model) for model in models])),
+        ),
+        tfma.extractors.FeaturesExtractor(
+            eval_config, tensor_adapter_config and tensor_adapter_config.tensor_representations
+        ),
         tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust)),
         # TFMA's name of the stage, which its evaluators ask for.
         tfma.extractors.Extractor("ExtractSliceKeys", beam.FlatMap(PackBySlice(keys))),
     ]
+
+
+class _Model:
+    """An exported model that is asked as a server asks it; see `ask`."""
+
+    def __init__(self, shared: tfma.types.EvalSharedModel):
+        self.name = shared.model_name
+        self._loader = shared.model_loader
+        self._labels = labels_of_export(shared.model_path)
+        self._columns = [column.name for column in features_lib.inputs_of_export(shared.model_path)]
+        self._predict: Any = None
+        self._input = ""
+        self._failure = ""
+
+    def load(self) -> None:
+        """Loads the model; a baseline that cannot be loaded has no predictions."""
+        try:
+            # Its variables live as long as the model is referred to.
+            self._loaded = self._loader.load()
+            self._predict = self._loaded.signatures["predict"]
+            (self._input,) = self._predict.structured_input_signature[1]
+        except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
+            if self.name != BASELINE:
+                raise
+            self._failure = message(error)
+
+    def ask(self, batch) -> tuple[dict[str, np.ndarray], list[Finding]]:
+        """What it predicts for a record batch, and what is wrong with that.
+
+        It is sent the columns that it reads, and no others: whatever else is in the table, the
+        label for one, a request does not have.
+        """
+        rows = batch.num_rows
+
+        def describe(row: int) -> str:
+            return requests.describe(batch, row, self._columns)
+
+        failures = [Finding("the model cannot be loaded", rows, self._failure)]
+        if not self._failure:
+            examples = tf.constant(requests.serialize(batch, self._columns), tf.string)
+            try:
+                outputs = self._predict(**{self._input: examples})
+            except tf.errors.OpError as error:
+                failures = [Finding("the model fails", rows, message(error))]
+            else:
+                arrays = {name: _array(tensor) for name, tensor in outputs.items()}
+                return row_checks.check(arrays, self._labels, rows, describe)
+        nothing, _ = row_checks.check({}, self._labels, rows, describe)
+        return nothing, failures
+
+
+def _array(tensor) -> np.ndarray:
+    if tensor.dtype in (tf.bfloat16, tf.half):
+        tensor = tf.cast(tensor, tf.float32)
+    return tensor.numpy()
+
+
+class _Predict(beam.DoFn):
+    """Adds the predictions of the models, and what is wrong with them, to a batch.
+
+    TFMA's own extractor sends whole examples, labels and all, and asks again row by row where a
+    model answers a batch with other than one prediction for each.
+    """
+
+    def __init__(self, models: Sequence[_Model]):
+        self._models = models
+
+    def setup(self) -> None:
+        """Loads the models."""
+        for model in self._models:
+            model.load()
+
+    def process(self, extracts) -> Iterator[dict[str, Any]]:
+        """Yields the extracts with predictions, by model if there are several."""
+        batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+        predicted, findings = {}, {}
+        for model in self._models:
+            predicted[model.name], findings[model.name] = model.ask(batch)
+        if len(self._models) == 1:
+            # TFMA drops the name of a model that is alone.
+            predicted, findings = predicted[model.name], {"": findings[model.name]}
+        yield {**extracts, tfma.PREDICTIONS_KEY: predicted, FINDINGS: findings}
 
 
 class _Adjust:
@@ -87,38 +175,17 @@ class _Adjust:
 
     def _by_label(self, own: Sequence[Label], predicted) -> dict[str, np.ndarray]:
         """What a model with its `own` labels predicts for each of the judged ones."""
-        known = {label.name: (label, prefix) for label, prefix in zip(own, prefixes(own))}
+        known = {label.name: (label, prefix) for label, prefix in zip(own, heads.prefixes(own))}
         by_label = {}
         for label in self._judged:
             same, prefix = known[label.name]
-            outputs = [_OUTPUT[label.task]]
             # Intervals that should cover another share are not comparable.
-            if label.interval and same.interval == label.interval:
-                outputs += [heads.LOWER, heads.UPPER]
-            arrays = [_output(predicted, prefix + output) for output in outputs]
-            by_label[label.name] = np.concatenate(
-                [array.reshape(len(array), -1) for array in arrays], axis=1
-            )
+            outputs = heads.scored_outputs(label)
+            if same.interval != label.interval:
+                outputs = outputs[:1]
+            arrays = [predicted[prefix + output] for output in outputs]
+            by_label[label.name] = np.concatenate(arrays, axis=1)
         return by_label
-
-
-_OUTPUT = {
-    "regression": heads.PREDICTIONS,
-    "binary": heads.LOGISTIC,
-    "multiclass": heads.PROBABILITIES,
-}
-"""The output that is judged, by task."""
-
-
-def _output(predicted: Any, name: str) -> np.ndarray:
-    if not isinstance(predicted, Mapping):  # TFMA's way with the only output of a model
-        return np.asarray(predicted)
-    if name not in predicted:
-        raise ValueError(
-            f"the model's signature 'predict' has no output {name}; it has "
-            f"{', '.join(sorted(predicted))}"
-        )
-    return np.asarray(predicted[name])
 
 
 def _answers(label: Label, column) -> np.ndarray:

@@ -17,7 +17,9 @@ the log loss, the most frequent class for accuracy.
 a constant is no measure of them.
 """
 
+import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +27,9 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types
+
+from components.evaluator import row_checks
+from components.evaluator.packs import FINDINGS
 
 OF_CONSTANT = "_of_constant"
 GAIN = "_gain"
@@ -81,8 +86,16 @@ class ExampleCount(metric_types.Metric):
         super().__init__(_count_computations, name=name)
 
 
+class RowFindings(metric_types.Metric):
+    """What is wrong with the predictions of rows, as JSON: `row_checks.Finding`s as lists."""
+
+    def __init__(self, name: str = "row_findings"):
+        super().__init__(_findings_computations, name=name)
+
+
 metric_types.register_metric(Auc)
 metric_types.register_metric(ExampleCount)
+metric_types.register_metric(RowFindings)
 metric_types.register_metric(Regression)
 metric_types.register_metric(Classification)
 
@@ -106,7 +119,8 @@ class _RegressionSums:
         within, width = none, none
         if ends:
             lower, upper = ends
-            within, width = ((lower <= y) & (y <= upper)).astype(float), upper - lower
+            width = upper - lower
+            within = np.where(np.isnan(width), math.nan, (lower <= y) & (y <= upper))
         errors = np.stack([
             (y - p) ** 2, np.abs(y - p), (_log1p(y) - _log1p(p)) ** 2,
             (y - self._mean) ** 2, np.abs(y - self._median), (_log1p(y) - self._log_mean) ** 2,
@@ -143,13 +157,16 @@ class _ClassificationSums:
         truth, p = labels[:, 0].astype(int), predictions.astype(float)
         if p.shape[1] == 1:
             p = np.concatenate([1 - p, p], axis=1)
+        # What is no probability is no hit either, nor a miss.
+        valid = np.where(np.isfinite(p).all(axis=1), 1.0, math.nan)
         # A class that training never saw is a miss for both, at the price of the smallest p.
         known = (truth >= 0) & (truth < len(self._frequencies))
         place = np.where(known, truth, 0)
         p_truth = np.where(known, p[np.arange(len(p)), place], 0.0)
         c_truth = np.where(known, self._frequencies[place], 0.0)
         values = np.stack([
-            p.argmax(axis=1) == truth, -np.log(np.maximum(p_truth, _SMALLEST_PROBABILITY)),
+            valid * (p.argmax(axis=1) == truth),
+            -np.log(np.maximum(valid * p_truth, _SMALLEST_PROBABILITY)),
             truth == self._most_frequent, -np.log(np.maximum(c_truth, _SMALLEST_PROBABILITY)),
         ])  # fmt: skip
         return values.sum(axis=1)
@@ -243,6 +260,20 @@ def _count_computations(
     ]
 
 
+def _findings_computations(
+    name: str, model_names: Sequence[str] = ("",), **unused
+) -> metric_types.MetricComputations:
+    # Not of the labels and predictions that all other metrics are computed of.
+    inputs = metric_types.StandardMetricInputsPreprocessor({FINDINGS: {}}, False)
+    keys = [metric_types.MetricKey(name=name, model_name=model) for model in model_names]
+    return [
+        metric_types.MetricComputation(
+            keys=[key], preprocessors=[inputs], combiner=_MergedFindings(key)
+        )
+        for key in keys
+    ]
+
+
 def _value(name: str, metrics: dict[str, tuple[float, float, bool]]) -> float:
     if name.endswith(OF_CONSTANT):
         return metrics[name.removesuffix(OF_CONSTANT)][1]
@@ -295,6 +326,26 @@ class _Count(beam.CombineFn):
 
     def extract_output(self, accumulator):
         return {self._key: accumulator}
+
+
+class _MergedFindings(beam.CombineFn):
+    """Adds up findings of the same kind."""
+
+    def __init__(self, key: metric_types.MetricKey):
+        self._key = key
+
+    def create_accumulator(self):
+        return []
+
+    def add_input(self, accumulator, element):
+        found = element.get(FINDINGS) or {}
+        return row_checks.merged([*accumulator, *found.get(self._key.model_name, [])])
+
+    def merge_accumulators(self, accumulators):
+        return row_checks.merged(itertools.chain.from_iterable(accumulators))
+
+    def extract_output(self, accumulator):
+        return {self._key: json.dumps([dataclasses.astuple(each) for each in accumulator])}
 
 
 def _of(values: Mapping[str, Any], model_name: str, output_name: str) -> Any:

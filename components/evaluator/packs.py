@@ -12,6 +12,9 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.slicer import slicer_lib
 
+FINDINGS = "row_findings"
+"""The key of what is wrong with predictions, by model; the pack of all examples has it."""
+
 
 class PackBySlice:
     """Makes packs of a batch.
@@ -26,7 +29,11 @@ class PackBySlice:
     def __call__(self, extracts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yields the pack of all examples, and one for each slice."""
         taken = {key: extracts[key] for key in (tfma.LABELS_KEY, tfma.PREDICTIONS_KEY)}
-        yield {**taken, tfma.SLICE_KEY_TYPES_KEY: slicer_lib.slice_keys_to_numpy_array([()])}
+        yield {
+            **taken,
+            FINDINGS: extracts.get(FINDINGS, {}),
+            tfma.SLICE_KEY_TYPES_KEY: slicer_lib.slice_keys_to_numpy_array([()]),
+        }
         for key in self._keys:
             for value, rows in _by_value(extracts[tfma.FEATURES_KEY][key]):
                 yield {

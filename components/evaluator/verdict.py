@@ -4,6 +4,8 @@ TFMA decides the absolute bounds, on the whole split; the change bounds, overall
 decided here from TFMA's metrics.
 """
 
+import base64
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +15,8 @@ import tensorflow_model_analysis as tfma
 from components.evaluator import metrics
 from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CONSTANT, prefixes
 from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator.row_checks import Finding
+from components.serving_check.report import NOTHING_FOUND, Report
 from models.label import Label
 
 FILE_NAME = "verdict.json"
@@ -27,6 +31,7 @@ def make(
     labels: Sequence[Label],
     has_baseline: bool,
     without_baseline: str = "",
+    serving: Report = NOTHING_FOUND,
 ) -> dict[str, Any]:
     """Reads TFMA's results of an evaluation, and judges the changes against the baseline.
 
@@ -36,11 +41,13 @@ def make(
         labels: the candidate's.
         has_baseline: whether a baseline was evaluated beside the candidate.
         without_baseline: why not, as a note.
+        serving: what the serving check says of the candidate.
 
     Returns:
-        `blessed`; `lines`, each with `passed` and `text`, one for every bound and, of the slices,
-        every failed one; `notes`; `metrics` and `baseline_metrics` by slice and name, those of a
-        further label as `waterfront/auc`.
+        `blessed`; `lines`, each with `passed` and `text`, one for each thing that is wrong with
+        what the candidate answers, one for every bound and, of the slices, every failed one;
+        `notes`; `metrics` and `baseline_metrics` by slice and name, those of a further label as
+        `waterfront/auc`.
     """
     validation = tfma.load_validation_result(evaluation)
     # What is of no label, such as the number of examples, has no output's name.
@@ -48,16 +55,24 @@ def make(
     # TFMA drops the name of a model that is alone.
     candidate = _values(evaluation, CANDIDATE if has_baseline else "", outputs)
     baseline = _values(evaluation, BASELINE, outputs) if has_baseline else None
+    wrong = _row_findings(evaluation, CANDIDATE if has_baseline else "")
+    if baseline is not None and (wrong_with_it := _row_findings(evaluation, BASELINE)):
+        # Metrics of such predictions are no measure.
+        baseline = None
+        without_baseline = (
+            f"The last blessed model cannot be compared with ({wrong_with_it[0]}): only the "
+            "absolute bounds apply."
+        )
     failed = _failures(validation, outputs)
     keys = {part.key for part in judgement.slices if part.gated}
 
-    lines = []
+    lines = [_line(False, text) for text in (*serving.findings, *wrong)]
     for bound in judgement.bounds:
         lines += _absolute_lines(bound, candidate[_OVERALL], failed)
         if baseline is not None and bound.may_worsen_by is not None:
             slices = sorted(part for part in candidate if part and part[0] in keys)
             lines += _change_lines(bound, slices, candidate, baseline)
-    notes = [without_baseline] if without_baseline else []
+    notes = [*serving.notes, *([without_baseline] if without_baseline else [])]
     if not judgement.bounds:
         lines.append(_line(False, "gates: never, so no model is blessed, whatever it is worth"))
         notes.append(_metrics_note(judgement.metrics[labels[0].name], candidate[_OVERALL]))
@@ -78,6 +93,18 @@ def make(
 
 def _metrics_note(names: Sequence[str], values: dict[str, float]) -> str:
     return "on the test split: " + ", ".join(f"{name} {number(values[name])}" for name in names)
+
+
+def unscored(serving: Report) -> dict[str, Any]:
+    """Returns the verdict on a model that gives no answers, so that it has no metrics."""
+    return {
+        "blessed": False,
+        "lines": [_line(False, text) for text in serving.findings],
+        "notes": [*serving.notes, "No metric was computed, and no bound was looked at."],
+        "examples": 0,
+        "metrics": {},
+        "baseline_metrics": None,
+    }
 
 
 def _coverage_note(label: Label, values: dict[str, float]) -> str:
@@ -188,6 +215,15 @@ def _values(evaluation: str, model: str, outputs: dict[str, str]) -> dict[tuple,
             if "doubleValue" in value
         }
     return values
+
+
+def _row_findings(evaluation: str, model: str) -> list[str]:
+    """What is wrong with the predictions of a model, as sentences."""
+    result = tfma.load_eval_result(evaluation, model_name=model)
+    (overall,) = (by_output[""][""] for part, by_output in result.slicing_metrics if not part)
+    total = int(overall["example_count"]["doubleValue"])
+    findings = json.loads(base64.b64decode(overall["row_findings"]["bytesValue"]))
+    return [Finding(*fields).sentence(total) for fields in findings]
 
 
 def _failures(validation, outputs: dict[str, str]) -> set[str]:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.serving_check.report import NOTHING_FOUND
 from models import heads, training
 from models.estimator_api import ModeKeys
-from tests.conformance import analysis
+from tests.conformance import analysis, serving
 from tests.conformance.lab import (
     CASES,
     HALF,
@@ -79,12 +80,18 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
     some = requests[:5]
     whole, again, *alone = scorer(run.export, [requests, requests, *([one] for one in some)])
     assert set(whole) == {heads.PREDICTIONS}
+    assert serving.findings(run, whole) == []
     values = whole[heads.PREDICTIONS]
     np.testing.assert_allclose(values, run.predictions[heads.PREDICTIONS], rtol=1e-5)
     np.testing.assert_array_equal(values, again[heads.PREDICTIONS])
     # Statistics of the batch would change with who else is in it.
     one_by_one = np.concatenate([answer[heads.PREDICTIONS] for answer in alone])
     np.testing.assert_allclose(one_by_one, values[: len(some)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", slow_but_for({"mlp"}, ALL), indirect=True)
+def test_the_export_may_be_served(run):
+    assert serving.report(run) == NOTHING_FOUND
 
 
 OPTIONAL = ["age", "income", "city", "quality", "sold", "offers"]

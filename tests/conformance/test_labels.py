@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from components.serving_check.report import NOTHING_FOUND
 from models import heads
-from tests.conformance import analysis, houses
+from tests.conformance import analysis, houses, serving
 from tests.conformance.lab import CASES, STEPS, Run, examples, slow_but_for
 
 CLASSES = {"dear": ["no", "yes"], "grade": ["9", "10", "11"]}
@@ -94,6 +95,7 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
     batches = [requests, requests[:1], examples(run.table, [{**row, **gaps}])]
     whole, alone, with_gaps = scorer(run.export, batches)
     assert set(whole) == set(run.predictions)
+    assert serving.findings(run, whole) == []
     for name, values in whole.items():
         if values.dtype.kind == "U":
             np.testing.assert_array_equal(values, run.predictions[name].astype(str))
@@ -102,6 +104,11 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
             np.testing.assert_allclose(values, run.predictions[name], rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(alone[name], values[:1], rtol=1e-5, atol=1e-6)
             assert np.isfinite(with_gaps[name]).all()
+
+
+@pytest.mark.slow
+def test_the_export_may_be_served(run):
+    assert serving.report(run) == NOTHING_FOUND
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ NODES = [
     "DataGate",
     "Transform",
     "Trainer",
+    "ServingCheck",
     "Baseline",
     "Evaluator",
     "Pusher",

@@ -15,6 +15,7 @@ from tiny_model import artifact, evaluate
 
 from components.evaluator import executor, extractors, verdict
 from components.evaluator.judgement import Bound, Judgement, Slice
+from components.serving_check.report import Report
 from models import label as label_lib
 from models.features import Input
 from models.label import Label
@@ -372,10 +373,90 @@ def of_intervals(tmp_path_factory):
     names = (*METRICS["regression"], *gates.INTERVAL_METRICS)
     judged = Judgement({"price": names}, bounds, (Slice("area"),))
     candidate, baseline = (dataclasses.replace(PRICE, interval=share) for share in (0.8, 0.9))
-    outputs = {"predictions": "close", "lower": "low", "upper": "high"}
+    outputs = {"predictions": "middle", "lower": "low", "upper": "high"}
     result, blessing = evaluate(folder, SPANS, judged, candidate, outputs, outputs, baseline)
     assert not agrees(result, blessing)
     return result, judged, candidate, str(folder / "evaluation")
+
+
+def test_impossible_predictions_of_some_rows_are_told_and_spoil_the_metrics(tmp_path):
+    """A good model but for three rows, which a mean over 400 would hide."""
+    rows = []
+    for number in range(COUNT):
+        grade, good = number % 3, number >= 3
+        p = 0.9 * np.eye(3)[grade] + 0.1 / 3
+        rows.append(
+            {
+                "grade": ("9", "10", "11")[grade],
+                "size": float(number),
+                "p": (p if good else p * np.nan).astype(np.float32).tolist(),
+            }
+        )
+    result, blessing = evaluate(
+        tmp_path, rows, judgement(GRADE, bound("accuracy", 0.5)), GRADE, "p"
+    )
+    assert not agrees(result, blessing)
+    first, *others = failed(result)
+    assert first == (
+        "probabilities is not a finite number in 3 of 400 rows: [nan, nan, nan] where p is "
+        "[nan, nan, nan]"
+    )
+    assert others[0].startswith("accuracy is nan")
+    assert result["metrics"]["overall"]["log_loss"] is None
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, required):
+    """Requests have no label: it is missing, or what a gap is filled with."""
+    judged = judgement(PRICE, LOOSE)
+    result, blessing = evaluate(
+        tmp_path, ROWS, judged, PRICE, "price", reads=[], fill=None if required else 0.0
+    )
+    assert not agrees(result, blessing)
+    if required:
+        assert failed(result)[0].startswith("the model fails in 400 of 400 rows: InvalidArgumentEr")
+        assert "price" in failed(result)[0]
+        assert result["metrics"]["overall"]["rmse"] is None
+    else:
+        expected = np.sqrt(np.mean(column("price") ** 2))
+        assert result["metrics"]["overall"]["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_baseline_that_cannot_be_scored_is_told_and_left_out(tmp_path):
+    """One that reads a label by itself, and one whose answers make no sense."""
+    judged = judgement(PRICE, bound("rmse", 25.0, 0.1))
+    result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "close", "no_number")
+    assert agrees(result, blessing)
+    assert result["baseline_metrics"] is None
+    (note,) = result["notes"]
+    assert note.startswith(
+        "The last blessed model cannot be compared with (predictions is not a finite number in 1 "
+        "of 400 rows: nan where no_number is "
+    )
+    assert not any("baseline" in line["text"] for line in result["lines"])
+
+
+def test_what_the_serving_check_found_fails_the_verdict(tmp_path):
+    serving = Report(("predict answers at random",), ("other was not judged",))
+    result, blessing = evaluate(
+        tmp_path, ROWS, judgement(PRICE, LOOSE), PRICE, "close", serving=serving
+    )
+    assert not agrees(result, blessing)
+    assert failed(result) == ["predict answers at random"]
+    assert result["notes"][0] == "other was not judged"
+    assert result["metrics"]["overall"]["rmse"] is not None
+
+
+def test_a_model_that_does_not_answer_is_not_blessed_and_not_scored(tmp_path):
+    serving = Report(("it cannot be loaded",), can_be_scored=False)
+    result, blessing = evaluate(
+        tmp_path, ROWS, judgement(PRICE, LOOSE), PRICE, "close", serving=serving
+    )
+    assert not agrees(result, blessing)
+    assert failed(result) == ["it cannot be loaded"]
+    assert result["metrics"] == {}
+    assert (tmp_path / "blessing" / "NOT_BLESSED").exists()
+    assert blessing.get_int_custom_property("current_model_id") == 1
 
 
 def spans() -> list[dict]:
@@ -384,7 +465,9 @@ def spans() -> list[dict]:
     for number, row in enumerate(ROWS):
         around = row["close"] if number % 10 else row["price"]
         low, high = around - 20, around + (30 if number % 10 else 0)
-        rows.append({**row, "low": float(np.float32(low)), "high": float(np.float32(high))})
+        middle = around if number % 10 else around - 10
+        ends = {"low": float(np.float32(low)), "high": float(np.float32(high))}
+        rows.append({**row, **ends, "middle": middle})
     return rows
 
 
@@ -399,7 +482,7 @@ def test_intervals_cover_and_are_as_wide_as_numpy_says(of_intervals):
     ):
         y, low, high = (column(key, rows) for key in ("price", "low", "high"))
         expected = {
-            **expected_regression(rows, "close"),
+            **expected_regression(rows, "middle"),
             "coverage": np.mean((low <= y) & (y <= high)),
             "interval_width": np.mean(high - low),
         }
@@ -559,29 +642,14 @@ def adjusted(labels, features, predictions):
     return extractors._Adjust(labels, {"": labels}, [])(extracts)
 
 
-@pytest.mark.parametrize(
-    ("labels", "output"),
-    [
-        ((PRICE, ANSWER), "answer/logistic"),
-        ((dataclasses.replace(PRICE, interval=0.9),), "lower"),
-        ((GRADE,), "probabilities"),
-    ],
-)
-def test_an_output_that_the_signature_lacks_is_named(labels, output):
-    features = {"price": np.ones((1, 1)), "answer": np.array([[b"no"]]), "grade": np.array([[9]])}
-    predictions = {"logistic": np.ones((1, 1)), "predictions": np.ones((1, 1))}
-    with pytest.raises(ValueError, match=f"'predict' has no output {output}; it has logistic, pre"):
-        adjusted(labels, features, predictions)
-
-
 def test_a_label_that_the_schema_calls_optional_is_in_every_row():
     column = types.SparseTensorValue(np.array([3.0, 4.0]), np.array([[0, 0], [1, 0]]), (2, 1))
-    extracts = adjusted([PRICE], {"price": column}, np.array([[1.0], [2.0]]))
+    extracts = adjusted([PRICE], {"price": column}, {"predictions": np.array([[1.0], [2.0]])})
     assert extracts["labels"]["price"].tolist() == [[3.0], [4.0]]
     assert extracts["predictions"]["price"].tolist() == [[1.0], [2.0]]
     missing = types.SparseTensorValue(np.array([3.0]), np.array([[0, 0]]), (2, 1))
     with pytest.raises(ValueError, match="label price: is missing in a row of the test split"):
-        adjusted([PRICE], {"price": missing}, np.array([[1.0], [2.0]]))
+        adjusted([PRICE], {"price": missing}, {"predictions": np.array([[1.0], [2.0]])})
 
 
 REQUIRED = "presence { min_fraction: 1 } shape { dim { size: 1 } }"

@@ -1,5 +1,6 @@
 """Real SavedModels that answer what a column of the raw examples says, and their evaluation."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,10 @@ from tfx.types import standard_artifacts
 
 from components.evaluator import executor, verdict
 from components.evaluator.judgement import Judgement
+from components.serving_check import report
+from components.serving_check.report import NOTHING_FOUND, Report
 from models import label as label_lib
+from models.features import Input
 from models.label import Label
 
 BEAM: list[Any] = [
@@ -30,6 +34,8 @@ def save(
     number: int,
     labels: Label | Sequence[Label],
     outputs: str | Mapping[str, str],
+    reads: Sequence[str] | None = None,
+    fill: float | None = None,
 ) -> standard_artifacts.Model:
     """A model artifact that answers with columns of the examples.
 
@@ -38,16 +44,19 @@ def save(
         number: of the artifact.
         labels: what its export says of its labels.
         outputs: columns by output; the column alone for what a single label's task asks for.
+        reads: what its export says that it reads, if not those columns.
+        fill: what it takes for a missing value.
     """
     labels = [labels] if isinstance(labels, Label) else labels
     if isinstance(outputs, str):
         outputs = {_KEYS[labels[0].task]: outputs}
     classes = {f"{label.name}/probabilities": len(label.classes) for label in labels[1:]}
     classes["probabilities"] = len(labels[0].classes)
-    spec = {
-        column: tf.io.FixedLenFeature([classes.get(output, 1)], tf.float32)
-        for output, column in outputs.items()
-    }
+    spec = {}
+    for output, column in outputs.items():
+        width = classes.get(output, 1)
+        gap = None if fill is None else [fill] * width
+        spec[column] = tf.io.FixedLenFeature([width], tf.float32, gap)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def predict(examples):
@@ -58,10 +67,26 @@ def save(
     module = tf.Module()
     module.predict = predict
     tf.saved_model.save(module, str(export), {"predict": predict})
+    widths = {column: classes.get(output, 1) for output, column in outputs.items()}
+    if reads is not None:
+        widths = {column: widths[column] for column in reads}
+    write_export_facts(export, labels, widths)
+    return artifact(standard_artifacts.Model, export.parent, number)
+
+
+def write_export_facts(
+    export: pathlib.Path, labels: Sequence[Label], widths: Mapping[str, int]
+) -> None:
+    """Writes what an export says of itself: its labels, and the columns that it reads."""
+    inputs = [
+        dataclasses.asdict(Input(column, "numbers", True, sequence=width > 1))
+        for column, width in widths.items()
+    ]
     (export / "assets.extra").mkdir()
     (export / "assets.extra" / "label.json").write_text(label_lib.to_json(labels))
-    (export / "assets.extra" / "features.json").write_text('{"inputs": [], "columns": []}')
-    return artifact(standard_artifacts.Model, export.parent, number)
+    (export / "assets.extra" / "features.json").write_text(
+        json.dumps({"inputs": inputs, "columns": list(widths)})
+    )
 
 
 def artifact(kind, folder: pathlib.Path, number: int):
@@ -113,6 +138,13 @@ def _schema(rows: Sequence[dict[str, Any]]) -> schema_pb2.Schema:
     return schema
 
 
+def write_schema(folder: pathlib.Path, rows: Sequence[dict[str, Any]]) -> standard_artifacts.Schema:
+    """The artifact of a schema that rows fit."""
+    schema = artifact(standard_artifacts.Schema, folder, 901)
+    (folder / "schema.pbtxt").write_text(text_format.MessageToString(_schema(rows)))
+    return schema
+
+
 def evaluate(
     folder: pathlib.Path,
     rows: Sequence[dict[str, Any]],
@@ -122,14 +154,17 @@ def evaluate(
     baseline: str | Mapping[str, str] | None = None,
     baseline_labels: Label | Sequence[Label] | None = None,
     more_inputs: Mapping[str, list] | None = None,
+    serving: Report = NOTHING_FOUND,
+    **candidate_settings: Any,
 ):
     """Runs the real executor; gives the verdict and the blessing."""
-    schema = artifact(standard_artifacts.Schema, folder / "schema", 901)
-    (folder / "schema" / "schema.pbtxt").write_text(text_format.MessageToString(_schema(rows)))
+    served = artifact(standard_artifacts.InfraBlessing, folder / "serving_check", 904)
+    (folder / "serving_check" / report.FILE_NAME).write_text(serving.to_json())
     inputs = {
+        "serving_check": [served],
         "examples": [examples(folder / "examples", rows)],
-        "model": [save(folder, 1, labels, candidate)],
-        "schema": [schema],
+        "model": [save(folder, 1, labels, candidate, **candidate_settings)],
+        "schema": [write_schema(folder / "schema", rows)],
     }
     if baseline:
         inputs["baseline_model"] = [save(folder, 2, baseline_labels or labels, baseline)]

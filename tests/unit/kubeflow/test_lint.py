@@ -154,7 +154,7 @@ def test_every_setting_compiles_to_what_passes(table, section, tmp_path):
 
 def test_the_command_says_how_much_there_was(compiled, capsys):
     assert lint.check_command(compiled) == OK
-    line = f"{compiled}: 11 templates, 10 steps: nothing to complain about\n"
+    line = f"{compiled}: 12 templates, 11 steps: nothing to complain about\n"
     assert capsys.readouterr().out == line
 
 
@@ -229,7 +229,7 @@ def test_a_misspelled_key(path, name, message, workflow):
         ("metadata/generateName", "metadata: found neither name nor generateName"),
         ("spec/entrypoint", "spec.entrypoint: missing"),
         ("spec/templates", "spec.templates: missing"),
-        ("templates/trainer/name", "templates[9].name: missing"),
+        ("templates/trainer/name", "templates[10].name: missing"),
         ("templates/trainer/container", "templates.trainer: found nothing to run"),
         (f"{TRAINER}/image", "templates.trainer.container.image: missing"),
         (f"{TRAINER}/command", "templates.trainer.container.command: found none, expected python"),
@@ -251,7 +251,7 @@ def test_a_misspelled_key(path, name, message, workflow):
         ("templates/king-county/dag/tasks", "templates.king-county.dag.tasks: missing"),
         (f"{TASKS}/trainer", "no task trainer; did you mean"),
         (f"{TASKS}/pusher", "templates.pusher: nothing calls it"),
-        (f"{TASKS}/trainer/name", "tasks[8].name: missing"),
+        (f"{TASKS}/trainer/name", "tasks[9].name: missing"),
         (f"{TASKS}/trainer/template", "tasks.trainer: found none, expected one of template"),
         (f"{TASKS}/trainer/dependencies", "found none, expected CuratedSchema, Transform"),
         (f"{TASKS}/trainer/arguments", "max-steps is missing; template trainer needs it"),

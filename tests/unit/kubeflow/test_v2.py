@@ -21,6 +21,7 @@ STEPS = {
     "Evaluator",
     "ExampleValidator",
     "Pusher",
+    "ServingCheck",
     "StatisticsGen",
     "Trainer",
     "Transform",

@@ -1,0 +1,43 @@
+"""Raw examples as a server is sent them: with the columns that a model reads, and no others.
+
+A model that is judged must not see the label, nor anything else that a request does not have.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+from tfx_bsl.coders import example_coder
+
+_SHOWN_COLUMNS = 6
+_SHOWN_TEXT = 40
+
+
+def serialize(batch: pa.RecordBatch, columns: Iterable[str]) -> list[bytes]:
+    """Makes the serialized `tf.Example` of each row; columns that the batch lacks are left out."""
+    known = [name for name in columns if name in batch.schema.names]
+    if not known:
+        return [b""] * batch.num_rows
+    part = pa.RecordBatch.from_arrays([batch.column(name) for name in known], names=known)
+    return example_coder.RecordBatchToExamplesEncoder().encode(part)
+
+
+def describe(batch: pa.RecordBatch, row: int, columns: Iterable[str]) -> str:
+    """Says which row it is by its first columns: `size is 51.3, town is Birch, …`."""
+    known = [name for name in columns if name in batch.schema.names]
+    parts = [
+        f"{name} is {_shown(batch.column(name)[row].as_py())}" for name in known[:_SHOWN_COLUMNS]
+    ]
+    return ", ".join(parts + ["…"] * (len(known) > _SHOWN_COLUMNS))
+
+
+def _shown(values: list[Any] | None) -> str:
+    if not values:
+        return "missing"
+    texts = [
+        value.decode(errors="replace") if isinstance(value, bytes) else f"{value:.6g}"
+        for value in values[:3]
+    ]
+    text = ", ".join(texts + ["…"] * (len(values) > 3))
+    text = text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"
+    return text if len(values) == 1 else f"[{text}]"

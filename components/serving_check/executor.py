@@ -1,0 +1,93 @@
+"""Samples test rows, asks the export about them in a fresh process, and writes the report."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+from etils import epath
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+from tfx_bsl.coders import example_coder
+
+from components.examples import requests, tfrecords
+from components.serving_check import judge, process
+from components.serving_check.report import FILE_NAME, Report
+from models import features
+from models.label import labels_of_export
+
+MODEL = "model"
+EXAMPLES = "examples"
+SCHEMA = "schema"
+CHECK = "serving_check"
+SECONDS = "seconds"
+
+_SPLIT = "test"
+_ROWS = 64
+_ALONE = 16
+_FROM = 20_000
+"""The sample is drawn from so many rows at the beginning of the split."""
+_SEED = 17
+
+
+class Executor(base_executor.BaseExecutor):
+    """See the component."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Writes what the export does in a fresh process; a bad one fails the verdict, not this."""
+        artifact = artifact_utils.get_single_instance(input_dict[MODEL])
+        export = path_utils.serving_model_path(
+            artifact.uri, path_utils.is_old_model_artifact(artifact)
+        )
+        report = check(export, self._sample(input_dict), exec_properties[SECONDS])
+        folder = epath.Path(artifact_utils.get_single_uri(output_dict[CHECK]))
+        (folder / FILE_NAME).write_text(report.to_json())
+
+    def _sample(self, input_dict) -> pa.RecordBatch:
+        schema = artifact_utils.get_single_uri(input_dict[SCHEMA])
+        decoder = example_coder.ExamplesToRecordBatchDecoder(
+            io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)).SerializeToString()
+        )
+        records = list(_records(input_dict[EXAMPLES]))
+        chosen = np.random.default_rng(_SEED).permutation(len(records))[:_ROWS]
+        return decoder.DecodeBatch([records[number] for number in chosen])
+
+
+def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
+    """Makes the report of an export.
+
+    Args:
+        export: a SavedModel's directory, with what the Trainer adds.
+        sample: raw examples, labels and all.
+        seconds: time for the process.
+    """
+    labels = labels_of_export(export)
+    columns = [column.name for column in features.inputs_of_export(export)]
+    asked = judge.Sample(
+        sample.num_rows,
+        min(_ALONE, sample.num_rows),
+        lambda row: requests.describe(sample, row, columns),
+    )
+    try:
+        answer = process.ask(
+            export, requests.serialize(sample, columns), asked.alone, seconds=seconds
+        )
+    except process.NoAnswer as error:
+        return judge.no_answer(str(error))
+    return judge.judge(answer, labels, asked)
+
+
+def _records(examples: Any) -> Iterator[bytes]:
+    """The first records of the split."""
+    left = _FROM
+    for uri in artifact_utils.get_split_uris(examples, _SPLIT):
+        for name in sorted(fileio.listdir(uri)):
+            with FileSystems.open(FileSystems.join(uri, name)) as file:
+                for batch in tfrecords.read(file, 1 << 12):
+                    yield from batch[:left]
+                    left -= len(batch)
+                    if left <= 0:
+                        return

@@ -1,0 +1,78 @@
+"""Asks an export in a fresh process, which knows nothing of ours or of the user's."""
+
+import base64
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from tfx.utils import io_utils
+
+PROGRAM = pathlib.Path(__file__).with_name("program.py")
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG")
+"""What a process cannot do without; not PYTHONPATH, TF_CONFIG, or what a model_fn may read."""
+_SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": "1"}
+
+
+class NoAnswer(Exception):
+    """The process ended without an answer; the message says how."""
+
+
+def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dict[str, Any]:
+    """Asks a copy of an export, in an empty directory.
+
+    Args:
+        export: a SavedModel's directory.
+        examples: serialized.
+        alone: how many of them to ask about one by one too.
+        seconds: time for all of it.
+
+    Returns:
+        The answer, see `program`.
+
+    Raises:
+        NoAnswer: the process took too long, or died.
+    """
+    # A hanging process outlives Beam and a killed run if it is not told when to end: its own alarm.
+    with tempfile.TemporaryDirectory(prefix="serving-check-") as folder:
+        copy, request, answer = (
+            pathlib.Path(folder, name) for name in ("model", "request.json", "answer.json")
+        )
+        io_utils.copy_dir(export, str(copy))
+        content = {
+            "export": str(copy),
+            "examples": [base64.b64encode(example).decode() for example in examples],
+            "alone": alone,
+            "seconds": seconds,
+        }
+        request.write_text(json.dumps(content), encoding="utf-8")
+        empty = pathlib.Path(folder, "empty")
+        empty.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-I", str(PROGRAM), str(request), str(answer)],
+            cwd=empty,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ} | _SETTINGS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode == 0 and answer.exists():
+            return json.loads(answer.read_text(encoding="utf-8"))
+    if done.returncode == -signal.SIGALRM:
+        raise NoAnswer(f"had not answered {len(examples)} examples after {seconds} s")
+    raise NoAnswer(f"ended {_way(done.returncode)}{_last_line(done.stderr)}")
+
+
+def _way(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return f": {lines[-1][:200]}" if lines else ""

@@ -1,0 +1,370 @@
+"""Models that answer only where they were made, or not alike each time they are asked."""
+
+import base64
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tfx.types import standard_artifacts
+from tfx_bsl.coders import example_coder
+from tiny_model import artifact, examples, write_export_facts, write_schema
+
+from components.serving_check import executor, judge, process, program, report
+from components.serving_check.report import NOTHING_FOUND, Report
+from models.label import Label
+
+SIZES = np.random.default_rng(3).normal(50, 10, 64).astype(np.float32)
+ROWS = [{"size": float(size), "price": 4 * float(size)} for size in SIZES]
+PRICE = Label("price", "regression", False, 200.0, 40.0, 5.1, 0.6, 180.0)
+SIDE = Label("side", "binary", classes=("left", "right"), frequencies=(0.6, 0.4))
+SPAN = Label("price", "regression", False, 200.0, 40.0, 5.1, 0.6, 180.0, interval=0.9)
+
+Outputs = Mapping[str, Any]
+Answer = Callable[[tf.Tensor], Outputs]
+
+
+def export(
+    folder: pathlib.Path, *labels: Label, keep: tf.Module | None = None, **signatures: Answer
+) -> str:
+    """Saves a model whose signatures answer to sizes [batch, 1]."""
+    module = keep or tf.Module()
+
+    def signature(answer: Answer):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+        def answer_examples(examples):
+            spec = {"size": tf.io.FixedLenFeature([1], tf.float32)}
+            return answer(tf.io.parse_example(examples, spec)["size"])
+
+        return answer_examples
+
+    functions = {name: signature(answer) for name, answer in signatures.items()}
+    tf.saved_model.save(module, str(folder / "model"), functions)
+    write_export_facts(folder / "model", labels or [PRICE], {"size": 1})
+    return str(folder / "model")
+
+
+def batch(rows=ROWS):
+    records = [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                    for name, value in row.items()
+                }
+            )
+        ).SerializeToString()
+        for row in rows
+    ]
+    return example_coder.ExamplesToRecordBatchDecoder().DecodeBatch(records)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Asks the program in this process: for what another process does not matter to."""
+
+    def ask(export: str, examples, alone: int, seconds: int) -> dict[str, Any]:
+        encoded = [base64.b64encode(example).decode() for example in examples]
+        request = {"export": export, "examples": encoded, "alone": alone}
+        return json.loads(json.dumps(program.answer_to(request)))
+
+    monkeypatch.setattr(process, "ask", ask)
+
+
+def check(export: str, seconds: int = 120) -> Report:
+    return executor.check(export, batch(), seconds)
+
+
+def good(size) -> Outputs:
+    return {"predictions": 4 * size}
+
+
+def test_a_good_model_is_asked_in_a_fresh_process(tmp_path, monkeypatch):
+    """Which sees neither the settings nor the modules of this one."""
+    monkeypatch.setenv("TF_CONFIG", "{nonsense")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit(9)")
+    model = export(tmp_path, predict=good, serving_default=good)
+    assert check(model) == NOTHING_FOUND
+
+
+def test_the_component_reads_the_test_split_and_writes_the_report(tmp_path, here):
+    model = export(tmp_path / "in", predict=lambda size: {"predictions": size[:1]})
+    (tmp_path / "in" / "model").rename(tmp_path / "in" / "Format-Serving")
+    found = artifact(standard_artifacts.InfraBlessing, tmp_path / "out", 2)
+    inputs = {
+        "model": [artifact(standard_artifacts.Model, tmp_path / "in", 1)],
+        "examples": [examples(tmp_path / "examples", ROWS)],
+        "schema": [write_schema(tmp_path / "schema", ROWS)],
+    }
+    assert model.endswith("model")
+    executor.Executor().Do(inputs, {"serving_check": [found]}, {"seconds": 120})
+    written = Report.from_json((tmp_path / "out" / report.FILE_NAME).read_text())
+    (text,) = written.findings
+    assert text.startswith(
+        "Asked about 64 examples, predict answers predictions of the shape [1, 1]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "op"), [(tf.numpy_function, "PyFunc"), (tf.py_function, "EagerPyFunc")]
+)
+def test_a_python_function_is_refused(tmp_path, here, function, op):
+    """It answers here, as it does where the Evaluator runs."""
+
+    def answer(size):
+        return {"predictions": tf.ensure_shape(function(np.tanh, [size], tf.float32), [None, 1])}
+
+    found = check(export(tmp_path, predict=answer))
+    assert found.findings[0].startswith(f"The export calls a Python function ({op}, node ")
+    assert not found.can_be_scored
+
+
+def test_a_model_that_hangs_ends_with_a_line(tmp_path):
+    def answer(size):
+        endless = tf.while_loop(lambda i: i < 1.0, lambda i: (i * 0.5,), [tf.reduce_min(size) * 0])
+        return {"predictions": size + endless}
+
+    found = check(export(tmp_path, predict=answer), seconds=3)
+    assert found.findings == (
+        "A process with nothing but TensorFlow cannot serve the model: it had not answered 64 "
+        "examples after 3 s",
+    )
+    assert not found.can_be_scored
+
+
+def test_a_process_that_dies_says_how(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "PROGRAM", tmp_path / "dies.py")
+    (tmp_path / "dies.py").write_text("import os; os.write(2, b'out of luck\\n'); os.abort()")
+    (text,) = check(export(tmp_path, predict=good)).findings
+    assert text.endswith("cannot serve the model: it ended by SIGABRT: out of luck")
+
+
+def test_an_export_that_cannot_be_loaded_is_told(tmp_path, here):
+    model = pathlib.Path(export(tmp_path, predict=good))
+    (model / "saved_model.pb").write_bytes(b"\xff\xff")
+    found = check(str(model))
+    assert "it cannot be read: DecodeError" in found.findings[0]
+    assert not found.can_be_scored
+
+
+def test_a_model_that_raises_is_told(tmp_path, here):
+    def answer(size):
+        with tf.control_dependencies([tf.debugging.assert_less(size, 60.0, "too large")]):
+            return {"predictions": tf.identity(size)}
+
+    found = check(export(tmp_path, predict=answer))
+    assert "it cannot answer by the signature predict: InvalidArgumentError: " in found.findings[0]
+    assert "too large" in found.findings[0]
+    assert not found.can_be_scored
+
+
+def test_a_missing_signature_or_output_is_told(tmp_path, here):
+    found = check(export(tmp_path / "1", serving_default=good))
+    assert "cannot answer by the signature predict: KeyError" in found.findings[0]
+    found = check(export(tmp_path / "2", predict=lambda size: {"value": size}))
+    assert found.findings == ("The signature predict has no output predictions; it has value",)
+    assert not found.can_be_scored
+    found = check(export(tmp_path / "3", SPAN, SIDE, predict=good))
+    assert [text.split("no output ")[1] for text in found.findings] == [
+        f"{name}; it has predictions" for name in ("lower", "upper", "side/logistic")
+    ]
+
+
+def test_a_file_beside_the_export_is_refused(tmp_path, here):
+    """A path in a constant, or one that is computed; an asset is part of the export."""
+    (tmp_path / "factor.txt").write_text("4")
+    path = str(tmp_path / "factor.txt")
+
+    def read(size, path):
+        return {"predictions": size * tf.strings.to_number(tf.io.read_file(path))}
+
+    constant = check(export(tmp_path / "1", predict=lambda size: read(size, path)))
+    assert constant.findings[0].startswith(f"The export works with the file {path} (ReadFile, node")
+    joined = check(
+        export(
+            tmp_path / "2",
+            predict=lambda size: read(size, tf.strings.join([tf.strings.substr(path, 0, 999)])),
+        )
+    )
+    assert joined.findings[0].startswith("The export works with files (ReadFile, node ")
+
+    keep = tf.Module()
+    keep.factor = tf.saved_model.Asset(path)
+    keep.table = tf.lookup.StaticHashTable(tf.lookup.TextFileInitializer(
+        keep.factor, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER), -1)  # fmt: skip
+    asset = export(
+        tmp_path / "3",
+        keep=keep,
+        predict=lambda size: {
+            **read(size, keep.factor.asset_path),
+            "line": keep.table.lookup(tf.fill([tf.shape(size)[0], 1], "4")),
+        },
+    )
+    assert check(asset) == NOTHING_FOUND
+
+
+def test_assets_of_an_estimators_graph_are_no_files_beside_it(tmp_path, here):
+    """There the constant has the path at which the file was when the graph was made."""
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text("a\nb\n")
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        records = tf.compat.v1.placeholder(tf.string, [None], "examples")
+        size = tf.io.parse_example(records, {"size": tf.io.FixedLenFeature([1], tf.float32)})
+        table = tf.lookup.StaticVocabularyTable(
+            tf.lookup.TextFileInitializer(
+                str(vocabulary), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER), 1)  # fmt: skip
+        words = table.lookup(tf.fill([tf.shape(records)[0], 1], "b"))
+        value = 4 * size["size"] + tf.cast(words, tf.float32)
+        session.run(tf.compat.v1.tables_initializer())
+        builder = tf.compat.v1.saved_model.Builder(str(tmp_path / "model"))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {"predict": tf.compat.v1.saved_model.predict_signature_def(
+                {"examples": records}, {"predictions": value})},
+            assets_collection=tf.compat.v1.get_collection(
+                tf.compat.v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=tf.compat.v1.tables_initializer(),
+        )  # fmt: skip
+        builder.save()
+    write_export_facts(tmp_path / "model", [PRICE], {"size": 1})
+    vocabulary.unlink()
+    assert check(str(tmp_path / "model")) == NOTHING_FOUND
+
+
+class Counter(tf.Module):
+    """Counts how often it was asked."""
+
+    def __init__(self):
+        self.count = tf.Variable(0.0)
+
+    def __call__(self, size):
+        return {"predictions": size * (1 + 0.001 * self.count.assign_add(1.0))}
+
+
+def standardised(size) -> Outputs:
+    """BatchNorm in training mode."""
+    deviation = tf.math.reduce_std(size, axis=0) + 1e-3
+    return {"predictions": 200 + 40 * (size - tf.reduce_mean(size, axis=0)) / deviation}
+
+
+def dropped(size) -> Outputs:
+    return {"predictions": 4 * tf.nn.dropout(size, 0.3)}
+
+
+def by_place(size) -> Outputs:
+    """The noise is the same each time, but it depends on the place in the batch."""
+    noise = tf.random.stateless_normal(tf.shape(size), [1, 2])
+    return {"predictions": size + noise}
+
+
+@pytest.mark.parametrize(
+    ("answer", "between"),
+    [
+        (dropped, "the same batch, asked twice"),
+        (Counter(), "the same batch, asked twice"),
+        (standardised, "a row in a batch, and alone"),
+        (by_place, "a row in a batch, and alone"),
+    ],
+    ids=["dropout", "counter", "batch_norm", "by_place"],
+)
+def test_a_row_is_answered_alike_however_it_is_asked(tmp_path, here, answer, between):
+    keep = answer if isinstance(answer, tf.Module) else None
+    found = check(export(tmp_path, predict=answer, keep=keep))
+    assert found.findings[0].startswith(f"predictions differs between {between} in ")
+    assert " rows: " in found.findings[0] and " where size is " in found.findings[0]
+    assert found.can_be_scored
+
+
+def test_the_same_on_a_further_label(tmp_path, here):
+    def answer(size):
+        return {**good(size), "side/logistic": tf.random.uniform(tf.shape(size))}
+
+    found = check(export(tmp_path, PRICE, SIDE, predict=answer))
+    assert found.findings[0].startswith("side/logistic differs between the same batch, asked twice")
+
+
+def test_other_signatures_must_agree_with_predict(tmp_path, here):
+    found = check(
+        export(tmp_path, predict=good, serving_default=lambda size: {"predictions": size})
+    )
+    (text,) = found.findings
+    assert text.startswith(
+        "predictions differs between the signatures predict and serving_default in 64 of 64 rows: "
+    )
+    assert " where size is " in text
+
+
+def test_a_signature_of_another_question_is_noted_or_left_alone(tmp_path, here):
+    found = check(export(tmp_path, predict=good, embedding=lambda size: {"vector": size}))
+    assert found == Report(
+        notes=("The signature embedding has none of predict's outputs, so it was not judged.",)
+    )
+
+
+SAMPLE = judge.Sample(2, 1, lambda row: f"row {row}")
+BINARY = np.array([[0.25], [0.75]])
+
+
+def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE) -> Report:
+    """The report on a signature beside `predict`."""
+
+    def plain(outputs):
+        return {
+            name: {"shape": list(np.shape(value)), "values": np.ravel(value).tolist()}
+            for name, value in outputs.items()
+        }
+
+    name = {"binary": "logistic", "regression": "predictions"}[label.task]
+    predict = {name: np.array(values)}
+    last = {name: predict[name][1:]}
+    answers = {"together": [plain(predict)], "alone": [plain(last)]}
+    answer = {
+        "python": [], "files": [], "failure": None, "not_asked": [], "answers": answers,
+        "signatures": {"other": [plain(signature)]},
+        "methods": {"other": f"tensorflow/serving/{method}"},
+    }  # fmt: skip
+    return judge.judge(answer, [label], SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("scores", "classes", "good"),
+    [
+        ([[0.75, 0.25], [0.25, 0.75]], None, True),
+        ([[0.25, 0.75], [0.75, 0.25]], None, False),
+        ([[0.75, 0.25], [0.25, 0.75]], [["left", "right"]] * 2, True),
+        ([[0.25, 0.75], [0.75, 0.25]], [["right", "left"]] * 2, True),
+        ([[0.75, 0.25], [0.25, 0.75]], [["right", "left"]] * 2, False),
+    ],
+)
+def test_classify_answers_with_scores_of_classes(scores, classes, good):
+    outputs = {"scores": scores, **({"classes": classes} if classes else {})}
+    found = judged(outputs, "classify").findings
+    assert (found == ()) is good
+    assert good or found[0].startswith("logistic and scores differs between the signatures")
+
+
+def test_regress_answers_with_its_outputs():
+    assert judged({"outputs": BINARY[:, 0]}, "regress").findings == ()
+    assert judged({"outputs": [200.0, 201.0]}, "regress", [[200.0], [201.0]], PRICE).findings == ()
+    (text,) = judged({"outputs": [200.0, 201.1]}, "regress", [[200.0], [201.0]], PRICE).findings
+    assert text.endswith("in 1 of 2 rows: 201 and 201.1 where row 1")
+
+
+def test_rounding_is_no_difference():
+    values = [[1e-9], [200.0]]
+    assert judged({"predictions": [[2e-6], [200.001]]}, "predict", values, PRICE).findings == ()
+    assert judged({"predictions": [[2e-2], [200.0]]}, "predict", values, PRICE).findings != ()
+
+
+def test_readers_of_queues_count_as_files():
+    model = saved_model_pb2.SavedModel()
+    model.meta_graphs.add().graph_def.node.add(op="WholeFileReaderV2", name="reader")
+    assert program.graph_faults(model)["files"] == [["WholeFileReaderV2", "reader", ""]]
