@@ -54,6 +54,14 @@ def test_a_changed_model_is_trained_from_the_cache_on(walked, output):
 
 
 @pytest.mark.slow
+def test_a_file_that_a_model_may_read_is_part_of_it(walked, output):
+    assert states(walked.run())["Trainer"] == "cached"
+    (walked.config.parent / "sizes.json").write_text("[64, 32]")
+    found = states(walked.run())
+    assert (found["Transform"], found["Trainer"]) == ("cached", "done")
+
+
+@pytest.mark.slow
 def test_the_model_without_a_head_is_judged_as_well(walked, output):
     found = walked.run("model={name: bare_model.model_fn}", "log_label=false")
     assert "Blessed and pushed to" in found

@@ -129,3 +129,28 @@ def test_a_run_is_no_task_of_a_cluster(problem, tmp_path, command, tf_config, li
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(line)
     assert not (tmp_path / "w").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "line"),
+    [
+        ("sys.exit(0)", 1, "sys.exit(0) ended the command before its result\n"),
+        ("quit()", 1, "sys.exit(None) ended the command before its result\n"),
+        ("sys.exit(7)", 7, "sys.exit(7) ended the command before its result\n"),
+        ("os._exit(0)", 1, "<string>:5: os._exit(0) ended the run before its verdict; raise an"),
+        ("raise typer.Exit(3)", 3, ""),
+        ("pass", 0, ""),
+    ],
+)
+def test_only_a_command_says_that_it_has_succeeded(ending, code, line):
+    """A user's module may call for the end of the process, too."""
+    program = (
+        "import os, sys, typer\nfrom pipeline import command_line\n"
+        f"app = command_line.app('', '')\n@app.command()\ndef run():  {ending}\n"
+        "@app.command()\ndef other(): pass\ncommand_line.main(app)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run"], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(line) and done.stderr.count("\n") == bool(line)
