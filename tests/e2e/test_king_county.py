@@ -218,7 +218,7 @@ def test_a_failing_model_fn_is_named_in_one_line(king_county, first):
         "    raise RuntimeError('two layers do not fit')\n"
     )
     output = king_county.run("model=broken_model.model_fn", code=1)
-    assert "Trainer failed: RuntimeError: two layers do not fit" in output
+    assert f"Trainer failed: {file}:2, in model_fn: RuntimeError: two layers do not fit" in output
     assert "Traceback" not in output
     log = log_of(output)
     assert "broken_model.py" in log.read_text()
