@@ -42,8 +42,7 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
         ModelError: it returns no `EstimatorSpec`, its predictions are not those of the label's
             task, or its train op does not count the global step or changes no weight.
     """
-    file, line = inspect.getfile(function), inspect.getsourcelines(function)[1]
-    name = f"{model_errors.shown(file)}:{line}, in {function.__name__}"
+    name, folder = _place(function)
 
     # The Estimator looks at the names of the arguments.
     def model_fn(features, labels, mode, params, config):
@@ -57,7 +56,7 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
         if mode == ModeKeys.PREDICT:
             _check_outputs(name, spec, label)
         if mode == ModeKeys.TRAIN and mirrored.count() == 1:
-            _check_train_op(name, spec, pathlib.Path(file).parent)
+            _check_train_op(name, spec, folder)
             for used in dropped[:1]:
                 instead = used.replace("tf.", "tf.compat.v1.")
                 _note(f"{name}: {used} writes nothing here; write {instead}")
@@ -83,6 +82,19 @@ def check_serving(estimator, receiver: Callable[[], Any]) -> None:
         features = receiver().features
         estimator.model_fn(features, None, ModeKeys.PREDICT, estimator.config)
     random.setstate(drawn)
+
+
+def _place(function: Callable[..., Any]) -> tuple[str, pathlib.Path]:
+    """Where a model is written, and the folder of that file; it may be any object to be called."""
+    written = inspect.unwrap(function)
+    if not inspect.isroutine(written):
+        written = type(written).__call__
+    file = inspect.getfile(written)
+    try:
+        line = f":{inspect.getsourcelines(written)[1]}"
+    except OSError:  # the source is not there
+        line = ""
+    return f"{model_errors.shown(file)}{line}, in {written.__name__}", pathlib.Path(file).parent
 
 
 class _Features(dict):

@@ -105,6 +105,11 @@ def test_a_wrong_model_is_one_line_with_its_place(tmp_path, name, where, text):
         assert re.match(rf"\S*wrong_models\.py:{at}, in {name}: ", line), line
 
 
+def test_a_model_may_be_any_object_that_can_be_called(tmp_path):
+    with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in __call__: returned nothing"):
+        train("called", tmp_path)
+
+
 def test_the_line_is_that_of_the_file(tmp_path):
     with pytest.raises(ModelError) as caught:
         train("no_such_row", tmp_path)

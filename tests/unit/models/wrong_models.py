@@ -237,3 +237,11 @@ def summary_of_tensorflow_2(features, labels, mode, params, config):
 
 def column_minus_vector(features, labels, mode, params, config):
     return _spec(features, labels, mode, lambda value, row: tf.reduce_mean((value - row) ** 2))
+
+
+class _Called:
+    def __call__(self, features, labels, mode, params, config):
+        return None
+
+
+called = _Called()
