@@ -121,6 +121,14 @@ def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | N
     share = f"of {column.present:,} values"
     if role == "empty":
         return None, [f"{name}: has no value in any row, so the model does not see it"]
+    if role == features_lib.CATEGORICAL and _is_figures(view, column):
+        assert column.figures
+        first = column.figures.first
+        return column.figures, [
+            f"{name}: text, because its numbers are written as {first.value!r} ({first.place}); "
+            "write them as 1234 or 12.5 for a column of numbers, or say features."
+            f"{name}: categorical"
+        ]
     if role == features_lib.CATEGORICAL and _is_numbers_with_words(view, column):
         assert column.words
         first = column.words.first
@@ -157,12 +165,26 @@ def _counted(misfits: Misfits, noun: str) -> str:
     return f"{misfits.count:,} {noun}{'' if misfits.count == 1 else 's'}"
 
 
+def _is_figures(view: TableView, column: ColumnProfile) -> bool:
+    """Whether a column became text because of how its numbers are written."""
+    return (
+        _is_text_by_itself(view, column)
+        and column.words is not None
+        and column.figures is not None
+        and 10 * column.figures.count >= 9 * column.words.count
+    )
+
+
+def _is_text_by_itself(view: TableView, column: ColumnProfile) -> bool:
+    """Whether nobody but the values says that a column is text."""
+    named = column.name in view.config.features
+    return column.kind == Kind.BYTES and not named and not view.is_curated
+
+
 def _is_numbers_with_words(view: TableView, column: ColumnProfile) -> bool:
     """Whether a column became text because of few words among numbers."""
     return (
-        column.name not in view.config.features
-        and not view.is_curated
-        and column.kind == Kind.BYTES
+        _is_text_by_itself(view, column)
         and column.words is not None
         and 2 * column.words.count < column.present
     )

@@ -14,6 +14,8 @@ MOST_VALUES = 10_000
 """Distinct values of a column that are counted one by one; of one with more, none is."""
 
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+# `1,234`, `1.234,5`, `$12.50`, `12,5`, `7 %`: numbers to a person, and text to a reader.
+_FIGURE = r"^\s*[+-]?[$€£¥]?\s*([0-9]{1,3}([ ,.'_][0-9]{3})+|[0-9]+)([.,][0-9]+)?\s*[%$€£¥]?\s*$"
 _TRUTH = "^(true|false|TRUE|FALSE)$"
 _FEW = 100
 """A column is text if among so many values more are words than numbers."""
@@ -82,6 +84,7 @@ class ColumnProfile:
         low, high: the least and the greatest finite number; NaN if there are no numbers.
         mean, deviation: of the finite numbers.
         words: values that are no numbers.
+        figures: those among them that look like numbers, as `$1,234` and `12,5` do.
         is_text: whether most values are words, so that they were not counted to the end.
         is_truth: whether all values are `true` or `false`, which is a boolean to SchemaGen.
         misfits: values that do not match the wanted pattern.
@@ -102,6 +105,7 @@ class ColumnProfile:
     mean: float = math.nan
     deviation: float = math.nan
     words: Misfits | None = None
+    figures: Misfits | None = None
     is_text: bool = False
     is_truth: bool = False
     misfits: Misfits | None = None
@@ -188,6 +192,7 @@ class _Column:
         self._places: dict[str, str] = {}
         self._first_not_finite: Sighting | None = None
         self._words = _Counted()
+        self._figures = _Counted()
         self._misfits = _Counted()
         self._values: dict[str, _Counted] | None = {} if wanted.values else None
 
@@ -246,6 +251,8 @@ class _Column:
             are_numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
             words = int(counts[~are_numbers].sum())
             self._words.add(texts, counts, ~are_numbers, encoded, scan)
+            figures = pc.match_substring_regex(texts, _FIGURE).to_numpy(zero_copy_only=False)
+            self._figures.add(texts, counts, figures & ~are_numbers, encoded, scan)
             self.is_text = words >= _FEW and 2 * words > counts.sum()
             if are_numbers.any() and not self.is_text:
                 numbers = [float(text) for text in texts.filter(pa.array(are_numbers)).to_pylist()]
@@ -282,6 +289,7 @@ class _Column:
             self._moments.mean,
             self._moments.deviation,
             self._words.misfits(),
+            self._figures.misfits(),
             self.is_text,
             self._is_truth and self._words.count > 0,
             self._misfits.misfits(),

@@ -114,6 +114,36 @@ def test_numbers_with_a_few_words_are_reported(report, tmp_path, capsys):
     assert f"note  {found.notes[0]}" in shown
 
 
+@pytest.mark.parametrize(
+    ("form", "first"),
+    [
+        ("${}.50", "$0.50"),
+        ("{} %", "0 %"),
+        ("€ {}", "€ 0"),
+        ("{}'000", "0'000"),
+        ("{} 500.25", "0 500.25"),
+        ('"{},5"', "0,5"),
+    ],
+)
+def test_numbers_that_are_written_as_text_are_reported(notes, form, first):
+    settings = {"splits": {"eval": 3, "test": 4}}
+    values = [form.format(number % 17) for number in range(ROWS)]
+    (note,) = notes(settings, size=values)
+    assert note == (
+        f"size: text, because its numbers are written as {first!r} (t.csv:2); write them as 1234 "
+        "or 12.5 for a column of numbers, or say features.size: categorical"
+    )
+    assert notes({**settings, "features": {"size": "categorical"}}, size=values) == []
+
+
+@pytest.mark.parametrize(
+    "form", ["01.{:02}.2018", "12:{:02}", "A{}", "{}b", "192.168.1.{}", "{}-20"]
+)
+def test_other_text_is_text(notes, form):
+    values = [form.format(number % 17) for number in range(ROWS)]
+    assert notes({"splits": {"eval": 3, "test": 4}}, size=values) == []
+
+
 def test_who_says_that_codes_are_categories_hears_nothing(notes):
     codes = some(lambda n: n % 5, "X1", 3)
     splits = {"eval": 3, "test": 4}
