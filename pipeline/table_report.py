@@ -185,6 +185,7 @@ def _is_numbers_with_words(view: TableView, column: ColumnProfile) -> bool:
     """Whether a column became text because of few words among numbers."""
     return (
         _is_text_by_itself(view, column)
+        and not column.is_text
         and column.words is not None
         and 2 * column.words.count < column.present
     )

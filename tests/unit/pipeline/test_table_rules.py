@@ -144,6 +144,12 @@ def test_other_text_is_text(notes, form):
     assert notes({"splits": {"eval": 3, "test": 4}}, size=values) == []
 
 
+def test_text_that_is_not_counted_to_the_end_is_not_taken_for_numbers(notes):
+    rows = 6000  # some megabytes, of which the first show that the column is text
+    columns = {"size": range(rows), "town": ["x" * 1000] * rows, "cost": range(rows)}
+    assert notes(**columns) == []
+
+
 def test_who_says_that_codes_are_categories_hears_nothing(notes):
     codes = some(lambda n: n % 5, "X1", 3)
     splits = {"eval": 3, "test": 4}
