@@ -72,9 +72,11 @@ def cells(column: ReportedColumn) -> tuple[str, str, str, str, str]:
 
 
 def _percent(share: float) -> str:
-    """A share that is not zero is never shown as zero."""
+    """Shows a share; one that is neither nothing nor all is not shown as such."""
     if not share:
         return "-"
+    if 0.999 < share < 1:
+        return ">99.9 %"
     return "<0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
