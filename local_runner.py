@@ -69,13 +69,15 @@ def tune(
 
 @app.command(epilog="Example:\n\n  local_runner.py predict --csv new_houses.csv --out prices.csv")
 def predict(
-    csv: Annotated[pathlib.Path, typer.Option(help="The rows to score, with a header.")],
+    csv: Annotated[pathlib.Path, typer.Option(help="The rows to score: CSV (or .gz) or Parquet.")],
     out: Annotated[pathlib.Path, typer.Option(help="The same rows with predictions.")],
     config: ConfigOption = command_line.DEFAULT_CONFIG,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Score a CSV of any size with the pushed model."""
+    """Score a CSV or Parquet file of any size with the pushed model."""
+    from rich.markup import escape
+
     from pipeline import predict as predict_lib
     from pipeline import terminal
 
@@ -84,8 +86,10 @@ def predict(
     model = predict_lib.latest_version(problem.push.directory or place.serving)
     predict_lib.check_label(model, problem.label, problem.task)
     with place.temporary(), terminal.logging_to(place.new_log("predict")) as console:
-        rows = predict_lib.predict(model, csv, out)
-        text = f"{rows:,} rows scored by version {model.name}"
+        scored = predict_lib.predict(model, csv, out, problem.data.reading)
+        for note in scored.notes:
+            screen.say(console, f"note: {escape(note)}")
+        text = f"{scored.rows:,} rows scored by version {model.name}"
         screen.say(console, f"{screen.escaped(out)}: {text}")
 
 

@@ -13,7 +13,8 @@ from components.tables import profile as profile_lib
 from components.tables import sources
 from components.tables.csv_rows import CsvSource
 from components.tables.parquet_file import ParquetSource
-from components.tables.table import BadTable, Reading
+from components.tables.partitions import PartitionedSource
+from components.tables.table import BadTable
 from models import expressions
 from pipeline import split_counts, table_report, table_rules, table_view
 from pipeline.config import Config
@@ -45,8 +46,9 @@ def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | Non
     data = config.data
     paths = [str(file) for file in files]
     classes = [name for name, task in config.tasks.items() if task != "regression"]
-    source = sources.open_source(paths, Reading(data.format, data.encoding, classes))
-    if isinstance(source, CsvSource | ParquetSource):
+    reading = dataclasses.replace(data.reading, classes=classes)
+    source = sources.open_source(paths, reading, folder=str(data.folder))
+    if isinstance(source, CsvSource | ParquetSource | PartitionedSource):
         columns = list(source.names)
     else:
         columns = _tfrecord_columns(files[0])
@@ -57,7 +59,7 @@ def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | Non
         mistakes += of_schema or _schema_mistakes(data.schema_file, schema, columns, files[0])
     if mistakes:
         raise UserError("\n".join(mistakes))
-    if not isinstance(source, CsvSource | ParquetSource):
+    if not isinstance(source, CsvSource | ParquetSource | PartitionedSource):
         return None
     wanted = table_view.wanted(config, schema)
     profile = profile_lib.profile(source, paths, wanted, data.on_bad_rows == "refuse")
@@ -71,7 +73,8 @@ def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | Non
         mistakes = list(table_rules.splits_have_rows(view))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    return table_report.report(view)
+    found = table_report.report(view)
+    return dataclasses.replace(found, notes=(*profile.notes, *found.notes))
 
 
 def _column_mistakes(config: Config, columns: list[str], file: pathlib.Path) -> list[str]:
@@ -113,6 +116,12 @@ def data_files(config: Config) -> list[pathlib.Path]:
     if files:
         return files if by_span == config.data.pattern else files[-1:]
     if path.is_dir():
+        inner = sorted(file for file in path.iterdir() if file.is_dir())
+        if inner:
+            raise UserError(
+                f"data.path: {path} has only folders, as {inner[0].name}; name the files by a "
+                f"pattern, as {path}/*/*.{config.data.format}"
+            )
         raise UserError(f"data.path: the folder is empty: {path}")
     raise UserError(f"data.path: no such file or folder: {path}")
 

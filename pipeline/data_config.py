@@ -2,22 +2,28 @@
 
 import glob
 import pathlib
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pydantic
 
-from pipeline.fields import Count, Number, Section, Text, path_text, refuse
+from pipeline.fields import Code, Count, Number, Section, Text, path_text, refuse
+
+if TYPE_CHECKING:
+    from components.tables.table import Reading
 
 
 class Data(Section):
     """Where the table is.
 
     Attributes:
-        path: a file, a folder of files of one format, or a pattern of files, as `sales-*.csv`;
+        path: a file, a folder of files of one format, or a pattern of files, as `sales-*.csv`; of
+            a folder of folders named `column=value`, the files within these;
             of files by span and version, as `day-{SPAN}/v{VERSION}/*.csv`, the latest are read.
         format: by default what the file's ending says.
         schema_file: the curated schema (`schema:`); without it the schema is inferred at each run.
         encoding: of CSV.
+        missing: words that stand for a missing value in any column, as `NA`, beside the empty
+            text; exactly as they are written in the table.
         on_bad_rows: whether a row of CSV that cannot be read ends the run, or is put aside.
         max_bad_share: the share of such rows above which the run ends all the same.
     """
@@ -26,6 +32,7 @@ class Data(Section):
     format: Literal["csv", "parquet", "tfrecord"]
     schema_file: pathlib.Path | None = pydantic.Field(None, alias="schema")
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    missing: tuple[Code, ...] = ()
     on_bad_rows: Literal["refuse", "quarantine"] = "refuse"
     max_bad_share: Number = Number(0.01)
 
@@ -42,7 +49,7 @@ class Data(Section):
     @property
     def _place(self) -> tuple[pathlib.Path, str]:
         if self.path.is_dir():
-            return self.path, "*"
+            return self.path, "/".join(["*"] * (1 + _depth(self.path)))
         parts = self.path.parts
         first = next((i for i, part in enumerate(parts) if set(part) & set("*?[{")), None)
         if first is None or self.path.exists():
@@ -64,6 +71,18 @@ class Data(Section):
                 values = {**values, "format": found}
         return values
 
+    @property
+    def missing_words(self) -> tuple[str, ...]:
+        """`missing` as text; YAML reads -999 as a number."""
+        return tuple(str(word) for word in self.missing)
+
+    @property
+    def reading(self) -> "Reading":
+        """How the files are read."""
+        from components.tables.table import Reading
+
+        return Reading(self.format, self.encoding, self.missing_words)
+
     _usable = pydantic.validator("path", "schema_file", pre=True, allow_reuse=True)(path_text)
 
     @pydantic.validator("max_bad_share")
@@ -82,7 +101,17 @@ class Data(Section):
                 if values["format"] != "csv" and values[key] != cls.__fields__[key].default
             ]
         )
+        if values["format"] == "tfrecord" and values["missing"]:
+            refuse(
+                [(("missing",), "only for csv and parquet; leave the feature out of the example")]
+            )
         return values
+
+
+def _depth(folder: pathlib.Path) -> int:
+    """How many folders named after a column and its value (`town=Ash`) stand above the files."""
+    inner = sorted(path for path in folder.glob("[!._]*=*") if path.is_dir())
+    return 1 + _depth(inner[0]) if inner else 0
 
 
 class Splits(Section):

@@ -29,6 +29,7 @@ def example_gen(config: Config, directory: str | RuntimeParameter) -> base_compo
         options=Options(
             format=data.format,
             encoding=data.encoding,
+            missing=data.missing_words,
             kinds=_kinds(data),
             classes=[name for name, task in config.tasks.items() if task != "regression"],
             on_bad_rows=data.on_bad_rows,

@@ -51,7 +51,7 @@ def create_pipeline(
     else:
         # From all splits: a value that only the test split has must not stop the first run.
         schema_gen = SchemaGen(
-            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
+            statistics=statistics_gen.outputs["statistics"], examples=raw_examples
         )
     schema = schema_gen.outputs["schema"]
     example_validator = ExampleValidator(

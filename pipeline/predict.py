@@ -1,27 +1,32 @@
-"""Scores a CSV of any size with the pushed model, a block of rows at a time."""
+"""Scores a table of any size with the pushed model, a block of rows at a time."""
 
 import contextlib
 import csv
+import dataclasses
+import itertools
 import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from etils import epath
 
 from components import deployments
+from components.examples import encoder
+from components.tables import files, partitions, sources
+from components.tables.table import BadTable, Kind, Piece, Reading, TableSource, TextRows
 from models import manifest
 from pipeline.errors import UserError, nearest
 from pipeline.workspace import plain_folder
 
 _BLOCK_BYTES = 4 << 20
-_ARROW_TYPES = {"text": pa.large_binary(), "whole numbers": pa.int64(), "numbers": pa.float32()}
+_KINDS = {"text": Kind.BYTES, "whole numbers": Kind.INT, "numbers": Kind.FLOAT}
+_LISTS = {"whole numbers": pa.int64(), "numbers": pa.float32()}
 
 
 def latest_version(serving: pathlib.Path) -> pathlib.Path:
@@ -80,20 +85,39 @@ def _check_files(model: pathlib.Path) -> None:
         raise UserError(f"{model}: {wrong}; restore its files, or `run`, which pushes it anew")
 
 
-def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> int:
-    """Writes the rows of a CSV with the model's predictions beside them.
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What was written.
 
-    The columns must fit what the model was trained on: every required one is there, and none is
-    unknown. Labels, the weight and unused columns may be there; they are copied. A list stands in
-    its field as JSON has it, `[1.5, 2]`.
+    Attributes:
+        rows: how many.
+        notes: what was decided for the user, a line each.
+    """
+
+    rows: int
+    notes: tuple[str, ...] = ()
+
+
+_PLAIN = Reading("csv")
+
+
+def predict(
+    model: pathlib.Path,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    reading: Reading = _PLAIN,
+) -> Scored:
+    """Writes the rows of a table with the model's predictions beside them, as CSV.
+
+    The table is read as a run reads it. Its columns must fit what the model was trained on: every
+    required one is there, and none is unknown. Labels, the weight and unused columns may be there;
+    they are copied. In CSV a list stands in its field as JSON has it, `[1.5, 2]`.
 
     Args:
         model: a pushed version.
-        source: the CSV, UTF-8 with a header.
+        source: a CSV file with a header, gzipped or not, or a Parquet file.
         target: written beside and renamed, so it is whole or not there.
-
-    Returns:
-        The number of rows.
+        reading: the encoding of CSV, and which words stand for missing values.
 
     Raises:
         UserError: a column or a value does not fit; names the file, the column and the row.
@@ -101,29 +125,72 @@ def predict(model: pathlib.Path, source: pathlib.Path, target: pathlib.Path) -> 
     labels = _labels(model)
     signature = json.loads((model / "assets.extra" / "features.json").read_text())
     inputs = {column["name"]: column for column in signature["inputs"]}
-    blocks = _blocks(source)
-    header = next(blocks)
-    _check_columns(source, header, inputs, signature["columns"])
-    if target.resolve() == source.resolve():
-        raise UserError(f"--out {target}: is the input itself; name another file")
-    if target.is_dir():
-        raise UserError(f"--out {target}: is a folder; name a file in it")
+    try:
+        is_parquet = files.is_parquet(str(source))
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
+    reading = dataclasses.replace(reading, format="parquet" if is_parquet else "csv")
+    try:
+        table = _open(source, reading, signature["columns"])
+        header = list(table.names)
+        _check_columns(source, header, inputs, signature["columns"])
+        if target.resolve() == source.resolve():
+            raise UserError(f"--out {target}: is the input itself; name another file")
+        if target.is_dir():
+            raise UserError(f"--out {target}: is a folder; name a file in it")
+        blocks = _blocks(table, source, inputs, is_parquet)
+        return _write(table, source, target, inputs, blocks, _scorer(model, labels))
+    except BadTable as error:
+        raise UserError(str(error)) from None
 
-    score = _scorer(model, labels)
+
+def _open(source: pathlib.Path, reading: Reading, known: Sequence[str]) -> TableSource:
+    """The table; columns in the names of its folders are read if the model knows them."""
+    table = sources.open_table([str(source)], reading, block_bytes=_BLOCK_BYTES)
+    in_folders = partitions.columns([str(source)], "")[str(source)]
+    more = {name: value for name, value in in_folders.items() if name in known}
+    return partitions.wrapped(table, {str(source): more}, reading.missing)
+
+
+def _write(
+    table: TableSource,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    inputs: Mapping[str, Mapping[str, Any]],
+    blocks: Iterable[TextRows],
+    score: Callable[[list[bytes]], dict[str, list[str]]],
+) -> Scored:
+    header = list(table.names)
     rows = 0
+    notes: list[str] = list(table.notes)
     with _whole_file(target) as sink:
         writer = csv.writer(sink, lineterminator="\n")
         for block in blocks:
-            scores = score(_encode(source, block, inputs, rows))
+            scores = score(encoder.texts(encoder.encode(_features(block, header, inputs))))
             if not rows:
-                writer.writerow([*header, *scores])
-            columns = [column.to_pylist() for column in block.columns]
-            try:
-                writer.writerows(zip(*columns, *scores.values()))
-            except csv.Error as error:  # a NUL character
-                raise UserError(f"{source}: row {rows + 1} or later: {error}") from None
-            rows += block.num_rows
-    return rows
+                names = _output_names(header, scores)
+                notes += [
+                    f"the input has a column {name} already; the new one is called {new}"
+                    for name, new in zip(scores, names)
+                    if name != new
+                ]
+                writer.writerow([*header, *names])
+            columns = [column.to_pylist() for column in block.texts]
+            writer.writerows(zip(*columns, *scores.values()))
+            rows += block.rows.batch.num_rows
+        if not rows:
+            raise UserError(f"{source}: has a header but no rows")
+    return Scored(rows, tuple(notes))
+
+
+def _output_names(header: Sequence[str], outputs: Iterable[str]) -> list[str]:
+    """The outputs' names, with a number behind those that are taken."""
+    names: list[str] = []
+    for output in outputs:
+        taken = {*header, *names}
+        numbered = (f"{output}_{number}" for number in itertools.count(2))
+        names.append(next(n for n in itertools.chain([output], numbered) if n not in taken))
+    return names
 
 
 @contextlib.contextmanager
@@ -140,58 +207,24 @@ def _whole_file(target: pathlib.Path) -> Iterator[Any]:
             partial.unlink()
 
 
-def _blocks(source: pathlib.Path) -> Iterator[Any]:
-    """The column names, then tables of text columns; an empty field is null."""
-    ragged: list[pyarrow.csv.InvalidRow] = []
-
-    def skip(row: pyarrow.csv.InvalidRow) -> str:
-        ragged.append(row)
-        return "skip"
-
-    try:
-        with open(source, newline="", encoding="utf-8-sig") as file:
-            lines = filter(None, csv.reader(file))
-            names: list[str] = next(lines, [])
-            has_rows = next(lines, None) is not None
-        if not names:
-            raise UserError(f"{source}: is empty; expected a header line and rows")
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise UserError(f"{source}: columns stand twice: {', '.join(repeated)}")
-        yield names
-        if not has_rows:
-            raise UserError(f"{source}: has a header but no rows")
-        reader = pyarrow.csv.open_csv(
-            source,
-            # Only a serial reader knows the numbers of rows.
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-            parse_options=pyarrow.csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=skip
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.string() for name in names},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-        )
-        with reader:
-            for batch in reader:
-                if ragged:
-                    break
-                if batch.num_rows:
-                    yield pa.Table.from_batches([batch])
-        if ragged:
-            row = ragged[0]
-            raise UserError(
-                f"{source}: row {row.number - 1}: found {row.actual_columns} fields, expected "
-                f"{row.expected_columns} as in the header"
-            )
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
-    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{source}: is not a UTF-8 CSV with a header: {reason}") from None
+def _blocks(
+    table: TableSource,
+    source: pathlib.Path,
+    inputs: Mapping[str, Mapping[str, Any]],
+    is_parquet: bool,
+) -> Iterator[TextRows]:
+    """The rows, the model's inputs in the kinds that it expects; lists in CSV stay text."""
+    kinds = {} if is_parquet else dict.fromkeys(table.names, Kind.BYTES)
+    for name, column in inputs.items():
+        if name in table.names and (is_parquet or not column["sequence"]):
+            kinds[name] = _KINDS[column["dtype"]]
+    whole = [Piece(str(source), 0, 0, 0, None)]
+    for piece in table.pieces(str(source), 0) if is_parquet else whole:
+        for block in table.read_with_text(piece, kinds):
+            if block.rows.bad:
+                raise UserError(str(block.rows.bad[0]))
+            if block.rows.batch.num_rows:
+                yield block
 
 
 def _check_columns(
@@ -225,47 +258,51 @@ def _wanted(column: Mapping[str, Any]) -> str:
 _SAMPLES = {"whole numbers": "1, 2", "numbers": "1.5, 2"}
 
 
-def _encode(
-    source: pathlib.Path, block: pa.Table, inputs: Mapping[str, Mapping[str, Any]], start: int
-) -> list[bytes]:
-    """Serialized `tf.Example`s of the columns that are read; missing values are left out."""
-    from tfx_bsl.coders import example_coder
-
+def _features(
+    block: TextRows, header: Sequence[str], inputs: Mapping[str, Mapping[str, Any]]
+) -> pa.RecordBatch:
+    """The columns that the model reads, as `encoder.encode` takes them."""
     columns = {}
     for name, column in inputs.items():
-        if name not in block.column_names:
+        if name not in header:
             continue
-        text = block.column(name).combine_chunks()
-        if not column["optional"] and text.null_count:
-            row = start + pc.index(text.is_null(), True).as_py()
-            raise UserError(f"{source}: row {row + 1}: column {name} is empty; the model needs it")
-        if column["sequence"]:
-            columns[name] = _convert_lists(source, column, text, start)
-            continue
-        values = _convert(source, name, text, column["dtype"], start)
-        # One list per row: of one value, or empty where there is none.
-        offsets = np.concatenate([[0], np.cumsum(values.is_valid().to_numpy(zero_copy_only=False))])
-        columns[name] = pa.LargeListArray.from_arrays(
-            pa.array(offsets, pa.int64()), values.drop_null()
-        )
-    batch = pa.RecordBatch.from_pydict(columns)
-    return example_coder.RecordBatchToExamplesEncoder().encode(batch)
+        values = block.rows.batch.column(name)
+        if column["sequence"] and not _holds_numbers(values):
+            values = _json_lists(column, block, block.texts[header.index(name)])
+        lengths = pc.fill_null(pc.list_value_length(values), 0)
+        if not column["optional"]:
+            wrong = pc.equal(lengths, 0)
+            if wrong.true_count:
+                place = block.place_of(pc.index(wrong, True).as_py())
+                raise UserError(f"{place}: column {name} is empty; the model needs it")
+        if column["length"]:
+            wrong = pc.and_(pc.not_equal(lengths, column["length"]), pc.not_equal(lengths, 0))
+            if wrong.true_count:
+                row = pc.index(wrong, True).as_py()
+                raise UserError(
+                    f"{block.place_of(row)}: column {name}: found {lengths[row].as_py()} values, "
+                    f"expected {_wanted(column)}"
+                )
+        columns[name] = values
+    return pa.RecordBatch.from_pydict(columns)
 
 
-def _convert_lists(
-    source: pathlib.Path, column: Mapping[str, Any], text: pa.Array, start: int
-) -> pa.Array:
+def _holds_numbers(values: pa.Array) -> bool:
+    return pa.types.is_large_list(values.type) and values.type.value_type != pa.large_binary()
+
+
+def _json_lists(column: Mapping[str, Any], block: TextRows, texts: pa.Array) -> pa.Array:
     rows = []
-    for number, field in enumerate(text.to_pylist()):
+    for number, field in enumerate(texts.to_pylist()):
         values = [] if field is None else _list(field, column)
         if values is None:
             shown = repr(field if len(field) <= 60 else f"{field[:57]}...")
             raise UserError(
-                f"{source}: row {start + number + 1}: column {column['name']}: found {shown}, "
+                f"{block.place_of(number)}: column {column['name']}: found {shown}, "
                 f"expected {_wanted(column)}"
             )
         rows.append(values)
-    return pa.array(rows, pa.large_list(_ARROW_TYPES[column["dtype"]]))
+    return pa.array(rows, pa.large_list(_LISTS[column["dtype"]]))
 
 
 def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
@@ -282,32 +319,13 @@ def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
             return None
         try:
             values[place] = int(value) if whole else float(value)
-        except (OverflowError, ValueError):  # infinity, NaN, or beyond any float
+        except (OverflowError, ValueError):  # of no whole number, or beyond any float
             return None
         if whole and (values[place] != value or abs(value) >= 1 << 63):
             return None
-        if not math.isfinite(values[place]):
+        if math.isinf(values[place]):  # NaN holds the place of what is missing
             return None
     return values
-
-
-def _convert(source: pathlib.Path, name: str, text: pa.Array, dtype: str, start: int) -> pa.Array:
-    wanted = _ARROW_TYPES[dtype]
-    try:
-        if dtype == "text":
-            return text.cast(pa.large_string()).cast(wanted)
-        trimmed = pc.utf8_trim_whitespace(text)
-        if dtype == "whole numbers":  # which may be written 3.0
-            trimmed = pc.replace_substring_regex(trimmed, r"\.0*$", "")
-        return trimmed.cast(wanted)
-    except pa.ArrowInvalid:
-        if len(text) > 1:  # Halves the block until the value that does not fit is alone.
-            middle = len(text) // 2
-            _convert(source, name, text[:middle], dtype, start)
-            _convert(source, name, text[middle:], dtype, start + middle)
-        raise UserError(
-            f"{source}: row {start + 1}: column {name}: found {text[0].as_py()!r}, expected {dtype}"
-        ) from None
 
 
 def _scorer(

@@ -143,6 +143,8 @@ def _inferred(config: Config, profile: TableProfile) -> schema_pb2.Schema:
                 feature.type = schema_pb2.FLOAT
             elif override and override.order and isinstance(override.order[0], int):
                 feature.type = schema_pb2.INT
+        if column.name in profile.dates and column.kind == Kind.BYTES:
+            feature.time_domain.SetInParent()
         if column.is_list:
             feature.value_count.min = 1
         elif not column.missing:

@@ -1,4 +1,4 @@
-"""TFX's SchemaGen over all splits, that gives up no column."""
+"""TFX's SchemaGen over all splits, which gives up no column and knows dates."""
 
 from components.schema_gen.component import SchemaGen
 

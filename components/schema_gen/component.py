@@ -1,15 +1,44 @@
-"""Infers the schema from the statistics of all splits.
+"""Infers the schema from the statistics of all splits, and from what the table's columns are.
 
-Inputs, outputs and parameters are those of `tfx.components.SchemaGen`.
+Parameters and the output are those of `tfx.components.SchemaGen`. Beside the statistics it takes
+the examples: only their reader knows which columns held days and times, as Parquet does.
 """
 
-from tfx.components.schema_gen import component
-from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import BaseChannel, Channel, component_spec, standard_artifacts
+from tfx.types import standard_component_specs as standard
+from tfx.utils import json_utils
 
 from components.schema_gen import executor
 
 
-class SchemaGen(component.SchemaGen):
+class SchemaGenSpec(component_spec.ComponentSpec):
+    """What goes in and comes out."""
+
+    PARAMETERS = standard.SchemaGenSpec.PARAMETERS
+    INPUTS = {
+        **standard.SchemaGenSpec.INPUTS,
+        standard.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = standard.SchemaGenSpec.OUTPUTS
+    TYPE_ANNOTATION = standard.SchemaGenSpec.TYPE_ANNOTATION
+
+
+class SchemaGen(base_component.BaseComponent):
     """See the module."""
 
+    SPEC_CLASS = SchemaGenSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self, statistics: BaseChannel, examples: BaseChannel, infer_feature_shape: bool = True
+    ):
+        super().__init__(
+            SchemaGenSpec(
+                statistics=statistics,
+                examples=examples,
+                infer_feature_shape=int(infer_feature_shape),
+                exclude_splits=json_utils.dumps([]),
+                schema=Channel(type=standard_artifacts.Schema),
+            )
+        )

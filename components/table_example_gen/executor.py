@@ -24,15 +24,14 @@ from components.examples import counters
 from components.table_example_gen import options, shards
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import Shard, Splits, Written
-from components.tables import files, sources, table
-from components.tables.table import BadRow, BadTable, Kind, Kinds, Piece, Source
+from components.tables import files, ingestion, sources, table
+from components.tables.table import BadRow, BadTable, Held, Kinds, Piece, Source
 
-REPORT_FILE = "ingestion.json"
 QUARANTINED = "quarantined_rows"
 """The artifact's property that counts the rows put aside."""
 _MISTAKES = "mistakes"
 
-Found = tuple[Kinds, BadRow | None]
+Found = tuple[Mapping[str, Held], BadRow | None]
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -64,17 +63,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 config.reading,
                 config.known_kinds(),
                 config.block_bytes,
+                folder,
             ),
             options=config,
             splits=splits,
             folders={name: artifact_utils.get_split_uri(examples, name) for name in splits.names},
             quarantine=os.path.join(artifact.uri, shards.QUARANTINE),
-            report=os.path.join(artifact.uri, REPORT_FILE),
+            report=os.path.join(artifact.uri, ingestion.REPORT_FILE),
         )
         with self._make_beam_pipeline() as pipeline:
             _ingest(pipeline, paths, task)
-        with fileio.open(task.report, "r") as file:
-            report = json.loads(file.read())
+        report = ingestion.report(artifact.uri)
         _check(report, config, folder)
         for name, place in task.folders.items():
             files_made = len(fileio.glob(os.path.join(place, "*")))
@@ -93,8 +92,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def rows_of(examples: types.Artifact) -> dict[str, int]:
     """How many rows each split of the component's output has."""
-    with fileio.open(os.path.join(examples.uri, REPORT_FILE), "r") as file:
-        return json.loads(file.read())["splits"]
+    return ingestion.report(examples.uri)["splits"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +136,7 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
     known = task.source.kinds
     mistakes = [cut_mistakes]
     if known is not None:
-        found = pipeline | "Kinds" >> beam.Create([(known, None)])
+        found = pipeline | "Kinds" >> beam.Create([(_held(known), None)])
     else:
         parts, infer_mistakes = _with_mistakes(
             pieces | "SpreadPieces" >> beam.Reshuffle(), "Infer", _Infer(task)
@@ -161,6 +159,7 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
         | "Report"
         >> beam.Map(
             _report,
+            task.source,
             beam.pvalue.AsList(pieces),
             beam.pvalue.AsSingleton(found),
             beam.pvalue.AsList(written),
@@ -193,25 +192,29 @@ class _Cut(_Step):
 class _Infer(_Step):
     def process(self, piece: Piece):
         try:
-            kinds, bad = self._task.source.infer(piece)
+            held, bad = self._task.source.infer(piece)
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
             return
-        yield {**kinds, **self._task.options.known_kinds()}, bad
+        yield {**held, **_held(self._task.options.known_kinds())}, bad
+
+
+def _held(kinds: Kinds) -> dict[str, Held]:
+    return {name: Held.by(kind) for name, kind in kinds.items()}
 
 
 def _merged(parts: Iterable[Found]) -> Found:
-    """The kinds of all columns, and the first bad row."""
+    """What all columns hold, and the first bad row."""
     parts = list(parts)
     bad = [row for _, row in parts if row is not None]
     first = min(bad, key=lambda row: (row.file, row.line), default=None)
-    return table.merge(kinds for kinds, _ in parts), first
+    return table.merge(held for held, _ in parts), first
 
 
 class _Write(_Step):
     def process(self, shard: Shard, found: Found):
         task = self._task
-        kinds, bad = found
+        held, bad = found
         if bad is not None and task.refuses:
             return
         quarantine = None if task.refuses else task.quarantine
@@ -219,7 +222,7 @@ class _Write(_Step):
             yield shards.write(
                 shard,
                 task.source,
-                kinds,
+                table.kinds(held),
                 task.splits,
                 task.folders,
                 quarantine,
@@ -231,12 +234,13 @@ class _Write(_Step):
 
 def _report(
     path: str,
+    source: Source,
     pieces: Sequence[Piece],
     found: Found,
     written: Sequence[Written],
     mistakes: Sequence[str],
 ) -> None:
-    kinds, bad = found
+    held, bad = found
     firsts = [row for row in (bad, *(shard.first for shard in written)) if row is not None]
     first = min(firsts, key=lambda row: (row.file, row.line), default=None)
     splits: dict[str, int] = {}
@@ -253,7 +257,9 @@ def _report(
         "splits": splits,
         "quarantined": sum(shard.bad for shard in written),
         "first_bad_row": first and str(first),
-        "kinds": {name: Kind(kind).name for name, kind in kinds.items()},
+        "kinds": {name: kind.name for name, kind in table.kinds(held).items()},
+        "dates": sorted(source.dates),
+        "notes": [*source.notes, *table.notes(held)],
         "mistakes": sorted(mistakes),
     }
     with fileio.open(path, "w") as file:

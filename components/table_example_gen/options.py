@@ -18,8 +18,8 @@ class Options:
     Attributes:
         format: of its files.
         encoding: of CSV.
+        missing, classes: see `table.Reading`.
         kinds: names of `table.Kind`s by column, for CSV; other columns' are inferred from all rows.
-        classes: see `table.Reading`.
         on_bad_rows: whether a row that cannot be read stops the component, or is put aside.
         max_bad_share: the share of rows above which it stops all the same.
         block_bytes: how much of a file is read at once.
@@ -30,8 +30,9 @@ class Options:
 
     format: Literal["csv", "parquet", "tfrecord"]
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
-    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    missing: Sequence[str] = ()
     classes: Sequence[str] = ()
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
     on_bad_rows: Literal["refuse", "quarantine"] = "refuse"
     max_bad_share: float = 0.01
     block_bytes: int = 4 << 20
@@ -42,7 +43,7 @@ class Options:
     @property
     def reading(self) -> Reading:
         """How the files are read."""
-        return Reading(self.format, self.encoding, self.classes)
+        return Reading(self.format, self.encoding, self.missing, self.classes)
 
     def known_kinds(self) -> dict[str, Kind]:
         """The columns' kinds that need not be inferred."""

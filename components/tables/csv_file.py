@@ -4,6 +4,7 @@ A line end within quotes is part of a value. A quote opens a quoted value only w
 within an unquoted value it is a character like others, as for Python's `csv` and for Arrow.
 """
 
+import contextlib
 import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -60,14 +61,21 @@ def header(path: str, encoding: str) -> list[str]:
     line = first.line + first.data.count(b"\n", 0, int(starts[full[0]]))
     place = f"{path}:{line}"
     try:
-        names, *rows = [_fields(line, encoding) for line in lines]
+        names = _fields(lines[0], encoding)
     except UnicodeDecodeError:
         raise BadTable(f"{place}: the header is not {encoding}; {of_encoding(encoding)}") from None
     except csv.Error as error:
         raise BadTable(f"{place}: the header cannot be read: {error}") from None
     _check_commas(place, lines)
-    _check_names(place, names, rows)
+    _check_names(place, names, list(_readable(lines[1:])))
     return names
+
+
+def _readable(lines: Sequence[bytes]) -> Iterator[list[str]]:
+    """The fields of records; what is wrong with other ones is said where they are read."""
+    for line in lines:
+        with contextlib.suppress(csv.Error):
+            yield _fields(line, "latin-1")
 
 
 def _fields(line: bytes, encoding: str) -> list[str]:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from components.tables import csv_file, files, table
+from components.tables import csv_file, files, table, values
 from components.tables.csv_file import Block
-from components.tables.table import BadRow, Kind, Kinds, Piece, Rows, Scan
+from components.tables.table import BadRow, Held, Kind, Kinds, Piece, Rows, Scan, TextRows
 
 _ARROW = {
     Kind.UNKNOWN: pa.binary(),
@@ -22,7 +23,6 @@ _ARROW = {
 }
 _FEW = 64
 _NUL = "\ufdd0"  # which is no character, but `csv` takes it
-_INT64 = range(-(2**63), 2**63)
 _EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
 
 
@@ -35,14 +35,19 @@ class CsvSource:
         encoding: of the text.
         block_bytes: how much of a file is read at once.
         kinds: of the columns, where all are known.
-        classes: see `table.Reading`.
+        missing, classes: see `table.Reading`.
+        dates: none; only their texts say which columns hold dates.
+        notes: see `table.Source`.
     """
 
     names: tuple[str, ...]
     encoding: str
     block_bytes: int
     kinds: Kinds | None = None
+    missing: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    dates: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
@@ -55,84 +60,126 @@ class CsvSource:
                 end = block.start + size
                 yield Piece(file, split, number, block.start, end, size, block.line, block.rows)
 
-    def infer(self, piece: Piece) -> tuple[dict[str, Kind], BadRow | None]:
+    def infer(self, piece: Piece) -> tuple[dict[str, Held], BadRow | None]:
         """See `table.Source`."""
-        kinds = dict.fromkeys(self.names, Kind.UNKNOWN)
+        columns = dict.fromkeys(self.names, Held.NOTHING)
         first = None
         for block in self._blocks(piece):
-            found, bad = self._infer(block, piece.file)
-            kinds = table.merge([kinds, found])
-            first = first or bad
-        return kinds, first
+            found = self._scan(block, piece.file, None)
+            columns = table.merge([columns, found.held])
+            first = first or next(iter(found.bad), None)
+        return columns, first
 
     def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
         """See `table.Source`."""
         for block in self._blocks(piece):
-            columns = self._columns(block, kinds)
-            bad: list[BadRow] = []
-            if columns is None:
-                rows, bad, _ = self._rows(block, piece.file, kinds)
-                columns = [_parsed(column, kinds[n]) for n, column in zip(self.names, rows)]
-            arrays = [_feature(column, kinds[name]) for name, column in zip(self.names, columns)]
-            batch = pa.RecordBatch.from_arrays(arrays, list(self.names))
-            yield Rows(block.rows, batch, bad)
+            yield self._read(block, piece.file, kinds)
+
+    def _read(self, block: Block, file: str, kinds: Kinds) -> Rows:
+        columns = self._typed(block, kinds)
+        bad: list[BadRow] = []
+        if columns is None:
+            rows, bad, _ = self._rows(block, file, kinds)
+            columns = [_parsed(column, kinds[name]) for name, column in zip(self.names, rows)]
+        arrays = [_feature(column, kinds[name]) for name, column in zip(self.names, columns)]
+        return Rows(block.rows, pa.RecordBatch.from_arrays(arrays, list(self.names)), bad)
 
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
         """See `table.TableSource`."""
         for block in self._blocks(Piece(file, 0, 0, 0, None)):
             yield self._scan(block, file, texts)
 
-    def _scan(self, block: Block, file: str, texts: Collection[str]) -> Scan:
-        columns = self._columns(block, dict.fromkeys(texts, Kind.BYTES))
-        if columns is None:
-            everything = dict.fromkeys(self.names, Kind.BYTES)
-            rows, bad, lines = self._rows(block, file, everything)
-            read = {}
-            kinds = {}
-            for name, values in zip(self.names, rows):
-                kinds[name] = self._kind(name, values)
-                is_text = name in texts or kinds[name] == Kind.UNKNOWN
-                read[name] = _parsed(values, Kind.BYTES if is_text else kinds[name])
-            return Scan(kinds, read, bad, lambda row: f"{file}:{lines[row]}")
-        return Scan(*self._told(block, columns, texts), (), _Lines(block, file))
+    def _scan(self, block: Block, file: str, texts: Collection[str] | None) -> Scan:
+        columns = self._columns(block, dict.fromkeys(texts or (), Kind.BYTES))
+        if columns is not None:
+            return Scan(*self._told(block, columns, texts), (), _Lines(block, file))
+        rows, bad, lines = self._rows(block, file, dict.fromkeys(self.names, Kind.BYTES))
+        held, read = {}, {}
+        for name, column in zip(self.names, rows):
+            held[name] = self._held(name, column)
+            read[name] = _parsed(column, Kind.BYTES)
+            if name not in (texts or ()) and held[name].kind != Kind.BYTES:
+                kind = held[name].kind
+                read[name] = _numbers(read[name], Kind.FLOAT if kind == Kind.UNKNOWN else kind)
+        return Scan(held, read, bad, lambda row: f"{file}:{lines[row]}")
 
     def _told(
-        self, block: Block, columns: Sequence[pa.Array], texts: Collection[str]
-    ) -> tuple[dict[str, Kind], dict[str, pa.Array]]:
-        """The kinds of columns that Arrow found types for; those that are text are made text."""
-        kinds: dict[str, Kind] = {}
+        self, block: Block, columns: Sequence[pa.Array], wanted: Collection[str] | None
+    ) -> tuple[dict[str, Held], dict[str, pa.Array]]:
+        """What columns hold that Arrow found types for, and their values.
+
+        Args:
+            block: the columns' block.
+            columns: as Arrow reads them; what it takes for no number is text.
+            wanted: columns that are to be text whatever they hold; None if no values are wanted.
+        """
+        held: dict[str, Held] = {}
         read: dict[str, pa.Array] = {}
-        all_texts: list[pa.Array] | None = None
+        texts: list[pa.Array] | None = None
         for place, (name, column) in enumerate(zip(self.names, columns)):
-            is_text = _is_text_type(column.type)
-            kind = None if is_text else _kind_of_type(column)
-            if kind is None or (kind == Kind.BYTES and not is_text):
-                text = column
-                if not is_text:
-                    if all_texts is None:
-                        all_texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
-                    assert all_texts is not None
-                    text = all_texts[place]
-                kind = self._kind_of_texts(name, text.cast(pa.binary()))
-                if kind == Kind.BYTES or name in texts:
+            if _is_number_type(column.type) and name not in self.classes:
+                read[name] = column
+                odd = _odd(column)
+                if odd is None:
+                    held[name] = values.held_by(column)
+                    continue
+                held[name] = values.held_by(column.filter(pc.invert(odd)))
+                texts = texts or self._texts(block)
+                # Beside NaN, Arrow reads whole numbers as floats, however they are written.
+                looked_at = texts[place]
+                if Held.FRACTION in held[name]:
+                    looked_at = looked_at.filter(odd)
+                else:
+                    held[name] = Held.NOTHING
+                held[name] |= self._held(name, looked_at.unique().to_pylist())
+                if Held.TEXT in held[name]:
+                    read[name] = texts[place]
+            elif pa.types.is_null(column.type):
+                held[name], read[name] = Held.NOTHING, column
+            else:
+                text = column if _is_text_type(column.type) else None
+                if text is None and (wanted is not None or name in self.classes):
+                    texts = texts or self._texts(block)
+                    text = texts[place]
+                # What Arrow takes for a truth, a day or a time is no number.
+                held[name] = Held.TEXT if text is None else self._held_by_texts(name, text)
+                if text is not None:
+                    is_number = held[name].kind in (Kind.INT, Kind.FLOAT)
                     column = text
-                elif is_text:  # such as +3, which Arrow takes for no number
-                    column = _parsed(text.cast(pa.binary()).to_pylist(), kind)
-            kinds[name], read[name] = kind, column
-        return kinds, read
+                    if is_number and wanted is not None and name not in wanted:
+                        column = _numbers(text, held[name].kind)  # such as +3, or of a class
+                read[name] = column
+        return held, read
 
-    def _kind_of_texts(self, name: str, texts: pa.BinaryArray) -> Kind:
-        """See `_kind`; looks at a few values first, which tells for most text."""
-        kind = self._kind(name, texts[:_FEW].to_pylist())
-        return kind if kind == Kind.BYTES else self._kind(name, texts.unique().to_pylist())
+    def _held_by_texts(self, name: str, column: pa.Array) -> Held:
+        """Looks at a few values first, which tell for most text."""
+        held = self._held(name, column[:_FEW].cast(pa.string()).to_pylist())
+        if Held.TEXT in held:
+            return held
+        return held | self._held(name, column.unique().cast(pa.string()).to_pylist())
 
-    def _kind(self, name: str, texts: Iterable[bytes | None]) -> Kind:
-        texts = list(texts)
-        kind = _kind(texts)
-        if name not in self.classes or kind in (Kind.UNKNOWN, Kind.BYTES):
-            return kind
-        are_whole = kind == Kind.INT and all(text == b"%d" % int(text) for text in texts if text)
-        return Kind.INT if are_whole else Kind.BYTES
+    def _held(self, name: str, texts: Iterable[str | None]) -> Held:
+        of_value = values.held_class if name in self.classes else values.held
+        held = Held.NOTHING
+        for text in texts:
+            if text:
+                held |= of_value(text)
+                if Held.TEXT in held:
+                    break
+        return held
+
+    def read_with_text(self, piece: Piece, kinds: Kinds) -> Iterator[TextRows]:
+        """See `table.TableSource`."""
+        as_it_is = dataclasses.replace(self, missing=(), classes=())
+        for block in self._blocks(piece):
+            rows = self._read(block, piece.file, kinds)
+            everything = dict.fromkeys(self.names, Kind.BYTES)
+            texts = as_it_is._columns(block, everything)
+            if texts is None:
+                found, _, _ = as_it_is._rows(block, piece.file, everything)
+                texts = [_parsed(column, Kind.BYTES) for column in found]
+            texts = [text.cast(pa.string()) for text in texts]
+            yield TextRows(rows, texts, _Lines(block, piece.file))
 
     def _blocks(self, piece: Piece) -> Iterator[Block]:
         with files.open_file(piece.file) as opened:
@@ -144,7 +191,35 @@ class CsvSource:
             data = opened.read(piece.end - piece.start)
             yield Block(piece.start, piece.line, piece.rows, data)
 
-    def _columns(self, block: Block, kinds: Kinds | None) -> list[pa.Array] | None:
+    def _typed(self, block: Block, kinds: Kinds) -> list[pa.Array] | None:
+        """The columns of a block in their kinds; None if not all rows are as they should be."""
+        typed = self._columns(block, {name: kinds[name] for name in self.names})
+        # Arrow knows neither +1 nor true as a number, and more kinds of NaN than we do.
+        is_told = typed is not None and not any(map(_any_nan, typed))
+        if is_told or not {Kind.INT, Kind.FLOAT} & {kinds[name] for name in self.names}:
+            return typed
+        texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
+        if texts is None:
+            return None
+        columns = []
+        for place, (name, text) in enumerate(zip(self.names, texts)):
+            column: pa.Array | None = text
+            if kinds[name] in (Kind.INT, Kind.FLOAT):
+                if typed is not None and not _any_nan(typed[place]):
+                    column = typed[place]
+                else:
+                    column = values.numbers(text.cast(pa.string()), kinds[name])
+            if column is None:
+                return None
+            columns.append(column)
+        return columns
+
+    def _texts(self, block: Block) -> list[pa.Array]:
+        texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
+        assert texts is not None
+        return [text.cast(pa.string()) for text in texts]
+
+    def _columns(self, block: Block, kinds: Kinds) -> list[pa.Array] | None:
         """The columns of a block, as Arrow reads them; None if not all rows are as they should be.
 
         Args:
@@ -160,11 +235,11 @@ class CsvSource:
             wrong.append(row)
             return "skip"
 
-        types = kinds and {name: _ARROW[kind] for name, kind in kinds.items()}
+        types = {name: _ARROW[kind] for name, kind in kinds.items()}
         try:
             columns = self._parse(data, types, is_wrong)
             if b"0x" in data or b"0X" in data:
-                # Arrow, but not Python, takes it for a whole number.
+                # Arrow takes it for a whole number.
                 texts = self._parse(data, dict.fromkeys(self.names, pa.binary()), is_wrong)
                 for column, text in zip(columns, texts):
                     if pa.types.is_integer(column.type) and _has_hexadecimal(text):
@@ -178,7 +253,7 @@ class CsvSource:
     def _parse(
         self,
         data: bytes,
-        types: Mapping[str, pa.DataType] | None,
+        types: Mapping[str, pa.DataType],
         is_wrong: Callable[[pa.csv.InvalidRow], str],
     ) -> list[pa.Array]:
         # `read_csv` goes through all objects of the process when it is done: 50 ms a call.
@@ -189,7 +264,10 @@ class CsvSource:
             ),
             pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=is_wrong),
             pa.csv.ConvertOptions(
-                column_types=types, null_values=[""], strings_can_be_null=True, check_utf8=False
+                column_types=types,
+                null_values=["", *self.missing],
+                strings_can_be_null=True,
+                check_utf8=False,
             ),
         )
         return [column.combine_chunks() for column in reader.read_all().columns]
@@ -205,35 +283,16 @@ class CsvSource:
             return None
         return data if self.encoding == "utf-8" else text.encode()
 
-    def _infer(self, block: Block, file: str) -> tuple[dict[str, Kind], BadRow | None]:
-        columns = self._columns(block, dict.fromkeys(self.classes, Kind.BYTES))
-        if columns is None:
-            rows, bad, _ = self._rows(block, file, dict.fromkeys(self.names, Kind.BYTES))
-            found = {name: self._kind(name, texts) for name, texts in zip(self.names, rows)}
-            return found, bad[0] if bad else None
-        kinds: dict[str, Kind] = {}
-        texts: list[pa.Array] | None = None
-        for place, (name, column) in enumerate(zip(self.names, columns)):
-            if name in self.classes:
-                kinds[name] = self._kind_of_texts(name, column)
-                continue
-            kind = _kind_of_type(column)
-            if kind is None:
-                texts = texts or self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
-                assert texts is not None
-                kind = self._kind(name, texts[place].unique().to_pylist())
-            kinds[name] = kind
-        return kinds, None
-
     def _rows(
         self, block: Block, file: str, kinds: Kinds
-    ) -> tuple[list[list[bytes | None]], list[BadRow], list[int]]:
+    ) -> tuple[list[list[str | None]], list[BadRow], list[int]]:
         """The columns of a block's good rows, as they stand there, the bad rows, and good lines."""
         ends = csv_file.record_ends(block.data)
         starts = np.concatenate([[0], ends[:-1]])
         blank = csv_file.is_blank(block.data, ends)
         line = block.line
-        good: list[list[bytes | None]] = []
+        missing = {"", *self.missing}
+        good: list[list[str | None]] = []
         bad = []
         lines = []
         for start, end, empty in zip(starts.tolist(), ends.tolist(), blank.tolist()):
@@ -244,7 +303,9 @@ class CsvSource:
                     content = record.decode(self.encoding, "backslashreplace").rstrip("\r\n")
                     bad.append(BadRow(file, line, column, reason, content))
                 else:
-                    good.append([value.encode() or None for value in row])
+                    good.append(
+                        [value if value and value not in missing else None for value in row]
+                    )
                     lines.append(line)
             line += record.count(b"\n")
         columns = [list(column) for column in zip(*good)] if good else [[] for _ in self.names]
@@ -270,9 +331,12 @@ class CsvSource:
             if _NUL in value:
                 found = table.shown(value.replace(_NUL, "\0"))
                 return row, name, f"found {found}, with a NUL in it; remove it"
-            if value and _number(value.encode(), kinds[name]) is None:
-                expected = _EXPECTED[kinds[name]]
-                return row, name, f"found {table.shown(value)}, expected {expected}"
+            if kinds[name] in _EXPECTED and value not in self.missing:
+                try:
+                    values.number(value, kinds[name])
+                except values.NoNumber:
+                    expected = _EXPECTED[kinds[name]]
+                    return row, name, f"found {table.shown(value)}, expected {expected}"
         return row, "", ""
 
 
@@ -315,57 +379,45 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _number(text: bytes, kind: Kind) -> int | float | bytes | None:
-    """A value of a kind, or None if it is none; what is no number passes as it is."""
-    try:
-        if kind == Kind.INT:
-            number = int(text)
-            return number if number in _INT64 else None
-        return float(text) if kind == Kind.FLOAT else text
-    except ValueError:
+def _is_number_type(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _any_nan(column: pa.Array) -> bool:
+    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
+
+
+def _odd(column: pa.Array) -> pa.BooleanArray | None:
+    """Which numbers only their texts tell: Arrow reads longer ones as floats, and `nan(1)`."""
+    if not pa.types.is_floating(column.type):
         return None
+    ends = pc.min_max(column).as_py()
+    if ends["min"] is None:
+        return None
+    most = max(abs(ends["min"]), abs(ends["max"]))
+    if most < values.EXACT_IN_DOUBLES and not _any_nan(column):
+        return None
+    return pc.invert(pc.less(pc.abs(column), values.EXACT_IN_DOUBLES)).fill_null(False)
 
 
-def _kind(texts: Iterable[bytes | None]) -> Kind:
-    """The kind of a column with these values, in Python's terms, as CsvExampleGen has them."""
-    kind = Kind.UNKNOWN
-    for text in texts:
-        if text:
-            kind = max(kind, _kind_of(text))
-            if kind == Kind.BYTES:
-                break
-    return kind
+def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
+    """A column of texts that are all numbers or NaN, which are told apart from missing ones."""
+    texts = texts.cast(pa.string())
+    found = values.numbers(texts, kind)
+    if found is None:
+        found = _parsed(texts.to_pylist(), kind)
+    if found.null_count == texts.null_count:
+        return found
+    return pc.if_else(
+        pc.and_(found.is_null(), texts.is_valid()), math.nan, found.cast(pa.float64())
+    )
 
 
-def _kind_of(text: bytes) -> Kind:
-    try:
-        # A longer number is an identifier, and no float should round it.
-        return Kind.INT if int(text) in _INT64 else Kind.BYTES
-    except ValueError:
-        return Kind.BYTES if _number(text, Kind.FLOAT) is None else Kind.FLOAT
-
-
-def _kind_of_type(column: pa.Array) -> Kind | None:
-    """The kind of a column that Arrow found a type for; None if only its texts tell."""
-    if pa.types.is_null(column.type):
-        return Kind.UNKNOWN
-    if pa.types.is_integer(column.type):
-        return Kind.INT
-    if pa.types.is_floating(column.type):
-        numbers = column.drop_null().to_numpy()
-        # Arrow reads integers of any length as floats, and more kinds of NaN than Python.
-        plain = np.abs(numbers) < 2.0**63
-        return Kind.FLOAT if plain.all() else None
-    if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
-        return Kind.BYTES
-    # Text, most of it not even at first sight a number.
-    return _kind(scalar.as_py().encode() for scalar in column.drop_null())
-
-
-def _parsed(column: list[bytes | None], kind: Kind) -> pa.Array:
+def _parsed(column: list[str | None], kind: Kind) -> pa.Array:
     """A column of texts, each of which is of the kind."""
-    values = [None if text is None else _number(text, kind) for text in column]
-    return pa.array(values, _ARROW[kind])
+    if kind in (Kind.INT, Kind.FLOAT):
+        return pa.array([text and values.number(text, kind) for text in column], _ARROW[kind])
+    return pa.array([None if text is None else text.encode() for text in column], _ARROW[kind])
 
 
 def _feature(column: pa.Array, kind: Kind) -> pa.Array:

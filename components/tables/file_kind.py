@@ -12,7 +12,7 @@ HEAD_BYTES = 1 << 12
 """How much of a file `refusal` looks at."""
 
 GZIP = b"\x1f\x8b\x08"
-_PARQUET = b"PAR1"
+PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 _UNPACK = "unpack it and name the file in it"
 
@@ -62,11 +62,11 @@ def refusal(head: bytes, wanted: Format) -> str:
         head: its first bytes, unzipped.
         wanted: the format that it should be of.
     """
-    if not head or (wanted == "parquet" and head.startswith(_PARQUET)):
+    if not head or (wanted == "parquet" and head.startswith(PARQUET)):
         return ""
     if wanted == "tfrecord" and is_tfrecord(head):
         return ""
-    if head.startswith(_PARQUET):
+    if head.startswith(PARQUET):
         return "is a Parquet file; set data.format: parquet"
     if is_tfrecord(head):
         return "is a TFRecord file; set data.format: tfrecord"

@@ -57,6 +57,18 @@ def _begins_zipped(head: bytes) -> bool:
     return head.startswith(file_kind.GZIP) and not file_kind.is_tfrecord(head)
 
 
+def is_parquet(path: str) -> bool:
+    """Whether a file begins as Parquet does."""
+    with _opened(path) as file:
+        return file.read(4) == file_kind.PARQUET
+
+
+def is_empty(path: str) -> bool:
+    """Whether a file has no bytes at all, as Spark makes one for a part without rows."""
+    with _opened(path) as file:
+        return not file.read(1)
+
+
 def open_file(path: str) -> BinaryIO:
     """Opens a file, gzipped or not, on any file system that Beam knows.
 

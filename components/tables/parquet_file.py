@@ -2,11 +2,15 @@
 
 TFX's own executor writes every zero and false as a missing value. Here whole numbers and booleans
 become int64, other numbers float, text, days and times bytes (`2014-10-13`,
-`2014-10-13 08:30:00.000`). Lists of them are lists of these.
+`2014-10-13 08:30:00.000`; with a time zone, the local time there). Lists of them are lists of
+these. Decimals without decimals are whole numbers. NaN is missing, as null is. pandas' row index is
+no column of the table.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +18,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from components.tables import files as files_lib
-from components.tables import table
-from components.tables.table import BadTable, Kind, Kinds, Piece, Rows, Scan
+from components.tables import table, values
+from components.tables.table import (
+    BadTable,
+    Held,
+    Kind,
+    Kinds,
+    Piece,
+    Reading,
+    Rows,
+    Scan,
+    TextRows,
+)
 
 _MOST_ROWS = 1 << 15
 _FEATURES = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float32(), Kind.BYTES: pa.large_binary()}
+_EXPECTED = {Kind.INT: "whole numbers", Kind.FLOAT: "numbers", Kind.BYTES: "text"}
+_ROW_INDEX = re.compile(r"__index_level_\d+__")
+_EXACT_IN_FLOATS = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,64 +43,102 @@ class ParquetSource:
     """Parquet files with the same columns.
 
     Attributes:
-        kinds: of the columns.
+        held: what each column's type says that it holds.
+        uncertain: columns of which only the values say it.
+        dates: columns of days and of times with a day.
+        missing: see `table.Reading`.
         block_bytes: how much of a file is read at once.
+        notes: what was decided for the user, a line each.
     """
 
-    kinds: Kinds
+    held: Mapping[str, Held]
+    uncertain: frozenset[str]
+    dates: frozenset[str]
+    missing: tuple[str, ...]
     block_bytes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns."""
-        return tuple(self.kinds)
+        return tuple(self.held)
+
+    @property
+    def kinds(self) -> Kinds | None:
+        """See `table.Source`."""
+        return None if self.uncertain else table.kinds(self.held)
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """Row groups, together as large as a block or larger."""
+        if files_lib.is_empty(file):
+            return
         with files_lib.open_file(file) as opened:
             metadata = pa.parquet.ParquetFile(opened).metadata
             groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        start = rows = size = number = 0
+        start = rows = size = number = first = 0
         for index, group in enumerate(groups):
             rows += group.num_rows
             size += group.total_byte_size
             if size >= self.block_bytes or index + 1 == len(groups):
                 if rows:
-                    yield Piece(file, split, number, start, index + 1, size, rows=rows)
-                    number += 1
+                    yield Piece(file, split, number, start, index + 1, size, first + 1, rows)
+                    number, first = number + 1, first + rows
                 start, rows, size = index + 1, 0, 0
 
-    def infer(self, piece: Piece) -> tuple[dict[str, Kind], None]:
-        """See `table.Source`; the files say what they hold."""
-        return dict(self.kinds), None
+    def infer(self, piece: Piece) -> tuple[dict[str, Held], None]:
+        """See `table.Source`; reads the columns of which the type does not say enough."""
+        held = {name: own for name, own in self.held.items() if name not in self.uncertain}
+        for batch in self._batches(piece, sorted(self.uncertain)):
+            for name in self.uncertain:
+                column = _plain(batch.column(name))
+                held[name] = held.get(name, Held.NOTHING) | _held_by(column)
+        return held, None
 
     def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
         """See `table.Source`.
 
         Raises:
-            BadTable: a list has a null in it.
+            BadTable: a list has a null in it, or a value is not of the kind that is wanted.
         """
+        for batch in self._batches(piece, list(kinds)):
+            yield Rows(batch.num_rows, features(batch, kinds, piece.file, self.missing))
+
+    def read_with_text(self, piece: Piece, kinds: Kinds) -> Iterator[TextRows]:
+        """See `table.Source`."""
+        start = 0
+        for batch in self._batches(piece, list(self.names)):
+            rows = Rows(batch.num_rows, features(batch, kinds, piece.file, self.missing))
+            texts = [texts_of(_plain(batch.column(name))) for name in self.names]
+            yield TextRows(rows, texts, _RowNumbers(piece.file, piece.line - 1 + start))
+            start += batch.num_rows
+
+    def _batches(self, piece: Piece, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         assert piece.end is not None
         with files_lib.open_file(piece.file) as opened:
             file = pa.parquet.ParquetFile(opened)
             groups = range(piece.start, piece.end)
             size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             most = max(1, int(self.block_bytes * (piece.rows or 1) / max(size, 1)))
-            for batch in file.iter_batches(
-                min(most, _MOST_ROWS), groups, list(kinds), use_threads=False
-            ):
-                yield Rows(batch.num_rows, features(batch, kinds, piece.file))
+            yield from file.iter_batches(min(most, _MOST_ROWS), groups, names, use_threads=False)
 
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
         """See `table.TableSource`."""
         start = 0
+        if files_lib.is_empty(file):
+            return
         with files_lib.open_file(file) as opened:
-            for batch in pa.parquet.ParquetFile(opened).iter_batches(_MOST_ROWS):
-                columns = {
-                    name: _scanned(batch.column(name), kind, name in texts)
-                    for name, kind in self.kinds.items()
-                }
-                yield Scan(self.kinds, columns, (), _RowNumbers(file, start))
+            for batch in pa.parquet.ParquetFile(opened).iter_batches(
+                _MOST_ROWS, columns=self.names
+            ):
+                held, columns = dict(self.held), {}
+                for name in self.names:
+                    column = _plain(batch.column(name))
+                    if name in self.uncertain:
+                        held[name] = _held_by(column)
+                    columns[name] = _scanned(column, held[name].kind, name in texts)
+                    if pa.types.is_string(columns[name].type):
+                        columns[name] = _without(columns[name], self.missing)
+                yield Scan(held, columns, (), _RowNumbers(file, start))
                 start += batch.num_rows
 
 
@@ -103,58 +158,194 @@ def _scanned(column: pa.Array, kind: Kind, as_text: bool) -> pa.Array:
     """The values of a column as `features` reads them, but in full precision; lists as they are."""
     if _is_list(column.type) or pa.types.is_null(column.type):
         return column
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if kind == Kind.FLOAT and not as_text:
-        return column.cast(pa.float64())
-    if kind == Kind.FLOAT:
-        texts = [None if v is None else str(v) for v in column.cast(pa.float64()).to_pylist()]
-        return pa.array(texts, pa.string())
-    values = _values(column, kind)
-    return values.cast(pa.string()) if as_text and kind == Kind.INT else values
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int64())
+    if as_text or kind == Kind.BYTES:
+        return texts_of(column)
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64())
+    if pa.types.is_decimal(column.type):
+        return column.cast(_FEATURES[kind] if kind == Kind.INT else pa.float64())
+    return column
 
 
-def open_source(files: Sequence[str], block_bytes: int) -> ParquetSource:
-    """Looks at the columns of all files.
+def open_source(files: Sequence[str], reading: Reading, block_bytes: int) -> ParquetSource:
+    """Looks at the columns of all files; those of empty files do not count.
 
     Raises:
         BadTable: they are not the same, or no feature can hold them.
     """
-    kinds: dict[str, Kind] = {}
+    columns: dict[str, _Column] = {}
+    first = ""
+    notes: dict[str, None] = {}
     for file in files:
         files_lib.check_kind(file, "parquet")
-        try:
-            with files_lib.open_file(file) as opened:
-                schema = pa.parquet.read_schema(opened)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise BadTable(
-                f"{file}: is cut off or damaged; copy or make the file again ({error})"
-            ) from None
-        found = {field.name: _kind(field.name, field.type, file) for field in schema}
-        for name in kinds.keys() ^ found.keys() if kinds else ():
-            where, other = (file, files[0]) if name in found else (files[0], file)
+        if files_lib.is_empty(file):
+            continue
+        found = _columns(file, notes)
+        first = first or file
+        for name in columns.keys() ^ found.keys() if columns else ():
+            where, other = (file, first) if name in found else (first, file)
             raise BadTable(f"{other}: has no column {name}, as {where} has; give all the same")
-        for name, kind in found.items():
-            if {kind, kinds.get(name)} & {Kind.BYTES} and kinds.get(name) in (Kind.INT, Kind.FLOAT):
-                raise BadTable(
-                    f"{file}: {name}: holds text, but numbers in {files[0]}; convert one"
-                )
-            if kinds.get(name) == Kind.BYTES and kind in (Kind.INT, Kind.FLOAT):
-                raise BadTable(
-                    f"{file}: {name}: holds numbers, but text in {files[0]}; convert one"
-                )
-        kinds = table.merge([kinds, found])
-    return ParquetSource(kinds, block_bytes)
+        if not columns:
+            columns = found
+        columns = {
+            name: own.joined(name, found[name], file, first) for name, own in columns.items()
+        }
+    if not columns:
+        raise BadTable(f"{files[0]}: is empty; expected columns and rows")
+    return ParquetSource(
+        {name: column.held for name, column in columns.items()},
+        frozenset(name for name, column in columns.items() if column.uncertain),
+        frozenset(name for name, column in columns.items() if column.is_date),
+        tuple(reading.missing),
+        block_bytes,
+        tuple(notes),
+    )
 
 
-def features(batch: pa.RecordBatch, kinds: Kinds, file: str) -> pa.RecordBatch:
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """What the type of a column says.
+
+    Attributes:
+        held: what it holds.
+        uncertain: whether only its values say it.
+        is_date: whether it holds days or times with a day.
+    """
+
+    held: Held
+    uncertain: bool = False
+    is_date: bool = False
+
+    def joined(self, name: str, other: "_Column", file: str, first: str) -> "_Column":
+        """The same column of two files."""
+        mine, theirs = self.held.kind, other.held.kind
+        if Kind.UNKNOWN not in (mine, theirs) and (mine == Kind.BYTES) != (theirs == Kind.BYTES):
+            found, before = ("text", "numbers") if theirs == Kind.BYTES else ("numbers", "text")
+            raise BadTable(f"{file}: {name}: holds {found}, but {before} in {first}; convert one")
+        dates = [column.is_date for column in (self, other) if column.held]
+        return _Column(
+            self.held | other.held, self.uncertain or other.uncertain, bool(dates) and all(dates)
+        )
+
+
+def _columns(file: str, notes: dict[str, None]) -> dict[str, _Column]:
+    """The columns of a file; adds to the notes what is left out or read in another way."""
+    try:
+        with files_lib.open_file(file) as opened:
+            parquet = pa.parquet.ParquetFile(opened)
+            schema, metadata = parquet.schema_arrow, parquet.metadata
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadTable(
+            f"{file}: is cut off or damaged; copy or make the file again ({error})"
+        ) from None
+    repeated = {name for name in schema.names if schema.names.count(name) > 1}
+    if repeated:
+        raise BadTable(f"{file}: columns stand twice: {', '.join(sorted(repeated))}; rename one")
+    columns = {}
+    for field in schema:
+        if _ROW_INDEX.fullmatch(field.name):
+            notes[f"column {field.name} is pandas' row index; it is left out"] = None
+            continue
+        columns[field.name] = _column(field, file, metadata)
+        inner = _inner(field.type)
+        if pa.types.is_decimal(inner) and inner.scale > 0:
+            notes[f"column {field.name} holds decimals ({inner}); they are read as floats"] = None
+        if pa.types.is_time(inner):
+            notes[f"column {field.name} holds times of day; they are read as text"] = None
+    return columns
+
+
+def _column(field: pa.Field, file: str, metadata: pa.parquet.FileMetaData) -> _Column:
+    inner = _inner(field.type)
+    is_list = _is_list(field.type)
+    if pa.types.is_null(inner):
+        return _Column(Held.NOTHING)
+    if pa.types.is_duration(inner):
+        raise BadTable(
+            f"{file}: {field.name}: found durations ({inner}); write them as a number of seconds "
+            "(pandas: .dt.total_seconds()), or leave the column out of the file"
+        )
+    if pa.types.is_boolean(inner) or pa.types.is_integer(inner):
+        return _Column(Held.WHOLE, pa.types.is_uint64(inner) and not is_list)
+    if pa.types.is_decimal(inner):
+        whole = inner.scale <= 0
+        # 18 digits are whole numbers of 64 bits, and 7 of 32 bits.
+        certain = inner.precision - inner.scale <= (18 if whole else 7)
+        return _Column(Held.WHOLE if whole else Held.FRACTION, not certain and not is_list)
+    if pa.types.is_floating(inner):
+        is_double = pa.types.is_float64(inner) and not is_list
+        return _Column(Held.FRACTION, is_double and not _is_small(field.name, metadata))
+    texts = (pa.types.is_string, pa.types.is_large_string)
+    binaries = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_time)
+    if any(test(inner) for test in (*texts, *binaries)):
+        return _Column(Held.TEXT)
+    if pa.types.is_date(inner) or pa.types.is_timestamp(inner):
+        return _Column(Held.TEXT, is_date=not is_list)
+    raise BadTable(
+        f"{file}: {field.name}: found the Parquet type {field.type}, expected numbers, booleans, "
+        "text or dates; convert it or leave it out of the file"
+    )
+
+
+def _is_small(name: str, metadata: pa.parquet.FileMetaData) -> bool:
+    """Whether a file's statistics say that 32-bit floats hold all whole numbers of a column."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        chunks = [group.column(index) for index in range(group.num_columns)]
+        found = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
+        ends = found and found.is_stats_set and found.statistics
+        if not ends or not ends.has_min_max:
+            return False
+        if not max(abs(ends.min), abs(ends.max)) <= _EXACT_IN_FLOATS:
+            return False
+    return True
+
+
+def _held_by(column: pa.Array) -> Held:
+    if not pa.types.is_decimal(column.type) and not pa.types.is_uint64(column.type):
+        return values.held_by(column)
+    if column.null_count == len(column):
+        return Held.NOTHING
+    written = (
+        Held.WHOLE if pa.types.is_uint64(column.type) or column.type.scale <= 0 else Held.POINT
+    )
+    try:
+        whole = values.held_by(column.cast(pa.int64()))
+    except pa.ArrowInvalid:
+        if written == Held.WHOLE:  # beyond 64 bits: as in CSV, an identifier
+            return Held.TEXT
+        return values.held_by(column.cast(pa.float64())) | Held.FRACTION
+    return written | (whole & Held.LARGE)
+
+
+def features(
+    batch: pa.RecordBatch, kinds: Kinds, file: str, missing: Sequence[str] = ()
+) -> pa.RecordBatch:
     """The columns of a batch as lists of what features hold; a null is one without a value.
 
+    Args:
+        batch: the columns as they are.
+        kinds: of those to read.
+        file: where they are from.
+        missing: words that stand for a missing value.
+
     Raises:
-        BadTable: a list has a null in it.
+        BadTable: a list has a null in it, or a value is not of the kind that is wanted.
     """
-    columns = {name: _lists(name, batch.column(name), kind, file) for name, kind in kinds.items()}
+    columns = {}
+    for name, kind in kinds.items():
+        try:
+            columns[name] = _lists(name, _plain(batch.column(name)), kind, file, missing)
+        except _Unfit as error:
+            raise BadTable(
+                f"{file}: {name}: found {error}, expected {_EXPECTED[kind]}; convert the column"
+            ) from None
     return pa.RecordBatch.from_pydict(columns)
+
+
+class _Unfit(Exception):
+    """A column's values are not of the kind that is wanted; says what they are."""
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -162,51 +353,111 @@ def _is_list(kind: pa.DataType) -> bool:
     return any(test(kind) for test in of_lists)
 
 
-def _kind(name: str, found: pa.DataType, file: str) -> Kind:
-    inner = found.value_type if _is_list(found) or pa.types.is_dictionary(found) else found
-    if pa.types.is_dictionary(inner):
-        inner = inner.value_type
-    if pa.types.is_null(inner):
-        return Kind.UNKNOWN
-    if pa.types.is_boolean(inner) or pa.types.is_integer(inner):
-        return Kind.INT
-    if pa.types.is_floating(inner) or pa.types.is_decimal(inner):
-        return Kind.FLOAT
-    texts = (pa.types.is_string, pa.types.is_large_string)
-    binaries = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_temporal)
-    if any(test(inner) for test in (*texts, *binaries)):
-        return Kind.BYTES
-    raise BadTable(
-        f"{file}: {name}: found the Parquet type {found}, expected numbers, booleans, text or "
-        "dates; convert it or leave it out of the file"
-    )
+def _inner(kind: pa.DataType) -> pa.DataType:
+    """The type of the values: of a list's, of a dictionary's."""
+    inner = kind.value_type if _is_list(kind) or pa.types.is_dictionary(kind) else kind
+    return inner.value_type if pa.types.is_dictionary(inner) else inner
 
 
-def _lists(name: str, column: pa.Array, kind: Kind, file: str) -> pa.Array:
+def _plain(column: pa.Array) -> pa.Array:
+    """The values themselves, in types that Arrow converts."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _lists(name: str, column: pa.Array, kind: Kind, file: str, missing: Sequence[str]) -> pa.Array:
     """One list for each row: its own, or of its one value; of none where it is null."""
     if kind == Kind.UNKNOWN:
         return pa.nulls(len(column))
     if pa.types.is_null(column.type):
         column = column.cast(_FEATURES[kind])
     if not _is_list(column.type):
-        return table.lists(_values(column, kind))
-    values = _values(column.drop_null().flatten(), kind)
-    if values.null_count:
+        return table.lists(_values(column, kind, missing))
+    inner = _plain(column.drop_null().flatten())
+    if inner.null_count:
         raise BadTable(f"{file}: {name}: found a list with a null in it; remove the null")
+    if kind == Kind.FLOAT:
+        # In a list NaN holds the place of what is missing.
+        found = _doubles(inner).to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore"):
+            inner = pa.array(found.astype(np.float32))
+    else:
+        inner = _values(inner, kind, ())
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
-    lists = pa.LargeListArray.from_arrays(offsets, values)
+    lists = pa.LargeListArray.from_arrays(offsets, inner)
     # A schema calls lists by that name only if none is empty: an absent one says the same.
     return pc.if_else(pa.array(lengths > 0), lists, pa.scalar(None, lists.type))
 
 
-def _values(column: pa.Array, kind: Kind) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+def _values(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
     if kind == Kind.INT:
-        return column.cast(pa.int64())
+        return _whole_numbers(column, missing)
     if kind == Kind.FLOAT:
-        return table.floats(column.cast(pa.float64()))
+        return table.floats(_doubles(column, missing))
+    if pa.types.is_floating(column.type):
+        raise _Unfit("fractional numbers")
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return _without(column.cast(pa.large_binary()), [word.encode() for word in missing])
+    return _without(texts_of(column), missing).cast(pa.large_binary())
+
+
+def _whole_numbers(column: pa.Array, missing: Sequence[str]) -> pa.Array:
+    if _is_text(column.type):
+        return _numbers(column, Kind.INT, missing)
     if pa.types.is_temporal(column.type):
-        column = column.cast(pa.string())
-    return column.cast(pa.large_binary())
+        raise _Unfit(f"dates or times ({column.type})")
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise _Unfit(f"others ({error})") from None
+
+
+def _doubles(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
+    if _is_text(column.type):
+        return _numbers(column, Kind.FLOAT, missing)
+    if pa.types.is_temporal(column.type):
+        raise _Unfit(f"dates or times ({column.type})")
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    # 64-bit whole numbers are rounded, as those of CSV are.
+    return column.cast(pa.float64(), safe=False)
+
+
+def _numbers(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
+    """The numbers that texts say, by the rules for CSV."""
+    texts = _without(texts_of(column), ["", *missing])
+    found = values.numbers(texts, kind)
+    if found is not None:
+        return found
+    try:
+        numbers = [text and values.number(text, kind) for text in texts.to_pylist()]
+    except values.NoNumber as error:
+        raise _Unfit(table.shown(str(error))) from None
+    return pa.array(numbers, pa.int64() if kind == Kind.INT else pa.float64())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
+    return any(test(kind) for test in (*tests, pa.types.is_large_binary))
+
+
+def _without(column: pa.Array, words: Sequence) -> pa.Array:
+    """A column of texts, with null in the place of some words."""
+    if not words:
+        return column
+    found = pc.is_in(column, pa.array(words, column.type))
+    return pc.if_else(found, pa.scalar(None, column.type), column)
+
+
+def texts_of(column: pa.Array) -> pa.StringArray:
+    """Returns values as text; times with a zone as the clock there shows, lists as JSON."""
+    if _is_list(column.type):
+        lists = [None if v is None else json.dumps(v) for v in column.to_pylist()]
+        return pa.array(lists, pa.string())
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        return pc.strftime(column, format="%Y-%m-%d %H:%M:%S%z").cast(pa.string())
+    if pa.types.is_decimal(column.type) or pa.types.is_floating(column.type):
+        return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+    return column.cast(pa.string())

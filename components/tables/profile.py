@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tables.table import BadRow, Kind, Scan, TableSource
+from components.tables import table
+from components.tables.table import BadRow, Held, Kind, Scan, TableSource
 
 MOST_VALUES = 10_000
 """Distinct values of a column that are counted one by one; of one with more, none is."""
@@ -130,12 +131,16 @@ class TableProfile:
         columns: by name, in the table's order.
         bad_rows: how many rows cannot be read.
         first_bad: of them.
+        dates: columns that hold dates by their type.
+        notes: what the reader decided for the user, a line each.
     """
 
     rows: int
     columns: Mapping[str, ColumnProfile]
     bad_rows: int = 0
     first_bad: BadRow | None = None
+    dates: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 def profile(
@@ -173,7 +178,8 @@ def profile(
             if first_bad and stop_at_bad_row:
                 break
     found = {name: column.profile(rows) for name, column in columns.items()}
-    return TableProfile(rows, found, bad_rows, first_bad)
+    notes = (*source.notes, *table.notes({name: own.held for name, own in columns.items()}))
+    return TableProfile(rows, found, bad_rows, first_bad, frozenset(source.dates), notes)
 
 
 class _Column:
@@ -183,7 +189,7 @@ class _Column:
         self.is_text = False
         self._name = name
         self._wanted = wanted
-        self._kind = Kind.UNKNOWN
+        self.held = Held.NOTHING
         self._is_list = False
         self._missing = self._not_finite = 0
         self._moments = _Moments()
@@ -197,7 +203,7 @@ class _Column:
         self._values: dict[str, _Counted] | None = {} if wanted.values else None
 
     def add(self, column: pa.Array, scan: Scan) -> None:
-        self._kind = max(self._kind, scan.kinds[self._name])
+        self.held |= scan.held[self._name]
         self._missing += column.null_count
         if column.null_count and self._wanted.places:
             row = pc.index(column.is_null(), True).as_py()
@@ -279,7 +285,7 @@ class _Column:
         values = self._values
         return ColumnProfile(
             self._name,
-            self._kind,
+            self.held.kind,
             self._is_list,
             rows,
             self._missing,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from components.tables import csv_file, parquet_file
+from components.tables import csv_file, parquet_file, partitions
 from components.tables.csv_rows import CsvSource
-from components.tables.table import BadTable, Kind, Reading, Source
+from components.tables.table import BadTable, Kind, Reading, Source, TableSource
 
 BLOCK_BYTES = 4 << 20
 
@@ -14,6 +14,7 @@ def open_source(
     reading: Reading,
     kinds: Mapping[str, Kind] | None = None,
     block_bytes: int = BLOCK_BYTES,
+    folder: str | None = None,
 ) -> Source:
     """Opens the files of a table; looks at their first bytes, and at the columns of each.
 
@@ -22,23 +23,46 @@ def open_source(
         reading: how they are read.
         kinds: of columns that are known; others' are inferred.
         block_bytes: how much of a file is read at once.
+        folder: below it, columns in the names of folders (`town=Ash`) are read too.
 
     Raises:
         BadTable: a file is of another format, or the files do not have the same columns.
     """
-    if reading.format == "parquet":
-        return parquet_file.open_source(files, block_bytes)
+    found = {} if folder is None else partitions.columns(files, folder)
     if reading.format == "tfrecord":
-        from components.tables.tfrecord_file import open_source as open_tfrecords
+        from components.tables import tfrecord_file
 
-        return open_tfrecords(files, block_bytes)
+        if any(found.values()):
+            raise BadTable(
+                f"{files[0]}: columns in the names of folders are read for csv and parquet only; "
+                "name the files by a pattern that begins below these folders"
+            )
+        return tfrecord_file.open_source(files, block_bytes)
+    table = open_table(files, reading, kinds, block_bytes)
+    return partitions.wrapped(table, found, reading.missing)
+
+
+def open_table(
+    files: Sequence[str],
+    reading: Reading,
+    kinds: Mapping[str, Kind] | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> TableSource:
+    """Opens files of CSV or Parquet without what the names of their folders say.
+
+    See `open_source`.
+    """
+    kinds = kinds or {}
+    if reading.format == "parquet":
+        return parquet_file.open_source(files, reading, block_bytes)
     names = _header(files, reading.encoding)
-    known = {name: kind for name, kind in (kinds or {}).items() if name in names}
+    known = {name: kind for name, kind in kinds.items() if name in names}
     return CsvSource(
         tuple(names),
         reading.encoding,
         block_bytes,
         known if len(known) == len(names) else None,
+        tuple(reading.missing),
         tuple(reading.classes),
     )
 

@@ -10,7 +10,7 @@ from tfx_bsl.coders import example_coder
 from components.examples import tfrecords
 from components.examples.tfrecords import FOOTER, HEADER
 from components.tables import files
-from components.tables.table import BadTable, Kind, Kinds, Piece, Rows
+from components.tables.table import BadTable, Held, Kinds, Piece, Rows
 
 _MOST_ROWS = 1 << 13
 
@@ -21,11 +21,14 @@ class TFRecordSource:
 
     Attributes:
         block_bytes: how much of a file is read at once.
-        kinds: none; each record says what it holds.
+        kinds, names, dates, notes: none; each record says what it holds.
     """
 
     block_bytes: int
     kinds: Kinds = dataclasses.field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    dates: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
@@ -46,7 +49,7 @@ class TFRecordSource:
             if rows:
                 yield Piece(file, split, number, start, place, place - start, first + 1, rows)
 
-    def infer(self, piece: Piece) -> tuple[dict[str, Kind], None]:
+    def infer(self, piece: Piece) -> tuple[dict[str, Held], None]:
         """See `table.Source`."""
         return {}, None
 

@@ -90,7 +90,7 @@ def ours_without_beam(file: pathlib.Path, key=None, **options) -> Rows:
         [str(file)], config.reading, config.known_kinds(), config.block_bytes
     )
     pieces = list(source.pieces(str(file), 0))
-    kinds = table.merge(source.infer(piece)[0] for piece in pieces)
+    kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
     kinds |= config.known_kinds()
     names = tuple(SPLITS)
     split = shards.Splits(names, tuple(itertools.accumulate(SPLITS.values())), key)

@@ -1,5 +1,6 @@
 """A schema inferred over splits of which one lacks a column's values."""
 
+import json
 import pathlib
 
 import pandas as pd
@@ -9,6 +10,8 @@ from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.schema_gen.executor import Executor
+from components.tables import ingestion
+from models import features
 
 
 def statistics_artifact(folder: pathlib.Path, splits: dict[str, pd.DataFrame]):
@@ -23,17 +26,43 @@ def statistics_artifact(folder: pathlib.Path, splits: dict[str, pd.DataFrame]):
     return artifact
 
 
+def inferred(folder: pathlib.Path, splits, dates=()) -> schema_pb2.Schema:
+    statistics = statistics_artifact(folder, splits)
+    examples = standard_artifacts.Examples()
+    examples.uri = str(folder / "examples")
+    pathlib.Path(examples.uri).mkdir()
+    report = {"dates": list(dates)}
+    (pathlib.Path(examples.uri) / ingestion.REPORT_FILE).write_text(json.dumps(report))
+    schema = standard_artifacts.Schema()
+    schema.uri = str(folder / "schema")
+    pathlib.Path(schema.uri).mkdir()
+    Executor().Do(
+        {"statistics": [statistics], "examples": [examples]},
+        {"schema": [schema]},
+        {"infer_feature_shape": 1},
+    )
+    (file,) = pathlib.Path(schema.uri).iterdir()
+    return tfdv.load_schema_text(str(file))
+
+
 def test_a_column_without_values_in_one_split_becomes_optional(tmp_path):
     train = pd.DataFrame({"rare": [1.0, 2.0, 3.0], "size": [1, 2, 3]})
-    statistics = statistics_artifact(tmp_path, {"train": train, "eval": train[["size"]]})
-    schema = standard_artifacts.Schema()
-    schema.uri = str(tmp_path / "schema")
-    pathlib.Path(schema.uri).mkdir()
-    Executor().Do({"statistics": [statistics]}, {"schema": [schema]}, {"infer_feature_shape": 1})
-
-    (file,) = pathlib.Path(schema.uri).iterdir()
-    columns = {column.name: column for column in tfdv.load_schema_text(str(file)).feature}
+    schema = inferred(tmp_path, {"train": train, "eval": train[["size"]]})
+    columns = {column.name: column for column in schema.feature}
     assert columns["rare"].lifecycle_stage != schema_pb2.DEPRECATED
     assert columns["rare"].type == schema_pb2.FLOAT
     assert not columns["rare"].HasField("shape")
     assert columns["size"].shape.dim[0].size == 1
+
+
+def test_what_the_table_held_as_days_is_a_date(tmp_path):
+    days = ["2014-10-13", "2014-10-14 08:30:00.000", "2014-10-13"]
+    table = pd.DataFrame({"sold": days, "text": days, "size": [1, 2, 3]})
+    schema = inferred(tmp_path, {"train": table, "eval": table[:2]}, dates=["sold"])
+    kinds = {
+        feature.name: feature.kind
+        for feature in features.resolve(schema, {"labels": [{"name": "size"}]})
+    }
+    assert kinds == {"sold": features.DATE, "text": features.CATEGORICAL}
+    statistics = tfdv.generate_statistics_from_dataframe(table.assign(sold="2020-02-03"))
+    assert not tfdv.validate_statistics(statistics, schema).anomaly_info

@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.examples import encoder
 from components.table_example_gen import BadTable
 from components.tables import parquet_file
-from components.tables.table import Kind
+from components.tables.table import Kind, Reading
 
 
 def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.train.Example]:
@@ -22,7 +22,7 @@ def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.tr
     folder.mkdir(exist_ok=True)
     file = str(folder / "table.parquet")
     pa.parquet.write_table(table, file, row_group_size=2)
-    source = parquet_file.open_source([file], 100)
+    source = parquet_file.open_source([file], Reading("parquet"), 100)
     return [
         tf.train.Example.FromString(record.as_py())
         for piece in source.pieces(file, 0)
@@ -133,7 +133,8 @@ def test_parquet_is_split_as_the_same_table_in_csv(tmp_path):
 def test_whole_numbers_in_one_file_and_fractions_in_another(tmp_path):
     pa.parquet.write_table(pa.table({"n": [1, 2]}), tmp_path / "a")
     pa.parquet.write_table(pa.table({"n": [1.5]}), tmp_path / "b")
-    source = parquet_file.open_source([str(tmp_path / "a"), str(tmp_path / "b")], 100)
+    paths = [str(tmp_path / name) for name in ("a", "b")]
+    source = parquet_file.open_source(paths, Reading("parquet"), 100)
     batches = [
         rows.batch
         for name in ("a", "b")
@@ -153,8 +154,9 @@ def test_whole_numbers_in_one_file_and_fractions_in_another(tmp_path):
 def test_parquet_files_that_do_not_go_together(tmp_path, other, message):
     pa.parquet.write_table(pa.table({"n": [1, 2]}), tmp_path / "a")
     pa.parquet.write_table(pa.table(other), tmp_path / "b")
+    paths = [str(tmp_path / name) for name in ("a", "b")]
     with pytest.raises(BadTable, match=message):
-        parquet_file.open_source([str(tmp_path / "a"), str(tmp_path / "b")], 100)
+        parquet_file.open_source(paths, Reading("parquet"), 100)
 
 
 def example(number: int) -> tf.train.Example:

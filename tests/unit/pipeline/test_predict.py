@@ -2,16 +2,21 @@
 
 import csv
 import dataclasses
+import datetime
+import gzip
 import json
 import pathlib
 import shutil
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import tensorflow as tf
 from etils import epath
 
 from components import deployments
+from components.tables.table import Reading
 from models import label as label_lib
 from models import manifest
 from models.features import Input
@@ -85,7 +90,7 @@ def score(model, tmp_path):
 
     def call(text, model=model):
         source.write_bytes(text if isinstance(text, bytes) else text.encode())
-        count = predict(model, source, target)
+        count = predict(model, source, target, Reading("csv", missing=["?"])).rows
         with open(target, newline="", encoding="utf-8") as lines:
             rows = list(csv.reader(lines))
         assert count == len(rows) - 1
@@ -106,7 +111,7 @@ def mistake(score):
             score(text, *model)
         assert score.target.read_text() == "of the last time"
         assert sorted(path.name for path in score.folder.iterdir()) == ["in.csv", "out.csv"]
-        return str(caught.value).removeprefix(f"{score.source}: ")
+        return str(caught.value).removeprefix(str(score.source)).removeprefix(": ")
 
     return call
 
@@ -194,13 +199,13 @@ def test_lists_in_fields_and_predictions_of_several_labels(score, several):
     ]
 
 
-NO_LISTS = ["1.5", "[1, x]", "[1, NaN]", "[true]", "[[1]]", "{}", "null", "[1", "[1e999]"]
+NO_LISTS = ["1.5", "[1, x]", "[1, Infinity]", "[true]", "[[1]]", "{}", "null", "[1", "[1e999]"]
 
 
 @pytest.mark.parametrize("field", [*NO_LISTS, "[" * 9999, f"[1{'0' * 400}]"])
 def test_a_field_that_is_no_list_of_numbers(mistake, several, field):
     line = mistake(f'window,counts\n[1],"[1, 2]"\n"{field}","[1, 2]"\n', several)
-    assert line.startswith(f"row 2: column window: found '{field[:50]}")
+    assert line.startswith(f":3: column window: found '{field[:50]}")
     assert line.endswith(", expected a list of numbers such as [1.5, 2]")
     assert len(line) < 160
 
@@ -211,12 +216,12 @@ def test_a_field_that_is_no_list_of_numbers(mistake, several, field):
 def test_a_field_that_is_no_list_of_so_many_whole_numbers(mistake, several, field):
     line = mistake(f'window,counts\n[1],"{field}"\n', several)
     wanted = "a list of 2 whole numbers such as [1, 2]"
-    assert line == f"row 1: column counts: found {field!r}, expected {wanted}"
+    assert line == f":2: column counts: found {field!r}, expected {wanted}"
 
 
 def test_an_empty_field_of_a_required_list(mistake, several):
     line = mistake("window,counts\n[1],\n", several)
-    assert line == "row 1: column counts is empty; the model needs it"
+    assert line == ":2: column counts is empty; the model needs it"
 
 
 def test_a_missing_list_column(mistake, several):
@@ -245,9 +250,7 @@ def deployed(model, tmp_path_factory):
 
 
 def test_a_deployed_model_whose_files_changed_does_not_answer(mistake, deployed):
-    assert (
-        mistake("rooms\nx\n", deployed) == "row 1: column rooms: found 'x', expected whole numbers"
-    )
+    assert mistake("rooms\nx\n", deployed) == ":2: rooms: found 'x', expected a whole number"
     (deployed / "assets.extra" / "features.json").unlink()
     assert mistake("rooms\n1\n", deployed) == (
         f"{deployed}: is damaged: assets.extra/features.json is missing; restore its files, or "
@@ -306,14 +309,14 @@ def test_blocks_do_not_show(score, monkeypatch):
     text = "id,rooms,note\n" + "".join(f'{a},{b},"{c}"\n' for a, b, c in rows)
     whole = score(text)
     blocks = 0
-    encode = predict_lib._encode
+    encode = predict_lib._features
 
     def counted(*arguments):
         nonlocal blocks
         blocks += 1
         return encode(*arguments)
 
-    monkeypatch.setattr(predict_lib, "_encode", counted)
+    monkeypatch.setattr(predict_lib, "_features", counted)
     monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", 600)
     assert score(text) == whole
     assert blocks > 5
@@ -329,6 +332,8 @@ def test_blocks_do_not_show(score, monkeypatch):
         "\nrooms\n1\n2\n",
         "rooms\n1.0\n2.\n",
         "rooms\n 1\n2 \n",
+        "rooms\n+1\n2\n",
+        "rooms\nTrue\n2e0\n",
         '"rooms"\n"1"\n"2"\n',
     ],
 )
@@ -338,14 +343,6 @@ def test_ways_to_write_the_same_rows(score, text):
     assert [row[1] for row in rows[1:]] == ["100", "200"]
 
 
-def test_large_whole_numbers_beside_3_0_stay_exact():
-    import pyarrow as pa
-
-    text = pa.array(["9007199254740993", "3.0", None])
-    values = predict_lib._convert(pathlib.Path("x.csv"), "id", text, "whole numbers", 0)
-    assert values.to_pylist() == [9007199254740993, 3, None]
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -353,24 +350,24 @@ def test_large_whole_numbers_beside_3_0_stay_exact():
         ("\n\n", "is empty; expected a header line and rows"),
         ("rooms\n", "has a header but no rows"),
         ("rooms", "has a header but no rows"),
-        ("rooms,id,id\n1,2,3\n", "columns stand twice: id"),
+        ("rooms,id,id\n1,2,3\n", ":1: columns 2, 3 are all called id; rename all but one"),
         ("area,id\n1,2\n", "column rooms is missing; the model needs it (whole numbers)"),
         (
             "rooms,aera\n1,2\n",
             "column aera: the model knows no such column; did you mean area? "
             "(known: id, rooms, area, kind, note, price)",
         ),
-        ("rooms\n1\nx\n", "row 2: column rooms: found 'x', expected whole numbers"),
-        ("rooms\n1\n3.5\n", "row 2: column rooms: found '3.5', expected whole numbers"),
-        ("rooms\nnan\n", "row 1: column rooms: found 'nan', expected whole numbers"),
-        ("rooms\n1_0\n", "row 1: column rooms: found '1_0', expected whole numbers"),
-        ("rooms\n+1\n", "row 1: column rooms: found '+1', expected whole numbers"),
-        (f"rooms\n{10**20}\n", f"row 1: column rooms: found '{10**20}', expected whole numbers"),
-        ("rooms,area\n1,2\n3,big\n", "row 2: column area: found 'big', expected numbers"),
-        ("rooms,area\n1,1_0\n", "row 1: column area: found '1_0', expected numbers"),
-        ("rooms,area\n1,2\n,3\n", "row 2: column rooms is empty; the model needs it"),
-        ("rooms,id\n1,1\n2\n", "row 2: found 1 fields, expected 2 as in the header"),
-        ("rooms,id\n1,1\n2,2,2\n", "row 2: found 3 fields, expected 2 as in the header"),
+        ("rooms\n1\nx\n", ":3: rooms: found 'x', expected a whole number"),
+        ("rooms\n1\n3.5\n", ":3: rooms: found '3.5', expected a whole number"),
+        ("rooms\nnan\n", ":2: column rooms is empty; the model needs it"),
+        ("rooms\n1\n?\n", ":3: column rooms is empty; the model needs it"),
+        ("rooms\n1_0\n", ":2: rooms: found '1_0', expected a whole number"),
+        (f"rooms\n{10**20}\n", f":2: rooms: found '{10**20}', expected a whole number"),
+        ("rooms,area\n1,2\n3,big\n", ":3: area: found 'big', expected a number"),
+        ("rooms,area\n1,1_0\n", ":2: area: found '1_0', expected a number"),
+        ("rooms,area\n1,2\n,3\n", ":3: column rooms is empty; the model needs it"),
+        ("rooms,id\n1,1\n2\n", ":3: found 1 fields, expected 2 as in the header: '2'"),
+        ("rooms,id\n1,1\n2,2,2\n", ":3: found 3 fields, expected 2 as in the header: '2,2,2'"),
     ],
 )
 def test_a_mistake_names_column_and_row(mistake, text, message):
@@ -383,30 +380,102 @@ def test_every_wrong_column_is_told(mistake):
 
 
 def test_what_is_not_utf_8(mistake):
-    start = "is not a UTF-8 CSV with a header: "
-    assert mistake("rooms,nöte\n1,\n".encode("latin-1")).startswith(start)
-    assert mistake(b"rooms,note\n1,\xe9\n").startswith(start)
-    assert mistake(b"rooms,note\n" + b"1,y\n" * 5000 + b"1,\xe9\n").startswith(start)
+    latin = "; set data.encoding: latin-1"
+    assert mistake("rooms,nöte\n1,\n".encode("latin-1")) == f":1: the header is not utf-8{latin}"
+    wrong = f"note: found 'é', which is not utf-8{latin}"
+    assert mistake(b"rooms,note\n1,\xe9\n") == f":2: {wrong}"
+    assert mistake(b"rooms,note\n" + b"1,y\n" * 5000 + b"1,\xe9\n") == f":5002: {wrong}"
 
 
-def test_what_cannot_be_written_as_csv_again(mistake):
-    assert mistake("rooms,note\n1,\n2,\0\n").startswith("row 1 or later: ")
-    assert mistake("rooms,note\n1,\0\n").endswith("with a header: line contains NUL")
+def test_what_no_csv_holds(mistake):
+    nul = r"note: found '\x00', with a NUL in it; remove it"
+    assert mistake("rooms,note\n1,\n2,\0\n") == f":3: {nul}"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("x,", "row 401: column rooms: found 'x', expected whole numbers"),
-        (",", "row 401: column rooms is empty; the model needs it"),
-        ("1", "row 401: found 1 fields, expected 2 as in the header"),
-        ("1,2,3", "row 401: found 3 fields, expected 2 as in the header"),
+        ("x,", ":402: rooms: found 'x', expected a whole number"),
+        (",", ":402: column rooms is empty; the model needs it"),
+        ("1", ":402: found 1 fields, expected 2 as in the header: '1'"),
+        ("1,2,3", ":402: found 3 fields, expected 2 as in the header: '1,2,3'"),
     ],
 )
 def test_a_mistake_in_a_later_block_has_its_row(mistake, monkeypatch, line, message):
     monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", 200)
     rows = "".join(f"{i},\n" for i in range(400))
     assert mistake(f"rooms,note\n{rows}{line}\n1,\n") == message
+
+
+class TestOtherFiles:
+    TEXT = "rooms,area,kind\n3,1.25,x\n2,,\n"
+
+    def predictions(self, model, source, target, **reading):
+        scored = predict(model, source, target, Reading("csv", **reading))
+        with open(target, newline="", encoding="utf-8") as lines:
+            return [row["predicted_price"] for row in csv.DictReader(lines)], scored.notes
+
+    def test_gzip_by_any_name(self, model, tmp_path):
+        source = tmp_path / "in.csv"
+        source.write_bytes(gzip.compress(self.TEXT.encode()))
+        assert self.predictions(model, source, tmp_path / "out.csv") == (["301.75", "200"], ())
+
+    def test_a_gzipped_file_that_is_cut_off(self, model, tmp_path):
+        source = tmp_path / "in.csv.gz"
+        source.write_bytes(gzip.compress(self.TEXT.encode())[:-4])
+        with pytest.raises(UserError, match="in.csv.gz: is cut off; copy or make the file again"):
+            self.predictions(model, source, tmp_path / "out.csv")
+
+    def test_parquet(self, model, tmp_path):
+        table = pa.table(
+            {
+                "rooms": pa.array([3, 2, 1], pa.int8()),
+                "area": [1.25, float("nan"), None],
+                "kind": ["x", None, "y"],
+                "note": pa.array([datetime.datetime(2020, 1, 2, 3)] * 3),
+                "__index_level_0__": [5, 4, 3],
+            }
+        )
+        source = tmp_path / "kind=no" / "in.parquet"
+        source.parent.mkdir()
+        pa.parquet.write_table(table, source, row_group_size=2)
+        found, notes = self.predictions(model, source, tmp_path / "out.csv")
+        assert found == ["301.75", "200", "100.5"]
+        assert notes == ("column __index_level_0__ is pandas' row index; it is left out",)
+        lines = (tmp_path / "out.csv").read_text().splitlines()
+        assert lines[0] == "rooms,area,kind,note,predicted_price"
+        assert lines[1] == "3,1.25,x,2020-01-02 03:00:00.000000,301.75"
+
+    def test_a_column_in_the_names_of_folders(self, model, tmp_path):
+        source = tmp_path / "kind=big" / "run=3" / "in.csv"
+        source.parent.mkdir(parents=True)
+        source.write_text("rooms\n3\n")
+        found, notes = self.predictions(model, source, tmp_path / "out.csv")
+        assert (found, notes) == (["300.5"], ("from the names of the folders: kind",))
+
+    def test_latin_1_and_words_for_missing_values(self, model, tmp_path):
+        source = tmp_path / "in.csv"
+        source.write_bytes("rooms,area,kind,note\n3,NA,NA,Köln NA\n2,1,é,NA\n".encode("latin-1"))
+        target = tmp_path / "out.csv"
+        found, _ = self.predictions(model, source, target, encoding="latin-1", missing=("NA",))
+        assert found == ["300", "201.5"]
+        assert target.read_text(encoding="utf-8").splitlines()[1:] == [
+            "3,NA,NA,Köln NA,300",
+            "2,1,é,NA,201.5",
+        ]
+
+    def test_an_output_that_is_a_column_already(self, tmp_path):
+        columns = ["rooms", "predicted_price"]
+        label = Label("price", "regression")
+        model = export(_Rooms(), [label], tmp_path / "1", INPUTS, columns)
+        source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+        source.write_text("rooms,predicted_price\n3,7\n")
+        scored = predict(model, source, target)
+        assert target.read_text() == "rooms,predicted_price,predicted_price_2\n3,7,300\n"
+        assert scored.notes == (
+            "the input has a column predicted_price already; the new one is called "
+            "predicted_price_2",
+        )
 
 
 class TestTarget:

@@ -140,7 +140,8 @@ def test_classes_are_what_the_table_holds(tmp_path, values, kind, torn):
     path = tmp_path / "t.csv"
     path.write_bytes(numbered(values).encode() + torn)
     source = CsvSource(("id", "x"), "utf-8", 1 << 20, classes=("x",))
-    inferred = table.merge(source.infer(piece)[0] for piece in source.pieces(str(path), 0))
+    parts = [source.infer(piece)[0] for piece in source.pieces(str(path), 0)]
+    inferred = table.kinds(table.merge(parts))
     assert inferred["x"] == kind
     found = profile_lib.profile(source, [str(path)], {"x": Wanted(values=True)})
     assert found.columns["x"].kind == kind
@@ -167,7 +168,8 @@ def test_row_by_row_finds_what_arrow_finds(rows, as_text):
             path.write_bytes(text.encode() + ending)
             source = CsvSource(("x", "y"), "utf-8", 1 << 20)
             found.append(profile_lib.profile(source, [str(path)], wanted))
-            kinds = table.merge(source.infer(piece)[0] for piece in source.pieces(str(path), 0))
+            parts = [source.infer(piece)[0] for piece in source.pieces(str(path), 0)]
+            kinds = table.kinds(table.merge(parts))
             for name, column in found[-1].columns.items():
                 assert column.kind == kinds[name]
     by_arrow, by_row = found

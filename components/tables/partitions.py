@@ -1,0 +1,177 @@
+"""Columns in the names of folders, as Hive and Spark write them: `out/town=Ash/part-0.parquet`.
+
+Their values are what the names say: text, or whole numbers if all are. `%20` and the like stand for
+characters that no name of a folder holds.
+"""
+
+import dataclasses
+import urllib.parse
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from components.tables import table, values
+from components.tables.table import (
+    BadRow,
+    BadTable,
+    Held,
+    Kind,
+    Kinds,
+    Piece,
+    Rows,
+    Scan,
+    TableSource,
+    TextRows,
+)
+
+_MISSING = "__HIVE_DEFAULT_PARTITION__"
+_ARROW = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float64(), Kind.BYTES: pa.string()}
+
+
+@dataclasses.dataclass(frozen=True)
+class PartitionedSource:
+    """Files with more columns in the names of their folders.
+
+    Attributes:
+        source: reads the files.
+        values: of the columns, by file.
+        more: what these columns hold.
+    """
+
+    source: TableSource
+    values: Mapping[str, Mapping[str, str | None]]
+    more: Mapping[str, Held]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+        return (*self.source.names, *self.more)
+
+    @property
+    def kinds(self) -> Kinds | None:
+        """See `table.TableSource`."""
+        own = self.source.kinds
+        return None if own is None else {**own, **table.kinds(self.more)}
+
+    @property
+    def dates(self) -> Collection[str]:
+        """See `table.TableSource`."""
+        return self.source.dates
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `table.TableSource`."""
+        more = ", ".join(self.more)
+        return (*self.source.notes, f"from the names of the folders: {more}")
+
+    def pieces(self, file: str, split: int) -> Iterator[Piece]:
+        """See `table.TableSource`."""
+        return self.source.pieces(file, split)
+
+    def infer(self, piece: Piece) -> tuple[dict[str, Held], BadRow | None]:
+        """See `table.TableSource`."""
+        held, bad = self.source.infer(piece)
+        return {**held, **self.more}, bad
+
+    def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
+        """See `table.TableSource`."""
+        for rows in self.source.read(piece, self._without(kinds)):
+            yield self._with_more(rows, piece.file, kinds)
+
+    def read_with_text(self, piece: Piece, kinds: Kinds) -> Iterator[TextRows]:
+        """See `table.TableSource`."""
+        for found in self.source.read_with_text(piece, self._without(kinds)):
+            rows = self._with_more(found.rows, piece.file, kinds)
+            count = rows.batch.num_rows
+            own = self.values[piece.file]
+            more = [pa.array([own[name]] * count, pa.string()) for name in self.more]
+            yield dataclasses.replace(found, rows=rows, texts=(*found.texts, *more))
+
+    def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
+        """See `table.TableSource`."""
+        for scan in self.source.scan(file, [name for name in texts if name not in self.more]):
+            count = len(next(iter(scan.columns.values()))) if scan.columns else 0
+            more = {}
+            for name, held in self.more.items():
+                kind = Kind.BYTES if name in texts else held.kind
+                more[name] = self._column(file, name, kind, count)
+            held = {**scan.held, **self.more}
+            yield dataclasses.replace(scan, held=held, columns={**scan.columns, **more})
+
+    def _without(self, kinds: Kinds) -> Kinds:
+        return {name: kind for name, kind in kinds.items() if name not in self.more}
+
+    def _with_more(self, rows: Rows, file: str, kinds: Kinds) -> Rows:
+        columns = dict(zip(rows.batch.schema.names, rows.batch.columns))
+        for name in self.more:
+            if name in kinds:
+                column = self._column(file, name, kinds[name], rows.batch.num_rows)
+                columns[name] = _feature(column, kinds[name])
+        return dataclasses.replace(rows, batch=pa.RecordBatch.from_pydict(columns))
+
+    def _column(self, file: str, name: str, kind: Kind, count: int) -> pa.Array:
+        text = self.values[file][name]
+        if kind == Kind.UNKNOWN:
+            return pa.nulls(count)
+        if text is None or kind == Kind.BYTES:
+            return pa.array([text] * count, _ARROW[kind])
+        try:
+            return pa.array([values.number(text, kind)] * count, _ARROW[kind])
+        except values.NoNumber:
+            raise BadTable(
+                f"{file}: {name}: found {table.shown(text)} in the name of the folder, expected a "
+                "number"
+            ) from None
+
+
+def _feature(column: pa.Array, kind: Kind) -> pa.Array:
+    if kind == Kind.UNKNOWN:
+        return column
+    if kind == Kind.FLOAT:
+        return table.lists(table.floats(column))
+    return table.lists(column.cast(pa.large_binary()) if kind == Kind.BYTES else column)
+
+
+def columns(files: Sequence[str], folder: str) -> dict[str, dict[str, str | None]]:
+    """Returns the columns in the names of the folders of each file, below a folder.
+
+    Raises:
+        BadTable: the files do not have the same ones.
+    """
+    found = {file: dict(_columns(file.removeprefix(folder))) for file in files}
+    first = found[files[0]]
+    for file, own in found.items():
+        if own.keys() != first.keys():
+            raise BadTable(
+                f"{file}: the columns in its folders' names are {', '.join(own) or 'none'}, but "
+                f"those of {files[0]} are {', '.join(first) or 'none'}; give all files the same"
+            )
+    return found
+
+
+def _columns(path: str) -> Iterator[tuple[str, str | None]]:
+    for part in path.split("/")[:-1]:
+        name, equals, value = part.partition("=")
+        if name and equals:
+            value = urllib.parse.unquote(value)
+            yield urllib.parse.unquote(name), None if value in (_MISSING, "") else value
+
+
+def wrapped(
+    source: TableSource,
+    found: Mapping[str, Mapping[str, str | None]],
+    missing: Collection[str] = (),
+) -> TableSource:
+    """Adds columns to a source; one that the files have themselves stays theirs."""
+    first = next(iter(found.values()), {})
+    names = [name for name in first if name not in source.names]
+    if not names:
+        return source
+    by_file = {
+        file: {name: None if own[name] in missing else own[name] for name in names}
+        for file, own in found.items()
+    }
+    parts = (
+        {name: values.held(text or "") for name, text in own.items()} for own in by_file.values()
+    )
+    return PartitionedSource(source, by_file, table.merge(parts))

@@ -1,0 +1,178 @@
+"""What a field of a table says: one idea of a number and of a missing value, for every reader.
+
+A whole number is digits with or without a sign, or a number with a decimal point or an exponent
+that is whole. Other numbers are those of Python and C without their liberties: no underscores, no
+digits of other scripts, no hexadecimal. Spaces and tabs around a number do not count. `nan` is a
+missing number. Where a number is wanted, `true` and `false` are 1 and 0.
+"""
+
+import decimal
+import functools
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.tables.table import Held, Kind
+
+EXACT_IN_DOUBLES = 2.0**53
+"""Below it 64-bit floats tell all whole numbers apart."""
+
+_EXACT_IN_FLOATS = 2**24
+_INT64 = range(-(2**63), 2**63)
+_WHOLE = r"[ \t]*[+-]?[0-9]+[ \t]*"
+_NUMBER = r"[ \t]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*"
+_NAN = r"(?i)[ \t]*[+-]?nan[ \t]*"
+_INFINITE = r"(?i)[ \t]*[+-]?inf(?:inity)?[ \t]*"
+_TRUE, _FALSE = r"(?i)[ \t]*true[ \t]*", r"(?i)[ \t]*false[ \t]*"
+_FEW = 64
+_LONGEST = 4000
+"""Digits that Python makes a number of."""
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.ASCII)
+
+
+_IS_WHOLE, _IS_NUMBER, _IS_NAN = _pattern(_WHOLE), _pattern(_NUMBER), _pattern(_NAN)
+_IS_INFINITE, _IS_TRUE, _IS_FALSE = _pattern(_INFINITE), _pattern(_TRUE), _pattern(_FALSE)
+
+
+class NoNumber(ValueError):
+    """A text is not of the kind that is wanted."""
+
+
+def number(text: str, kind: Kind) -> int | float | None:
+    """Returns the number that a field says; None if it is missing.
+
+    Raises:
+        NoNumber: it says none, or none of the kind.
+    """
+    if not text or _IS_NAN.fullmatch(text):
+        return None
+    if _IS_TRUE.fullmatch(text) or _IS_FALSE.fullmatch(text):
+        return int(bool(_IS_TRUE.fullmatch(text)))
+    found = _whole(text) if kind == Kind.INT else _float(text)
+    if found is None:
+        raise NoNumber(text)
+    return found
+
+
+def held(text: str) -> Held:
+    """Returns what one value of a column is."""
+    if not text or _IS_NAN.fullmatch(text):
+        return Held.NOTHING
+    if _IS_WHOLE.fullmatch(text):
+        whole = _whole(text)
+        # A longer number is an identifier, and no float should round it.
+        return Held.TEXT if whole is None else Held.WHOLE | _large(whole)
+    value = _float(text)
+    if value is None:
+        return Held.TEXT
+    whole = _whole(text)
+    return Held.FRACTION | _large(value) if whole is None else Held.POINT | _large(whole)
+
+
+def held_class(text: str) -> Held:
+    """Returns what one value is of a column of classes, which keep their spelling."""
+    if held(text) == Held.NOTHING:
+        return Held.NOTHING
+    whole = _whole(text)
+    return Held.WHOLE if whole is not None and str(whole) == text else Held.TEXT
+
+
+def _large(value: float) -> Held:
+    if abs(value) <= _EXACT_IN_FLOATS:
+        return Held.NOTHING
+    if abs(value) >= EXACT_IN_DOUBLES:
+        return Held.LARGE
+    with np.errstate(over="ignore"):
+        single = float(np.float32(value))
+    return Held.NOTHING if single == value else Held.LARGE
+
+
+def _float(text: str) -> float | None:
+    if _IS_NUMBER.fullmatch(text) or _IS_INFINITE.fullmatch(text):
+        return float(text)
+    return None
+
+
+def _whole(text: str) -> int | None:
+    if _IS_WHOLE.fullmatch(text):
+        found = int(text) if len(text) < _LONGEST else None
+        return found if found in _INT64 else None
+    if not _IS_NUMBER.fullmatch(text):
+        return None
+    value = float(text)
+    if abs(value) < EXACT_IN_DOUBLES:
+        return int(value) if value.is_integer() else None
+    if abs(value) > 2.0**64:
+        return None
+    exact = decimal.Decimal(text.strip())
+    return int(exact) if exact == exact.to_integral_value() and int(exact) in _INT64 else None
+
+
+def held_by(column: pa.Array) -> Held:
+    """Returns what a column of numbers holds; null and NaN are nothing."""
+    column = column.drop_null()
+    if not len(column):
+        return Held.NOTHING
+    if pa.types.is_integer(column.type):
+        return Held.WHOLE | _large_in(column)
+    found = _fractions_and_points(column[:_FEW])
+    # Beside a fraction it does not matter whether other numbers are whole.
+    if Held.FRACTION not in found:
+        found = _fractions_and_points(column)
+    return found and found | _large_in(column)
+
+
+def _fractions_and_points(column: pa.Array) -> Held:
+    numbers = column.to_numpy().astype(np.float64, copy=False)
+    numbers = numbers[~np.isnan(numbers)]
+    whole = (np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63)
+    found = Held.NOTHING if whole.all() else Held.FRACTION
+    return found | Held.POINT if whole.any() else found
+
+
+def _large_in(column: pa.Array) -> Held:
+    ends = pc.min_max(column).as_py()
+    most = max(abs(ends["min"]), abs(ends["max"]))
+    if most <= _EXACT_IN_FLOATS:
+        return Held.NOTHING
+    if most >= EXACT_IN_DOUBLES:
+        return Held.LARGE
+    numbers = column.to_numpy()
+    with np.errstate(over="ignore"):
+        large = (numbers.astype(np.float32) != numbers) & (np.abs(numbers) > _EXACT_IN_FLOATS)
+    return Held.LARGE if large.any() else Held.NOTHING
+
+
+def numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
+    """Returns the numbers that a column of strings says; None if a value needs `number`'s look."""
+    found = pc.ascii_trim(texts, " \t")
+    found = pc.if_else(_matches(found, _NAN), pa.scalar(None, pa.string()), found)
+    found = pc.replace_substring_regex(found, r"^\+([0-9.iI])", r"\1")
+    found = pc.if_else(_matches(found, _TRUE), "1", found)
+    found = pc.if_else(_matches(found, _FALSE), "0", found)
+    if kind == Kind.INT:
+        found = pc.replace_substring_regex(found, r"^(-?[0-9]+)\.0*$", r"\1")
+        wanted = _matches(found, "-?[0-9]+")
+    else:
+        wanted = pc.or_(_matches(found, _NUMBER), _matches(found, _INFINITE))
+    if not pc.all(wanted, min_count=0).as_py():
+        return None
+    try:
+        return found.cast(pa.int64() if kind == Kind.INT else pa.float64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _matches(texts: pa.Array, pattern: str) -> pa.BooleanArray:
+    return pc.match_substring_regex(texts, _anchored(pattern))
+
+
+@functools.cache
+def _anchored(pattern: str) -> str:
+    flags = "(?i)" if pattern.startswith("(?i)") else ""
+    return f"{flags}^(?:{pattern.removeprefix(flags)})$"

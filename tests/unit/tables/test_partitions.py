@@ -1,0 +1,79 @@
+"""Columns in the names of folders."""
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from components.tables import files, sources, table
+from components.tables.table import BadTable, Kind, Reading
+from pipeline.data_config import Data
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(parts, format="csv"):
+        for part in parts:
+            path = tmp_path / "run=3" / part
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if format == "csv":
+                path.write_text("size\n1\n2\n")
+            else:
+                pa.parquet.write_table(pa.table({"size": [1, 2]}), path)
+        data = Data(path=str(tmp_path / "run=3"), format=format)
+        paths = files.matching(str(data.folder), data.pattern)
+        return sources.open_source(paths, data.reading, folder=str(data.folder)), paths
+
+    return write
+
+
+def read(source, paths):
+    pieces = [piece for path in paths for piece in source.pieces(path, 0)]
+    kinds = source.kinds or table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
+    rows = [found.batch.to_pylist() for piece in pieces for found in source.read(piece, kinds)]
+    return kinds, [row for some in rows for row in some]
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_they_are_columns(written, format):
+    source, paths = written(
+        ["town=New%20Ash/year=2019/a", "town=Elm/year=2020/a", "town=Elm/year=2020/_SUCCESS"],
+        format,
+    )
+    assert list(source.names) == ["size", "town", "year"]
+    assert source.notes == ("from the names of the folders: town, year",)
+    kinds, rows = read(source, paths)
+    assert kinds == {"size": Kind.INT, "town": Kind.BYTES, "year": Kind.INT}
+    assert rows == [
+        {"size": [1], "town": [b"Elm"], "year": [2020]},
+        {"size": [2], "town": [b"Elm"], "year": [2020]},
+        {"size": [1], "town": [b"New Ash"], "year": [2019]},
+        {"size": [2], "town": [b"New Ash"], "year": [2019]},
+    ]
+    scanned = [scan for path in paths for scan in source.scan(path, {"year"})]
+    assert [scan.columns["year"].to_pylist() for scan in scanned] == [["2020"] * 2, ["2019"] * 2]
+
+
+def test_a_value_is_missing_and_a_column_of_the_files_stays_theirs(written):
+    source, paths = written(["town=__HIVE_DEFAULT_PARTITION__/size=9/a", "town=2/size=9/a"])
+    kinds, rows = read(source, paths)
+    assert kinds == {"size": Kind.INT, "town": Kind.INT}
+    assert [(row["size"], row["town"]) for row in rows] == [
+        ([1], [2]),
+        ([2], [2]),
+        ([1], []),
+        ([2], []),
+    ]
+
+
+def test_files_with_other_columns_in_their_folders(written):
+    with pytest.raises(BadTable, match="/year=2020/b: the columns in its folders' names are year"):
+        written(["town=Elm/a", "year=2020/b"])
+
+
+def test_the_folder_of_the_table_is_none(tmp_path):
+    (tmp_path / "year=2019").mkdir()
+    (tmp_path / "year=2019" / "t.csv").write_text("size\n1\n")
+    data = Data(path=str(tmp_path / "year=2019" / "t.csv"))
+    paths = files.matching(str(data.folder), data.pattern)
+    source = sources.open_source(paths, Reading("csv"), folder=str(data.folder))
+    assert list(source.names) == ["size"]
