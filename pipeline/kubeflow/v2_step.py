@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -29,6 +30,7 @@ from tfx.dsl.io import fileio  # noqa: E402
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: E402
 
 from components.evaluator import verdict  # noqa: E402
+from models import exit_guard  # noqa: E402
 from pipeline import beam_args  # noqa: E402
 from pipeline.kubeflow import mounts  # noqa: E402
 
@@ -49,7 +51,9 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     )
     as_files = _as_files(given, definitions)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(as_files)
-    kubeflow_v2_run_executor.main((arguments, beam_arguments))
+    # A step that ends with 0 before its outputs are there would count as done.
+    with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
+        kubeflow_v2_run_executor.main((arguments, beam_arguments))
     _name_addresses(given.outputs)
     if _EVALUATION in as_files.outputs.artifacts:
         _print_verdict(as_files.outputs.artifacts[_EVALUATION].artifacts[0].uri)
