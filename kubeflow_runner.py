@@ -331,6 +331,8 @@ def _parameters(config: Config, given: list[str] | None) -> dict[str, str]:
 
     found = command_line.pairs("--param", given)
     run_parameters.check(config, found)
+    if run_parameters.GATES in found:
+        found[run_parameters.GATES] = run_parameters.literal(found[run_parameters.GATES])
     return found
 
 

@@ -19,6 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters, v2
 from pipeline.kubeflow.container import OUTPUTS, POD_NAME, STEP, TFJOB
+from pipeline.kubeflow.run_parameters import literal
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.kubeflow.tfjob import manifest as tfjob
 from pipeline.pipeline import create_pipeline
@@ -131,9 +132,12 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
 
 
 def _sort_representation(args: list[str]) -> None:
-    """TFX writes the keys of its maps in whatever order they have in memory."""
+    """TFX writes the keys of its maps in whatever order they have in memory.
+
+    A column or a file may be called `{{a}}`, which is no variable of Argo's.
+    """
     place = args.index("--tfx_ir") + 1
-    args[place] = json.dumps(json.loads(args[place]), sort_keys=True)
+    args[place] = literal(json.dumps(json.loads(args[place]), sort_keys=True))
 
 
 def _give_outputs_own_directory(template: dict[str, Any]) -> None:

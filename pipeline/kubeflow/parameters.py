@@ -18,6 +18,7 @@ from pipeline.kubeflow.run_parameters import (
     MAX_STEPS,
     SERVING_DIRECTORY,
     TRAINING_ROOT,
+    literal,
 )
 
 _LONGEST_NAME = 128  # of a V2 pipeline
@@ -48,7 +49,7 @@ def of_cluster(config: Config) -> Arguments:
             SERVING_DIRECTORY, config.kubeflow.push or f"{workspace}/serving"
         ),
         max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
-        gates=parameter(GATES, arguments.gates_of(config)) if config.gates else None,
+        gates=parameter(GATES, literal(arguments.gates_of(config))) if config.gates else None,
     )
 
 
@@ -86,6 +87,11 @@ def _in_image(config: Config) -> str:
             f"kubeflow.data: missing; {config.data.folder} is not in the image, which has of this "
             f"project {', '.join(IN_IMAGE)}; move it into data/, or name the folder that has the "
             "table on the cluster, as gs://bucket/houses"
+        )
+    if "{{" in folder:
+        raise UserError(
+            f"data.path: found the folder {folder}, in which Argo takes {{{{ for the beginning of "
+            "a variable; rename it"
         )
     return folder
 

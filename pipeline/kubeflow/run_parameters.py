@@ -20,6 +20,14 @@ MAX_STEPS = "max-steps"
 GATES = "gates"
 
 
+def literal(text: str) -> str:
+    """Returns the same JSON without what Argo takes for the beginning of a variable.
+
+    In JSON two braces open next to each other only within a string, where one may be escaped.
+    """
+    return text.replace("{{", "{\\u007b")
+
+
 def check(config: Config, given: Mapping[str, str]) -> None:
     """Refuses values that a step would refuse.
 

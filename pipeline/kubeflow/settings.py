@@ -265,6 +265,8 @@ def misplaced(place: str, volumes: Mapping[str, str]) -> str:
         place: a directory, or a folder in an object store.
         volumes: where each claim is mounted.
     """
+    if "{{" in place:
+        return f"found {place}, in which Argo takes {{{{ for the beginning of a variable"
     store = next((scheme for scheme in OBJECT_STORES if place.startswith(scheme)), None)
     if store:
         named = re.match(r"[a-z0-9]", place.removeprefix(store))

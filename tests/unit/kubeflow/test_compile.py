@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -55,6 +56,43 @@ def containers(manifest: dict) -> list[dict]:
 def test_the_same_configuration_gives_the_same_bytes(plain, tmp_path):
     again = workflow(tmp_path)
     assert yaml.safe_dump(again) == yaml.safe_dump(plain)
+
+
+def test_names_are_not_taken_for_variables_of_argo(tmp_path):
+    names = ["{{workflow.uid}}", "größe {{{a", "b/c [v1] {d}"]
+    table = tmp_path / "häuser {{x}} [v1].csv"
+    table.write_text("price\n1\n")
+    content = {
+        "task": "regression",
+        "label": "price",
+        "data": table.name,
+        "features": dict.fromkeys(names, "numeric"),
+        "more_labels": {"{{label}}": "binary"},
+        "gates": {"rmse": {"at_most": 5}, "{{label}}/auc": {"at_least": 0.6}},
+        "kubeflow": {
+            "image": "houses:1",
+            "workspace": "/mnt/arbeit ä [v1] {a}",
+            "data": "/mnt/daten {b}",
+            "volumes": {"pipelines": "/mnt"},
+        },
+    }
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(content))
+    compiled = compile_lib.compile_all(config_file.load(file), tmp_path / "compiled").files[0]
+    assert lint.check(compiled) == []
+    found = yaml.safe_load(compiled.read_text())
+    variables = set(re.findall("{{.*?}}", compiled.read_text()))
+    assert {variable.partition(".")[0] for variable in variables} == {"{{inputs"}
+    values = {own["name"]: own["value"] for own in found["spec"]["arguments"]["parameters"]}
+    assert json.loads(values["gates"])["{{label}}/auc"] == {"at_least": 0.6}
+    assert values["data-directory"] == "/mnt/daten {b}"
+    args = step(found, "transform")["container"]["args"]
+    told = json.dumps(json.loads(args[args.index("--tfx_ir") + 1]))
+    for name in names:
+        # The settings are JSON within a string of the IR.
+        assert json.dumps(json.dumps(name))[1:-1] in told, name
+    args = step(found, "tableexamplegen")["container"]["args"]
+    assert "user {{x}} " in str(json.loads(args[args.index("--tfx_ir") + 1]))
 
 
 def test_without_gates_a_run_has_no_parameter_for_them(tmp_path):

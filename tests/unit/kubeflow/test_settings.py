@@ -39,6 +39,10 @@ def test_two_lines_are_enough(load):
         ("image=", "kubeflow.image: "),
         ("imag=x:1", "kubeflow.imag: unknown key; did you mean image?"),
         ("workspace=/tmp/x", "neither in an object store (gs://) nor on one of the volumes"),
+        (
+            "data='/mnt/{{a}}'",
+            "found /mnt/{{a}}, in which Argo takes {{ for the beginning of a var",
+        ),
         ("workspace=relative", "neither in an object store"),
         ("data=/data", "kubeflow.data: /data is neither"),
         ("volumes={Claim_1: /mnt}", "kubeflow.volumes.Claim_1: expected the name of"),
