@@ -155,7 +155,11 @@ def list_schedules(
     for own in sorted(found, key=lambda own: own.name):
         when = own.cron or f"every {own.every} s"
         table.add_row(
-            escape(own.name), own.id, when, "yes" if own.enabled else "no", _next(own, now, zone)
+            escape(own.name),
+            own.id,
+            escape(when),
+            "yes" if own.enabled else "no",
+            _next(own, now, zone),
         )
     if not console.is_terminal:
         console.width = 200  # a file is as wide as what is in it
