@@ -49,8 +49,8 @@ def test_kubeflows_own_client(workflow, monkeypatch, tmp_path):
         detail = client.wait_for_run_completion(run.id, timeout=30)
         assert (detail.run.status, detail.run.metrics[0].number_value) == ("Succeeded", 0.0)
         nodes = json.loads(detail.pipeline_runtime.workflow_manifest)["status"]["nodes"]
-        names = {own["displayName"]: own["type"] for own in nodes.values()}
-        assert names == {f"houses-{run.id[:5]}": "DAG", "evaluator": "Pod"}
+        kinds = {own["displayName"]: own["type"] for own in nodes.values()}
+        assert kinds == {f"houses-{run.id[:5]}": "DAG", "evaluator": "Pod"}
         job = client.create_recurring_run(
             experiment.id, "nightly", cron_expression="0 0 3 * * *", version_id=version.id
         )

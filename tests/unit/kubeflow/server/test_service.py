@@ -288,16 +288,16 @@ def retried(request, tmp_path):
         {"name": name, "template": name, "dependencies": steps[:number][-1:]}
         for number, name in enumerate(steps)
     ]
-    templates = [
+    templates: list[dict] = [
         {"name": name, "container": {"image": "a:1"}, "retryStrategy": retry} for name in steps
     ]
+    templates.append({"name": "all", "dag": {"tasks": tasks}})
     content = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
         "metadata": {"generateName": "houses-"},
-        "spec": {"entrypoint": "all", "templates": [{"name": "all", "dag": {"tasks": tasks}}]},
+        "spec": {"entrypoint": "all", "templates": templates},
     }
-    content["spec"]["templates"] += templates
     path = tmp_path / "retried.yaml"
     path.write_text(json.dumps(content))
     with ApiServer(serves=(request.param,)) as server:
