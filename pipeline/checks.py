@@ -73,8 +73,7 @@ def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | Non
         mistakes = list(table_rules.splits_have_rows(view))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    found = table_report.report(view)
-    return dataclasses.replace(found, notes=(*profile.notes, *found.notes))
+    return table_report.report(view)
 
 
 def _column_mistakes(config: Config, columns: list[str], file: pathlib.Path) -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from components.tables import table
 from components.tables.profile import ColumnProfile, Misfits
 from components.tables.table import Kind
 from models import features as features_lib
@@ -84,7 +85,9 @@ def report(view: TableView) -> TableReport:
     """Makes the report of a table that keeps the rules."""
     roles = _roles(view)
     columns = []
-    notes: list[str] = []
+    numbers = [name for name, role in roles.items() if role in features_lib.NUMBERS]
+    held = {name: view.columns[name].held for name in numbers if name in view.columns}
+    notes = [*view.profile.notes, *table.notes(held)]
     for column in view.columns.values():
         role = roles.get(column.name, "ignored")
         misfits, note = _odd(view, column, role)

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tables import table
 from components.tables.table import BadRow, Held, Kind, Scan, TableSource
 
 MOST_VALUES = 10_000
@@ -77,7 +76,7 @@ class ColumnProfile:
 
     Attributes:
         name: of the column.
-        kind: what ingestion will take it for.
+        held: what its values are.
         is_list: whether it holds lists.
         rows: of the table.
         missing: rows without a value.
@@ -96,7 +95,7 @@ class ColumnProfile:
     """
 
     name: str
-    kind: Kind
+    held: Held
     is_list: bool
     rows: int
     missing: int
@@ -115,6 +114,11 @@ class ColumnProfile:
     low_at: str = ""
     high_at: str = ""
     values: Mapping[str, Misfits] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What ingestion will take the column for."""
+        return self.held.kind
 
     @property
     def present(self) -> int:
@@ -178,8 +182,8 @@ def profile(
             if first_bad and stop_at_bad_row:
                 break
     found = {name: column.profile(rows) for name, column in columns.items()}
-    notes = (*source.notes, *table.notes({name: own.held for name, own in columns.items()}))
-    return TableProfile(rows, found, bad_rows, first_bad, frozenset(source.dates), notes)
+    dates, notes = frozenset(source.dates), tuple(source.notes)
+    return TableProfile(rows, found, bad_rows, first_bad, dates, notes)
 
 
 class _Column:
@@ -189,7 +193,7 @@ class _Column:
         self.is_text = False
         self._name = name
         self._wanted = wanted
-        self.held = Held.NOTHING
+        self._held = Held.NOTHING
         self._is_list = False
         self._missing = self._not_finite = 0
         self._moments = _Moments()
@@ -203,7 +207,7 @@ class _Column:
         self._values: dict[str, _Counted] | None = {} if wanted.values else None
 
     def add(self, column: pa.Array, scan: Scan) -> None:
-        self.held |= scan.held[self._name]
+        self._held |= scan.held[self._name]
         self._missing += column.null_count
         if column.null_count and self._wanted.places:
             row = pc.index(column.is_null(), True).as_py()
@@ -285,7 +289,7 @@ class _Column:
         values = self._values
         return ColumnProfile(
             self._name,
-            self.held.kind,
+            self._held,
             self._is_list,
             rows,
             self._missing,

@@ -258,6 +258,14 @@ def test_a_label_that_is_rounded_is_reported(notes):
     )
 
 
+def test_what_the_reader_decides_is_reported_of_features_alone(notes):
+    splits = {"eval": 3, "test": 4}
+    values = [1.6e9 + 0.5 * number for number in range(ROWS)]
+    (note,) = notes({"splits": splits}, size=values)
+    assert note.startswith("column size holds numbers beyond 16,777,216 with fractions among them")
+    assert notes({"splits": splits, "features": {"size": "ignore"}}, size=values) == []
+
+
 def test_logarithms_of_negative_labels(refusal):
     values = some(lambda n: n, -3, 9)
     assert refusal({"log_label": True}, cost=values) == (
