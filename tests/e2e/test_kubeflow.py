@@ -30,6 +30,7 @@ NODES = [
     "datagate",
     "transform",
     "trainer",
+    "servingcheck",
     "baseline",
     "evaluator",
     "pusher",
