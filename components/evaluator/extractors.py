@@ -8,6 +8,8 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from etils import epath
+from tensorflow.core.protobuf import saved_model_pb2
 
 from components.evaluator import row_checks
 from components.evaluator.eval_config import BASELINE
@@ -15,7 +17,7 @@ from components.evaluator.judgement import Slice
 from components.evaluator.packs import FINDINGS, PackBySlice
 from components.evaluator.row_checks import Finding
 from components.examples import requests
-from components.serving_check.program import message
+from components.serving_check.program import graph_faults, message
 from models import features as features_lib
 from models import heads
 from models.label import Label, labels_of_export
@@ -53,6 +55,7 @@ class _Model:
 
     def __init__(self, shared: tfma.types.EvalSharedModel):
         self.name = shared.model_name
+        self._path = shared.model_path
         self._loader = shared.model_loader
         self._labels = labels_of_export(shared.model_path)
         self._columns = [column.name for column in features_lib.inputs_of_export(shared.model_path)]
@@ -62,6 +65,10 @@ class _Model:
 
     def load(self) -> None:
         """Loads the model; a baseline that cannot be loaded has no predictions."""
+        if self.name == BASELINE and _calls_python(self._path):
+            # It would find nothing here, or worse, a function of the candidate by the same number.
+            self._failure = "it calls a Python function of the process that trained it"
+            return
         try:
             # Its variables live as long as the model is referred to.
             self._loaded = self._loader.load()
@@ -95,6 +102,11 @@ class _Model:
                 return row_checks.check(arrays, self._labels, rows, describe)
         nothing, _ = row_checks.check({}, self._labels, rows, describe)
         return nothing, failures
+
+
+def _calls_python(export: str) -> bool:
+    graph = epath.Path(export) / tf.saved_model.SAVED_MODEL_FILENAME_PB
+    return bool(graph_faults(saved_model_pb2.SavedModel.FromString(graph.read_bytes()))["python"])
 
 
 def _array(tensor) -> np.ndarray:

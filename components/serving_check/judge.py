@@ -67,7 +67,7 @@ def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) ->
         for name, (batch,) in answer["signatures"].items():
             method = answer["methods"].get(name, "")
             same = _same_question(_arrays(batch), method, together, labels)
-            findings += _disagreement(f"the signatures predict and {name}", same, sample)
+            findings += _disagreement(f"between the signatures predict and {name}", same, sample)
             if not same:
                 notes.append(
                     f"The signature {name} has none of predict's outputs, so it was not judged."
@@ -123,22 +123,30 @@ def _missing(outputs: Batch, labels: Sequence[Label]) -> list[str]:
 def _ways(asked: Mapping[str, list[dict[str, np.ndarray]]], sample: Sample) -> list[str]:
     """Compares the ways of asking `predict` with all examples at once."""
     together = asked["together"][0]
-    first_alone = sample.count - sample.alone
+    alone = range(sample.count - sample.alone, sample.count)
     ways = [
-        ("again", "the same batch, asked twice,", [range(sample.count)]),
-        ("alone", "a row in a batch, and alone,", [[first_alone + i] for i in range(sample.alone)]),
-        ("among_others", "a row in one batch, and in another,", [range(sample.count)[::-3]]),
-        ("last", "the same batch, asked first and last,", [range(sample.count)]),
+        ("again", "when the same batch is asked twice", range(sample.count)),
+        ("alone", "between a row in a batch and the row alone", alone),
+        ("among_others", "between a row in one batch and in another", range(sample.count)[::-3]),
+        ("last", "when the same batch is asked again later", range(sample.count)),
     ]
     findings: list[str] = []
-    for way, what, batches in ways:
-        for rows, batch in zip(batches, asked.get(way, [])):
+    for way, when, rows in ways:
+        if way in asked:
+            batch = {name: _joined([each[name] for each in asked[way]]) for name in together}
             pairs = {name: (together[name], batch[name], name) for name in together}
-            found = _disagreement(what, pairs, sample, rows)
-            findings += found
-            if found:
-                break  # the other rows would say the same
+            findings += _disagreement(when, pairs, sample, rows)
     return list(dict.fromkeys(findings))[:_MANY]
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The answers of some batches as those of one; a single one as it is."""
+    if len(arrays) == 1:
+        return arrays[0]
+    rows = [array.reshape(max(len(array), 1), -1) for array in map(np.atleast_1d, arrays)]
+    width = min(row.shape[1] for row in rows)
+    # Of other widths they differ in shape from what is answered in a batch.
+    return np.concatenate([row[:, :width] for row in rows])
 
 
 def _same_question(
@@ -176,7 +184,7 @@ def _by_class(outputs: Batch, label: Label) -> np.ndarray:
 
 
 def _disagreement(
-    what: str,
+    when: str,
     pairs: Mapping[str, tuple[np.ndarray, np.ndarray, str]],
     sample: Sample,
     rows: Sequence[int] | range | None = None,
@@ -184,7 +192,7 @@ def _disagreement(
     """The first output that differs, as a finding.
 
     Args:
-        what: what is compared.
+        when: which two answers are compared, behind `differs`.
         pairs: by output: of all examples, of some, and the name in `predict`.
         sample: what was asked.
         rows: the numbers of those some; all if None.
@@ -201,14 +209,13 @@ def _disagreement(
         one, other = first[numbers], second
         if one.size != other.size:
             return [
-                f"{title} differs between {what.rstrip(',')}: the shape is {list(one.shape)} and "
-                f"{list(other.shape)}"
+                f"{title} differs {when}: the shape is {list(one.shape)} and {list(other.shape)}"
             ]
         differs = _differs(one, other.reshape(one.shape), first)
         if differs.any():
             row = int(np.flatnonzero(differs)[0])
             return [
-                f"{title} differs between {what.rstrip(',')} in {differs.sum()} of {len(numbers)} "
+                f"{title} differs {when} in {differs.sum()} of {len(numbers)} "
                 f"rows: {_shown(one[row])} and {_shown(other[row])} where "
                 f"{sample.describe(int(numbers[row]))}"
             ]

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
 from tfx.types import standard_artifacts
-from tiny_model import artifact, evaluate
+from tiny_model import artifact, evaluate, save
 
 from components.evaluator import executor, extractors, verdict
 from components.evaluator.judgement import Bound, Judgement, Slice
@@ -434,6 +435,25 @@ def test_a_baseline_that_cannot_be_scored_is_told_and_left_out(tmp_path):
         "of 400 rows: nan where no_number is "
     )
     assert not any("baseline" in line["text"] for line in result["lines"])
+
+
+def test_a_baseline_that_calls_a_python_function_is_told_and_left_out(tmp_path):
+    """As those that were blessed before exports were asked in a fresh process."""
+
+    def change(values):
+        return tf.ensure_shape(tf.numpy_function(lambda x: x, [values], tf.float32), [None, 1])
+
+    baseline = save(tmp_path, 2, PRICE, "close", change=change)
+    judged = judgement(PRICE, bound("rmse", 25.0, 0.1))
+    result, blessing = evaluate(
+        tmp_path, ROWS, judged, PRICE, "close", more_inputs={"baseline_model": [baseline]}
+    )
+    assert agrees(result, blessing)
+    assert result["notes"] == [
+        "The last blessed model cannot be compared with (the model cannot be loaded in 400 of 400 "
+        "rows: it calls a Python function of the process that trained it): only the absolute "
+        "bounds apply."
+    ]
 
 
 def test_what_the_serving_check_found_fails_the_verdict(tmp_path):

@@ -266,20 +266,22 @@ def by_place(size) -> Outputs:
 
 
 @pytest.mark.parametrize(
-    ("answer", "between"),
+    ("answer", "when"),
     [
-        (dropped, "the same batch, asked twice"),
-        (Counter(), "the same batch, asked twice"),
-        (standardised, "a row in a batch, and alone"),
-        (by_place, "a row in a batch, and alone"),
+        (dropped, "when the same batch is asked twice"),
+        (Counter(), "when the same batch is asked twice"),
+        (standardised, "between a row in a batch and the row alone"),
+        (by_place, "between a row in a batch and the row alone"),
     ],
     ids=["dropout", "counter", "batch_norm", "by_place"],
 )
-def test_a_row_is_answered_alike_however_it_is_asked(tmp_path, here, answer, between):
+def test_a_row_is_answered_alike_however_it_is_asked(tmp_path, here, answer, when):
     keep = answer if isinstance(answer, tf.Module) else None
     found = check(export(tmp_path, predict=answer, keep=keep))
-    assert found.findings[0].startswith(f"predictions differs between {between} in ")
-    assert " rows: " in found.findings[0] and " where size is " in found.findings[0]
+    assert found.findings[0].startswith(f"predictions differs {when} in ")
+    asked = "16 of 16" if "alone" in when else "64 of 64"
+    assert (f" in {asked} rows: " in found.findings[0]) is (answer is not dropped)
+    assert " where size is " in found.findings[0]
     assert found.can_be_scored
 
 
@@ -288,7 +290,7 @@ def test_the_same_on_a_further_label(tmp_path, here):
         return {**good(size), "side/logistic": tf.random.uniform(tf.shape(size))}
 
     found = check(export(tmp_path, PRICE, SIDE, predict=answer))
-    assert found.findings[0].startswith("side/logistic differs between the same batch, asked twice")
+    assert found.findings[0].startswith("side/logistic differs when the same batch is asked twice")
 
 
 def test_other_signatures_must_agree_with_predict(tmp_path, here):

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ def save(
     outputs: str | Mapping[str, str],
     reads: Sequence[str] | None = None,
     fill: float | None = None,
+    change: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> standard_artifacts.Model:
     """A model artifact that answers with columns of the examples.
 
@@ -46,6 +47,7 @@ def save(
         outputs: columns by output; the column alone for what a single label's task asks for.
         reads: what its export says that it reads, if not those columns.
         fill: what it takes for a missing value.
+        change: what it makes of a column.
     """
     labels = [labels] if isinstance(labels, Label) else labels
     if isinstance(outputs, str):
@@ -61,7 +63,7 @@ def save(
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
     def predict(examples):
         parsed = tf.io.parse_example(examples, spec)
-        return {output: parsed[column] for output, column in outputs.items()}
+        return {output: change(parsed[column]) for output, column in outputs.items()}
 
     export = folder / f"model-{number}" / "Format-Serving"
     module = tf.Module()
