@@ -153,7 +153,7 @@ def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | N
         ]
     if column.not_finite and role not in ("ignored", "key"):
         count = f"{column.not_finite:,} of {column.present:,}"
-        return None, [f"{name}: {count} values are NaN or infinite, and count as missing"]
+        return None, [f"{name}: {count} values are infinite, and count as missing"]
     return None, []
 
 

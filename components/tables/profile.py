@@ -80,7 +80,7 @@ class ColumnProfile:
         is_list: whether it holds lists.
         rows: of the table.
         missing: rows without a value.
-        not_finite: NaN and infinities among numbers.
+        not_finite: infinities among numbers; NaN is missing.
         low, high: the least and the greatest finite number; NaN if there are no numbers.
         mean, deviation: of the finite numbers.
         words: values that are no numbers.
@@ -227,7 +227,9 @@ class _Column:
             # A missing value is neither.
             wrong = finite.false_count
             if wrong:
-                self._not_finite += wrong
+                missing = pc.sum(pc.is_nan(column)).as_py()
+                self._missing += missing
+                self._not_finite += wrong - missing
                 if self._first_not_finite is None and self._wanted.places:
                     row = pc.index(finite, False).as_py()
                     place = scan.place_of(row)

@@ -8,6 +8,7 @@ missing number. Where a number is wanted, `true` and `false` are 1 and 0.
 
 import decimal
 import functools
+import math
 import re
 
 import numpy as np
@@ -83,7 +84,7 @@ def held_class(text: str) -> Held:
 
 
 def _large(value: float) -> Held:
-    if abs(value) <= _EXACT_IN_FLOATS:
+    if abs(value) <= _EXACT_IN_FLOATS or math.isinf(value):
         return Held.NOTHING
     if abs(value) >= EXACT_IN_DOUBLES:
         return Held.LARGE
@@ -136,6 +137,10 @@ def _fractions_and_points(column: pa.Array) -> Held:
 
 
 def _large_in(column: pa.Array) -> Held:
+    if pa.types.is_floating(column.type):
+        column = column.filter(pc.is_finite(column))
+    if not len(column):
+        return Held.NOTHING
     ends = pc.min_max(column).as_py()
     most = max(abs(ends["min"]), abs(ends["max"]))
     if most <= _EXACT_IN_FLOATS:

@@ -384,9 +384,9 @@ class TestParquet:
         assert note.endswith("as 'soon' (t.parquet: row 4)")
 
     def test_numbers_that_are_not_finite_are_reported(self, notes):
-        column = some(lambda n: float(n), math.nan, 3, 4)
+        column = some(lambda n: float(n), math.inf, 3, 4)
         (note,) = notes(self.SETTINGS, suffix="parquet", size=column)
-        assert note == "size: 2 of 60 values are NaN or infinite, and count as missing"
+        assert note == "size: 2 of 60 values are infinite, and count as missing"
 
     def test_classes(self, notes, refusal):
         settings = {**self.SETTINGS, "task": "multiclass"}
