@@ -61,6 +61,10 @@ class Feature:
     operands: tuple["Feature", ...] = ()
 
 
+_LEFT_OUT = (schema_pb2.DEPRECATED, schema_pb2.DISABLED)
+"""Stages of columns that are no features. DISABLED: without a value in the train split."""
+
+
 def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feature, ...]:
     """Merges the schema with what the configuration says.
 
@@ -72,7 +76,8 @@ def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feat
 
     Returns:
         The features in the schema's order, then the derived ones by name: the order of a mapping
-        does not survive TFX.
+        does not survive TFX. Columns without a value in the train split are left out, and what is
+        derived of them; see `notes`.
 
     Raises:
         ValueError: an override names no column, or a column cannot be what it is said to be.
@@ -84,6 +89,9 @@ def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feat
     for name in [*labels, *([weight] if weight else []), *overrides]:
         if name not in columns:
             raise ValueError(f"column {name}: not in the schema, which has {', '.join(columns)}")
+    for name in [*labels, *([weight] if weight else [])]:
+        if columns[name].lifecycle_stage == schema_pb2.DISABLED:
+            raise ValueError(f"column {name}: has no value in the train split")
     resolved = {
         name: _resolve_column(column, overrides.get(name, {}))
         for name, column in columns.items()
@@ -91,7 +99,8 @@ def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feat
     }
     features = [feature for feature in resolved.values() if feature is not None]
     derivation = _Derivation(columns, resolved, problem.get("derived") or {})
-    features += [derivation.of(name) for name in sorted(derivation.expressions)]
+    derived = [derivation.of(name) for name in sorted(derivation.expressions)]
+    features += [feature for feature in derived if feature is not None]
     if not features:
         raise ValueError("no column is left to learn from: every column is the label or ignored")
     return tuple(features)
@@ -99,7 +108,7 @@ def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feat
 
 def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> Feature | None:
     kind = override.get("kind") or _kind(column)
-    if kind == IGNORE or column.lifecycle_stage == schema_pb2.DEPRECATED:
+    if kind == IGNORE or column.lifecycle_stage in _LEFT_OUT:
         return None
     if column.type not in DTYPES:
         raise ValueError(
@@ -194,13 +203,13 @@ class _Derivation:
         self.expressions = derived
         self._columns = columns
         self._resolved = resolved
-        self._done: dict[str, Feature] = {}
+        self._done: dict[str, Feature | None] = {}
         for name in derived:
             if name in columns:
                 raise ValueError(f"derived.{name}: is a column too; choose another name")
 
-    def of(self, name: str, *above: str) -> Feature:
-        """The derived feature; `above` are those that it is an operand of."""
+    def of(self, name: str, *above: str) -> Feature | None:
+        """The derived feature, None if an operand has no value; `above` is what it is part of."""
         if name in above:
             circle = " of ".join([*above[above.index(name) :], name])
             raise ValueError(f"derived.{name}: is made of itself: {circle}")
@@ -210,14 +219,18 @@ class _Derivation:
                 expression = expressions.parse(text)
             except ValueError as error:
                 raise ValueError(f"derived.{name}: {error}") from None
-            operands = tuple(self._operand(name, used, above) for used in expression.columns)
+            found = [self._operand(name, used, above) for used in expression.columns]
+            operands = tuple(operand for operand in found if operand is not None)
+            if len(operands) < len(found):
+                self._done[name] = None
+                return None
             optional = any(operand.optional for operand in operands)
             self._done[name] = Feature(
                 name, DERIVED, "numbers", optional, expression=text, operands=operands
             )
         return self._done[name]
 
-    def _operand(self, name: str, used: str, above: tuple[str, ...]) -> Feature:
+    def _operand(self, name: str, used: str, above: tuple[str, ...]) -> Feature | None:
         if used in self.expressions:
             return self.of(used, *above, name)
         if used not in self._columns:
@@ -229,6 +242,8 @@ class _Derivation:
             raise ValueError(
                 f"derived.{name}: {used} is a label or the weight, which a request does not have"
             )
+        if self._columns[used].lifecycle_stage == schema_pb2.DISABLED:
+            return None
         # A column that is ignored by itself is what the schema says.
         operand = self._resolved[used] or _resolve_column(self._columns[used], {})
         if operand is None or operand.kind not in (*NUMBERS, BOOLEAN):
@@ -238,6 +253,23 @@ class _Derivation:
                 "column"
             )
         return operand
+
+
+def notes(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> list[str]:
+    """What `resolve` leaves out although the configuration does not say so, in sentences."""
+    overrides = problem.get("features") or {}
+    left_out = [
+        f"column {column.name}: has no value in the train split, so it is left out"
+        for column in schema.feature
+        if column.lifecycle_stage == schema_pb2.DISABLED
+        and overrides.get(column.name, {}).get("kind") != IGNORE
+    ]
+    made = {feature.name for feature in resolve(schema, problem)}
+    return left_out + [
+        f"derived.{name}: reads a column without a value in the train split, so it is left out"
+        for name in sorted(problem.get("derived") or {})
+        if name not in made
+    ]
 
 
 def columns_read(features: Iterable[Feature]) -> tuple[Feature, ...]:

@@ -136,7 +136,7 @@ def _hand_over(
         "seconds": round(seconds, 2),
         "best": best.record(),
         "restarts": restarts,
-        "notes": notes,
+        "notes": [*features_lib.notes(problem.schema, problem.settings), *notes],
     }
     (run / RECORD).write_text(json.dumps(record, indent=2))
 

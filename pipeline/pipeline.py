@@ -47,7 +47,10 @@ def create_pipeline(
     # What is in the data, what should be, and whether the two agree.
     statistics_gen = StatisticsGen(examples=raw_examples)
     if config.data.schema_file:
-        schema_gen: Any = CuratedSchema(config.data.schema_file.read_text(encoding="utf-8"))
+        schema_gen: Any = CuratedSchema(
+            config.data.schema_file.read_text(encoding="utf-8"),
+            statistics=statistics_gen.outputs["statistics"],
+        )
     else:
         # From all splits: a value that only the test split has must not stop the first run.
         schema_gen = SchemaGen(

@@ -1,6 +1,7 @@
 """Brings a curated schema into the pipeline.
 
-No input. Output: `schema` (Schema).
+Input: `statistics` (ExampleStatistics), which tell what has no value in the train split: optional
+columns of that kind are marked as DISABLED. Output: `schema` (Schema).
 
 Why not TFX's Importer: it knows an artifact by its path alone, so the cache would miss another
 content, and the path would have to exist wherever the pipeline runs. The text itself travels
@@ -15,10 +16,12 @@ from components.curated_schema import executor
 
 
 class CuratedSchemaSpec(component_spec.ComponentSpec):
-    """Output and parameter of `CuratedSchema`."""
+    """Input, output and parameter of `CuratedSchema`."""
 
     PARAMETERS = {"text": component_spec.ExecutionParameter(type=str)}
-    INPUTS: dict = {}
+    INPUTS = {
+        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics)
+    }
     OUTPUTS = {"schema": component_spec.ChannelParameter(type=standard_artifacts.Schema)}
 
 
@@ -28,12 +31,17 @@ class CuratedSchema(base_component.BaseComponent):
     SPEC_CLASS = CuratedSchemaSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, statistics: types.BaseChannel):
         """Makes the component.
 
         Args:
             text: a `schema_pb2.Schema` in text format.
+            statistics: of the raw examples.
         """
         super().__init__(
-            spec=CuratedSchemaSpec(text=text, schema=types.Channel(type=standard_artifacts.Schema))
+            spec=CuratedSchemaSpec(
+                text=text,
+                statistics=statistics,
+                schema=types.Channel(type=standard_artifacts.Schema),
+            )
         )

@@ -2,15 +2,27 @@
 
 import os
 
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
+
+from components.examples import empty_columns
 
 
 class Executor(base_executor.BaseExecutor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Writes the text as the one file of the artifact."""
+        """Writes the schema as the one file of the artifact, empty columns marked."""
+        schema = text_format.Parse(exec_properties["text"], schema_pb2.Schema())
+        # The DataGate looks at those that the schema wants.
+        optional = [
+            column
+            for column in schema.feature
+            if not column.presence.min_count and not column.presence.min_fraction
+        ]
+        empty_columns.disable(optional, input_dict["statistics"])
         uri = artifact_utils.get_single_uri(output_dict["schema"])
-        io_utils.write_string_file(os.path.join(uri, "schema.pbtxt"), exec_properties["text"])
+        io_utils.write_pbtxt_file(os.path.join(uri, "schema.pbtxt"), schema)

@@ -2,7 +2,7 @@
 
 TFX's executor infers a schema from the first split and updates it by each other one; a column that
 has no value in one of them, as a rare one may in a small eval split, is marked DEPRECATED then,
-which takes it from the model without a word.
+which takes it from the model without a word. One that has no value in the train split is DISABLED.
 
 Examples hold days and times as text; the time domain says what they were.
 """
@@ -14,6 +14,7 @@ from tfx.components.schema_gen import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
+from components.examples import empty_columns
 from components.tables import ingestion
 
 
@@ -37,4 +38,5 @@ class Executor(executor.Executor):
                 column.ClearField("lifecycle_stage")
                 column.ClearField("shape")
                 column.presence.Clear()
+        empty_columns.disable(schema.feature, input_dict[standard_component_specs.STATISTICS_KEY])
         io_utils.write_pbtxt_file(path, schema)

@@ -3,12 +3,14 @@
 import json
 import pathlib
 
+import numpy as np
 import pandas as pd
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils, standard_artifacts
 
+from components.curated_schema import executor as curated_schema
 from components.schema_gen.executor import Executor
 from components.tables import ingestion
 from models import features
@@ -66,3 +68,36 @@ def test_what_the_table_held_as_days_is_a_date(tmp_path):
     assert kinds == {"sold": features.DATE, "text": features.CATEGORICAL}
     statistics = tfdv.generate_statistics_from_dataframe(table.assign(sold="2020-02-03"))
     assert not tfdv.validate_statistics(statistics, schema).anomaly_info
+
+
+EMPTY = {
+    "nan": [float("nan")] * 3,
+    "none": [None] * 3,
+    "text": [""] * 3,
+    "lists": [np.array([], np.float32)] * 3,
+}
+
+
+def disabled(schema: schema_pb2.Schema) -> set[str]:
+    return {c.name for c in schema.feature if c.lifecycle_stage == schema_pb2.DISABLED}
+
+
+def test_columns_without_a_value_in_the_train_split_are_disabled(tmp_path):
+    train = pd.DataFrame({"zero": [0, 0, 0], "word": ["a", "", ""], **EMPTY})
+    test = train.assign(late=[1, 2, 3], nan=[1.5, 2.5, 3.5])
+    schema = inferred(tmp_path, {"train": train, "test": test})
+    assert disabled(schema) == {column.name for column in schema.feature} - {"zero", "word"}
+    assert disabled(schema) >= {"nan", "text", "late"}
+
+
+def test_a_curated_schema_says_which_columns_may_be_empty(tmp_path):
+    text = """feature { name: "zero" type: INT } feature { name: "nan" type: FLOAT }
+        feature { name: "late" type: INT }
+        feature { name: "text" type: BYTES presence { min_fraction: 1 min_count: 1 } }"""
+    table = pd.DataFrame({"zero": [0, 0, 0], **EMPTY})
+    statistics = statistics_artifact(tmp_path, {"train": table})
+    schema = standard_artifacts.Schema()
+    schema.uri = str(tmp_path)
+    curated_schema.Executor().Do({"statistics": [statistics]}, {"schema": [schema]}, {"text": text})
+    written = tfdv.load_schema_text(str(tmp_path / "schema.pbtxt"))
+    assert disabled(written) == {"nan", "late"}

@@ -88,6 +88,37 @@ def test_label_ignored_and_deprecated_columns_are_no_features():
     assert [f.name for f in resolve(columns, {"b": {"kind": "ignore"}})] == ["a"]
 
 
+EMPTY = (
+    f'feature {{ name: "a" type: INT {SHAPE} }}'
+    'feature { name: "untyped" lifecycle_stage: DISABLED }'
+    'feature { name: "b" type: FLOAT lifecycle_stage: DISABLED }'
+    'feature { name: "c" type: INT lifecycle_stage: DISABLED }'
+)
+
+
+def test_columns_without_a_value_are_left_out_with_what_is_derived_of_them():
+    problem = {
+        "labels": [],
+        "features": {"b": {"kind": "numeric"}, "c": {"kind": "ignore"}},
+        "derived": {"half": "b / 2", "more": "half + a", "twice": "a * 2"},
+    }
+    schema = text_format.Parse(EMPTY, schema_pb2.Schema())
+    assert [f.name for f in features.resolve(schema, problem)] == ["a", "twice"]
+    empty = "has no value in the train split, so it is left out"
+    derived = "reads a column without a value in the train split, so it is left out"
+    assert features.notes(schema, problem) == [
+        f"column untyped: {empty}",
+        f"column b: {empty}",
+        f"derived.half: {derived}",
+        f"derived.more: {derived}",
+    ]
+
+
+def test_a_label_without_a_value_is_refused():
+    with pytest.raises(ValueError, match="column b: has no value in the train split"):
+        resolve(EMPTY, {}, label="b")
+
+
 def test_an_ignored_column_may_be_of_any_form():
     columns = (
         f'feature {{ name: "a" type: INT {SHAPE} }} feature {{ name: "untyped" }}'
