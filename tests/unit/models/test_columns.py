@@ -1,6 +1,7 @@
 """Ordinal columns, lists, derived features, weights and several labels: raw rows to the model."""
 
 import datetime
+import json
 import math
 
 import numpy as np
@@ -9,8 +10,16 @@ import rich_table
 import tensorflow as tf
 from rich_table import Server, Transformed
 
-from models import inputs
-from models.preprocessing import INDICATOR, QUANTILE, SCALED, WEIGHT, Layout, sequence_name
+from models import inputs, vocabularies
+from models.preprocessing import (
+    CATEGORICAL,
+    INDICATOR,
+    QUANTILE,
+    SCALED,
+    WEIGHT,
+    Layout,
+    sequence_name,
+)
 
 LABELS = ["price", "waterfront", "grade"]
 WINDOW, COUNTS = sequence_name("window"), sequence_name("counts")
@@ -221,6 +230,55 @@ def test_lists_that_are_all_empty(tmp_path):
     found = Server(made)([{"x": 1, "w": None}, {"x": 1, "w": [3, 3]}])[sequence_name("w")]
     assert np.diff(found.row_splits).tolist() == [0, 2]
     assert np.all(np.isfinite(found.flat_values))
+
+
+def test_numbers_that_no_row_of_the_train_split_has_say_nothing(tmp_path):
+    columns = f"""feature {{ name: "x" type: INT {REQUIRED} }} feature {{ name: "n" type: FLOAT }}
+        feature {{ name: "day" type: BYTES time_domain {{}} }}"""
+    made = table(tmp_path, columns, [{"x": number, "day": "soon"} for number in range(9)])
+    seen = Server(made)([{"x": 4, "n": 7.0, "day": "2014-10-13"}, {"x": 4}])
+    places = Layout.of(made.features).numeric
+    for name in ("n", "day"):
+        assert not seen[SCALED][:, places.index(name)].any()
+        assert np.all(seen[QUANTILE][:, places.index(name)] == 0.5)
+    assert seen[QUANTILE][0, places.index("x")] == pytest.approx(0.5, abs=0.1)
+
+
+NAMES = (
+    "größe ort",
+    "examples",
+    "label",
+    "scaled",
+    "a/b",
+    "[v1] {a}",
+    'it\'s "q".x',
+    "🏠",
+    "x",
+    "X",
+)
+
+
+def test_columns_may_have_any_name(tmp_path):
+    columns = "".join(
+        f"feature {{ name: {json.dumps(name, ensure_ascii=False)} type: BYTES {REQUIRED} }}"
+        for name in NAMES
+    )
+    words = [dict(zip(NAMES, [f"{name}-{number % 3}" for name in NAMES])) for number in range(30)]
+    made = table(tmp_path, columns, words)
+    found = Server(made)(words[:3])[CATEGORICAL]
+    # Values of one frequency are numbered in descending order.
+    assert found.tolist() == [[2] * len(NAMES), [1] * len(NAMES), [0] * len(NAMES)]
+
+
+def test_a_word_of_one_column_is_no_word_of_another_and_may_hold_any_sign(tmp_path):
+    columns = "".join(f'feature {{ name: "{name}" type: BYTES {REQUIRED} }}' for name in "ab")
+    signs = ["tab\there", "two\nlines", "end\r", "0:a", ""]
+    rows = [{"a": sign, "b": f"b{number}"} for number, sign in enumerate(signs)] * 6
+    made = table(tmp_path, columns, rows)
+    assert vocabularies.sizes(made.output, 2) == (5, 5)
+    found = Server(made)([*rows[:5], {"a": "b0", "b": "0:a"}])[CATEGORICAL]
+    assert sorted(found[:5, 0]) == sorted(found[:5, 1]) == [0, 1, 2, 3, 4]
+    assert found[5].tolist() == [5, 5]
 
 
 def test_a_weight_must_be_there(tmp_path):
