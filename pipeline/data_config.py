@@ -102,9 +102,7 @@ class Data(Section):
             ]
         )
         if values["format"] == "tfrecord" and values["missing"]:
-            refuse(
-                [(("missing",), "only for csv and parquet; leave the feature out of the example")]
-            )
+            refuse([(("missing",), "only for csv and parquet; remove it")])
         return values
 
 
