@@ -133,7 +133,8 @@ class _Predict(beam.DoFn):
     def process(self, extracts) -> Iterator[dict[str, Any]]:
         """Yields the extracts with predictions, by model if there are several."""
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
-        predicted, findings = {}, {}
+        predicted: dict[str, Any] = {}
+        findings: dict[str, Any] = {}
         for model in self._models:
             predicted[model.name], findings[model.name] = model.ask(batch)
         if len(self._models) == 1:

@@ -84,7 +84,7 @@ def _records(examples: Any) -> Iterator[bytes]:
     """The first records of the split."""
     left = _FROM
     for uri in artifact_utils.get_split_uris(examples, _SPLIT):
-        for name in sorted(fileio.listdir(uri)):
+        for name in sorted(map(str, fileio.listdir(uri))):
             with FileSystems.open(FileSystems.join(uri, name)) as file:
                 for batch in tfrecords.read(file, 1 << 12):
                     yield from batch[:left]

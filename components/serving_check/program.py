@@ -18,6 +18,7 @@ import json
 import pathlib
 import signal
 import sys
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -180,7 +181,7 @@ def message(error):
 
 def answer_to(request):
     """Returns the answer to a request; whatever a model does wrong is part of it."""
-    answer = {
+    answer: dict[str, Any] = {
         "python": [],
         "files": [],
         "failure": None,

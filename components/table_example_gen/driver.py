@@ -45,9 +45,8 @@ def fingerprint(folder: str, patterns: dict[str, str]) -> str:
     """
     lines = []
     for split, pattern in patterns.items():
-        files = sorted(
-            file for file in fileio.glob(os.path.join(folder, pattern)) if not fileio.isdir(file)
-        )
+        paths = map(str, fileio.glob(os.path.join(folder, pattern)))
+        files = sorted(path for path in paths if not fileio.isdir(path))
         digest = hashlib.sha256()
         for file in files:
             digest.update(f"{os.path.relpath(file, folder)}\0".encode(errors="surrogateescape"))

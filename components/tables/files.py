@@ -9,7 +9,7 @@ import gzip
 import io
 import os
 import zlib
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from components.tables import file_kind
 from components.tables.table import BadTable
@@ -77,7 +77,8 @@ def open_file(path: str) -> BinaryIO:
     file = _opened(path)
     head = file.read(file_kind.HEAD_BYTES)
     file.seek(0)
-    return _Unzipped(file, path) if _begins_zipped(head) else file
+    # Not every method of the type is there, but all that Arrow and the readers call.
+    return cast(BinaryIO, _Unzipped(file, path)) if _begins_zipped(head) else file
 
 
 def check_kind(path: str, wanted: file_kind.Format) -> None:

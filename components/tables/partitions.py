@@ -95,8 +95,8 @@ class PartitionedSource:
             for name, held in self.more.items():
                 kind = Kind.BYTES if name in texts else held.kind
                 more[name] = self._column(file, name, kind, count)
-            held = {**scan.held, **self.more}
-            yield dataclasses.replace(scan, held=held, columns={**scan.columns, **more})
+            both = {**scan.held, **self.more}
+            yield dataclasses.replace(scan, held=both, columns={**scan.columns, **more})
 
     def _without(self, kinds: Kinds) -> Kinds:
         return {name: kind for name, kind in kinds.items() if name not in self.more}

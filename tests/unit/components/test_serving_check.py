@@ -328,7 +328,7 @@ def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE)
     predict = {name: np.array(values)}
     last = {name: predict[name][1:]}
     answers = {"together": [plain(predict)], "alone": [plain(last)]}
-    answer = {
+    answer: dict = {
         "python": [], "files": [], "failure": None, "not_asked": [], "answers": answers,
         "signatures": {"other": [plain(signature)]},
         "methods": {"other": f"tensorflow/serving/{method}"},

@@ -33,7 +33,7 @@ def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key,
     else:
         pa.parquet.write_table(pa.table(COLUMNS), path)
     reading = Options(format=suffix).reading
-    source = sources.open_source([str(path)], reading)
+    source = sources.open_table([str(path)], reading)
     wanted = {key: Wanted(values=True)} if key else {}
     profile = profile_lib.profile(source, [str(path)], wanted)
     kinds = {name: column.kind for name, column in profile.columns.items()}
@@ -42,6 +42,7 @@ def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key,
     if not most_rows and not key:
         assert counted is None
         return
+    assert counted is not None
     made = example_gens.ours_without_beam(path, key, format=suffix)
     assert counted.rows == {name: sum(rows.values()) for name, rows in made.items()}
     assert counted.constants == {}

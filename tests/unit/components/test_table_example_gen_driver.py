@@ -1,6 +1,7 @@
 """When a table counts as changed: if its rows have, whatever its size and time say."""
 
 import os
+from unittest import mock
 
 import pytest
 from tfx.proto import example_gen_pb2
@@ -9,7 +10,7 @@ from components.table_example_gen import TableExampleGen, driver
 
 
 def fingerprint(folder, pattern="*.csv") -> str:
-    processor = driver.Driver(None).get_input_processor(
+    processor = driver.Driver(mock.Mock()).get_input_processor(
         [example_gen_pb2.Input.Split(name="all", pattern=pattern)], None, str(folder)
     )
     return processor.get_input_fingerprint(*processor.resolve_span_and_version())

@@ -26,7 +26,7 @@ def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.tr
     return [
         tf.train.Example.FromString(record.as_py())
         for piece in source.pieces(file, 0)
-        for rows in source.read(piece, source.kinds)
+        for rows in source.read(piece, source.kinds or {})
         for record in encoder.encode(rows.batch)
     ]
 
@@ -139,7 +139,7 @@ def test_whole_numbers_in_one_file_and_fractions_in_another(tmp_path):
         rows.batch
         for name in ("a", "b")
         for piece in source.pieces(str(tmp_path / name), 0)
-        for rows in source.read(piece, source.kinds)
+        for rows in source.read(piece, source.kinds or {})
     ]
     assert [batch.to_pydict() for batch in batches] == [{"n": [[1.0], [2.0]]}, {"n": [[1.5]]}]
 

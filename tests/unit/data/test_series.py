@@ -36,6 +36,8 @@ def test_a_window_ends_where_its_label_begins():
 
 def test_simple_forecasts_err_more_than_the_gate_allows():
     errors = make_data.root_mean_squares(make_data.make_table(0))
-    gate = config_file.load(COMMITTED.with_name("pipeline.yaml")).gates["rmse"]
+    gates = config_file.load(COMMITTED.with_name("pipeline.yaml")).gates
+    assert gates is not None
+    gate = gates["rmse"]
     assert gate.at_most is not None
     assert min(errors.values()) > 1.3 * gate.at_most

@@ -22,9 +22,9 @@ STANDS_STILL = "the train op does not count the global step, so training would n
 NO_VARIABLE = "the train op changes none of the 2 trainable variables; tf.keras.optimizers"
 
 
-def made(name: str, folder, **label):
+def made(name: str, folder, **own):
     """The Estimator of a wrong model, without a table behind it."""
-    label = Label(**{"name": "price", "task": "regression", "mean": 0.0, "deviation": 1.0, **label})
+    label = Label(**{"name": "price", "task": "regression", "mean": 0.0, "deviation": 1.0, **own})
     context = Context((label,), Layout((), (), ()), (), (), 100, 64)
     config = estimator_api.RunConfig(model_dir=str(folder), tf_random_seed=1)
     return registry.estimator(f"wrong_models.{name}", {"context": context}, config)

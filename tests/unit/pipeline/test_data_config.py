@@ -7,7 +7,7 @@ from pipeline.data_config import Data
 
 
 def test_words_for_missing_values():
-    reading = Data(path="t.csv", missing=["NA", "?", -999]).reading
+    reading = Data.parse_obj({"path": "t.csv", "missing": ["NA", "?", -999]}).reading
     assert (reading.format, reading.missing) == ("csv", ("NA", "?", "-999"))
 
 
@@ -21,7 +21,7 @@ def test_words_for_missing_values():
 )
 def test_what_is_no_word(path, missing, message):
     with pytest.raises(pydantic.ValidationError, match=message):
-        Data(path=path, missing=missing)
+        Data.parse_obj({"path": path, "missing": missing})
 
 
 def test_a_folder_of_folders_named_after_columns(tmp_path):

@@ -197,7 +197,7 @@ def test_days_and_times_begin_alike(tmp_path, monkeypatch, zone):
     frame.to_csv(csv, index=False)
     source = sources.open_source([str(parquet)], Reading("parquet"))
     (piece,) = source.pieces(str(parquet), 0)
-    (rows,) = source.read(piece, source.kinds)
+    (rows,) = source.read(piece, source.kinds or {})
     days = [values[0][:10] for values in rows.batch.column("sold").to_pylist()]
     assert days == [b"2020-01-19" if zone else b"2020-01-18", b"2019-10-17"]
     assert [line[:10].encode() for line in csv.read_text().splitlines()[1:]] == days

@@ -26,7 +26,7 @@ def read(source, path, kinds=None):
     pieces = list(source.pieces(str(path), 0))
     if kinds is None:
         kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
-    columns = {name: [] for name in kinds}
+    columns: dict[str, list] = {name: [] for name in kinds}
     for piece in pieces:
         for rows in source.read(piece, kinds):
             for name in kinds:

@@ -25,7 +25,7 @@ def profile(tmp_path):
     def make(text, wanted=None, classes=(), block_bytes=sources.BLOCK_BYTES):
         path = tmp_path / "t.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        source = sources.open_source(
+        source = sources.open_table(
             [str(path)], Reading("csv", classes=classes), block_bytes=block_bytes
         )
         return profile_lib.profile(source, [str(path)], wanted or {})
@@ -199,7 +199,7 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
         "none": pa.nulls(3),
     }
     pa.parquet.write_table(pa.table(columns), path, row_group_size=2)
-    source = sources.open_source([str(path)], Reading("parquet"))
+    source = sources.open_table([str(path)], Reading("parquet"))
     wanted = {
         "whole": Wanted(places=True),
         "truth": Wanted(values=True),
@@ -212,7 +212,7 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
         f"{path}: row 3",
     )
     assert (found["part"].missing, found["part"].low_at) == (1, f"{path}: row 3")
-    assert set(found["truth"].values) == {"0", "1"}
+    assert set(found["truth"].values or ()) == {"0", "1"}
     assert (found["day"].kind, found["day"].misfits) == (Kind.BYTES, None)
     assert (found["list"].is_list, found["list"].missing) == (True, 1)
     assert (found["fixed"].is_list, found["fixed"].missing) == (True, 0)
