@@ -63,7 +63,9 @@ def check_places(config: Config, given: Mapping[str, str]) -> None:
     if data.startswith("/") or "://" in data:  # else it is a folder in the image
         shared[DATA_DIRECTORY] = data
     mistakes = {
-        name: misplaced(place, config.kubeflow.volumes) for name, place in shared.items() if place
+        name: misplaced(place, config.kubeflow.volumes, name != DATA_DIRECTORY)
+        for name, place in shared.items()
+        if place
     }
     if any(mistakes.values()):
         lines = [f"--param {name}: {mistake}" for name, mistake in mistakes.items() if mistake]

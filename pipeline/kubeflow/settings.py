@@ -249,7 +249,7 @@ class Kubeflow(Section):
         """Every step must find there what the others left."""
         mistakes: list[tuple[tuple[str, ...], str]] = []
         for key in ("workspace", "data", "push"):
-            mistake = values[key] and misplaced(values[key], values["volumes"])
+            mistake = values[key] and misplaced(values[key], values["volumes"], key != "data")
             if mistake:
                 mistakes.append(((key,), mistake))
         both = sorted(values["environment"].keys() & values["secrets"].keys())
@@ -258,13 +258,18 @@ class Kubeflow(Section):
         return values
 
 
-def misplaced(place: str, volumes: Mapping[str, str]) -> str:
+def misplaced(place: str, volumes: Mapping[str, str], is_written: bool = True) -> str:
     """What is wrong with a place where steps leave what others need; empty if nothing is.
 
     Args:
         place: a directory, or a folder in an object store.
         volumes: where each claim is mounted.
+        is_written: whether steps write there, and not only read.
     """
+    pattern = re.search(r"[*?[]", place) if is_written else None
+    if pattern:
+        # Beam and TFX look for what they wrote by patterns, and have no way to escape a folder.
+        return f"found {place}, in which {pattern[0]} begins a pattern; name the folder without it"
     if "{{" in place:
         return f"found {place}, in which Argo takes {{{{ for the beginning of a variable"
     store = next((scheme for scheme in OBJECT_STORES if place.startswith(scheme)), None)

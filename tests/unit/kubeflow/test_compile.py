@@ -71,8 +71,8 @@ def test_names_are_not_taken_for_variables_of_argo(tmp_path):
         "gates": {"rmse": {"at_most": 5}, "{{label}}/auc": {"at_least": 0.6}},
         "kubeflow": {
             "image": "houses:1",
-            "workspace": "/mnt/arbeit ä [v1] {a}",
-            "data": "/mnt/daten {b}",
+            "workspace": "/mnt/arbeit ä {a}",
+            "data": "/mnt/daten [v1] {b}",
             "volumes": {"pipelines": "/mnt"},
         },
     }
@@ -85,7 +85,7 @@ def test_names_are_not_taken_for_variables_of_argo(tmp_path):
     assert {variable.partition(".")[0] for variable in variables} == {"{{inputs"}
     values = {own["name"]: own["value"] for own in found["spec"]["arguments"]["parameters"]}
     assert json.loads(values["gates"])["{{label}}/auc"] == {"at_least": 0.6}
-    assert values["data-directory"] == "/mnt/daten {b}"
+    assert values["data-directory"] == "/mnt/daten [v1] {b}"
     args = step(found, "transform")["container"]["args"]
     told = json.dumps(json.loads(args[args.index("--tfx_ir") + 1]))
     for name in names:

@@ -69,6 +69,8 @@ def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
             {"training-root": "gs:///x"},
             "--param training-root: found gs:///x, expected gs://bucket",
         ),
+        ({"training-root": "/mnt/a*b"}, "--param training-root: found /mnt/a*b, in which * begins"),
+        ({"data-directory": "/mnt/pipelines/a [v1]"}, ""),
         ({"data-directory": "/home/me/data"}, "--param data-directory: /home/me/data is neither"),
     ],
 )

@@ -43,6 +43,8 @@ def test_two_lines_are_enough(load):
             "data='/mnt/{{a}}'",
             "found /mnt/{{a}}, in which Argo takes {{ for the beginning of a var",
         ),
+        ("workspace='/mnt/a [v1]'", "found /mnt/a [v1], in which [ begins a pattern; name the"),
+        ("push='/mnt/a?'", "found /mnt/a?, in which ? begins a pattern; name the folder without"),
         ("workspace=relative", "neither in an object store"),
         ("data=/data", "kubeflow.data: /data is neither"),
         ("volumes={Claim_1: /mnt}", "kubeflow.volumes.Claim_1: expected the name of"),
