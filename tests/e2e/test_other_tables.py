@@ -21,16 +21,18 @@ def metrics(found: Problem) -> dict:
     return json.loads(file.read_text())["metrics"]
 
 
-def test_four_lines_and_a_csv_with_gaps(houses, tmp_path):
+def test_four_lines_and_a_csv_with_gaps_at_an_odd_path(houses, tmp_path):
+    folder = tmp_path / "houses [v1] {a} #100%é?*'"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     table = houses.drop(columns="id")
     table["waterfront"] = table.waterfront.map({0: "False", 1: "True"})
     table["agent"] = rng.choice(["Ann", "Bo, Jr.", "Çelik"], len(table))
     for column in ("sqft_lot", "waterfront", "agent", "date"):
         table[column] = table[column].mask(rng.random(len(table)) < 0.2)
-    table.to_csv(tmp_path / "houses.csv", index=False)
+    table.to_csv(folder / "houses.csv", index=False)
     found = problem(
-        tmp_path,
+        folder,
         {
             "data": "houses.csv",
             "label": "price",
@@ -40,23 +42,24 @@ def test_four_lines_and_a_csv_with_gaps(houses, tmp_path):
     )
     output = found.run(*QUICK)
     assert states(output)["SchemaGen"] == "done"
-    assert "Blessed and pushed to" in output
+    assert f"Blessed and pushed to {found.workspace}/serving/" in output
+    assert list((found.workspace / "tmp").iterdir()) == []
 
     # A row with every gap there is, and a category that training never saw.
     requests = table.head(3).drop(columns="price")
     requests.loc[requests.index[0], ["sqft_lot", "waterfront", "agent", "date"]] = None
     requests.loc[requests.index[1], "agent"] = "Zoë"
-    requests.to_csv(tmp_path / "in.csv", index=False)
-    done = found.predict(tmp_path / "in.csv", tmp_path / "o.csv")
+    requests.to_csv(folder / "in.csv", index=False)
+    done = found.predict(folder / "in.csv", folder / "o.csv")
     assert done.returncode == 0, done.stderr
-    scored = pd.read_csv(tmp_path / "o.csv")
+    scored = pd.read_csv(folder / "o.csv")
     assert scored.predicted_price.between(10_000, 10_000_000).all()
 
-    requests.drop(columns="grade").to_csv(tmp_path / "in.csv", index=False)
-    done = found.predict(tmp_path / "in.csv", tmp_path / "p.csv")
+    requests.drop(columns="grade").to_csv(folder / "in.csv", index=False)
+    done = found.predict(folder / "in.csv", folder / "p.csv")
     assert done.returncode == 2
     assert "column grade is missing" in done.stderr
-    assert not (tmp_path / "p.csv").exists()
+    assert not (folder / "p.csv").exists()
 
 
 @pytest.mark.slow
