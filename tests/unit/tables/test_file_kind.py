@@ -165,12 +165,17 @@ def test_a_gzipped_file_that_is_cut_off(tmp_path, share):
     content = gzip.compress(many(20_000))
     file.write_bytes(content[: int(share * len(content)) - 4])
     kinds = {"size": Kind.INT, "cost": Kind.INT}
-    source = sources.open_source([str(file)], CSV, block_bytes=1 << 14)
-    (piece,) = source.pieces(str(file), 0)
-    with pytest.raises(BadTable, match="t.csv.gz: is cut off; copy or make the file again"):
+
+    def infer(source, piece):
         source.infer(piece)
-    with pytest.raises(BadTable, match="t.csv.gz: is cut off; copy or make the file again"):
+
+    def read(source, piece):
         list(source.read(piece, kinds))
+
+    for use in (infer, read):
+        with pytest.raises(BadTable, match="t.csv.gz: is cut off; copy or make the file again"):
+            source = sources.open_source([str(file)], CSV, block_bytes=1 << 14)
+            use(source, next(source.pieces(str(file), 0)))
 
 
 def test_a_gzipped_file_that_is_damaged(tmp_path):
