@@ -212,9 +212,15 @@ def schedule(
     """Upload the compiled workflow and have it run by the clock."""
     from rich.console import Console
 
+    from pipeline.kubeflow import run_parameters
     from pipeline.kubeflow.server import cron as cron_lib
     from pipeline.kubeflow.server import service
 
+    if run_parameters.NEW_BASELINE in command_line.pairs("--param", param):
+        raise errors.UserError(
+            f"--param {run_parameters.NEW_BASELINE}: a schedule would set the deployed model aside "
+            "every time; give it to one run, with submit"
+        )
     six = cron_lib.to_six_fields(cron)
     now = _now()
     cron_lib.firing_times(six, now, zone=timezone)

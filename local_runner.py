@@ -25,23 +25,40 @@ app = command_line.app(
 )
 
 
+NewBaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHY",
+        help="Judges the model without comparing it with the deployed one, in this run; the reason "
+        "is kept with the verdict and the deployment.",
+    ),
+]
+
+
 @app.command(
     epilog="Examples:\n\n"
     "  local_runner.py run\n\n"
     "  local_runner.py run --config my_problem/pipeline.yaml\n\n"
-    "  local_runner.py run --set train.max_steps=500 --set model.params.dropout=0.2"
+    "  local_runner.py run --set train.max_steps=500 --set model.params.dropout=0.2\n\n"
+    '  local_runner.py run --new-baseline "the column rooms is counted in another way"'
 )
 def run(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
     preset: PresetOption = None,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
+    new_baseline: NewBaselineOption = None,
 ) -> None:
     """Run the pipeline; steps whose inputs did not change are taken from the cache."""
     from pipeline import local
 
+    if new_baseline is not None and not new_baseline.strip():
+        raise errors.UserError(
+            "--new-baseline: is empty; say why the deployed model is not to be compared with"
+        )
     problem = command_line.load(config, set_, preset)
-    raise typer.Exit(local.run(problem, command_line.workspace(problem, workspace)))
+    place = command_line.workspace(problem, workspace)
+    raise typer.Exit(local.run(problem, place, (new_baseline or "").strip()))
 
 
 @app.command(

@@ -50,10 +50,12 @@ class Baseline:
 
     Attributes:
         version: the version that serves; None if no other model than the candidate does.
+        checksums: see `models.manifest.digest`.
         damage: why its files cannot be used, as the end of a sentence; empty if they can.
     """
 
     version: Optional[str] = None
+    checksums: str = ""
     damage: str = ""
 
     def to_json(self) -> str:
@@ -146,4 +148,13 @@ def model_of(export: epath.Path) -> Optional[str]:
     not.
     """
     file = export / "assets.extra" / manifest.IDENTITY
-    return file.read_text(encoding="utf-8") if file.exists() else None
+    try:
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+    except ValueError:  # no text
+        return None
+
+
+def is_same_model(one: epath.Path, other: epath.Path) -> bool:
+    """Whether two exports are known to be of the same model."""
+    model = model_of(one)
+    return model is not None and model == model_of(other)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from typing import Literal
 
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import ConnectionConfigType, sqlite_metadata_connection_config
@@ -24,8 +23,7 @@ class Arguments:
         serving_directory: where blessed models go.
         max_steps: replaces the configuration's length of training; 0 keeps that.
         gates: see `components.evaluator.judgement.Judgement.with_gates`.
-        baseline: how the Evaluator's baseline is found: the last model that the metadata store has
-            as `blessed`, or, where a pipeline cannot ask it, the last one that was `pushed`.
+        new_baseline: why the deployed model is set aside in this run; empty if it is compared with.
     """
 
     pipeline_name: str
@@ -36,16 +34,22 @@ class Arguments:
     serving_directory: str | RuntimeParameter
     max_steps: int | RuntimeParameter = 0
     gates: str | RuntimeParameter | None = None
-    baseline: Literal["blessed", "pushed"] = "blessed"
+    new_baseline: str | RuntimeParameter = ""
 
 
-def of_workspace(config: Config, workspace: Workspace, plain: Workspace | None = None) -> Arguments:
+def of_workspace(
+    config: Config,
+    workspace: Workspace,
+    plain: Workspace | None = None,
+    new_baseline: str = "",
+) -> Arguments:
     """Returns the values on this machine.
 
     Args:
         config: the problem.
         workspace: where it is run.
         plain: the same one under a path that TFX takes as it is, if that is another.
+        new_baseline: why the deployed model is set aside; empty if it is compared with.
     """
     plain = plain or workspace
     return Arguments(
@@ -55,6 +59,7 @@ def of_workspace(config: Config, workspace: Workspace, plain: Workspace | None =
         data_directory=str(plain.plain_path(config.data.folder)),
         training_root=str(plain.training),
         serving_directory=str(config.push.directory or workspace.serving),
+        new_baseline=new_baseline,
     )
 
 

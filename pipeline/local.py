@@ -8,35 +8,43 @@ import time
 import traceback
 from collections.abc import Iterator
 
+from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
+from components import deployments
 from models import exit_guard
 from models.cluster import layout
 from pipeline import checks, errors, memory, metadata_store, screen, shortage, terminal
 from pipeline import progress as progress_lib
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
-from pipeline.progress import CACHED, Node, Progress
+from pipeline.progress import Node, Progress
 from pipeline.workspace import Workspace
 
 
-def run(config: Config, workspace: Workspace) -> int:
+def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
     """Runs the whole pipeline and prints its verdict.
 
     Args:
         config: the problem.
         workspace: of this problem; held for the run.
+        new_baseline: why the deployed model is set aside; empty if it is compared with.
 
     Returns:
         An exit code of `pipeline.errors`.
 
     Raises:
-        UserError: the data or the model does not fit the configuration, or the workspace is in use.
+        UserError: the data or the model does not fit the configuration, the workspace is in use, or
+            the record of deployments cannot be read.
     """
+    try:
+        deployments.read(epath.Path(config.push.directory or workspace.serving))
+    except deployments.BadRecord as error:
+        raise UserError(str(error)) from None
     with _held(config, workspace, "run") as held:
         started = time.monotonic()
-        executions, progress, code = _execute(held, config)
+        executions, _, code = _execute(held, config, new_baseline=new_baseline)
         if code is not None:
             return code
         from pipeline import results
@@ -52,10 +60,11 @@ def run(config: Config, workspace: Workspace) -> int:
             quarantine = pathlib.Path(held.as_known(str(outcome.quarantine)))
             screen.show_quarantine(held.console, outcome.quarantined, quarantine)
         screen.show_verdict(held.console, outcome.verdict)
-        unchanged = progress.nodes["Pusher"].state == CACHED
-        screen.show_push(held.console, outcome.pushed, unchanged)
+        screen.show_push(
+            held.console, outcome.blessed, outcome.pushed, outcome.unchanged, outcome.kept_back
+        )
         screen.say(held.console, f"[dim]{time.monotonic() - started:.0f} s, {held.watch}[/]")
-        return OK if outcome.blessed else NOT_BLESSED
+        return OK if outcome.pushed else NOT_BLESSED
 
 
 def tune(config: Config, workspace: Workspace) -> int:
@@ -146,7 +155,7 @@ def _check_no_task() -> None:
 
 
 def _execute(
-    held: _Held, config: Config, last: str | None = None
+    held: _Held, config: Config, last: str | None = None, new_baseline: str = ""
 ) -> tuple[dict[str, int], Progress, int | None]:
     """Runs the nodes up to `last`: their executions, what they did, and an exit code on failure."""
     console = held.console
@@ -164,7 +173,9 @@ def _execute(
             in_process.spare_work()
         checks.check_model(config)
         pipeline = create_pipeline(
-            config, arguments.of_workspace(config, held.workspace, held.plain), last
+            config,
+            arguments.of_workspace(config, held.workspace, held.plain, new_baseline),
+            last,
         )
     progress = Progress(console, [component.id for component in pipeline.components])
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)

@@ -5,17 +5,14 @@ import re
 from typing import Any
 
 from tfx.components import ExampleValidator
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import transform_pb2
-from tfx.types import Channel, standard_artifacts
 
-from components.baseline import BaselineStrategy
+from components.baseline import Baseline
 from components.curated_schema import CuratedSchema
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.evaluator.judgement import Bound, Judgement, Slice
-from components.pushed_baseline import PushedBaseline
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
 from components.serving_check import ServingCheck
@@ -28,6 +25,8 @@ from pipeline import beam_args, examples, fingerprint, gates
 from pipeline.arguments import Arguments
 from pipeline.config import Config
 from pipeline.problem_settings import settings
+
+_DEPLOYMENTS = ("components.deployments", "models.manifest")
 
 
 def create_pipeline(
@@ -119,20 +118,12 @@ def create_pipeline(
     )
 
     # The gate: the export itself, on raw test examples, against bounds, a constant predictor and
-    # the last blessed model.
-    baseline: Any
-    if arguments.baseline == "blessed":
-        baseline = Resolver(
-            strategy_class=BaselineStrategy,
-            candidate=model,
-            model=Channel(type=standard_artifacts.Model),
-            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        )
-    else:
-        baseline = PushedBaseline(arguments.serving_directory)
-        # What another run pushed during the training counts too.
-        baseline.add_upstream_node(trainer)
-    baseline = baseline.with_id("Baseline")
+    # the model that serves now.
+    baseline = Baseline(
+        candidate=model,
+        directory=arguments.serving_directory,
+        code=fingerprint.of_modules("components.baseline", *_DEPLOYMENTS),
+    )
     evaluator = Evaluator(
         examples=raw_examples,
         model=model,
@@ -141,10 +132,13 @@ def create_pipeline(
         schema=schema,
         judgement=_judgement(config),
         gates=arguments.gates,
+        new_baseline=arguments.new_baseline,
         code=fingerprint.of_modules(
             "components.evaluator",
             "components.examples",
+            "components.serving_check.program",
             "components.serving_check.report",
+            *_DEPLOYMENTS,
             "models.heads",
             "models.label",
         ),
@@ -154,6 +148,7 @@ def create_pipeline(
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
         directory=arguments.serving_directory,
     )
 

@@ -30,15 +30,21 @@ _LISTS = {"whole numbers": pa.int64(), "numbers": pa.float32()}
 
 
 def latest_version(serving: pathlib.Path) -> pathlib.Path:
-    """The directory of the newest pushed version.
+    """The directory of the version that serves.
 
     Raises:
-        UserError: nothing was pushed yet.
+        UserError: nothing was pushed yet, or the record of deployments cannot be read.
     """
-    versions = [path for path in serving.glob("*") if path.name.isdigit() and path.is_dir()]
-    if not versions:
+    directory = epath.Path(serving)
+    try:
+        version = deployments.serving(directory)
+    except deployments.BadRecord as error:
+        raise UserError(str(error)) from None
+    # One that lost its graph is named as what it is: damaged.
+    version = version or next(reversed(deployments.versions(directory)), None)
+    if version is None:
         raise UserError(f"{serving}: no model was pushed yet; `run` trains and pushes one")
-    return max(versions, key=lambda path: int(path.name))
+    return pathlib.Path(version)
 
 
 def check_label(model: pathlib.Path, name: str, task: str) -> None:

@@ -12,7 +12,7 @@ from tfx.types import Artifact
 
 from components import table_example_gen
 from components.evaluator import verdict
-from components.pusher.executor import deploy
+from components.pusher import executor as pusher
 from components.tuner import executor as tuner
 from models.training import RECORD
 from pipeline.workspace import Workspace
@@ -24,12 +24,16 @@ class Outcome:
 
     Attributes:
         verdict: see `components.evaluator.verdict.make`.
-        pushed: the version that this run's model is deployed as; None if it was not blessed.
+        pushed: the version that this run's model is deployed as; None if it is not.
+        unchanged: whether it was deployed as that before this run.
+        kept_back: why a blessed model was not pushed; empty if it was.
         quarantined, quarantine: how many rows of the table could not be read, and where they are.
     """
 
     verdict: dict[str, Any]
     pushed: epath.Path | None
+    unchanged: bool
+    kept_back: str
     quarantined: int
     quarantine: epath.Path
 
@@ -40,7 +44,7 @@ class Outcome:
 
 
 def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
-    """Reads the outcome of a run from the metadata store; makes sure that its model is deployed.
+    """Reads the outcome of a run from the metadata store.
 
     Args:
         workspace: where the run took place.
@@ -57,15 +61,13 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
         epath.Path(examples.uri) / table_example_gen.QUARANTINE,
     )
     destination = pushed.get_string_custom_property("pushed_destination")
-    if not destination:
-        return Outcome(json.loads(text), None, *aside)
-    version = epath.Path(destination)
-    versions = [int(path.name) for path in version.parent.glob("*") if path.name.isdigit()]
-    if int(version.name) != max(versions, default=None):
-        # A cached Pusher does not see that what it once pushed was removed, or that another model
-        # was pushed since; a server takes the highest version.
-        version = deploy(epath.Path(pushed.uri), version.parent)
-    return Outcome(json.loads(text), version, *aside)
+    return Outcome(
+        json.loads(text),
+        epath.Path(destination) if destination else None,
+        bool(pushed.get_int_custom_property(pusher.UNCHANGED)),
+        pushed.get_string_custom_property(pusher.KEPT_BACK),
+        *aside,
+    )
 
 
 def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:

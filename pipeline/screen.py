@@ -89,12 +89,24 @@ def show_notes(console: Console, notes: Sequence[str]) -> None:
         say(console, f"note  {escape(note)}")
 
 
-def show_push(console: Console, pushed: pathlib.PurePath | None, unchanged: bool) -> None:
+def show_push(
+    console: Console,
+    blessed: bool,
+    pushed: pathlib.PurePath | None,
+    unchanged: bool,
+    kept_back: str = "",
+) -> None:
     """Prints where the model was pushed to, if it was, or that this is no news."""
-    if pushed is None:
+    if not blessed:
         say(
             console,
             "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
+        )
+    elif pushed is None:
+        say(
+            console,
+            f"Blessed, but [bold red]not pushed[/]: {escape(kept_back)}; to deploy it all the "
+            'same, say why: run --new-baseline "why"',
         )
     elif unchanged:
         say(console, f"[bold green]Blessed[/] and unchanged; deployed at {escaped(pushed)}")

@@ -1,5 +1,5 @@
-"""Which blessed model a candidate is compared with."""
+"""What a candidate is compared with: the model that serves now."""
 
-from components.baseline.strategy import BaselineStrategy
+from components.baseline.component import Baseline
 
-__all__ = ["BaselineStrategy"]
+__all__ = ["Baseline"]

@@ -26,6 +26,7 @@ class EvaluatorSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "judgement": component_spec.ExecutionParameter(type=str),
         "gates": component_spec.ExecutionParameter(type=str, optional=True),
+        "new_baseline": component_spec.ExecutionParameter(type=str, optional=True),
         "example_splits": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
@@ -61,6 +62,7 @@ class Evaluator(base_component.BaseComponent):
         judgement: Judgement,
         code: str,
         gates: Optional[Union[str, RuntimeParameter]] = None,
+        new_baseline: Union[str, RuntimeParameter] = "",
         baseline_model: Optional[types.BaseChannel] = None,
     ):
         """Makes the component.
@@ -73,7 +75,9 @@ class Evaluator(base_component.BaseComponent):
             judgement: metrics, bounds and slices.
             code: a fingerprint of the code behind the metrics; another one is another cache entry.
             gates: other values of the judgement's bounds, see `Judgement.with_gates`.
-            baseline_model: what the candidate must not fall behind.
+            new_baseline: why a person wants the candidate judged without a comparison, in this run;
+                empty if it is compared.
+            baseline_model: of the component Baseline: what the candidate must not fall behind.
         """
         super().__init__(
             spec=EvaluatorSpec(
@@ -84,6 +88,7 @@ class Evaluator(base_component.BaseComponent):
                 baseline_model=baseline_model,
                 judgement=judgement.to_json(),
                 gates=gates,
+                new_baseline=new_baseline,
                 example_splits='["test"]',
                 code=code,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),

@@ -1,18 +1,23 @@
 """Makes the `EvalConfig`, lets TFX's executor evaluate and bless, and writes the verdict."""
 
+import dataclasses
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
+from absl import logging
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
+from components import deployments
+from components.deployments import Baseline
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
+from components.evaluator.verdict import Comparison
 from components.examples import beam_io
 from components.serving_check import report as serving_check
 from components.serving_check.report import Report
@@ -43,13 +48,10 @@ class Executor(executor.Executor):
             return
         model = _export(input_dict[standard_component_specs.MODEL_KEY])
         labels = labels_of_export(model)
-        inputs = dict(input_dict)
-        note = "Nothing else was blessed before: only the absolute bounds apply."
-        baseline = inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
-        if baseline and not _is_empty(baseline):
-            note = _why_not_comparable(labels, _export(baseline), _schema(input_dict))
-        if note:
-            inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
+        baseline = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        comparison = _comparison(
+            labels, baseline, _schema(input_dict), exec_properties.get("new_baseline") or ""
+        )
         properties = {
             **exec_properties,
             standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(
@@ -58,10 +60,24 @@ class Executor(executor.Executor):
             # TFX's executor looks here for the name of a function that makes the extractors.
             "custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}",
         }
+        inputs = dict(input_dict)
+        if not comparison.is_made:
+            inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
         with beam_io.in_batches():
-            super().Do(inputs, output_dict, properties)
+            try:
+                super().Do(inputs, output_dict, properties)
+            except Exception as error:
+                if not comparison.is_made:
+                    raise
+                logging.exception("Evaluated again without the baseline")
+                comparison = dataclasses.replace(
+                    comparison, problem=f"cannot be scored: {_first_line(error)}"
+                )
+                del inputs[standard_component_specs.BASELINE_MODEL_KEY]
+                # If the candidate is what failed, this fails too, and says why.
+                super().Do(inputs, output_dict, properties)
 
-        result = verdict.make(evaluation, judgement, labels, not note, note, report)
+        result = verdict.make(evaluation, judgement, labels, comparison, report)
         _write(evaluation, result)
         if not result["blessed"]:
             _do_not_bless(blessing, input_dict[standard_component_specs.MODEL_KEY])
@@ -100,45 +116,91 @@ def _export(models) -> str:
     return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
 
 
-def _is_empty(models) -> bool:
-    """Whether there is an artifact but no model; of no file, an object store keeps no directory."""
-    uri = artifact_utils.get_single_uri(models)
-    return not fileio.exists(uri) or not fileio.listdir(uri)
-
-
 def _schema(input_dict) -> schema_pb2.Schema:
     uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
 
 
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the trace that Beam and TensorFlow put around it."""
+    text = re.sub(r"\s*\[while running '.*?'\]", "", str(error)).strip()
+    return f"{type(error).__name__}: {next(iter(text.splitlines()), '')[:200]}"
+
+
+def _comparison(
+    candidate: Sequence[Label], models, schema: schema_pb2.Schema, set_aside: str
+) -> Comparison:
+    """What a candidate is compared with, or why it is not.
+
+    Args:
+        candidate: its labels.
+        models: the artifact of the component Baseline.
+        schema: of the raw examples.
+        set_aside: why a person wants no comparison; empty if nobody does.
+    """
+    if not models:
+        return Comparison()
+    uri = artifact_utils.get_single_uri(models)
+    found = Baseline.from_json((epath.Path(uri) / deployments.BASELINE).read_text())
+    if found.version is None:
+        return Comparison()
+    problem = found.damage or _why_not_comparable(candidate, _export(models), schema)
+    return Comparison(found.version, problem, set_aside)
+
+
 def _why_not_comparable(
     candidate: Sequence[Label], baseline: str, schema: schema_pb2.Schema
 ) -> str:
-    """Why a baseline cannot be judged beside the candidate, as a note; empty if it can."""
-    beside = "no comparison, only the absolute bounds apply."
+    """Why a deployed model cannot be judged beside the candidate; empty if it can.
+
+    Returns:
+        The end of a sentence about the deployed model.
+    """
     try:
         labels, inputs = labels_of_export(baseline), features.inputs_of_export(baseline)
-    except (KeyError, TypeError):
-        return f"The last blessed model was exported in an earlier form: {beside}"
-    predicted = {(label.name, label.task, label.classes) for label in labels}
+    except (KeyError, OSError, TypeError, ValueError):
+        return "was exported in an earlier form"
+    predicted = {label.name: label for label in labels}
     for label in candidate:
-        if (label.name, label.task, label.classes) not in predicted:
-            what = f"does not predict {label.name}, or has other classes of it"
-            return f"The last blessed model {what}: {beside}"
+        if label.name not in predicted:
+            return f"does not predict {label.name} (it predicts {', '.join(predicted)})"
+        before = predicted[label.name]
+        if before.task != label.task:
+            return f"predicts {label.name} as {before.task}, not {label.task}"
+        if before.classes != label.classes:
+            return f"has other classes of {label.name}: {_difference(before, label)}"
     columns = {column.name: column for column in schema.feature}
-    for read in inputs:
-        column = columns.get(read.name)
-        if column is None or not _can_be_read(column, read):
-            return f"The last blessed model needs the column {read.name} as it was: {beside}"
-    return ""
+    problems = (_why_unreadable(columns.get(read.name), read) for read in inputs)
+    return next(filter(None, problems), "")
 
 
-def _can_be_read(column: schema_pb2.Feature, read: features.Input) -> bool:
-    """Whether a model that reads such a column can read this one."""
-    if features.DTYPES.get(column.type) != read.dtype:
-        return False
+def _difference(before: Label, now: Label) -> str:
+    new = [name for name in now.classes if name not in before.classes]
+    gone = [name for name in before.classes if name not in now.classes]
+    parts = [
+        f"{what} {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+        for what, names in (("it does not know", new), ("it also knows", gone))
+        if names
+    ]
+    return "; ".join(parts) or "they are in another order"
+
+
+def _why_unreadable(column: Optional[schema_pb2.Feature], read: features.Input) -> str:
+    """Why a model that reads such a column cannot read this one; empty if it can."""
+    if column is None:
+        return f"reads the column {read.name}, which is not there any more"
+    dtype = features.DTYPES.get(column.type)
+    if dtype != read.dtype:
+        return f"reads {read.dtype} in the column {read.name}, which has {dtype} now"
+    lengths = [dim.size for dim in column.shape.dim]
     if read.optional:
         # It is parsed as a list of any length; one that is not a sequence has room for one value.
-        return read.sequence or not features.holds_lists(column)
-    lengths = [dim.size for dim in column.shape.dim]
-    return column.HasField("shape") and lengths in ([[read.length]] if read.sequence else [[], [1]])
+        if not read.sequence and features.holds_lists(column):
+            return f"reads single values in the column {read.name}, which has lists now"
+    elif not column.HasField("shape"):
+        return f"needs a value of the column {read.name} in every row, which may be missing now"
+    elif lengths not in ([[read.length]] if read.sequence else [[], [1]]):
+        wanted = f"lists of {read.length} values" if read.sequence else "single values"
+        now = f"lists of {lengths[0]}" if lengths not in ([], [1]) else "single values"
+        return f"reads {wanted} in the column {read.name}, which has {now} now"
+    return ""

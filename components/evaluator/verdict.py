@@ -1,14 +1,16 @@
 """The verdict of an evaluation, in sentences: every bound, its value, and what it was held against.
 
 TFMA decides the absolute bounds, on the whole split; the change bounds, overall and on slices, are
-decided here from TFMA's metrics.
+decided here from TFMA's metrics. A change bound that cannot be checked is one that does not hold: a
+comparison is set aside by a person, never by itself.
 """
 
 import base64
+import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 import tensorflow_model_analysis as tfma
 
@@ -24,13 +26,37 @@ FILE_NAME = "verdict.json"
 
 _OVERALL = ()
 
+_ACCEPT = (
+    'to accept this model by the absolute bounds alone, say why: run --new-baseline "why" (on a '
+    'cluster: --param new-baseline="why")'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a candidate is compared with, or why it is not.
+
+    Attributes:
+        version: the deployed version beside it; None if no other model serves.
+        problem: why that cannot be compared with, as the end of a sentence; empty if it can.
+        set_aside: why a person set it aside; empty if nobody did.
+    """
+
+    version: Optional[str] = None
+    problem: str = ""
+    set_aside: str = ""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the deployed model is evaluated beside the candidate."""
+        return self.version is not None and not self.problem and not self.set_aside
+
 
 def make(
     evaluation: str,
     judgement: Judgement,
     labels: Sequence[Label],
-    has_baseline: bool,
-    without_baseline: str = "",
+    comparison: Comparison,
     serving: Report = NOTHING_FOUND,
 ) -> dict[str, Any]:
     """Reads TFMA's results of an evaluation, and judges the changes against the baseline.
@@ -39,30 +65,30 @@ def make(
         evaluation: the evaluation artifact's directory.
         judgement: what was judged.
         labels: the candidate's.
-        has_baseline: whether a baseline was evaluated beside the candidate.
-        without_baseline: why not, as a note.
+        comparison: with what; TFMA evaluated the baseline too if it `is_made`.
         serving: what the serving check says of the candidate.
 
     Returns:
         `blessed`; `lines`, each with `passed` and `text`, one for each thing that is wrong with
         what the candidate answers, one for every bound and, of the slices, every failed one;
-        `notes`; `metrics` and `baseline_metrics` by slice and name, those of a further label as
+        `notes`; `baseline`, the comparison's attributes; `metrics` and `baseline_metrics` by slice
+        and name, those of a further label as
         `waterfront/auc`.
     """
     validation = tfma.load_validation_result(evaluation)
     # What is of no label, such as the number of examples, has no output's name.
     outputs = {"": "", **dict(zip((label.name for label in labels), prefixes(labels)))}
     # TFMA drops the name of a model that is alone.
-    candidate = _values(evaluation, CANDIDATE if has_baseline else "", outputs)
-    baseline = _values(evaluation, BASELINE, outputs) if has_baseline else None
-    wrong = _row_findings(evaluation, CANDIDATE if has_baseline else "")
-    if baseline is not None and (wrong_with_it := _row_findings(evaluation, BASELINE)):
-        # Metrics of such predictions are no measure.
-        baseline = None
-        without_baseline = (
-            f"The last blessed model cannot be compared with ({wrong_with_it[0]}): only the "
-            "absolute bounds apply."
-        )
+    candidate = _values(evaluation, CANDIDATE if comparison.is_made else "", outputs)
+    wrong = _row_findings(evaluation, CANDIDATE if comparison.is_made else "")
+    baseline = None
+    if comparison.is_made:
+        if wrong_with_it := _row_findings(evaluation, BASELINE):
+            # Metrics of such predictions are no measure.
+            problem = f"cannot be scored: {wrong_with_it[0]}"
+            comparison = dataclasses.replace(comparison, problem=problem)
+        else:
+            baseline = _values(evaluation, BASELINE, outputs)
     failed = _failures(validation, outputs)
     keys = {part.key for part in judgement.slices if part.gated}
 
@@ -72,7 +98,13 @@ def make(
         if baseline is not None and bound.may_worsen_by is not None:
             slices = sorted(part for part in candidate if part and part[0] in keys)
             lines += _change_lines(bound, slices, candidate, baseline)
-    notes = [*serving.notes, *([without_baseline] if without_baseline else [])]
+    note = _comparison_note(comparison)
+    notes = [*serving.notes]
+    compares = any(bound.may_worsen_by is not None for bound in judgement.bounds)
+    if compares and comparison.problem and not comparison.set_aside:
+        lines.append(_line(False, f"{note}; {_ACCEPT}"))
+    elif note:
+        notes.append(note)
     if not judgement.bounds:
         lines.append(_line(False, "gates: never, so no model is blessed, whatever it is worth"))
         notes.append(_metrics_note(judgement.metrics[labels[0].name], candidate[_OVERALL]))
@@ -85,6 +117,7 @@ def make(
         "blessed": validation.validation_ok and all(line["passed"] for line in lines),
         "lines": lines,
         "notes": notes,
+        "baseline": dataclasses.asdict(comparison),
         "examples": int(candidate[_OVERALL]["example_count"]),
         "metrics": _by_name(candidate),
         "baseline_metrics": _by_name(baseline) if baseline else None,
@@ -101,10 +134,23 @@ def unscored(serving: Report) -> dict[str, Any]:
         "blessed": False,
         "lines": [_line(False, text) for text in serving.findings],
         "notes": [*serving.notes, "No metric was computed, and no bound was looked at."],
+        "baseline": dataclasses.asdict(Comparison()),
         "examples": 0,
         "metrics": {},
         "baseline_metrics": None,
     }
+
+
+def _comparison_note(comparison: Comparison) -> str:
+    """Why there is no comparison; empty if there is one."""
+    if comparison.version is None:
+        return "No other model is deployed: only the absolute bounds apply."
+    deployed = f"The deployed model (version {comparison.version})"
+    problem = f"{deployed} cannot be compared with: it {comparison.problem}"
+    if comparison.set_aside:
+        note = f"{deployed} was set aside, only the absolute bounds apply: {comparison.set_aside}"
+        return f"{note}. {problem}." if comparison.problem else note
+    return problem if comparison.problem else ""
 
 
 def _coverage_note(label: Label, values: dict[str, float]) -> str:
@@ -147,13 +193,22 @@ def _worsened(bound: Bound, value: float, before: float) -> bool:
     An error may rise by a share of itself. Of a score, which may be zero or negative, a share says
     nothing, so it may fall by so much.
     """
-    if math.isnan(before):
-        return False
     if bound.lower_is_better:
         allowed = value <= before * (1 + (bound.may_worsen_by or 0.0))
     else:
         allowed = value >= before - (bound.may_worsen_by or 0.0)
     return not allowed
+
+
+def _is_refused(bound: Bound, part: tuple, value: float, before: float) -> bool:
+    """Whether a change bound does not hold, or cannot be checked.
+
+    A slice on which neither model's metric is a number, as the AUC where all labels are alike,
+    says nothing of either.
+    """
+    if part and not math.isfinite(value) and not math.isfinite(before):
+        return False
+    return not math.isfinite(before) or _worsened(bound, value, before)
 
 
 def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> list[dict[str, Any]]:
@@ -163,15 +218,18 @@ def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> lis
         rule = f"it may rise by {may_worsen_by:.1%}"
     else:
         rule = f"it may fall by {number(may_worsen_by)}"
-    worse = {
-        part: _worsened(
+    refused = {
+        part: _is_refused(
             bound,
+            part,
             candidate[part][bound.metric],
             baseline.get(part, {}).get(bound.metric, math.nan),
         )
         for part in [_OVERALL, *slices]
     }
-    failures = [part for part in slices if worse[part]]
+    if not math.isfinite(baseline[_OVERALL].get(bound.metric, math.nan)):
+        slices = []  # one line says it all
+    failures = [part for part in slices if refused[part]]
     lines = []
     for part in [_OVERALL, *failures]:
         value = candidate[part][bound.metric]
@@ -182,12 +240,14 @@ def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> lis
             examples = int(candidate[part]["example_count"])
             where = f" where {column} is {part[1]} ({examples} examples)"
         compared = f"{number(value)}, the baseline's is {number(before)}"
-        if math.isnan(before):
+        if not math.isfinite(before):
             compared = f"{number(value)}, the baseline has none to compare with"
         elif bound.lower_is_better and before:
             compared += f" ({value / before - 1:+.1%})"
-        lines.append(_line(not worse[part], f"{bound.title}{where} is {compared}; {rule}"))
-    if slices and not failures and not math.isnan(before):
+        accept = "" if math.isfinite(before) else f"; {_ACCEPT}"
+        text = f"{bound.title}{where} is {compared}; {rule}{accept}"
+        lines.append(_line(not refused[part], text))
+    if slices and not failures:
         text = f"{bound.title} on each of {len(slices)} slices, beside the baseline's; {rule}"
         lines.append(_line(True, text))
     return lines

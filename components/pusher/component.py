@@ -1,6 +1,10 @@
 """Deploys a blessed model as a new version of a serving directory.
 
-Inputs: `model` and `model_blessing`. Output: `pushed_model`.
+Inputs: `model`, `model_blessing`, and the `evaluation` with the verdict, which says what the model
+was compared with. Output: `pushed_model`, whose custom properties say where the model serves
+(`pushed_destination`), whether it did before (`unchanged`), or why it was not pushed (`kept_back`).
+
+Whether to push depends on what serves now, so the cache is never asked.
 """
 
 from typing import Union
@@ -10,7 +14,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
-from components.pusher import executor
+from components.pusher import driver, executor
 
 
 class PusherSpec(component_spec.ComponentSpec):
@@ -20,6 +24,7 @@ class PusherSpec(component_spec.ComponentSpec):
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
     }
     OUTPUTS = {
         "pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel),
@@ -31,11 +36,13 @@ class Pusher(base_component.BaseComponent):
 
     SPEC_CLASS = PusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    DRIVER_CLASS = driver.Driver
 
     def __init__(
         self,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        evaluation: types.BaseChannel,
         directory: Union[str, RuntimeParameter],
     ):
         """Makes the component.
@@ -43,12 +50,14 @@ class Pusher(base_component.BaseComponent):
         Args:
             model: the candidate.
             model_blessing: the Evaluator's.
+            evaluation: the Evaluator's.
             directory: the serving directory, with one directory below it for each version.
         """
         super().__init__(
             spec=PusherSpec(
                 model=model,
                 model_blessing=model_blessing,
+                evaluation=evaluation,
                 directory=directory,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

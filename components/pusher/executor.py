@@ -6,29 +6,45 @@ takes for a whole one.
 """
 
 import contextlib
+import datetime
+import json
 import pathlib
 import shutil
 import time
+from collections.abc import Mapping
+from typing import Optional
 
-import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 from etils import epath
 from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
-from models.manifest import IDENTITY
+from components import deployments
+from models import manifest
 
 _ABANDONED_AFTER = 24 * 3600
 """Seconds without a change after which a partial copy is what a killed push has left: until then
 another run may be at it."""
 
 
+UNCHANGED = "unchanged"
+"""Custom property of the pushed model: 1 if the model served already."""
+KEPT_BACK = "kept_back"
+"""Custom property of the pushed model: why a blessed model was not pushed."""
+
+
 class Executor(executor.Executor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Pushes if blessed; the artifact records where to, or that nothing was pushed."""
+        """Pushes if blessed; the artifact records where to, or that nothing was pushed.
+
+        Raises:
+            BadRecord: see `components.deployments.read`.
+            ValueError: another version serves than the model was compared with, or the copy is not
+                what was exported.
+        """
         pushed = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.PUSHED_MODEL_KEY]
         )
@@ -36,44 +52,108 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             return
         model = epath.Path(self.GetModelPath(input_dict))
+        evaluation = epath.Path(artifact_utils.get_single_uri(input_dict["evaluation"]))
+        verdict = json.loads((evaluation / "verdict.json").read_text())
         serving = epath.Path(exec_properties["directory"])
-        version = deployed(model, serving) or deploy(model, serving)
-        # The artifact keeps a copy, from which a deployment that was lost can be restored.
+
+        version = deployments.serving(serving)
+        if version is not None and deployments.is_same_model(model, version):
+            damage = deployments.damage(version)
+            if not damage:
+                _make_sure_it_is_recorded(version)
+                self._mark(pushed, version, unchanged=True)
+                return
+            why = f"version {version.name} {damage}"
+        elif replaced := _replaced_by_hand(model, serving, version):
+            if not verdict["baseline"]["set_aside"]:
+                self._MarkNotPushed(pushed)
+                pushed.set_string_custom_property(KEPT_BACK, replaced)
+                return
+            why = _why(verdict["baseline"])
+        else:
+            _check_that_it_still_serves(verdict["baseline"]["version"], version)
+            why = _why(verdict["baseline"])
+        version = deploy(model, serving)
         io_utils.copy_dir(str(model), pushed.uri)
+        _record(version, why, verdict["baseline"]["version"])
+        self._mark(pushed, version, unchanged=False)
+
+    def _mark(self, pushed, version: epath.Path, unchanged: bool) -> None:
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
+        pushed.set_int_custom_property(UNCHANGED, int(unchanged))
 
 
-def deployed(model: epath.Path, serving: epath.Path) -> epath.Path | None:
-    """The newest version below `serving`, if that is this model already.
+def _make_sure_it_is_recorded(version: epath.Path) -> None:
+    """A push that was killed between the two has deployed the version, and not recorded it."""
+    recorded = {entry.version for entry in deployments.read(version.parent)}
+    if version.name not in recorded:
+        _record(version, "found in the serving directory, not in the record", None)
 
-    Two exports of one checkpoint differ in the bytes of their graphs; what they were made of does
-    not. An export that does not say what it was made of is never known.
+
+def _record(version: epath.Path, why: str, compared_with: Optional[str]) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    entry = deployments.Deployment(
+        version.name,
+        now,
+        why,
+        deployments.model_of(version),
+        manifest.digest(version),
+        compared_with,
+    )
+    deployments.add(version.parent, entry)
+
+
+def _why(baseline: Mapping[str, Optional[str]]) -> str:
+    """Says why a model was blessed, from what its verdict says of the `baseline`."""
+    if baseline["version"] is None:
+        return "blessed; nothing else was deployed"
+    if baseline["set_aside"]:
+        return f"blessed; version {baseline['version']} was set aside: {baseline['set_aside']}"
+    if baseline["problem"]:
+        return f"blessed; version {baseline['version']} {baseline['problem']}"
+    return f"blessed; compared with version {baseline['version']}"
+
+
+def _replaced_by_hand(model: epath.Path, serving: epath.Path, version: Optional[epath.Path]) -> str:
+    """Says that a person put another version in the place of this very model; empty if not.
+
+    Where nothing serves any more, a deployment was lost, and is made good.
     """
-    newest = max(_versions(serving), key=lambda path: int(path.name), default=None)
-    if newest is None or not (newest / tf.saved_model.SAVED_MODEL_FILENAME_PB).exists():
-        return None
-    ours, theirs = (_identity(export) for export in (model, newest))
-    return newest if ours is not None and ours == theirs else None
+    recorded = deployments.read(serving)
+    identity = deployments.model_of(model)
+    if version is None or not recorded or identity is None or recorded[-1].model != identity:
+        return ""
+    last = recorded[-1].version
+    if (serving / last).exists():
+        how = f"version {version.name} was put beside it by hand"
+    else:
+        how = f"that was removed by hand, and version {version.name} serves"
+    return f"this very model was deployed as version {last}; {how}"
 
 
-def _identity(export: epath.Path) -> str | None:
-    file = export / "assets.extra" / IDENTITY
-    return file.read_text() if file.exists() else None
-
-
-def _versions(serving: epath.Path) -> list[epath.Path]:
-    if not serving.exists():
-        return []
-    return [path for path in serving.iterdir() if path.name.isdigit()]
+def _check_that_it_still_serves(expected: Optional[str], version: Optional[epath.Path]) -> None:
+    found = version.name if version is not None else None
+    if found != expected:
+        was, now = (f"version {name}" if name else "nothing" for name in (expected, found))
+        raise ValueError(
+            f"{now} serves, but when the model was judged {was} did; run again to have it compared "
+            "with what serves now"
+        )
 
 
 def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
     """Copies an exported model to a new version below `serving`, seen whole or not at all.
 
-    The version is the time in seconds, or one above the highest one there if that is not later.
+    The version is the time in seconds, or one above the highest one that there is or was if that
+    is not later.
+
+    Raises:
+        ValueError: the copy is not what was exported.
     """
     serving.mkdir(parents=True, exist_ok=True)
-    above = [int(path.name) + 1 for path in _versions(serving)]
+    known = [path.name for path in deployments.versions(serving)]
+    known += [entry.version for entry in deployments.read(serving)]
+    above = [int(name) + 1 for name in known]
     version = serving / str(max(int(time.time()), *above, 0))
     if FileSystems.get_scheme(str(serving)) is None:
         _copy_beside(model, version)
@@ -90,6 +170,7 @@ def _copy_beside(model: epath.Path, version: epath.Path) -> None:
                 shutil.rmtree(left)
     partial = version.with_name(f".{version.name}.partial")
     io_utils.copy_dir(str(model), str(partial))
+    _check_copy(partial, version)
     partial.rename(version)
 
 
@@ -98,6 +179,14 @@ def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
 
     A push that was killed leaves a version without one, and the next push a higher version.
     """
-    graph = tf.saved_model.SAVED_MODEL_FILENAME_PB
+    graph = manifest.GRAPH
     io_utils.copy_dir(str(model), str(version), deny_regex_patterns=[f"/{graph}$"])
+    _check_copy(version, version, without=graph)
     (model / graph).copy(version / graph)
+    _check_copy(version, version)
+
+
+def _check_copy(copy: epath.Path, version: epath.Path, without: str = "") -> None:
+    """Checks that what is about to serve is byte for byte what was exported, and so judged."""
+    if damage := manifest.damage(copy, without):
+        raise ValueError(f"the copy for {version} {damage}; run again")

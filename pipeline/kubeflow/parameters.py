@@ -16,6 +16,7 @@ from pipeline.kubeflow.run_parameters import (
     DATA_DIRECTORY,
     GATES,
     MAX_STEPS,
+    NEW_BASELINE,
     SERVING_DIRECTORY,
     TRAINING_ROOT,
     literal,
@@ -50,17 +51,18 @@ def of_cluster(config: Config) -> Arguments:
         ),
         max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
         gates=parameter(GATES, literal(arguments.gates_of(config))) if config.gates else None,
+        new_baseline=parameter(NEW_BASELINE, ""),
     )
 
 
 def of_v2(config: Config) -> Arguments:
-    """The arguments of a V2 pipeline: another name, and a baseline that needs no Resolver.
+    """The arguments of a V2 pipeline, which has another name.
 
     Raises:
         UserError: see `of_cluster`.
     """
     name = config.name.replace("_", "-")[:_LONGEST_NAME].strip("-")
-    return dataclasses.replace(of_cluster(config), pipeline_name=name, baseline="pushed")
+    return dataclasses.replace(of_cluster(config), pipeline_name=name)
 
 
 def defaults(arguments: Arguments) -> dict[str, Any]:

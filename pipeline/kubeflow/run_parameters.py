@@ -18,6 +18,8 @@ TRAINING_ROOT = "training-root"
 SERVING_DIRECTORY = "serving-directory"
 MAX_STEPS = "max-steps"
 GATES = "gates"
+NEW_BASELINE = "new-baseline"
+"""Why the deployed model is set aside in this run, see the Evaluator."""
 
 
 def literal(text: str) -> str:

@@ -95,8 +95,9 @@ def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]
     )
     job = runner.run(pipeline, write_out=False)
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
-    # What is deployed changes without any of its inputs.
-    tasks["Baseline"]["cachingOptions"] = {"enableCache": False}
+    # What is deployed changes without any of their inputs, and no driver is asked for it.
+    for name in ("Baseline", "Pusher"):
+        tasks[name]["cachingOptions"] = {"enableCache": False}
     return job
 
 

@@ -49,7 +49,7 @@ class Problem:
     @property
     def versions(self) -> list[str]:
         serving = self.workspace / "serving"
-        return sorted(path.name for path in serving.iterdir()) if serving.exists() else []
+        return sorted(path.name for path in serving.glob("[0-9]*"))
 
 
 def states(output: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Installation:
     @property
     def versions(self) -> list[str]:
         serving = self.disk / "serving"
-        return sorted(path.name for path in serving.iterdir()) if serving.exists() else []
+        return sorted(path.name for path in serving.glob("[0-9]*"))
 
     def files(self, run: v2_engine.Run, task: str, key: str) -> pathlib.Path:
         return self.engine.file(run.outputs[task][key]["uri"])
@@ -87,7 +87,7 @@ def rows(folder: pathlib.Path) -> list[tf.train.Example]:
 def test_the_first_model_has_no_baseline_and_is_pushed(installation, first):
     verdict = installation.verdict(first)
     assert verdict["blessed"] and verdict["baseline_metrics"] is None
-    assert "Nothing else was blessed before: only the absolute bounds apply." in verdict["notes"]
+    assert "No other model is deployed: only the absolute bounds apply." in verdict["notes"]
     assert "\nBlessed\n" in first.logs["Evaluator"]
     assert first.outputs["Evaluator"]["blessing"]["metadata"]["blessed"] == 1
     pushed = first.outputs["Pusher"]["pushed_model"]["metadata"]
@@ -132,7 +132,7 @@ def test_a_run_without_any_change_trains_nothing_and_pushes_nothing(installation
     assert sorted((installation.disk / "training").iterdir()) == trainings
     assert sorted((installation.disk / "training").glob("*/events.*")) == summaries
     pushed = first.outputs["Pusher"]["pushed_model"]["metadata"]
-    assert again.outputs["Pusher"]["pushed_model"]["metadata"] == pushed
+    assert again.outputs["Pusher"]["pushed_model"]["metadata"] == {**pushed, "unchanged": 1}
     assert installation.versions == [pushed["pushed_version"]]
 
 

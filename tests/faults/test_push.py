@@ -8,6 +8,9 @@ import sys
 import time
 
 import pytest
+from etils import epath
+
+from models import manifest
 
 FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data")
 
@@ -20,6 +23,7 @@ def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
     for name in FILES:
         (model / name).parent.mkdir(parents=True, exist_ok=True)
         (model / name).write_text(f"content of {name}")
+    manifest.write(epath.Path(model))
     push = ["tests.faults.push", str(model), str(serving)]
     # The copy of one of the files does not take place any more.
     crash = f"tfx.dsl.io.fileio.copy@{copies}"

@@ -17,6 +17,24 @@ _RUN, _NODE = "pipeline_run", "node"
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
 
 
+_UNCHANGED, _KEPT_BACK = "unchanged", "kept_back"  # of components.pusher.executor
+
+
+@dataclasses.dataclass(frozen=True)
+class Push:
+    """What a Pusher did.
+
+    Attributes:
+        version: what the run's model is deployed as; None if it is not.
+        unchanged: whether it was before.
+        kept_back: why a blessed model was not pushed; empty if it was.
+    """
+
+    version: epath.Path | None
+    unchanged: bool
+    kept_back: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Records:
     """The records of one run.
@@ -44,13 +62,18 @@ class Records:
         file = self.place(folder.uri) / _VERDICT_FILE
         return json.loads(file.read_text(encoding="utf-8"))
 
-    def pushed(self) -> epath.Path | None:
-        """Where the run's model is deployed; None if it was not."""
+    def push(self) -> Push:
+        """What the Pusher did."""
         artifact = self._output("Pusher", "pushed_model")
         if artifact is None:
-            return None
-        destination = artifact.custom_properties["pushed_destination"].string_value
-        return self.place(destination) if destination else None
+            return Push(None, False, "")
+        properties = artifact.custom_properties
+        destination = properties["pushed_destination"].string_value
+        return Push(
+            self.place(destination) if destination else None,
+            bool(properties[_UNCHANGED].int_value),
+            properties[_KEPT_BACK].string_value,
+        )
 
     def _store(self) -> metadata_store.MetadataStore:
         return metadata_store.MetadataStore(

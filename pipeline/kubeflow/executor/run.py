@@ -114,14 +114,14 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
     except StepFailed as failure:
         _show_failure(console, failure)
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
-    verdict, pushed = records.verdict(), records.pushed()
+    verdict, push = records.verdict(), records.push()
     if verdict is None:
         return OK
     screen.show_verdict(console, verdict)
-    states = {node.name: node.state for node in execution.progress.nodes.values()}
-    screen.show_push(console, pushed, unchanged=states.get("pusher") == CACHED)
+    blessed = verdict["blessed"]
+    screen.show_push(console, blessed, push.version, push.unchanged, push.kept_back)
     screen.say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
-    return OK if verdict["blessed"] else NOT_BLESSED
+    return OK if push.version else NOT_BLESSED
 
 
 def _prepared(workspace: Workspace, artifacts: epath.Path, moves: bool) -> list[str]:

@@ -100,9 +100,5 @@ def _classes(step: Step) -> Iterator[str]:
         for path in places.values(specs, "classPath"):
             if problem := modules.missing(path):
                 yield f"{step.place} --tfx_ir: {kind} of {step.node_id} names {path}: {problem}"
-    resolves = list(places.values(step.node, "opType"))
-    for path in resolves:
-        if problem := modules.missing(path):
-            yield f"{step.place} --tfx_ir: node {step.node_id} resolves by {path}: {problem}"
-    if not resolves and step.node_id not in (deployment.get("executorSpecs") or {}):
+    if step.node_id not in (deployment.get("executorSpecs") or {}):
         yield f"{step.place} --tfx_ir: no executor for node {step.node_id}"

@@ -1,74 +1,208 @@
-"""Which blessed model a candidate is compared with."""
+"""What serves now is the baseline; the candidate itself is none."""
 
+import json
 import pathlib
+import shutil
+from typing import Any
 
 import pytest
+from etils import epath
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import standard_artifacts
+from tiny_model import artifact
 
-from components.baseline import BaselineStrategy
-
-
-def model(number: int, folder: pathlib.Path = pathlib.Path(__file__).parent):
-    made = standard_artifacts.Model()
-    made.id = number
-    made.uri = str(folder)
-    return made
+from components import deployments
+from components.baseline import driver, executor
+from components.deployments import Baseline, Deployment
+from models import manifest
 
 
-def blessing(number: int, of: int, blessed: bool = True):
-    made = standard_artifacts.ModelBlessing()
-    made.id = number
-    made.set_int_custom_property("current_model_id", of)
-    made.set_int_custom_property("blessed", int(blessed))
-    return made
+def export(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Not a model that loads, but with all that says what it is."""
+    for file, text in (
+        ("saved_model.pb", f"graph of {name}"),
+        ("variables/variables.index", f"weights of {name}"),
+        ("assets.extra/identity.json", json.dumps({"training": name})),
+    ):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    manifest.write(epath.Path(folder))
+    return folder
 
 
-def resolve(candidate: int, models, blessings) -> tuple[list[int], list[int]]:
-    channels = {
-        "candidate": [model(candidate)],
-        "model": [model(number) for number in models],
-        "model_blessing": blessings,
+def record(serving: pathlib.Path, version: str, model: str = "a") -> None:
+    identity = json.dumps({"training": model})
+    digest = manifest.digest(epath.Path(serving / version))
+    deployments.add(epath.Path(serving), Deployment(version, "now", "blessed", identity, digest))
+
+
+class Setting:
+    """A candidate, a serving directory, and what the component makes of them."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.serving, self.output = folder / "serving", folder / "baseline"
+        export(folder / "candidate" / "Format-Serving", "candidate")
+        candidate = artifact(standard_artifacts.Model, folder / "candidate", 1)
+        self.inputs = {"candidate": [candidate]}
+        self.parameters: dict[str, Any] = {"directory": str(self.serving)}
+
+    def found(self) -> Baseline:
+        """What the driver tells the cache."""
+        info = ExecutionInfo(
+            input_dict=self.inputs, output_dict={}, exec_properties=dict(self.parameters)
+        )
+        told = driver.Driver(None).run(info).exec_properties
+        assert set(told) == {"baseline"}
+        return Baseline.from_json(told["baseline"].string_value)
+
+    def run(self, **found: str) -> tuple[Baseline, dict[str, str]]:
+        """What the executor writes: the baseline, and the files of its copy."""
+        model = artifact(standard_artifacts.Model, self.output, 2)
+        executor.Executor().Do(self.inputs, {"model": [model]}, {**self.parameters, **found})
+        files = {
+            str(path.relative_to(self.output)): path.read_text()
+            for path in self.output.rglob("*")
+            if path.is_file()
+        }
+        return Baseline.from_json(files.pop("baseline.json")), files
+
+
+@pytest.fixture
+def setting(tmp_path) -> Setting:
+    return Setting(tmp_path)
+
+
+def copy_of(version: pathlib.Path) -> dict[str, str]:
+    return {
+        f"Format-Serving/{path.relative_to(version)}": path.read_text()
+        for path in version.rglob("*")
+        if path.is_file()
     }
-    resolved = BaselineStrategy().resolve_artifacts(None, channels)
-    assert resolved is not None and set(resolved) == set(channels), "TFX wants every channel"
-    ids = [[made.id for made in resolved[key]] for key in ("candidate", "model", "model_blessing")]
-    assert ids[0] == [candidate]
-    return ids[1], ids[2]
 
 
 @pytest.mark.parametrize(
-    "candidate, models, blessings, expected",
+    ("versions", "others", "highest"),
     [
-        (1, [1], [], ([], [])),
-        (2, [1, 2], [blessing(10, 1)], ([1], [10])),
-        (3, [1, 2, 3], [blessing(10, 1), blessing(11, 2)], ([2], [11])),
-        # The order in which the store lists them says nothing.
-        (3, [3, 2, 1], [blessing(11, 2), blessing(10, 1)], ([2], [11])),
-        (3, [1, 2, 3], [blessing(10, 1), blessing(11, 2, blessed=False)], ([1], [10])),
-        # An unchanged candidate is not its own baseline.
-        (2, [1, 2], [blessing(10, 1), blessing(11, 2)], ([1], [10])),
-        (1, [1], [blessing(10, 1)], ([], [])),
-        # The latest blessing counts, also of an older model.
-        (3, [1, 2, 3], [blessing(10, 2), blessing(11, 1)], ([1], [11])),
-        # A model that is gone from the store cannot be compared with.
-        (3, [1, 3], [blessing(10, 1), blessing(11, 2)], ([1], [10])),
+        (["1700000000"], [], "1700000000"),
+        # By number, not by text.
+        (["1700000000", "999", "20"], [], "1700000000"),
+        # What a push that was killed left beside.
+        (["1700000000"], [".1700000009.partial", "1700000000.old", "latest"], "1700000000"),
     ],
 )
-def test_the_baseline_is_the_latest_other_blessed_model(candidate, models, blessings, expected):
-    assert resolve(candidate, models, blessings) == expected
+def test_the_version_that_serves_is_copied(setting, versions, others, highest):
+    for name in (*versions, *others):
+        export(setting.serving / name, name)
+    expected = Baseline(highest, manifest.digest(epath.Path(setting.serving / highest)))
+    assert setting.found() == expected
+    assert setting.run() == (expected, copy_of(setting.serving / highest))
 
 
-def test_a_model_whose_files_are_gone_is_no_baseline(tmp_path):
-    channels = {
-        "candidate": [model(3)],
-        "model": [model(1), model(2, tmp_path / "gone"), model(3)],
-        "model_blessing": [blessing(10, 1), blessing(11, 2)],
-    }
-    resolved = BaselineStrategy().resolve_artifacts(None, channels)
-    assert resolved is not None and [made.id for made in resolved["model"]] == [1]
+@pytest.mark.parametrize("there", [None, "nothing", ".1700000009.partial"])
+def test_where_nothing_was_pushed_there_is_no_baseline(setting, there):
+    if there:
+        setting.serving.mkdir()
+    if there == ".1700000009.partial":
+        export(setting.serving / there, there)
+    assert setting.found() == Baseline()
+    assert setting.run() == (Baseline(), {})
 
 
-def test_without_any_model_there_is_no_baseline():
-    resolved = BaselineStrategy().resolve_artifacts(None, {"candidate": [model(1)]})
-    assert resolved is not None
-    assert (resolved["model"], resolved["model_blessing"]) == ([], [])
+def test_a_candidate_that_serves_is_compared_with_nothing(setting):
+    """So that it has the key in the cache that it had before it was deployed, if it is alone."""
+    before = setting.found()
+    export(setting.serving / "1", "candidate")
+    assert setting.found() == before == Baseline()
+    export(setting.serving / "2", "another")
+    assert setting.found().version == "2"
+    export(setting.serving / "3", "candidate")
+    assert setting.found() == Baseline()
+
+
+def test_the_same_model_deployed_again_is_another_baseline_to_the_cache(setting):
+    export(setting.serving / "1", "a")
+    first = setting.found()
+    export(setting.serving / "2", "b")
+    export(setting.serving / "3", "a")
+    assert setting.found() == Baseline("3", first.checksums) != first
+
+
+def test_a_damaged_version_is_the_baseline_and_says_so(setting):
+    export(setting.serving / "1", "a")
+    whole = setting.found()
+    (setting.serving / "1" / "variables" / "variables.index").write_text("of another model")
+    damage = "is damaged: variables/variables.index is not as it was exported (SHA-256)"
+    assert setting.found() == Baseline("1", whole.checksums, damage)
+    assert setting.run() == (setting.found(), {}), "what is damaged is not handed on"
+
+
+def test_a_recorded_version_without_graph_serves_and_is_damaged(setting):
+    """Another one without graph is what a push to an object store left that was cut short."""
+    export(setting.serving / "1", "a")
+    record(setting.serving, "1")
+    for name in ("1", "2"):
+        folder = export(setting.serving / name, "a")
+        (folder / "saved_model.pb").unlink()
+    assert setting.found().version == "1"
+    assert setting.found().damage == "is damaged: saved_model.pb is missing"
+
+
+def test_another_model_in_the_place_of_a_recorded_version_is_damage(setting):
+    export(setting.serving / "1", "a")
+    record(setting.serving, "1")
+    assert setting.found().damage == ""
+    shutil.rmtree(setting.serving / "1")
+    export(setting.serving / "1", "b")
+    assert setting.found().damage == (
+        "is damaged: it is not the model that was deployed as version 1"
+    )
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_version_from_before_there_were_checksums_is_compared_with(setting, recorded):
+    folder = export(setting.serving / "1", "a")
+    if recorded:
+        record(setting.serving, "1")
+    (folder / "assets.extra" / "manifest.json").unlink()
+    assert setting.found() == Baseline("1", "", manifest.NO_CHECKSUMS if recorded else "")
+    _, files = setting.run()
+    assert bool(files) is not recorded
+
+
+def test_the_executor_follows_the_driver(setting):
+    """What is pushed between the two is not under the cache's key."""
+    export(setting.serving / "1", "a")
+    told = setting.found()
+    export(setting.serving / "2", "b")
+    assert setting.run(baseline=told.to_json()) == (told, copy_of(setting.serving / "1"))
+
+
+def test_a_copy_that_was_cut_short_is_made_anew(setting):
+    export(setting.serving / "1", "a")
+    setting.run()
+    (setting.output / "Format-Serving" / "leftover").touch()
+    assert setting.run()[1] == copy_of(setting.serving / "1")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"deployments": [{"version": "1"}]}', "\xff"])
+def test_a_record_that_cannot_be_read_is_one_line(setting, text):
+    export(setting.serving / "1", "a")
+    (setting.serving / "deployments.json").write_text(text, encoding="latin-1")
+    with pytest.raises(deployments.BadRecord) as caught:
+        setting.found()
+    message = str(caught.value)
+    assert message.startswith(f"{setting.serving}/deployments.json: is not a record of deployments")
+    assert "restore it, or remove it" in message and "\n" not in message
+
+
+def test_in_an_object_store_a_version_without_graph_does_not_count(store, tmp_path):
+    serving = epath.Path(f"gs://{tmp_path.name.replace('_', '-')}/serving")
+    assert deployments.serving(serving) is None
+    for name, file in (("1", "saved_model.pb"), ("2", "variables.index"), ("latest", "x")):
+        (serving / name).mkdir(parents=True)
+        (serving / name / file).write_text("content")
+    assert deployments.serving(serving) == serving / "1"
+    for number in ("1", "2"):
+        deployments.add(serving, Deployment(number, "now", "blessed", None, ""))
+    assert [entry.version for entry in deployments.read(serving)] == ["1", "2"]
+    assert deployments.serving(serving) == serving / "2"

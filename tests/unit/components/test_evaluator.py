@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
 from tfx.types import standard_artifacts
-from tiny_model import artifact, evaluate, save
+from tiny_model import artifact, deployed, evaluate, save
 
+from components import deployments
 from components.evaluator import executor, extractors, verdict
 from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator.verdict import Comparison
 from components.serving_check.report import Report
 from models import label as label_lib
 from models.features import Input
@@ -104,14 +108,10 @@ def alone(tmp_path_factory):
         Slice("price", (100.0, 200.5)),
         Slice("size", (10.0,), gated=False),
     )
-    bounds = (bound("rmse", 25.0, 0.1), bound("skill", 0.5))
-    return evaluate(
-        tmp_path_factory.mktemp("alone"),
-        ROWS,
-        judgement(PRICE, *bounds, slices=slices),
-        PRICE,
-        "close",
-    )
+    judged = judgement(PRICE, bound("rmse", 25.0, 0.1), bound("skill", 0.5), slices=slices)
+    folder = tmp_path_factory.mktemp("alone")
+    result, blessing = evaluate(folder, ROWS, judged, PRICE, "close")
+    return result, blessing
 
 
 def expected_regression(rows, name) -> dict[str, float]:
@@ -182,7 +182,8 @@ def test_a_good_model_alone_is_blessed_in_sentences(alone):
     assert f"RMSE is {metrics['rmse']:.4g}; it must be at most 25" in texts
     assert f"skill is {metrics['skill']:.4g}; it must be at least 0.5" in texts
     assert any(text.startswith("RMSE of a constant predictor is ") for text in texts)
-    assert result["notes"] == ["Nothing else was blessed before: only the absolute bounds apply."]
+    assert result["notes"] == ["No other model is deployed: only the absolute bounds apply."]
+    assert result["baseline"] == {"version": None, "problem": "", "set_aside": ""}
 
 
 def test_without_bounds_the_best_model_is_not_blessed(tmp_path):
@@ -246,28 +247,186 @@ def test_falling_behind_the_baseline_overall_is_refused(tmp_path):
     assert text.startswith("RMSE is ") and "it may rise by 10.0%" in text
 
 
-def test_a_baseline_of_another_label_is_not_compared(tmp_path):
-    judged = judgement(PRICE, bound("rmse", 100.0, 0.1))
-    other = Label("rent", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
-    result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close", other)
+COMPARED = judgement(PRICE, bound("rmse", 100.0, 0.1))
+ASK = (
+    '; to accept this model by the absolute bounds alone, say why: run --new-baseline "why" (on a '
+    'cluster: --param new-baseline="why")'
+)
+CANNOT = "The deployed model (version 17) cannot be compared with: it "
+RENT_ALONE = Label("rent", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
+
+
+def test_a_deployed_model_that_cannot_be_compared_with_is_a_persons_decision(tmp_path):
+    """The candidate is worse than what is deployed, and meets every absolute bound."""
+    given = (ROWS, COMPARED, PRICE, "worse_in_north", "close", RENT_ALONE)
+    result, blessing = evaluate(tmp_path / "alone", *given)
+    assert not agrees(result, blessing)
+    problem = "does not predict price (it predicts rent)"
+    assert failed(result) == [CANNOT + problem + ASK]
+    assert result["baseline_metrics"] is None and result["notes"] == []
+
+    result, blessing = evaluate(tmp_path / "accepted", *given, new_baseline="we price, not let")
+    assert agrees(result, blessing)
+    assert result["notes"] == [
+        "The deployed model (version 17) was set aside, only the absolute bounds apply: we price, "
+        f"not let. {CANNOT}{problem}."
+    ]
+    assert result["baseline"] == {
+        "version": "17",
+        "problem": problem,
+        "set_aside": "we price, not let",
+    }
+
+
+def test_a_comparison_that_could_be_made_is_set_aside_too(tmp_path):
+    given = (ROWS, COMPARED, PRICE, "worse_in_north", "close")
+    result, blessing = evaluate(tmp_path, *given, new_baseline="another market")
     assert agrees(result, blessing)
     assert result["baseline_metrics"] is None
-    assert any("does not predict price" in note for note in result["notes"])
+    assert result["notes"] == [
+        "The deployed model (version 17) was set aside, only the absolute bounds apply: another "
+        "market"
+    ]
+
+
+def test_without_a_change_bound_nothing_is_to_be_compared(tmp_path):
+    judged = judgement(PRICE, bound("rmse", 100.0))
+    result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "close", "close", RENT_ALONE)
+    assert agrees(result, blessing)
+    assert result["notes"] == [f"{CANNOT}does not predict price (it predicts rent)"]
+
+
+def test_a_damaged_baseline_is_a_persons_decision(tmp_path):
+    """Its files are not even there: the component Baseline copies nothing that is damaged."""
+    damage = "is damaged: assets/zipcode is missing"
+    empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
+    model = deployed(empty, deployments.Baseline("17", "", damage))
+    result, blessing = evaluate(
+        tmp_path, ROWS, COMPARED, PRICE, "close", more_inputs={"baseline_model": [model]}
+    )
+    assert not agrees(result, blessing)
+    assert failed(result) == [f"{CANNOT}{damage}{ASK}"]
+
+
+def _without_graph(export):
+    (export / "saved_model.pb").write_bytes(b"no graph")
+
+
+def _without_signature(export):
+    shutil.rmtree(export / "variables")
+    module = tf.Module()
+    module.other = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None], tf.string)])
+    tf.saved_model.save(module, str(export), {"other": module.other})
+
+
+def _failing(export):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def predict(examples):
+        with tf.control_dependencies([tf.debugging.Assert(tf.size(examples) < 0, ["closed"])]):
+            return {"predictions": tf.ones([tf.size(examples), 1])}
+
+    module = tf.Module()
+    module.predict = predict
+    tf.saved_model.save(module, str(export), {"predict": predict})
+
+
+@pytest.mark.parametrize("broken", [_without_graph, _without_signature, _failing])
+def test_a_baseline_that_cannot_be_scored_breaks_no_run(tmp_path, broken):
+    model = deployed(save(tmp_path, 2, PRICE, "close"), deployments.Baseline("17"))
+    broken(pathlib.Path(model.uri) / "Format-Serving")
+    inputs = {"baseline_model": [model]}
+    result, blessing = evaluate(
+        tmp_path / "alone", ROWS, COMPARED, PRICE, "close", more_inputs=inputs
+    )
+    assert not agrees(result, blessing)
+    (line,) = failed(result)
+    assert line.startswith(f"{CANNOT}cannot be scored: ") and line.endswith(ASK)
+    assert "\n" not in line
+    assert of_model(result["metrics"]["overall"]) == pytest.approx(
+        expected_regression(ROWS, "close"), rel=1e-5
+    )
+    result, blessing = evaluate(
+        tmp_path / "accepted",
+        ROWS,
+        COMPARED,
+        PRICE,
+        "close",
+        more_inputs=inputs,
+        new_baseline="it is broken",
+    )
+    assert agrees(result, blessing)
+
+
+def test_a_candidate_that_cannot_be_scored_is_not_the_baselines_fault(tmp_path):
+    rows = [{**row, "close": None} if number == 7 else row for number, row in enumerate(ROWS)]
+    result, blessing = evaluate(tmp_path, rows, COMPARED, PRICE, "close", "mean_with_noise")
+    assert not agrees(result, blessing)
+    assert failed(result)[0].startswith("the model fails in ")
+    assert result["baseline"]["problem"] == ""
+    assert result["baseline_metrics"]["overall"]["rmse"] > 0
+
+
+def test_a_baseline_whose_answers_are_no_numbers_is_a_persons_decision(tmp_path):
+    given = (ROWS, COMPARED, PRICE, "worse_in_north", "no_number")
+    result, blessing = evaluate(tmp_path / "alone", *given)
+    assert not agrees(result, blessing)
+    (line,) = failed(result)
+    assert line.startswith(
+        f"{CANNOT}cannot be scored: predictions is not a finite number in 1 of 400 rows: nan where "
+        "no_number is "
+    )
+    assert line.endswith(ASK)
+    assert result["baseline_metrics"] is None
+    result, blessing = evaluate(tmp_path / "accepted", *given, new_baseline="it answers NaN")
+    assert agrees(result, blessing)
+
+
+def test_a_baseline_that_calls_a_python_function_is_a_persons_decision(tmp_path):
+    """As those that were blessed before exports were asked in a fresh process."""
+
+    def change(values):
+        return tf.ensure_shape(tf.numpy_function(lambda x: x, [values], tf.float32), [None, 1])
+
+    model = deployed(save(tmp_path, 2, PRICE, "close", change=change), deployments.Baseline("17"))
+    inputs = {"baseline_model": [model]}
+    result, blessing = evaluate(tmp_path, ROWS, COMPARED, PRICE, "close", more_inputs=inputs)
+    assert not agrees(result, blessing)
+    assert failed(result) == [
+        f"{CANNOT}cannot be scored: the model cannot be loaded in 400 of 400 rows: it calls a "
+        f"Python function of the process that trained it{ASK}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "part", "refused"),
+    [
+        (1.0, 1.0, (), False),
+        (1.09, 1.0, (), False),
+        (1.11, 1.0, (), True),
+        (1.0, math.nan, (), True),
+        (1.0, math.inf, (), True),
+        (math.nan, 1.0, (), True),
+        (math.nan, math.nan, (), True),
+        (1.0, math.nan, ("side", "left"), True),
+        (math.nan, math.nan, ("side", "left"), False),
+        (math.nan, 1.0, ("side", "left"), True),
+    ],
+)
+def test_a_change_bound_that_cannot_be_checked_does_not_hold(value, before, part, refused):
+    assert verdict._is_refused(bound("rmse", None, 0.1), part, value, before) == refused
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_empty_artifact_is_no_baseline(tmp_path, kept):
-    """As where nothing was ever pushed; an object store does not even keep the directory."""
-    empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
-    if not kept:
-        (tmp_path / "empty").rmdir()
-    judged = judgement(PRICE, bound("rmse", 100.0, 0.1))
-    result, blessing = evaluate(
-        tmp_path, ROWS, judged, PRICE, "close", more_inputs={"baseline_model": [empty]}
-    )
+    """As where nothing was ever pushed."""
+    inputs = {}
+    if kept:
+        empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
+        inputs = {"baseline_model": [deployed(empty, deployments.Baseline())]}
+    result, blessing = evaluate(tmp_path, ROWS, COMPARED, PRICE, "close", more_inputs=inputs)
     assert agrees(result, blessing)
     assert result["baseline_metrics"] is None
-    assert result["notes"][0].startswith("Nothing else was blessed before: only the absolute")
+    assert result["notes"] == ["No other model is deployed: only the absolute bounds apply."]
     assert not blessing.has_custom_property("baseline_model_id")
 
 
@@ -423,39 +582,6 @@ def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, requ
         assert result["metrics"]["overall"]["rmse"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_baseline_that_cannot_be_scored_is_told_and_left_out(tmp_path):
-    """One that reads a label by itself, and one whose answers make no sense."""
-    judged = judgement(PRICE, bound("rmse", 25.0, 0.1))
-    result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "close", "no_number")
-    assert agrees(result, blessing)
-    assert result["baseline_metrics"] is None
-    (note,) = result["notes"]
-    assert note.startswith(
-        "The last blessed model cannot be compared with (predictions is not a finite number in 1 "
-        "of 400 rows: nan where no_number is "
-    )
-    assert not any("baseline" in line["text"] for line in result["lines"])
-
-
-def test_a_baseline_that_calls_a_python_function_is_told_and_left_out(tmp_path):
-    """As those that were blessed before exports were asked in a fresh process."""
-
-    def change(values):
-        return tf.ensure_shape(tf.numpy_function(lambda x: x, [values], tf.float32), [None, 1])
-
-    baseline = save(tmp_path, 2, PRICE, "close", change=change)
-    judged = judgement(PRICE, bound("rmse", 25.0, 0.1))
-    result, blessing = evaluate(
-        tmp_path, ROWS, judged, PRICE, "close", more_inputs={"baseline_model": [baseline]}
-    )
-    assert agrees(result, blessing)
-    assert result["notes"] == [
-        "The last blessed model cannot be compared with (the model cannot be loaded in 400 of 400 "
-        "rows: it calls a Python function of the process that trained it): only the absolute "
-        "bounds apply."
-    ]
-
-
 def test_what_the_serving_check_found_fails_the_verdict(tmp_path):
     serving = Report(("predict answers at random",), ("other was not judged",))
     result, blessing = evaluate(
@@ -517,14 +643,15 @@ def test_intervals_are_gated_and_compared_with_their_like_alone(of_intervals):
     assert of_baseline["coverage"] is None and of_baseline["interval_width"] is None
     assert of_baseline["rmse"] == result["metrics"]["overall"]["rmse"]
     none = "the baseline has none to compare with"
+    texts_of_change = [f"{none}; it may fall by 0.01{ASK}", f"{none}; it may rise by 1.0%{ASK}"]
     texts = [line["text"] for line in result["lines"] if not line["text"].startswith("RMSE")]
     assert texts == [
         f"coverage is {coverage:.4g}; it must be at least 0.7",
-        f"coverage is {coverage:.4g}, {none}; it may fall by 0.01",
+        f"coverage is {coverage:.4g}, {texts_of_change[0]}",
         f"mean interval width is {width:.4g}; it must be at most 10",
-        f"mean interval width is {width:.4g}, {none}; it may rise by 1.0%",
+        f"mean interval width is {width:.4g}, {texts_of_change[1]}",
     ]
-    assert failed(result) == [texts[2]]
+    assert failed(result) == texts[1:]
     assert result["notes"] == []
 
 
@@ -532,7 +659,9 @@ def test_intervals_that_no_gate_bounds_are_noted(of_intervals):
     result, judged, label, evaluation = of_intervals
     values = result["metrics"]["overall"]
     bounds = tuple(dataclasses.replace(part, absolute=None) for part in judged.bounds)
-    again = verdict.make(evaluation, dataclasses.replace(judged, bounds=bounds), [label], True)
+    again = verdict.make(
+        evaluation, dataclasses.replace(judged, bounds=bounds), [label], Comparison("17")
+    )
     assert again["notes"] == [
         f"80% intervals cover {values['coverage']:.1%} of the test split; "
         f"mean width {values['interval_width']:.4g}"
@@ -641,19 +770,19 @@ def test_further_labels_are_judged_as_the_first_one(tmp_path):
         assert line in result["lines"]
 
 
-def test_a_baseline_that_lacks_a_label_is_not_compared(tmp_path):
-    """Then the candidate is judged alone, with all of its labels."""
+def test_a_baseline_that_lacks_a_label_is_a_persons_decision(tmp_path):
+    """The candidate is judged alone, with all of its labels."""
     bounds = (bound("rmse", 25.0, 0.1), bound("grade/accuracy", 0.5), bound("answer/auc", 0.8))
     result, blessing = evaluate(
         tmp_path, DEALS, judgement_of_deals(*bounds), LABELS, OF_DEALS, OF_DEALS, LABELS[:-1]
     )
-    assert agrees(result, blessing)
+    assert not agrees(result, blessing)
     expected = expected_of_deals(OF_DEALS)
     overall = result["metrics"]["overall"]
     assert {name: overall[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert result["baseline_metrics"] is None
-    [note] = result["notes"]
-    assert note.startswith("The last blessed model does not predict rent/m2, or has other classes")
+    known = "does not predict rent/m2 (it predicts price, answer, grade)"
+    assert failed(result) == [CANNOT + known + ASK]
 
 
 def adjusted(labels, features, predictions):
@@ -682,38 +811,98 @@ feature {{ name: "counts" type: INT {REQUIRED.replace("size: 1", "size: 3")} }}
 
 
 @pytest.mark.parametrize(
-    ("column", "compared"),
+    ("column", "problem"),
     [
-        (Input("area", "numbers", False), True),
-        (Input("area", "numbers", True), True),
-        (Input("area", "whole numbers", False), False),
-        (Input("gone", "numbers", True), False),
-        (Input("age", "whole numbers", True), True),
-        (Input("age", "whole numbers", False), False),
-        (Input("window", "numbers", True, sequence=True), True),
-        (Input("window", "numbers", True), False),
-        (Input("counts", "whole numbers", False, sequence=True, length=3), True),
-        (Input("counts", "whole numbers", False, sequence=True, length=2), False),
-        (Input("counts", "whole numbers", True, sequence=True), True),
-        (Input("counts", "whole numbers", False), False),
+        (Input("area", "numbers", False), ""),
+        (Input("area", "numbers", True), ""),
+        (
+            Input("area", "whole numbers", False),
+            "reads whole numbers in the column area, which has numbers now",
+        ),
+        (Input("area", "text", True), "reads text in the column area, which has numbers now"),
+        (
+            Input("gone", "numbers", True),
+            "reads the column gone, which is not there any more",
+        ),
+        (Input("age", "whole numbers", True), ""),
+        (
+            Input("age", "whole numbers", False),
+            "needs a value of the column age in every row, which may be missing now",
+        ),
+        (Input("window", "numbers", True, sequence=True), ""),
+        (
+            Input("window", "numbers", True),
+            "reads single values in the column window, which has lists now",
+        ),
+        (Input("counts", "whole numbers", False, sequence=True, length=3), ""),
+        (
+            Input("counts", "whole numbers", False, sequence=True, length=2),
+            "reads lists of 2 values in the column counts, which has lists of 3 now",
+        ),
+        (Input("counts", "whole numbers", True, sequence=True), ""),
+        (
+            Input("counts", "whole numbers", False),
+            "reads single values in the column counts, which has lists of 3 now",
+        ),
+        (
+            Input("area", "numbers", False, sequence=True, length=4),
+            "reads lists of 4 values in the column area, which has single values now",
+        ),
     ],
 )
-def test_a_baseline_is_compared_if_it_can_read_the_table(tmp_path, column, compared):
-    extra = tmp_path / "assets.extra"
-    extra.mkdir()
-    (extra / "label.json").write_text(label_lib.to_json([PRICE]))
+def test_a_baseline_is_compared_if_it_can_read_the_table(tmp_path, column, problem):
     content = {"inputs": [dataclasses.asdict(column)], "columns": [column.name]}
-    (extra / "features.json").write_text(json.dumps(content))
+    export = says(tmp_path, label_lib.to_json([PRICE]), json.dumps(content))
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
-    note = executor._why_not_comparable([PRICE], str(tmp_path), schema)
-    start = f"The last blessed model needs the column {column.name} as it was: no comparison"
-    assert note.startswith(start) if not compared else not note
+    assert executor._why_not_comparable([PRICE], export, schema) == problem
 
 
-def test_a_baseline_that_was_exported_in_an_earlier_form_is_not_compared(tmp_path):
-    extra = tmp_path / "assets.extra"
-    extra.mkdir()
-    (extra / "label.json").write_text(json.dumps(dataclasses.asdict(PRICE)))
-    (extra / "features.json").write_text('{"features": [], "columns": []}')
-    note = executor._why_not_comparable([PRICE], str(tmp_path), schema_pb2.Schema())
-    assert note.startswith("The last blessed model was exported in an earlier form: no comparison")
+def says(folder, label: str, features: str) -> str:
+    """An export with nothing but what it says of itself."""
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "label.json").write_text(label)
+    (folder / "assets.extra" / "features.json").write_text(features)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "problem"),
+    [
+        ([PRICE], [PRICE], ""),
+        ([PRICE, ANSWER], [PRICE], ""),
+        ([PRICE], [PRICE, ANSWER], "does not predict answer (it predicts price)"),
+        ([PRICE], [RENT], "does not predict rent/m2 (it predicts price)"),
+        ([ANSWER], [dataclasses.replace(ANSWER, task="multiclass")], "predicts answer as binary, "),
+        (
+            [GRADE],
+            [dataclasses.replace(GRADE, classes=("9", "10", "12"))],
+            "has other classes of grade: it does not know 12; it also knows 11",
+        ),
+        (
+            [GRADE],
+            [dataclasses.replace(GRADE, classes=("10", "9", "11"))],
+            "has other classes of grade: they are in another order",
+        ),
+        ([PRICE], [dataclasses.replace(PRICE, mean=7.0, log=False)], ""),
+        ([PRICE], [dataclasses.replace(PRICE, interval=0.8)], ""),
+    ],
+)
+def test_a_baseline_is_compared_if_it_answers_the_same_question(tmp_path, before, now, problem):
+    export = says(tmp_path, label_lib.to_json(before), '{"inputs": [], "columns": []}')
+    found = executor._why_not_comparable(now, export, schema_pb2.Schema())
+    assert found.startswith(problem) and bool(found) == bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("label", "features"),
+    [
+        (json.dumps(dataclasses.asdict(PRICE)), '{"features": [], "columns": []}'),
+        ("{", '{"inputs": [], "columns": []}'),
+        (label_lib.to_json([PRICE]), '{"features": [], "columns": []}'),
+        (label_lib.to_json([PRICE]), '{"inputs": [{"name": "area"}]}'),
+    ],
+)
+def test_a_baseline_that_was_exported_in_an_earlier_form_is_not_compared(tmp_path, label, features):
+    export = says(tmp_path, label, features)
+    problem = executor._why_not_comparable([PRICE], export, schema_pb2.Schema())
+    assert problem == "was exported in an earlier form"

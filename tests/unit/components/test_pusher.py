@@ -1,7 +1,11 @@
 """A version appears whole, once, and only if it was blessed."""
 
+import datetime
+import json
 import os
 import pathlib
+import shutil
+import time
 
 import pytest
 import tensorflow as tf
@@ -9,7 +13,10 @@ from etils import epath
 from tfx.types import standard_artifacts
 from tiny_model import artifact
 
-from components.pusher import executor
+from components import deployments
+from components.deployments import Deployment
+from components.pusher import driver, executor
+from models import manifest
 
 
 class Setting:
@@ -18,29 +25,53 @@ class Setting:
     def __init__(self, folder: pathlib.Path):
         self.folder, self.serving = folder, folder / "serving"
         self.model = artifact(standard_artifacts.Model, folder / "model", 1)
-        export = folder / "model" / "Format-Serving"
-        for name in ("saved_model.pb", "variables/variables.index", "assets.extra/label.json"):
-            (export / name).parent.mkdir(parents=True, exist_ok=True)
-            (export / name).write_text(f"content of {name}")
+        self.train("a")
+
+    def train(self, name: str | None) -> None:
+        """Makes another model of it; one of no name does not say what it was made of."""
+        export = self.folder / "model" / "Format-Serving"
+        shutil.rmtree(export, ignore_errors=True)
+        identity = (
+            {} if name is None else {"assets.extra/identity.json": f'{{"training": "{name}"}}'}
+        )
+        for file, text in {
+            "saved_model.pb": f"graph of {name}",
+            "variables/variables.index": f"weights of {name}",
+            "assets.extra/label.json": "{}",
+            **identity,
+        }.items():
+            (export / file).parent.mkdir(parents=True, exist_ok=True)
+            (export / file).write_text(text)
+        manifest.write(epath.Path(export))
         self.export = tree(export)
 
-    def push(self, blessed: bool = True):
+    def push(self, blessed: bool = True, compared: str | None = "now", set_aside: str = ""):
+        """Pushes the model; by default it was compared with what serves now."""
         blessing = artifact(standard_artifacts.ModelBlessing, self.folder / "blessing", 2)
         blessing.set_int_custom_property("blessed", int(blessed))
         for path in (self.folder / "blessing").iterdir():
             path.unlink()
         (self.folder / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+        evaluation = artifact(standard_artifacts.ModelEvaluation, self.folder / "evaluation", 4)
+        if compared == "now":
+            compared = max(self.versions(), key=int, default=None)
+        baseline = {"version": compared, "problem": "", "set_aside": set_aside}
+        (self.folder / "evaluation" / "verdict.json").write_text(json.dumps({"baseline": baseline}))
         number = len(list(self.folder.glob("pushed-*")))
         pushed = artifact(standard_artifacts.PushedModel, self.folder / f"pushed-{number}", 3)
         executor.Executor().Do(
-            {"model": [self.model], "model_blessing": [blessing]},
+            {"model": [self.model], "model_blessing": [blessing], "evaluation": [evaluation]},
             {"pushed_model": [pushed]},
             {"directory": str(self.serving)},
         )
         return pushed
 
     def versions(self) -> list[str]:
-        return sorted(path.name for path in self.serving.iterdir() if path.name.isdigit())
+        found = self.serving.iterdir() if self.serving.exists() else ()
+        return sorted(path.name for path in found if path.name.isdigit())
+
+    def deployments(self) -> list[Deployment]:
+        return list(deployments.read(epath.Path(self.serving)))
 
 
 def tree(folder: pathlib.Path) -> dict[str, str]:
@@ -64,40 +95,158 @@ def test_a_blessed_model_is_pushed_whole(setting):
     assert pushed.get_int_custom_property("pushed") == 1
     assert pushed.get_string_custom_property("pushed_version") == version
     assert pushed.get_string_custom_property("pushed_destination") == str(setting.serving / version)
-    assert [path.name for path in setting.serving.iterdir()] == [version], "nothing is left beside"
+    names = sorted(path.name for path in setting.serving.iterdir())
+    assert names == [version, "deployments.json"], "nothing is left beside"
+    (entry,) = setting.deployments()
+    assert (entry.version, entry.why) == (version, "blessed; nothing else was deployed")
+    assert (entry.model, entry.compared_with) == ('{"training": "a"}', None)
+    assert entry.checksums == manifest.digest(epath.Path(setting.serving / version))
+    when = datetime.datetime.fromisoformat(entry.deployed_at)
+    assert abs(when.timestamp() - time.time()) < 60 and when.utcoffset() is not None
 
 
 def test_a_model_that_is_deployed_already_makes_no_new_version(setting):
-    identity = setting.folder / "model" / "Format-Serving" / "assets.extra" / "identity.json"
-    identity.write_text('{"training": "a", "checkpoint": "model.ckpt-100"}')
     first = setting.push()
     # Exported again: the same weights, a graph with its parts in another order.
-    (setting.folder / "model" / "Format-Serving" / "saved_model.pb").write_text("of content")
+    export = setting.folder / "model" / "Format-Serving"
+    (export / "saved_model.pb").write_text("a of graph")
+    manifest.write(epath.Path(export))
     again = setting.push()
-    assert len(setting.versions()) == 1
+    assert len(setting.versions()) == len(setting.deployments()) == 1
     for name in ("pushed", "pushed_destination", "pushed_version"):
         assert again.get_custom_property(name) == first.get_custom_property(name)
-    identity.write_text('{"training": "a", "checkpoint": "model.ckpt-200"}')
+    assert [made.get_int_custom_property("unchanged") for made in (first, again)] == [0, 1]
+    setting.train("b")
     setting.push()
     assert len(setting.versions()) == 2
 
 
+def test_models_that_take_turns_are_versions_only_when_they_change(setting, monkeypatch):
+    monkeypatch.setattr(executor.time, "time", lambda: 100.0)
+    for name in ("a", "a", "b", "b", "a", "a", "a"):
+        setting.train(name)
+        setting.push()
+    assert setting.versions() == ["100", "101", "102"]
+    found = [(entry.version, entry.model, entry.why) for entry in setting.deployments()]
+    assert found == [
+        ("100", '{"training": "a"}', "blessed; nothing else was deployed"),
+        ("101", '{"training": "b"}', "blessed; compared with version 100"),
+        ("102", '{"training": "a"}', "blessed; compared with version 101"),
+    ]
+
+
+def test_what_a_person_set_aside_is_in_the_record(setting):
+    setting.push()
+    setting.train("b")
+    setting.push(set_aside="a column was renamed")
+    (first, second) = setting.deployments()
+    assert second.why == f"blessed; version {first.version} was set aside: a column was renamed"
+    assert second.compared_with == first.version
+
+
+def test_a_verdict_beside_what_does_not_serve_any_more_pushes_nothing(setting):
+    """Another run pushed while this model was judged, or what it was judged beside is gone."""
+    setting.push()
+    (first,) = setting.versions()
+    setting.train("b")
+    for compared, message in (
+        (None, f"version {first} serves, but when the model was judged nothing did; run again"),
+        ("7", f"version {first} serves, but when the model was judged version 7 did; run again"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            setting.push(compared=compared)
+    assert setting.versions() == [first]
+
+
+def test_a_damaged_deployment_of_the_same_model_is_pushed_anew(setting):
+    setting.push()
+    (first,) = setting.versions()
+    (setting.serving / first / "variables" / "variables.index").write_text("of another model")
+    # The component Baseline says that nothing else than the candidate serves.
+    setting.push(compared=None)
+    _, second = setting.versions()
+    assert tree(setting.serving / second) == setting.export
+    assert setting.deployments()[-1].why.startswith(f"version {first} is damaged: variables/")
+
+
+def test_a_deployment_that_was_lost_is_made_good(setting):
+    setting.push()
+    (first,) = setting.versions()
+    shutil.rmtree(setting.serving / first)
+    setting.push()
+    (second,) = setting.versions()
+    assert int(second) > int(first)
+    shutil.rmtree(setting.serving)
+    setting.push()
+    assert len(setting.versions()) == len(setting.deployments()) == 1
+
+
+@pytest.mark.parametrize("how", ["removed", "put beside"])
+def test_what_a_person_put_in_the_place_of_a_model_stays(setting, how):
+    setting.push()
+    (first,) = setting.versions()
+    if how == "removed":
+        setting.train("b")
+        setting.push()
+        second = setting.versions()[-1]
+        shutil.rmtree(setting.serving / second)
+        said = f"this very model was deployed as version {second}; that was removed by hand, and "
+        said += f"version {first} serves"
+    else:
+        other = str(int(first) + 10)
+        shutil.copytree(setting.serving / first, setting.serving / other)
+        (setting.serving / other / "assets.extra" / "identity.json").unlink()
+        said = f"this very model was deployed as version {first}; version {other} was put beside "
+        said += "it by hand"
+    before = setting.versions()
+    pushed = setting.push()
+    assert setting.versions() == before
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("kept_back") == said
+    pushed = setting.push(set_aside="it was removed by mistake")
+    assert len(setting.versions()) == len(before) + 1
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert setting.deployments()[-1].why.endswith(" was set aside: it was removed by mistake")
+
+
+def test_a_push_that_was_killed_before_it_was_recorded_is_recorded_by_the_next(setting):
+    setting.push()
+    (setting.serving / "deployments.json").unlink()
+    setting.push()
+    (entry,) = setting.deployments()
+    assert [entry.version] == setting.versions()
+
+
+def test_a_copy_that_is_not_the_export_is_not_deployed(setting):
+    """As on a disk that gives back other bytes than it was given."""
+    (setting.folder / "model" / "Format-Serving" / "saved_model.pb").write_text("other bytes")
+    with pytest.raises(ValueError, match="is damaged: saved_model.pb is not as it was exported"):
+        setting.push()
+    assert setting.versions() == []
+
+
+def test_the_cache_is_never_asked():
+    told = [driver.Driver(None).run(None).exec_properties["asked_at"] for _ in range(2)]
+    assert told[0] != told[1]
+
+
 def test_a_model_that_is_not_blessed_is_not_pushed(setting):
     pushed = setting.push(blessed=False)
-    assert not setting.serving.exists() or not list(setting.serving.iterdir())
+    assert not setting.serving.exists()
     assert pushed.get_int_custom_property("pushed") == 0
 
 
 def test_pushes_within_a_second_are_versions_of_their_own(setting, monkeypatch):
     monkeypatch.setattr(executor.time, "time", lambda: 1_700_000_000.9)
-    for _ in range(3):
+    for name in "abc":
+        setting.train(name)
         setting.push()
     assert setting.versions() == ["1700000000", "1700000001", "1700000002"]
 
 
 def test_a_version_is_above_all_others_even_if_the_clock_was_set_back(setting):
     (setting.serving / "99999999999").mkdir(parents=True)
-    setting.push()
+    setting.push(compared=None)
     assert setting.versions() == ["100000000000", "99999999999"]
     assert tree(setting.serving / "99999999999") == {}, "what is served stays as it is"
 
@@ -131,6 +280,7 @@ def bucket(store, tmp_path) -> str:
     for file in ("saved_model.pb", "variables/variables.index", "assets.extra/label.json"):
         with tf.io.gfile.GFile(f"gs://{name}/model/{file}", "w") as content:
             content.write(f"content of {file}")
+    manifest.write(epath.Path(f"gs://{name}/model"))
     return name
 
 
@@ -150,6 +300,7 @@ def test_in_an_object_store_the_graph_comes_last(store, bucket):
     written = files(store, bucket, version.name)
     assert sorted(written) == [
         "assets.extra/label.json",
+        "assets.extra/manifest.json",
         "saved_model.pb",
         "variables/variables.index",
     ]
@@ -170,4 +321,4 @@ def test_in_an_object_store_a_push_that_was_cut_short_cannot_be_loaded(store, bu
     store.refuse("")
     version = push(bucket)
     assert int(version.name) > int(left.name), "what is left is not mixed with another push"
-    assert len(files(store, bucket, version.name)) == 3
+    assert len(files(store, bucket, version.name)) == 4

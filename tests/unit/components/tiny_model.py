@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from etils import epath
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
+from components import deployments
 from components.evaluator import executor, verdict
 from components.evaluator.judgement import Judgement
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
 from models import label as label_lib
+from models import manifest
 from models.features import Input
 from models.label import Label
 
@@ -89,6 +92,15 @@ def write_export_facts(
     (export / "assets.extra" / "features.json").write_text(
         json.dumps({"inputs": inputs, "columns": list(widths)})
     )
+    manifest.write(epath.Path(export))
+
+
+def deployed(
+    model: standard_artifacts.Model, baseline: deployments.Baseline
+) -> standard_artifacts.Model:
+    """A model as the component Baseline hands it over."""
+    (pathlib.Path(model.uri) / deployments.BASELINE).write_text(baseline.to_json())
+    return model
 
 
 def artifact(kind, folder: pathlib.Path, number: int):
@@ -157,9 +169,10 @@ def evaluate(
     baseline_labels: Label | Sequence[Label] | None = None,
     more_inputs: Mapping[str, list] | None = None,
     serving: Report = NOTHING_FOUND,
+    new_baseline: str = "",
     **candidate_settings: Any,
 ):
-    """Runs the real executor; gives the verdict and the blessing."""
+    """Runs the real executor; gives the verdict and the blessing. Version 17 is the baseline."""
     served = artifact(standard_artifacts.InfraBlessing, folder / "serving_check", 904)
     (folder / "serving_check" / report.FILE_NAME).write_text(serving.to_json())
     inputs = {
@@ -169,7 +182,8 @@ def evaluate(
         "schema": [write_schema(folder / "schema", rows)],
     }
     if baseline:
-        inputs["baseline_model"] = [save(folder, 2, baseline_labels or labels, baseline)]
+        model = save(folder, 2, baseline_labels or labels, baseline)
+        inputs["baseline_model"] = [deployed(model, deployments.Baseline("17"))]
     inputs.update(more_inputs or {})
     evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation", 902)
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing", 903)
@@ -183,6 +197,7 @@ def evaluate(
             "judgement": judgement.to_json(),
             "example_splits": json.dumps(["test"]),
             "code": "1",
+            "new_baseline": new_baseline,
         },
     )
     written = (folder / "evaluation" / verdict.FILE_NAME).read_text()

@@ -111,6 +111,7 @@ def test_run_parameters_have_the_configuration_s_values(plain):
     assert found == {
         "data-directory": "data/king_county",
         "max-steps": "1500",
+        "new-baseline": "",
         "pipeline-root": "/mnt/pipelines/king_county/artifacts",
         "serving-directory": "/mnt/pipelines/king_county/serving",
         "training-root": "/mnt/pipelines/king_county/training",
@@ -118,7 +119,7 @@ def test_run_parameters_have_the_configuration_s_values(plain):
 
 
 def test_every_step_sees_the_volume_and_runs_the_image(plain):
-    assert len(containers(plain)) == 10
+    assert len(containers(plain)) == 11
     for template in containers(plain):
         container = template["container"]
         assert container["image"] == "registry.example.com/king-county:1.0"

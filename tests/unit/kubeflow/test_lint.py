@@ -599,11 +599,13 @@ def test_two_templates_run_one_node(workflow):
     assert_refused(workflow, "templates: --node_id: Trainer stands 2 times")
 
 
-def test_a_resolver_whose_strategy_is_gone(workflow):
+def test_a_driver_that_is_gone(workflow):
     path = "templates/baseline/container/args/--tfx_ir"
     text = get(workflow, path)
-    put(workflow, path, text.replace("baseline.strategy.Baseline", "baseline.strategy.No"))
-    assert_refused(workflow, "node Baseline resolves by components.baseline.strategy.NoStrategy")
+    put(workflow, path, text.replace("baseline.driver.Driver", "baseline.driver.Drover"))
+    assert_refused(
+        workflow, "customDriverSpecs of Baseline names components.baseline.driver.Drover: module"
+    )
 
 
 def test_a_workflow_that_runs_no_step(workflow):

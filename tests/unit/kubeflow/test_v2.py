@@ -79,6 +79,7 @@ def defaults(spec: dict) -> dict:
         "data-directory",
         "gates",
         "max-steps",
+        "new-baseline",
         "serving-directory",
         "training-root",
     }
@@ -130,11 +131,12 @@ def test_every_reference_resolves(plain):
 def test_the_baseline_is_what_was_pushed_when_the_candidate_is_there(plain):
     for spec in plain.both:
         baseline = tasks(spec)["Baseline"]
-        assert baseline["inputs"]["parameters"] == {
-            "directory": {"componentInputParameter": "serving-directory"}
-        }
-        assert tasks(spec)["Pusher"]["inputs"]["parameters"] == baseline["inputs"]["parameters"]
+        directory = {"componentInputParameter": "serving-directory"}
+        assert baseline["inputs"]["parameters"]["directory"] == directory
+        assert tasks(spec)["Pusher"]["inputs"]["parameters"] == {"directory": directory}
         assert baseline["dependentTasks"] == ["Trainer"]
+        candidate = baseline["inputs"]["artifacts"]["candidate"]["taskOutputArtifact"]
+        assert candidate["producerTask"] == "Trainer"
         source = tasks(spec)["Evaluator"]["inputs"]["artifacts"]["baseline_model"]
         assert source["taskOutputArtifact"]["producerTask"] == "Baseline"
 
@@ -145,8 +147,8 @@ def test_what_changes_without_its_inputs_is_never_cached(plain):
         return {name for name, task in found if not task["cachingOptions"].get("enableCache")}
 
     # Only Vertex AI runs the hook that puts the table's fingerprint into the key.
-    assert uncached(plain.job["pipelineSpec"]) == {"Baseline"}
-    assert uncached(plain.spec) == {"Baseline", "TableExampleGen"}
+    assert uncached(plain.job["pipelineSpec"]) == {"Baseline", "Pusher"}
+    assert uncached(plain.spec) == {"Baseline", "Pusher", "TableExampleGen"}
     assert "lifecycle" in container(plain.job["pipelineSpec"], "TableExampleGen")
     assert "lifecycle" not in container(plain.spec, "TableExampleGen")
 
@@ -166,6 +168,7 @@ def test_runs_have_the_configuration_s_values(plain):
     assert values == {
         "data-directory": "data/king_county",
         "max-steps": 1500,
+        "new-baseline": "",
         "serving-directory": "/mnt/pipelines/king_county/serving",
         "training-root": "/mnt/pipelines/king_county/training",
     }
@@ -174,7 +177,7 @@ def test_runs_have_the_configuration_s_values(plain):
 
 def test_on_vertex_nothing_has_a_volume_s_place(plain):
     values = defaults(plain.job["pipelineSpec"])
-    assert set(values) == {"data-directory", "gates", "max-steps"}
+    assert set(values) == {"data-directory", "gates", "max-steps", "new-baseline"}
     assert plain.job["runtimeConfig"] == {"parameterValues": values}
     (note,) = [text for text in plain.notes if "Vertex AI has no volumes" in text]
     assert "give the pipeline root, training-root, serving-directory (as gs://" in note

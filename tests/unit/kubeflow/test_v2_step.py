@@ -44,17 +44,27 @@ def test_outputs_are_written_as_files_and_told_as_addresses(tmp_path, root, sche
     deployed = tmp_path / "serving" / "17"
     deployed.mkdir(parents=True)
     (deployed / "saved_model.pb").write_text("graph")
+    candidate = tmp_path / "candidate" / "Format-Serving"
+    candidate.mkdir(parents=True)
     address = f"{scheme}://bucket/Baseline/model"
     output = tmp_path / "out" / "output_metadata.json"
     given = {
-        "inputs": {"parameterValues": {"directory": str(tmp_path / "serving")}},
+        "inputs": {
+            "parameterValues": {"directory": str(tmp_path / "serving"), "code": "1"},
+            "artifacts": {
+                "candidate": {"artifacts": [{"uri": str(candidate.parent), "type": MODEL}]}
+            },
+        },
         "outputs": {
             "artifacts": {"model": {"artifacts": [{"uri": address, "type": MODEL}]}},
             "outputFile": str(output),
         },
     }
-    definitions = {"parameters": {"directory": {"parameterType": "STRING"}}}
-    run("components.pushed_baseline.executor.Executor", given, definitions)
+    definitions = {
+        "parameters": {name: {"parameterType": "STRING"} for name in ("directory", "code")},
+        "artifacts": {"candidate": {"artifactType": MODEL}},
+    }
+    run("components.baseline.executor.Executor", given, definitions)
     files = root / place / "bucket" / "Baseline" / "model"
     assert (files / "Format-Serving" / "saved_model.pb").read_text() == "graph"
     (written,) = json.loads(output.read_text())["artifacts"]["model"]["artifacts"]

@@ -100,6 +100,25 @@ def test_wrong_data_are_one_line(problem, tmp_path):
     assert done.stderr == f"data.path: no such file or folder: {tmp_path / 'no.csv'}\n"
 
 
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_a_new_baseline_needs_a_reason(problem, reason):
+    done = call("run", "--config", problem, "--new-baseline", reason)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "--new-baseline: is empty; say why the deployed model is not to be compared with\n"
+    )
+
+
+def test_a_record_of_deployments_that_cannot_be_read_is_known_at_the_start(problem, tmp_path):
+    serving = tmp_path / "ws" / "serving"
+    serving.mkdir(parents=True)
+    (serving / "deployments.json").write_text('{"deployments": [')
+    done = call("run", "--config", problem, "--workspace", tmp_path / "ws")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{serving}/deployments.json: is not a record of deployments (")
+    assert done.stderr.count("\n") == 1
+
+
 def test_predict_before_anything_was_pushed(problem, tmp_path):
     arguments = ["predict", "--csv", tmp_path / "houses.csv", "--out", tmp_path / "out.csv"]
     done = call(*arguments, "--config", problem, cwd=tmp_path)

@@ -91,6 +91,10 @@ def test_a_workflow_that_is_older_than_its_configuration_is_noted(problem):
         (["schedule"], "Missing option '--cron'; see --help"),
         (["schedule", "--cron", "0 25 * * *"], "--cron '0 25 \\* \\* \\*': hour '25': expected"),
         (["schedule", "--cron", "@daily", "--timezone", "CEST"], "--timezone CEST: unknown; write"),
+        (
+            ["schedule", "--cron", "@daily", "--param", "new-baseline=moved"],
+            "--param new-baseline: a schedule would set the deployed model aside every time; give",
+        ),
         (["submit", "--host", "http://127.0.0.1:1"], "http://127.0.0.1:1: connection refused; is"),
         (
             ["submit", "--host", "http://x", "--api", "v1beta"],

@@ -1,0 +1,69 @@
+"""Copies the version that serves: the one there may be removed while it is compared with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components import deployments
+from models import manifest
+
+DIRECTORY = "directory"
+CANDIDATE = "candidate"
+MODEL = "model"
+VERSION = "pushed_version"
+"""The artifact's custom property, as the Pusher's artifact has it."""
+FOUND = "baseline"
+"""The parameter by which the driver says what it found: a `deployments.Baseline` as JSON."""
+
+
+class Executor(base_executor.BaseExecutor):
+    """See the component."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        """Writes down what serves, and copies it if its files are whole.
+
+        Raises:
+            BadRecord: see `components.deployments.read`.
+            ValueError: the version was changed while it was copied.
+        """
+        if FOUND in exec_properties:
+            baseline = deployments.Baseline.from_json(exec_properties[FOUND])
+        else:
+            baseline = find(input_dict, exec_properties)
+        artifact = artifact_utils.get_single_instance(output_dict[MODEL])
+        folder = epath.Path(artifact.uri)
+        if baseline.version is not None and not baseline.damage:
+            version = epath.Path(exec_properties[DIRECTORY]) / baseline.version
+            copy = path_utils.serving_model_dir(artifact.uri)
+            # A step that was killed and is tried again finds what it had copied: this replaces it.
+            io_utils.copy_dir(str(version), copy)
+            if manifest.damage(epath.Path(copy)) not in ("", manifest.NO_CHECKSUMS):
+                raise ValueError(f"{version}: was changed while it was copied; run again")
+            artifact.set_string_custom_property(VERSION, baseline.version)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / deployments.BASELINE).write_text(baseline.to_json())
+
+
+def find(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> deployments.Baseline:
+    """Finds what serves beside the candidate.
+
+    Raises:
+        BadRecord: see `components.deployments.read`.
+    """
+    artifact = artifact_utils.get_single_instance(input_dict[CANDIDATE])
+    candidate = epath.Path(
+        path_utils.serving_model_path(artifact.uri, path_utils.is_old_model_artifact(artifact))
+    )
+    directory = epath.Path(exec_properties[DIRECTORY])
+    version = deployments.serving(directory)
+    if version is None or deployments.is_same_model(candidate, version):
+        return deployments.Baseline()
+    damage = deployments.damage(version)
+    recorded = {entry.version for entry in deployments.read(directory)}
+    if damage == manifest.NO_CHECKSUMS and version.name not in recorded:
+        damage = ""  # of before there were checksums: it is compared with as it is
+    return deployments.Baseline(version.name, manifest.digest(version), damage)

@@ -1,0 +1,33 @@
+"""What a run says of its push."""
+
+import io
+import pathlib
+
+import pytest
+from rich.console import Console
+
+from pipeline import screen
+
+VERSION = pathlib.Path("/models/17")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((True, VERSION, False), "Blessed and pushed to /models/17"),
+        ((True, VERSION, True), "Blessed and unchanged; deployed at /models/17"),
+        (
+            (False, None, False),
+            "Not blessed, so not pushed: what was deployed before stays deployed.",
+        ),
+        (
+            (True, None, False, "version 18 was put beside it [by hand]"),
+            "Blessed, but not pushed: version 18 was put beside it [by hand]; to deploy it all the "
+            'same, say why: run --new-baseline "why"',
+        ),
+    ],
+)
+def test_a_push_is_one_line(arguments, said):
+    console = Console(file=io.StringIO(), width=40)
+    screen.show_push(console, *arguments)
+    assert console.file.getvalue() == said + "\n"
