@@ -28,6 +28,6 @@ VERSION = pathlib.Path("/models/17")
     ],
 )
 def test_a_push_is_one_line(arguments, said):
-    console = Console(file=io.StringIO(), width=40)
-    screen.show_push(console, *arguments)
-    assert console.file.getvalue() == said + "\n"
+    stream = io.StringIO()
+    screen.show_push(Console(file=stream, width=40), *arguments)
+    assert stream.getvalue() == said + "\n"
