@@ -27,7 +27,7 @@ app = command_line.app(
     "The same pipeline on Kubeflow: compiled, checked, executed, submitted, scheduled.",
     "Exit codes: 0 done (of run: blessed and pushed, or unchanged); 1 a step failed; "
     "2 wrong configuration, option or data, or a server that cannot be reached or refuses; "
-    "3 not blessed, nothing pushed; 130 interrupted.",
+    "3 not blessed or kept back; 130 interrupted.",
 )
 schedules = typer.Typer(
     no_args_is_help=True,

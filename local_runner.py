@@ -21,7 +21,7 @@ from pipeline.command_line import ConfigOption, PresetOption, SetOption, Workspa
 app = command_line.app(
     "From a raw table to a blessed, pushed model, on this machine.",
     "Exit codes: 0 done (of run: blessed and pushed, or unchanged); 1 a step failed; "
-    "2 wrong configuration, option or data; 3 not blessed, nothing pushed; 130 interrupted.",
+    "2 wrong configuration, option or data; 3 not blessed or kept back; 130 interrupted.",
 )
 
 

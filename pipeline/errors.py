@@ -10,7 +10,7 @@ FAILED = 1
 BAD_INPUT = 2
 """The configuration, an option or the data is wrong; nothing was trained."""
 NOT_BLESSED = 3
-"""The pipeline ran, but the model did not pass its gate and was not pushed."""
+"""The pipeline ran, but the model did not pass its gate, or was kept back: it was not pushed."""
 INTERRUPTED = 130
 """Ctrl-C, SIGTERM or SIGHUP; the same command continues."""
 

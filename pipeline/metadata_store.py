@@ -83,7 +83,7 @@ def adopt(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
     """Directs the store to its artifacts after the workspace was moved or copied.
 
     The store holds absolute paths. Without this a copy would use the original's artifacts, and a
-    moved workspace would lose the blessed model that new models are compared with.
+    moved workspace would lose track of its own.
 
     Args:
         file: the store, checked.

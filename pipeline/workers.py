@@ -62,7 +62,7 @@ def number(config: Config) -> int:
 
 @contextlib.contextmanager
 def ready(wanted: int) -> Iterator[None]:
-    """Within it each of Beam's steps has so many workers.
+    """Context manager: Beam steps inside it run on `wanted` worker processes.
 
     To be entered once all is imported, and before there are threads.
     """

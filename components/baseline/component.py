@@ -5,7 +5,8 @@ Input: `candidate`, a model. Output: `model`, an artifact with `baseline.json` (
 TFX's layout.
 
 A candidate that serves already is compared with nothing: beside itself every model is as good. So
-an unchanged run finds in the cache what it found the first time.
+unchanged runs find the same, and take it from the cache; only the first one after a deployment that
+was compared with another model may not.
 
 What serves changes without any input of this component. The driver, which runs before the cache is
 asked, puts it into the parameters, and thereby into the keys of this component and, through the

@@ -7,7 +7,7 @@ FOUND, READ = "rows_found", "rows_read"
 
 
 def found(rows: int) -> None:
-    """There are so many more rows to read."""
+    """Adds to the number of rows that the step will read."""
     Metrics.counter(__name__, FOUND).inc(rows)
 
 

@@ -29,7 +29,7 @@ _SPLIT = "test"
 _ROWS = 64
 _ALONE = 16
 _FROM = 20_000
-"""The sample is drawn from so many rows at the beginning of the split."""
+"""Number of rows at the beginning of the split from which the sample is drawn."""
 _SEED = 17
 
 

@@ -18,7 +18,7 @@ _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _FIGURE = r"^\s*[+-]?[$€£¥]?\s*([0-9]{1,3}([ ,.'_][0-9]{3})+|[0-9]+)([.,][0-9]+)?\s*[%$€£¥]?\s*$"
 _TRUTH = "^(true|false|TRUE|FALSE)$"
 _FEW = 100
-"""A column is text if among so many values more are words than numbers."""
+"""A column is text if it has at least this many words, and more of them than numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
