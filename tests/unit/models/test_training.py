@@ -304,8 +304,8 @@ def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
             shutil.copytree(rich.graph, tmp_path / "graph")
             moved["graph"] = str(tmp_path / "graph")
             assert directory(rich_table.Transformed(**moved)) == before, "content, not place"
-            vocabulary = next((tmp_path / "graph").rglob("assets/vocabulary_*_city"))
-            vocabulary.write_bytes(vocabulary.read_bytes() + b"Paris\n")
+            vocabulary = next((tmp_path / "graph").rglob("assets/vocabularies"))
+            vocabulary.write_bytes(vocabulary.read_bytes() + b"9:Paris\t0\n")
         after = directory(rich_table.Transformed(**moved))
     assert after != before
 

@@ -24,6 +24,17 @@ command_line.main(app)
 WAIT = "print('ready', flush=True); signal.pause()"
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """A shell's background jobs ignore some signals, and so would what they start."""
+    ignored = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def start(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, *arguments],
@@ -39,7 +50,10 @@ def interrupted(process, number) -> tuple[int, str, str]:
     with process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=60)
+        try:
+            rest, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     return process.returncode, rest, errors
 
 
