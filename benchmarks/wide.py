@@ -62,7 +62,7 @@ def write(table: Table, folder: pathlib.Path) -> None:
     if table.kind == "text":
         places = random.integers(0, WORDS, (table.rows, table.columns))
         cells = [[f"w{column}_{place}" for column, place in enumerate(row)] for row in places]
-        first = places[:, 0]
+        first: np.ndarray = places[:, 0]
     else:
         numbers = random.normal(0, 1, (table.rows, table.columns))
         cells = [[f"{number:.4f}" for number in row] for row in numbers]
