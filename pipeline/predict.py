@@ -379,13 +379,27 @@ def _columns(
             if prefix + bound in outputs:
                 columns[f"{name}_{bound}"] = _texts(outputs[prefix + bound].numpy()[:, 0])
         return columns
-    columns = {name: [value.decode() for value in outputs[f"{prefix}classes"].numpy()[:, 0]]}
-    probabilities = outputs[f"{prefix}probabilities"].numpy()
+    probabilities = _probabilities(prefix, label["task"], outputs)
+    if f"{prefix}classes" in outputs:
+        classes = [value.decode() for value in outputs[f"{prefix}classes"].numpy()[:, 0]]
+    else:
+        classes = [label["classes"][index] for index in probabilities.argmax(axis=1)]
+    columns = {name: classes}
     # Two labels may have the same classes.
     probability = "probability" if is_first else f"probability_{label['name']}"
     for number, value in enumerate(label["classes"]):
         columns[f"{probability}_{value}"] = _texts(probabilities[:, number])
     return columns
+
+
+def _probabilities(prefix: str, task: str, outputs: Mapping[str, Any]) -> np.ndarray:
+    """Returns a column for each class; a binary model may give the second one's alone."""
+    if f"{prefix}probabilities" in outputs:
+        return outputs[f"{prefix}probabilities"].numpy()
+    if task == "binary":
+        positive = outputs[f"{prefix}logistic"].numpy()
+        return np.concatenate([1 - positive, positive], axis=1)
+    raise UserError(f"the model's signature predict has no output {prefix}probabilities")
 
 
 def _texts(values: np.ndarray) -> list[str]:

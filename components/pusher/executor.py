@@ -74,8 +74,9 @@ class Executor(executor.Executor):
             _check_that_it_still_serves(verdict["baseline"]["version"], version)
             why = _why(verdict["baseline"])
         version = deploy(model, serving)
-        io_utils.copy_dir(str(model), pushed.uri)
+        # At once: to a later run a version that is not recorded looks like one put there by hand.
         _record(version, why, verdict["baseline"]["version"])
+        io_utils.copy_dir(str(model), pushed.uri)
         self._mark(pushed, version, unchanged=False)
 
     def _mark(self, pushed, version: epath.Path, unchanged: bool) -> None:

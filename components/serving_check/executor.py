@@ -51,9 +51,14 @@ class Executor(base_executor.BaseExecutor):
         decoder = example_coder.ExamplesToRecordBatchDecoder(
             io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)).SerializeToString()
         )
-        records = list(_records(input_dict[EXAMPLES]))
-        chosen = np.random.default_rng(_SEED).permutation(len(records))[:_ROWS]
-        return decoder.DecodeBatch([records[number] for number in chosen])
+        # A reservoir: of a wide table all the records together are more than memory should hold.
+        random = np.random.default_rng(_SEED)
+        chosen: list[bytes] = []
+        for number, record in enumerate(_records(input_dict[EXAMPLES])):
+            place = number if number < _ROWS else int(random.integers(number + 1))
+            if place < _ROWS:
+                chosen[place : place + 1] = [record]
+        return decoder.DecodeBatch(chosen)
 
 
 def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:

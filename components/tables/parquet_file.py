@@ -7,6 +7,7 @@ these. Decimals without decimals are whole numbers. NaN is missing, as null is. 
 no column of the table.
 """
 
+import collections
 import dataclasses
 import json
 import re
@@ -240,15 +241,16 @@ def _columns(file: str, notes: dict[str, None]) -> dict[str, _Column]:
         raise BadTable(
             f"{file}: is cut off or damaged; copy or make the file again ({error})"
         ) from None
-    repeated = {name for name in schema.names if schema.names.count(name) > 1}
-    if repeated:
+    counts = collections.Counter(schema.names)
+    if repeated := {name for name, count in counts.items() if count > 1}:
         raise BadTable(f"{file}: columns stand twice: {', '.join(sorted(repeated))}; rename one")
     columns = {}
+    leaves = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
     for field in schema:
         if _ROW_INDEX.fullmatch(field.name):
             notes[f"column {field.name} is pandas' row index; it is left out"] = None
             continue
-        columns[field.name] = _column(field, file, metadata)
+        columns[field.name] = _column(field, file, metadata, leaves)
         inner = _inner(field.type)
         if pa.types.is_decimal(inner) and inner.scale > 0:
             notes[f"column {field.name} holds decimals ({inner}); they are read as floats"] = None
@@ -257,7 +259,9 @@ def _columns(file: str, notes: dict[str, None]) -> dict[str, _Column]:
     return columns
 
 
-def _column(field: pa.Field, file: str, metadata: pa.parquet.FileMetaData) -> _Column:
+def _column(
+    field: pa.Field, file: str, metadata: pa.parquet.FileMetaData, leaves: Mapping[str, int]
+) -> _Column:
     inner = _inner(field.type)
     is_list = _is_list(field.type)
     if pa.types.is_null(inner):
@@ -276,7 +280,7 @@ def _column(field: pa.Field, file: str, metadata: pa.parquet.FileMetaData) -> _C
         return _Column(Held.WHOLE if whole else Held.FRACTION, not certain and not is_list)
     if pa.types.is_floating(inner):
         is_double = pa.types.is_float64(inner) and not is_list
-        return _Column(Held.FRACTION, is_double and not _is_small(field.name, metadata))
+        return _Column(Held.FRACTION, is_double and not _is_small(leaves[field.name], metadata))
     texts = (pa.types.is_string, pa.types.is_large_string)
     binaries = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_time)
     if any(test(inner) for test in (*texts, *binaries)):
@@ -289,12 +293,11 @@ def _column(field: pa.Field, file: str, metadata: pa.parquet.FileMetaData) -> _C
     )
 
 
-def _is_small(name: str, metadata: pa.parquet.FileMetaData) -> bool:
+def _is_small(leaf: int, metadata: pa.parquet.FileMetaData) -> bool:
     """Whether a file's statistics say that 32-bit floats hold all whole numbers of a column."""
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        chunks = [group.column(index) for index in range(group.num_columns)]
-        found = next((chunk for chunk in chunks if chunk.path_in_schema == name), None)
-        ends = found and found.is_stats_set and found.statistics
+        chunk = group.column(leaf)
+        ends = chunk.is_stats_set and chunk.statistics
         if not ends or not ends.has_min_max:
             return False
         if not max(abs(ends.min), abs(ends.max)) <= _EXACT_IN_FLOATS:

@@ -532,3 +532,24 @@ class TestLatestVersion:
         assert (
             str(caught.value) == f"{serving}: no model was pushed yet; `run` trains and pushes one"
         )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "written"),
+    [
+        ({"logistic": [[0.25], [0.75]]}, ["no", "yes"]),
+        ({"probabilities": [[0.75, 0.25], [0.25, 0.75]]}, ["no", "yes"]),
+        (
+            {"probabilities": [[0.75, 0.25], [0.25, 0.75]], "classes": [[b"no"], [b"yes"]]},
+            ["no", "yes"],
+        ),
+    ],
+)
+def test_a_model_may_leave_out_classes(outputs, written):
+    label = {"name": "sold", "task": "binary", "classes": ["no", "yes"]}
+    tensors = {name: tf.constant(values) for name, values in outputs.items()}
+    assert predict_lib._columns(label, True, tensors) == {
+        "predicted_sold": written,
+        "probability_no": ["0.75", "0.25"],
+        "probability_yes": ["0.25", "0.75"],
+    }
