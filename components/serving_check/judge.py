@@ -15,6 +15,7 @@ TOLERANCE = 1e-5
 
 _CLASSIFY = "tensorflow/serving/classify"
 _REGRESS = "tensorflow/serving/regress"
+_DEFAULT = "serving_default"
 _MANY = 2
 """Findings of one kind that are told."""
 
@@ -67,6 +68,8 @@ def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) ->
         for name, (batch,) in answer["signatures"].items():
             method = answer["methods"].get(name, "")
             same = _same_question(_arrays(batch), method, together, labels)
+            if not same and name == _DEFAULT:
+                same = _by_another_name(_arrays(batch), together, labels)
             findings += _disagreement(f"between the signatures predict and {name}", same, sample)
             if not same:
                 notes.append(
@@ -167,6 +170,19 @@ def _same_question(
             values = np.concatenate([1 - values, values], axis=1) if values.ndim == 2 else values
         return {"scores": (values, _by_class(outputs, labels[0]), of_value)}
     return {name: (predict[name], outputs[name], name) for name in outputs if name in predict}
+
+
+def _by_another_name(
+    outputs: Batch, predict: Batch, labels: Sequence[Label]
+) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+    """The only output of the default signature, whatever it is called, beside what is scored."""
+    of_value = heads.scored_outputs(labels[0])[0]
+    values = predict[of_value]
+    return {
+        name: (values, output, of_value)
+        for name, output in outputs.items()
+        if len(outputs) == 1 and output.dtype.kind == "f" and output.size == values.size
+    }
 
 
 def _by_class(outputs: Batch, label: Label) -> np.ndarray:

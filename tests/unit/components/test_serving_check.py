@@ -293,13 +293,13 @@ def test_the_same_on_a_further_label(tmp_path, here):
     assert found.findings[0].startswith("side/logistic differs when the same batch is asked twice")
 
 
-def test_other_signatures_must_agree_with_predict(tmp_path, here):
-    found = check(
-        export(tmp_path, predict=good, serving_default=lambda size: {"predictions": size})
-    )
+@pytest.mark.parametrize("name", ["predictions", "output"])
+def test_other_signatures_must_agree_with_predict(tmp_path, here, name):
+    found = check(export(tmp_path, predict=good, serving_default=lambda size: {name: size}))
     (text,) = found.findings
+    title = name if name == "predictions" else f"predictions and {name}"
     assert text.startswith(
-        "predictions differs between the signatures predict and serving_default in 64 of 64 rows: "
+        f"{title} differs between the signatures predict and serving_default in 64 of 64 rows: "
     )
     assert " where size is " in text
 
