@@ -167,7 +167,7 @@ def _search_mistakes(config: Config) -> list[str]:
 def _tfrecord_columns(file: pathlib.Path) -> list[str]:
     import tensorflow as tf
 
-    compression = "GZIP" if file.suffix == ".gz" else ""
+    compression = "GZIP" if files_lib.is_zipped(str(file)) else ""
     try:
         record = next(iter(tf.data.TFRecordDataset(str(file), compression)))
     except (StopIteration, tf.errors.OpError):

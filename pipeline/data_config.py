@@ -1,6 +1,5 @@
 """The `data` and `splits` sections of the configuration."""
 
-import glob
 import pathlib
 from typing import TYPE_CHECKING, Literal
 
@@ -48,13 +47,9 @@ class Data(Section):
 
     @property
     def _place(self) -> tuple[pathlib.Path, str]:
-        if self.path.is_dir():
-            return self.path, "/".join(["*"] * (1 + _depth(self.path)))
-        parts = self.path.parts
-        first = next((i for i, part in enumerate(parts) if set(part) & set("*?[{")), None)
-        if first is None or self.path.exists():
-            return self.path.parent, glob.escape(self.path.name)
-        return pathlib.Path(*parts[:first]), "/".join(parts[first:])
+        from components.tables import files
+
+        return files.located(self.path)
 
     @pydantic.root_validator(pre=True)
     def _format_from_ending(cls, values):
@@ -104,12 +99,6 @@ class Data(Section):
         if values["format"] == "tfrecord" and values["missing"]:
             refuse([(("missing",), "only for csv and parquet; remove it")])
         return values
-
-
-def _depth(folder: pathlib.Path) -> int:
-    """How many folders named after a column and its value (`town=Ash`) stand above the files."""
-    inner = sorted(path for path in folder.glob("[!._]*=*") if path.is_dir())
-    return 1 + _depth(inner[0]) if inner else 0
 
 
 class Splits(Section):

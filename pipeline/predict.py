@@ -155,7 +155,7 @@ def _open(source: pathlib.Path, reading: Reading, known: Sequence[str]) -> Table
     table = sources.open_table([str(source)], reading, block_bytes=_BLOCK_BYTES)
     in_folders = partitions.columns([str(source)], "")[str(source)]
     more = {name: value for name, value in in_folders.items() if name in known}
-    return partitions.wrapped(table, {str(source): more}, reading.missing)
+    return partitions.wrapped(table, {str(source): more}, reading)
 
 
 def _write(

@@ -8,7 +8,8 @@ import hashlib
 import os
 
 from tfx.components.example_gen import driver, input_processor
-from tfx.dsl.io import fileio
+
+from components.tables import files
 
 _BLOCK_BYTES = 1 << 20
 
@@ -45,13 +46,12 @@ def fingerprint(folder: str, patterns: dict[str, str]) -> str:
     """
     lines = []
     for split, pattern in patterns.items():
-        paths = map(str, fileio.glob(os.path.join(folder, pattern)))
-        files = sorted(path for path in paths if not fileio.isdir(path))
+        found = files.matching(folder, pattern)
         digest = hashlib.sha256()
-        for file in files:
+        for file in found:
             digest.update(f"{os.path.relpath(file, folder)}\0".encode(errors="surrogateescape"))
             digest.update(_digest(file))
-        lines.append(f"split:{split},num_files:{len(files)},sha256:{digest.hexdigest()}")
+        lines.append(f"split:{split},num_files:{len(found)},sha256:{digest.hexdigest()}")
     return "\n".join(lines)
 
 

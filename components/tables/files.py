@@ -8,11 +8,34 @@ import glob
 import gzip
 import io
 import os
+import pathlib
 import zlib
 from typing import BinaryIO, cast
 
 from components.tables import file_kind
 from components.tables.table import BadTable
+
+
+def located(path: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """Returns a folder, and the pattern of the files in it that a path of this machine names.
+
+    The path is a file, a folder, a folder of folders named `column=value`, or a pattern. A file or
+    a folder that exists is no pattern, whatever its name: `[v1]/part-*.csv` is within `[v1]`.
+    """
+    if path.is_dir():
+        return path, "/".join(["*"] * (1 + _depth(path)))
+    if path.exists():
+        return path.parent, glob.escape(path.name)
+    folder = next(
+        parent for parent in path.parents if parent.is_dir() or not set(str(parent)) & set("*?[{")
+    )
+    return folder, path.relative_to(folder).as_posix()
+
+
+def _depth(folder: pathlib.Path) -> int:
+    """How many folders named after a column and its value (`town=Ash`) stand above the files."""
+    inner = sorted(path for path in folder.glob("[!._]*=*") if path.is_dir())
+    return 1 + _depth(inner[0]) if inner else 0
 
 
 def matching(folder: str, pattern: str) -> list[str]:

@@ -18,6 +18,7 @@ from components.tables.table import (
     Kind,
     Kinds,
     Piece,
+    Reading,
     Rows,
     Scan,
     TableSource,
@@ -160,18 +161,32 @@ def _columns(path: str) -> Iterator[tuple[str, str | None]]:
 def wrapped(
     source: TableSource,
     found: Mapping[str, Mapping[str, str | None]],
-    missing: Collection[str] = (),
+    reading: Reading,
+    kinds: Kinds | None = None,
 ) -> TableSource:
-    """Adds columns to a source; one that the files have themselves stays theirs."""
+    """Adds columns to a source; one that the files have themselves stays theirs.
+
+    Args:
+        source: reads the files.
+        found: the columns of each file, as `columns` finds them.
+        reading: which words stand for missing values, and which columns hold classes.
+        kinds: of columns that are known; others' are inferred.
+    """
     first = next(iter(found.values()), {})
     names = [name for name in first if name not in source.names]
     if not names:
         return source
     by_file = {
-        file: {name: None if own[name] in missing else own[name] for name in names}
+        file: {name: None if own[name] in reading.missing else own[name] for name in names}
         for file, own in found.items()
     }
-    parts = (
-        {name: values.held(text or "") for name, text in own.items()} for own in by_file.values()
+    more = table.merge(
+        {name: _held(name, text, reading) for name, text in own.items()} for own in by_file.values()
     )
-    return PartitionedSource(source, by_file, table.merge(parts))
+    known = {name: Held.by(kind) for name, kind in (kinds or {}).items() if name in more}
+    return PartitionedSource(source, by_file, {**more, **known})
+
+
+def _held(name: str, text: str | None, reading: Reading) -> Held:
+    of_value = values.held_class if name in reading.classes else values.held
+    return of_value(text or "")

@@ -168,19 +168,18 @@ def profile(
     columns: dict[str, _Column] = {}
     rows = bad_rows = 0
     first_bad: BadRow | None = None
-    for file in files:
-        for scan in source.scan(file, texts):
-            for name, values in scan.columns.items():
-                if name not in columns:
-                    columns[name] = _Column(name, wanted.get(name, Wanted()))
-                columns[name].add(values, scan)
-                if columns[name].is_text:
-                    texts.add(name)
-            rows += len(next(iter(scan.columns.values()))) if scan.columns else 0
-            bad_rows += len(scan.bad)
-            first_bad = first_bad or next(iter(scan.bad), None)
-            if first_bad and stop_at_bad_row:
-                break
+    for scan in (scan for file in files for scan in source.scan(file, texts)):
+        for name, values in scan.columns.items():
+            if name not in columns:
+                columns[name] = _Column(name, wanted.get(name, Wanted()))
+            columns[name].add(values, scan)
+            if columns[name].is_text:
+                texts.add(name)
+        rows += len(next(iter(scan.columns.values()))) if scan.columns else 0
+        bad_rows += len(scan.bad)
+        first_bad = first_bad or next(iter(scan.bad), None)
+        if first_bad and stop_at_bad_row:
+            break
     found = {name: column.profile(rows) for name, column in columns.items()}
     dates, notes = frozenset(source.dates), tuple(source.notes)
     return TableProfile(rows, found, bad_rows, first_bad, dates, notes)

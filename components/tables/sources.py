@@ -39,7 +39,7 @@ def open_source(
             )
         return tfrecord_file.open_source(files, block_bytes)
     table = open_table(files, reading, kinds, block_bytes)
-    return partitions.wrapped(table, found, reading.missing)
+    return partitions.wrapped(table, found, reading, kinds)
 
 
 def open_table(

@@ -56,6 +56,19 @@ def test_a_table_that_is_copied_is_the_same(table):
     assert fingerprint(table) != before
 
 
+@pytest.mark.parametrize("pattern", ["*", "*/*"])
+def test_what_others_leave_beside_data_is_no_part_of_it(tmp_path, pattern):
+    place = tmp_path / ("town=Ash" if "/" in pattern else "")
+    place.mkdir(exist_ok=True)
+    (place / "1.csv").write_text("x\n1\n")
+    before = fingerprint(tmp_path, pattern)
+    for name in ("_SUCCESS", ".1.csv.crc", ".DS_Store"):
+        (place / name).write_text("")
+    assert fingerprint(tmp_path, pattern) == before
+    (place / "2.csv").write_text("x\n1\n")
+    assert fingerprint(tmp_path, pattern) != before
+
+
 def test_only_the_newest_span_counts(tmp_path):
     for span in (1, 2):
         (tmp_path / f"day-{span}.csv").write_text("x\n1\n")

@@ -313,14 +313,22 @@ def test_parquet_columns(problem):
     assert line.endswith("h.parquet; did you mean price? (known: price, rooms)")
 
 
-@pytest.mark.parametrize("name", ["h.tfrecord", "h.tfrecord.gz"])
-def test_tfrecord_columns(problem, name):
+@pytest.mark.parametrize(
+    ("name", "compression"),
+    [
+        ("h.tfrecord", ""),
+        ("h.tfrecord.gz", "GZIP"),
+        ("gzipped.tfrecord", "GZIP"),
+        ("plain.tfrecord.gz", ""),
+    ],
+)
+def test_tfrecord_columns(problem, name, compression):
     import tensorflow as tf
 
     example = tf.train.Example()
     example.features.feature["price"].float_list.value.append(1.0)
     path = problem.folder / name
-    with tf.io.TFRecordWriter(str(path), "GZIP" if name.endswith("gz") else "") as writer:
+    with tf.io.TFRecordWriter(str(path), compression) as writer:
         writer.write(example.SerializeToString())
     checks.check_data(problem(data=name))
     (line,) = mistakes(problem(data=name, label="prce"))

@@ -3,6 +3,7 @@
 import pydantic
 import pytest
 
+from components.tables import files
 from pipeline.data_config import Data
 
 
@@ -29,3 +30,36 @@ def test_a_folder_of_folders_named_after_columns(tmp_path):
     (tmp_path / "_temporary").mkdir()
     assert Data(path=str(tmp_path), format="csv").pattern == "*/*/*"
     assert Data(path=str(tmp_path / "town=Ash"), format="csv").pattern == "*/*"
+
+
+@pytest.mark.parametrize("folder", ["[v1] {a}", "x*y?", "day-{SPAN}", "[v1]/{a}"])
+class TestAFolderWithLettersOfPatterns:
+    @pytest.fixture
+    def place(self, tmp_path, folder):
+        for name in (folder, "v", "xAyB", "day-1"):
+            (tmp_path / name).mkdir(parents=True)
+            (tmp_path / name / "part-1.csv").write_text("size\n1\n")
+        return tmp_path / folder
+
+    @pytest.mark.parametrize("pattern", ["part-*.csv", "part-1.csv", "part-[0-9].csv", ""])
+    def test_is_itself(self, place, pattern):
+        data = Data.parse_obj({"path": str(place / pattern)})
+        assert data.folder == place
+        assert files.matching(str(data.folder), data.pattern) == [str(place / "part-1.csv")]
+
+    def test_may_be_within_a_pattern(self, place):
+        (place / "town=Ash").mkdir()
+        (place / "town=Ash" / "part-2.csv").write_text("size\n1\n")
+        data = Data.parse_obj({"path": str(place / "town=*" / "part-*.csv")})
+        assert (data.folder, data.pattern) == (place, "town=*/part-*.csv")
+        assert Data.parse_obj({"path": str(place)}).pattern == "*/*"
+
+
+def test_a_pattern_of_folders(tmp_path):
+    (tmp_path / "a").mkdir()
+    data = Data.parse_obj({"path": str(tmp_path / "a" / "v{VERSION}" / "x" / "*.csv")})
+    assert (data.folder, data.pattern) == (tmp_path / "a", "v{VERSION}/x/*.csv")
+    data = Data.parse_obj({"path": "nowhere/else/t.csv"})
+    assert (str(data.folder), data.pattern) == ("nowhere/else", "t.csv")
+    data = Data.parse_obj({"path": "[nowhere]/*.csv"})
+    assert (str(data.folder), data.pattern) == (".", "[nowhere]/*.csv")

@@ -77,3 +77,28 @@ def test_the_folder_of_the_table_is_none(tmp_path):
     paths = files.matching(str(data.folder), data.pattern)
     source = sources.open_source(paths, Reading("csv"), folder=str(data.folder))
     assert source.infer(next(source.pieces(paths[0], 0)))[0].keys() == {"size"}
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+@pytest.mark.parametrize("values", [("01", "02"), ("1", "02"), ("1.0", "2")])
+def test_classes_keep_their_spelling(written, format, values):
+    source, paths = written([f"k={value}/a" for value in values], format)
+    assert read(source, paths)[0]["k"] in (Kind.INT, Kind.FLOAT)
+    reading = Reading(format, classes=["k"])
+    folder = paths[0].partition("/k=")[0]
+    kinds, rows = read(sources.open_source(paths, reading, folder=folder), paths)
+    assert kinds == {"size": Kind.INT, "k": Kind.BYTES}
+    assert [row["k"] for row in rows[::2]] == [[value.encode()] for value in sorted(values)]
+    scan = next(iter(sources.open_source(paths, reading, folder=folder).scan(paths[0], ())))
+    assert scan.columns["k"].to_pylist() == [sorted(values)[0]] * 2
+
+
+def test_a_known_kind_counts(written):
+    _, paths = written(["k=1/a", "k=2/a"])
+    folder = paths[0].partition("/k=")[0]
+    source = sources.open_source(
+        paths, Reading("csv"), {"size": Kind.INT, "k": Kind.BYTES}, folder=folder
+    )
+    kinds, rows = read(source, paths)
+    assert kinds == {"size": Kind.INT, "k": Kind.BYTES}
+    assert [row["k"] for row in rows[::2]] == [[b"1"], [b"2"]]

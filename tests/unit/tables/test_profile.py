@@ -236,3 +236,13 @@ def test_a_number_near_the_end_of_floats_is_placed_in_any_column(profile):
 )
 def test_what_schema_gen_takes_for_a_boolean(profile, values, truth):
     assert profile(numbered(values)).columns["x"].is_truth == truth
+
+
+def test_the_first_bad_row_ends_the_look(tmp_path):
+    paths = [str(tmp_path / f"{number}.csv") for number in range(3)]
+    for path, row in zip(paths, ("1,2", "1,2,3", "1")):
+        pathlib.Path(path).write_text(f"a,b\n{row}\n")
+    source = sources.open_table(paths, Reading("csv"))
+    stopped = profile_lib.profile(source, paths, {}, stop_at_bad_row=True)
+    assert (stopped.rows, stopped.bad_rows, stopped.first_bad.file) == (1, 1, paths[1])
+    assert profile_lib.profile(source, paths, {}).bad_rows == 2
