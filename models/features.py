@@ -12,7 +12,7 @@ from typing import Any
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models import expressions
+from models import expressions, values
 
 NUMERIC = "numeric"
 ORDINAL = "ordinal"
@@ -40,7 +40,8 @@ class Feature:
         optional: whether it may be missing; then the model gets an indicator beside it (none
             beside a sequence, which is empty then).
         vocabulary, min_count, oov_buckets: of a category.
-        true_value: the text that is true, of a boolean whose schema names it.
+        true_value: the text that is true, of a boolean whose schema names another than those that
+            `values.TRUE` and `values.FALSE` match.
         order: the values of an ordinal column, rising.
         length: of every list of a sequence; 0 where lists differ.
         expression: the arithmetic that derives it.
@@ -118,8 +119,9 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
     dtype = DTYPES[column.type]
     _check_kind(column, kind, dtype)
     settings = {key: value for key, value in override.items() if key != "kind"}
-    if kind == BOOLEAN and column.bool_domain.true_value:
-        settings["true_value"] = column.bool_domain.true_value
+    words = column.bool_domain.true_value, column.bool_domain.false_value
+    if kind == BOOLEAN and words[0] and not values.is_plain_truth(*words):
+        settings["true_value"] = words[0]
     if kind == SEQUENCE and column.shape.dim:
         settings["length"] = column.shape.dim[0].size
     if kind == ORDINAL:

@@ -5,6 +5,8 @@ checks of a table agree on every value.
 """
 
 import math
+import re
+from collections.abc import Collection
 
 TRUE = r"(?i)\s*(?:true|t|yes|y|on|1(?:\.0*)?)\s*"
 """Matches the whole of a text that is true."""
@@ -14,6 +16,29 @@ FALSE = r"(?i)\s*(?:false|f|no|n|off|0(?:\.0*)?)\s*"
 
 TRUTHS = "true/false, yes/no, on/off, t/f, y/n or 1/0"
 """`TRUE` and `FALSE` in words."""
+
+_SPELLINGS = {"true": "false", "True": "False", "TRUE": "FALSE"}
+"""How `true` is written by JSON and Spark, pandas, and Excel and R, and `false` beside it."""
+
+
+def spelling_of_truths(texts: Collection[str]) -> tuple[str, str] | None:
+    """Returns how a column of these texts writes true and false, as `("True", "False")`.
+
+    None if a text is neither, or one of the two is written in several ways: then the column holds
+    categories.
+    """
+    true = [word for word in _SPELLINGS if word in texts]
+    false = [word for word in _SPELLINGS.values() if word in texts]
+    if len({*texts}) != len(true) + len(false) or not texts or max(len(true), len(false)) > 1:
+        return None
+    beside = next(word for word in _SPELLINGS if word in true or _SPELLINGS[word] in false)
+    return (true or [beside])[0], (false or [_SPELLINGS[beside]])[0]
+
+
+def is_plain_truth(true: str, false: str) -> bool:
+    """Whether `TRUE` and `FALSE` match the two words that a schema has for true and false."""
+    return bool(re.fullmatch(TRUE, true) and re.fullmatch(FALSE, false))
+
 
 _MONTH, _DAY = r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12][0-9]|3[01])"
 _COMPACT = r"([0-9]{4})(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(?:[0-9]{4}|[0-9]{6})?"

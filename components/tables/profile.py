@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.tables.table import BadRow, Held, Kind, Scan, TableSource
+from models import values as values_lib
 
 MOST_VALUES = 10_000
 """Distinct values of a column that are counted one by one; of one with more, none is."""
@@ -16,7 +17,6 @@ MOST_VALUES = 10_000
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 # `1,234`, `1.234,5`, `$12.50`, `12,5`, `7 %`: numbers to a person, and text to a reader.
 _FIGURE = r"^\s*[+-]?[$€£¥]?\s*([0-9]{1,3}([ ,.'_][0-9]{3})+|[0-9]+)([.,][0-9]+)?\s*[%$€£¥]?\s*$"
-_TRUTH = "^(true|false|TRUE|FALSE)$"
 _FEW = 100
 """A column is text if it has at least this many words, and more of them than numbers."""
 
@@ -86,7 +86,8 @@ class ColumnProfile:
         words: values that are no numbers.
         figures: those among them that look like numbers, as `$1,234` and `12,5` do.
         is_text: whether most values are words, so that they were not counted to the end.
-        is_truth: whether all values are `true` or `false`, which is a boolean to SchemaGen.
+        is_truth: whether all values are `true` or `false` (`True`, `TRUE`) in one spelling, which
+            is a boolean to SchemaGen.
         misfits: values that do not match the wanted pattern.
         first_gap, first_not_finite, low_at, high_at: where these are, of wanted places. Numbers
             beyond `FAR` are placed in any column.
@@ -198,6 +199,7 @@ class _Column:
         self._moments = _Moments()
         self._low, self._high = math.inf, -math.inf
         self._is_truth = True
+        self._truths: set[str] = set()
         self._places: dict[str, str] = {}
         self._first_not_finite: Sighting | None = None
         self._words = _Counted()
@@ -257,7 +259,9 @@ class _Column:
         indices = encoded.indices.drop_null().to_numpy()
         counts = np.bincount(indices, minlength=len(texts))
         if self._is_truth:
-            self._is_truth = pc.all(pc.match_substring_regex(texts, _TRUTH), min_count=0).as_py()
+            # There are six spellings; of text there may be a million.
+            self._truths.update(texts[:7].to_pylist())
+            self._is_truth = not self._truths or bool(values_lib.spelling_of_truths(self._truths))
         if not self.is_text:
             are_numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
             words = int(counts[~are_numbers].sum())

@@ -70,6 +70,50 @@ def test_what_the_table_held_as_days_is_a_date(tmp_path):
     assert not tfdv.validate_statistics(statistics, schema).anomaly_info
 
 
+def test_texts_that_are_true_or_false_are_booleans_in_every_spelling(tmp_path):
+    train = pd.DataFrame(
+        {
+            "spark": ["true", "false", "true"],
+            "pandas": ["True", "False", "True"],
+            "excel": ["TRUE", "FALSE", "TRUE"],
+            "gaps": ["True", None, "False"],
+            "alone": ["False"] * 3,
+            "late": ["true"] * 3,
+            "both": ["True", "true", "False"],
+            "words": ["True", "False", "unknown"],
+            "title": ["True", "False", "True"],
+        }
+    )
+    test = train.assign(late=["false"] * 3, title=["n/a"] * 3)
+    schema = inferred(tmp_path, {"train": train, "test": test})
+    columns = {column.name: column for column in schema.feature}
+    words = {
+        name: (column.bool_domain.true_value, column.bool_domain.false_value)
+        for name, column in columns.items()
+        if column.HasField("bool_domain")
+    }
+    assert words == {
+        "spark": ("true", "false"),
+        "pandas": ("True", "False"),
+        "excel": ("TRUE", "FALSE"),
+        "gaps": ("True", "False"),
+        "alone": ("True", "False"),
+        "late": ("true", "false"),
+    }
+    assert {domain.name for domain in schema.string_domain} == {"both", "words", "title"}
+    kinds = {
+        feature.name: (feature.kind, feature.true_value)
+        for feature in features.resolve(schema, {"labels": [{"name": "both"}]})
+    }
+    assert kinds == {
+        **dict.fromkeys(words, (features.BOOLEAN, "")),
+        **dict.fromkeys(["words", "title"], (features.CATEGORICAL, "")),
+    }
+    for table in (train, test):
+        statistics = tfdv.generate_statistics_from_dataframe(table)
+        assert not tfdv.validate_statistics(statistics, schema).anomaly_info
+
+
 EMPTY = {
     "nan": [float("nan")] * 3,
     "none": [None] * 3,

@@ -47,6 +47,23 @@ def test_the_schema_says_the_kind(column, kind, dtype):
     assert feature.optional == (not shape)
 
 
+@pytest.mark.parametrize(
+    ("words", "true_value"),
+    [
+        ('true_value: "True" false_value: "False"', ""),
+        ('true_value: "yes" false_value: "no"', ""),
+        ('true_value: "ja" false_value: "nein"', "ja"),
+        ('true_value: "yes"', "yes"),
+        ('true_value: "no" false_value: "yes"', "no"),
+        ('true_value: "1" false_value: "2"', "1"),
+        ('false_value: "nein"', ""),
+    ],
+)
+def test_only_words_of_its_own_are_true_exactly_as_written(words, true_value):
+    [feature] = resolve(f'feature {{ name: "x" type: BYTES bool_domain {{ {words} }} {SHAPE} }}')
+    assert feature.true_value == true_value
+
+
 def test_a_column_without_a_shape_is_optional():
     assert [
         f.optional
