@@ -5,15 +5,22 @@ TensorFlow Serving ignores, says of each version why and when it was deployed, a
 is. Baseline, Pusher and `predict` all ask here; none of them imports TensorFlow by that.
 """
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
 import json
+from collections.abc import Iterator
 from typing import Optional
 
+from absl import logging
 from etils import epath
 
 from models import manifest
 
 RECORD = "deployments.json"
+LOCK = ".deployments.lock"
+"""Beside the record: held by the run that decides what is deployed."""
 
 BASELINE = "baseline.json"
 """In the artifact of the component Baseline: a `Baseline` as JSON."""
@@ -68,6 +75,37 @@ class Baseline:
         return cls(**json.loads(text))
 
 
+@contextlib.contextmanager
+def locked(directory: epath.Path) -> Iterator[None]:
+    """Lets one run at a time decide what a serving directory deploys; another one waits.
+
+    Object stores, and file systems without `flock`, have no lock: there runs that push into one
+    directory at the same moment can deploy a model that was not compared with the other's.
+
+    Args:
+        directory: the serving directory, made if need be.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if _is_in_object_store(directory):
+        yield
+        return
+    with open(directory / LOCK, "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.warning("%s: waiting for another run, which pushes into it", directory)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            logging.warning("%s: cannot be locked: %s", directory, error.strerror)
+        yield
+
+
+def _is_in_object_store(directory: epath.Path) -> bool:
+    return "://" in str(directory)
+
+
 def read(directory: epath.Path) -> tuple[Deployment, ...]:
     """Reads the record of a serving directory, the latest deployment last; empty if it has none.
 
@@ -92,7 +130,7 @@ def add(directory: epath.Path, deployment: Deployment) -> None:
     entries = [dataclasses.asdict(entry) for entry in (*read(directory), deployment)]
     text = json.dumps({"deployments": entries}, indent=2) + "\n"
     file = directory / RECORD
-    if "://" in str(directory):  # there an object is replaced at once
+    if _is_in_object_store(directory):  # there an object is replaced at once
         file.write_text(text)
         return
     partial = file.with_name(f".{RECORD}.partial")

@@ -17,7 +17,7 @@ from typing import Optional
 from apache_beam.io.filesystems import FileSystems
 from etils import epath
 from tfx.components.pusher import executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components import deployments
@@ -56,6 +56,17 @@ class Executor(executor.Executor):
         verdict = json.loads((evaluation / "verdict.json").read_text())
         serving = epath.Path(exec_properties["directory"])
 
+        with deployments.locked(serving):
+            self._decide(pushed, model, serving, verdict["baseline"])
+
+    def _decide(
+        self,
+        pushed: Artifact,
+        model: epath.Path,
+        serving: epath.Path,
+        baseline: Mapping[str, Optional[str]],
+    ) -> None:
+        """Deploys the model unless it serves already, or a person decided otherwise."""
         version = deployments.serving(serving)
         if version is not None and deployments.is_same_model(model, version):
             damage = deployments.damage(version)
@@ -65,21 +76,21 @@ class Executor(executor.Executor):
                 return
             why = f"version {version.name} {damage}"
         elif replaced := _replaced_by_hand(model, serving, version):
-            if not verdict["baseline"]["set_aside"]:
+            if not baseline["set_aside"]:
                 self._MarkNotPushed(pushed)
                 pushed.set_string_custom_property(KEPT_BACK, replaced)
                 return
-            why = _why(verdict["baseline"])
+            why = _why(baseline)
         else:
-            _check_that_it_still_serves(verdict["baseline"]["version"], version)
-            why = _why(verdict["baseline"])
+            _check_that_it_still_serves(baseline["version"], version)
+            why = _why(baseline)
         version = deploy(model, serving)
         # At once: to a later run a version that is not recorded looks like one put there by hand.
-        _record(version, why, verdict["baseline"]["version"])
+        _record(version, why, baseline["version"])
         io_utils.copy_dir(str(model), pushed.uri)
         self._mark(pushed, version, unchanged=False)
 
-    def _mark(self, pushed, version: epath.Path, unchanged: bool) -> None:
+    def _mark(self, pushed: Artifact, version: epath.Path, unchanged: bool) -> None:
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
         pushed.set_int_custom_property(UNCHANGED, int(unchanged))
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -20,10 +21,10 @@ from models import manifest
 
 
 class Setting:
-    """A model, its blessing, and a serving directory."""
+    """A model, its blessing, and a serving directory, which may be another setting's too."""
 
-    def __init__(self, folder: pathlib.Path):
-        self.folder, self.serving = folder, folder / "serving"
+    def __init__(self, folder: pathlib.Path, serving: pathlib.Path | None = None):
+        self.folder, self.serving = folder, serving or folder / "serving"
         self.model = artifact(standard_artifacts.Model, folder / "model", 1)
         self.train("a")
 
@@ -96,7 +97,7 @@ def test_a_blessed_model_is_pushed_whole(setting):
     assert pushed.get_string_custom_property("pushed_version") == version
     assert pushed.get_string_custom_property("pushed_destination") == str(setting.serving / version)
     names = sorted(path.name for path in setting.serving.iterdir())
-    assert names == [version, "deployments.json"], "nothing is left beside"
+    assert names == [".deployments.lock", version, "deployments.json"], "nothing else is left"
     (entry,) = setting.deployments()
     assert (entry.version, entry.why) == (version, "blessed; nothing else was deployed")
     assert (entry.model, entry.compared_with) == ('{"training": "a"}', None)
@@ -156,6 +157,51 @@ def test_a_verdict_beside_what_does_not_serve_any_more_pushes_nothing(setting):
         with pytest.raises(ValueError, match=message):
             setting.push(compared=compared)
     assert setting.versions() == [first]
+
+
+def test_of_two_runs_that_push_at_once_one_waits_and_looks_again(setting, monkeypatch):
+    """Both were judged while nothing served; the second must not replace a model it never met."""
+    other = Setting(setting.folder / "other", setting.serving)
+    fork = multiprocessing.get_context("fork")
+    copying, go_on = fork.Event(), fork.Event()
+    heard, said = fork.Pipe(duplex=False)
+    copy = executor.io_utils.copy_dir
+
+    def first() -> None:
+        def slow_copy(*args, **options):
+            copying.set()
+            go_on.wait(60)
+            copy(*args, **options)
+
+        monkeypatch.setattr(executor.io_utils, "copy_dir", slow_copy)
+        setting.push(compared=None)
+
+    def second() -> None:
+        monkeypatch.setattr(deployments.logging, "warning", lambda *_: said.send("waits"))
+        other.train("b")
+        try:
+            other.push(compared=None)
+            said.send("pushed")
+        except ValueError as error:
+            said.send(str(error))
+
+    processes = [fork.Process(target=run) for run in (first, second)]
+    processes[0].start()
+    assert copying.wait(60)
+    processes[1].start()
+    try:
+        assert heard.poll(60) and heard.recv() == "waits"
+        go_on.set()
+        assert heard.poll(60)
+        (version,) = setting.versions()
+        message = f"version {version} serves, but when the model was judged nothing did; run again"
+        assert heard.recv().startswith(message)
+    finally:
+        go_on.set()
+        for process in processes:
+            process.join(60)
+    assert processes[0].exitcode == 0
+    assert [entry.model for entry in setting.deployments()] == ['{"training": "a"}']
 
 
 def test_a_damaged_deployment_of_the_same_model_is_pushed_anew(setting):
