@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import typer
 
 from models import no_proxy
-from pipeline import command_line, errors, screen
+from pipeline import command_line, errors, gates, screen
 from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 
 app = command_line.app(
@@ -57,6 +57,8 @@ def run(
             "--new-baseline: is empty; say why the deployed model is not to be compared with"
         )
     problem = command_line.load(config, set_, preset)
+    if new_baseline is not None and problem.gates is None:
+        raise errors.UserError(f"--new-baseline: {gates.NOTHING_COMPARED}")
     place = command_line.workspace(problem, workspace)
     raise typer.Exit(local.run(problem, place, (new_baseline or "").strip()))
 
@@ -105,7 +107,7 @@ def predict(
     with place.temporary(), terminal.logging_to(place.new_log("predict")) as console:
         scored = predict_lib.predict(model, csv, out, problem.data.reading)
         for note in scored.notes:
-            screen.say(console, f"note: {escape(note)}")
+            screen.say(console, f"note  {escape(note)}")
         text = f"{scored.rows:,} rows scored by version {model.name}"
         screen.say(console, f"{screen.escaped(out)}: {text}")
 

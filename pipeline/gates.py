@@ -7,6 +7,11 @@ LOWER_IS_BETTER = "lower"
 HIGHER_IS_BETTER = "higher"
 
 NEVER = "never"
+NOTHING_COMPARED = (
+    f"the configuration has gates: {NEVER}, so no model is compared or deployed; leave it out, or "
+    "give gates bounds"
+)
+"""What is wrong with a reason for a new baseline then."""
 """In place of the gates in a configuration: no model is blessed, so none is pushed."""
 
 

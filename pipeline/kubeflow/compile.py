@@ -19,6 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.kubeflow import parameters, v2
 from pipeline.kubeflow.container import OUTPUTS, POD_NAME, STEP, TFJOB
+from pipeline.kubeflow.manifest import METRICS, PUSHER
 from pipeline.kubeflow.run_parameters import literal
 from pipeline.kubeflow.settings import DEFAULT, Kubeflow, Resources
 from pipeline.kubeflow.tfjob import manifest as tfjob
@@ -26,7 +27,6 @@ from pipeline.pipeline import create_pipeline
 
 WORKFLOW = "workflow.yaml"
 UI_METADATA = "mlpipeline-ui-metadata"
-METRICS = "mlpipeline-metrics"
 
 _USER = 1000  # of the image
 
@@ -146,7 +146,7 @@ def _give_outputs_own_directory(template: dict[str, Any]) -> None:
     step = _step_of(args)
     place = f"{OUTPUTS}/{step}"
     args[args.index("--metadata_ui_path") + 1] = f"{place}/{UI_METADATA}.json"
-    names = [UI_METADATA, METRICS] if step == "Evaluator" else [UI_METADATA]
+    names = [UI_METADATA, METRICS] if step in ("Evaluator", PUSHER) else [UI_METADATA]
     template["outputs"]["artifacts"] = [
         {"name": name, "path": f"{place}/{name}.json"} for name in names
     ]

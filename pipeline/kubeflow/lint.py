@@ -58,5 +58,5 @@ def check_command(path: pathlib.Path) -> int:
         return BAD_INPUT
     templates = list(places.templates(workflow))
     count = sum(len(calls(place, template)) for place, template in templates)
-    print(f"{shown}: {len(templates)} templates, {count} steps: nothing to complain about")
+    print(f"{shown}: {len(templates)} templates, {count} steps: no problems found")
     return OK

@@ -14,8 +14,14 @@ from pipeline.errors import UserError, nearest
 
 BLESSED = "blessed"
 """The metric by which the Evaluator's step tells its verdict: 1 or 0."""
+DEPLOYED = "deployed"
+"""The metric by which the Pusher's step tells whether the run's model serves: 1 or 0."""
+UNCHANGED = "unchanged"
+"""The metric by which it tells whether the model served before the run: 1 or 0."""
+PUSHER = "Pusher"
+"""The node that reports these two."""
 
-_METRICS = "mlpipeline-metrics"
+METRICS = "mlpipeline-metrics"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +83,17 @@ class Manifest:
         )
 
     @property
-    def tells_verdict(self) -> bool:
-        """Whether a step writes metrics, of which the verdict is one."""
-        outputs = [own.get("outputs") or {} for own in self.content["spec"].get("templates", ())]
-        return any(
-            artifact["name"] == _METRICS
-            for output in outputs
-            for artifact in output.get("artifacts") or ()
+    def reported(self) -> frozenset[str]:
+        """The metrics that a run of it reports: the verdict, and what the Pusher did."""
+        reporting = [
+            own["name"]
+            for own in self.content["spec"].get("templates", ())
+            for artifact in (own.get("outputs") or {}).get("artifacts") or ()
+            if artifact["name"] == METRICS
+        ]
+        return frozenset(
+            DEPLOYED if name == PUSHER.lower() else BLESSED  # Kubernetes' names have no capitals
+            for name in reporting
         )
 
     def parameters(self, given: Mapping[str, str]) -> dict[str, str]:

@@ -41,6 +41,14 @@ def check(config: Config, given: Mapping[str, str]) -> None:
         UserError: with one line for each mistake.
     """
     mistakes = [f"--param {name}: is empty" for name, value in given.items() if not value.strip()]
+    mistakes += [
+        f"--param {name}: found {{{{ in {value!r}, which Argo takes for the beginning of a "
+        "variable; write it without"
+        for name, value in given.items()
+        if "{{" in value and name != GATES  # in JSON it can be escaped
+    ]
+    if given.get(NEW_BASELINE, "").strip() and config.gates is None:
+        mistakes.append(f"--param {NEW_BASELINE}: {gates.NOTHING_COMPARED}")
     steps = given.get(MAX_STEPS, "0")
     if steps.strip() and not steps.isdecimal():
         mistakes.append(

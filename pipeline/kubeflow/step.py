@@ -2,7 +2,7 @@
 
 TFX's own entry point does the work: it resolves the inputs, looks into the cache, runs the
 executor and publishes the outputs. Here the step becomes reproducible, and the Evaluator's verdict
-is written down where Kubeflow Pipelines shows it and reads metrics.
+and what the Pusher did are written down where Kubeflow Pipelines shows them and reads metrics.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -28,16 +28,18 @@ from tfx.orchestration import metadata  # noqa: E402
 from tfx.orchestration.kubeflow import container_entrypoint  # noqa: E402
 from tfx.orchestration.kubeflow.proto import kubeflow_pb2  # noqa: E402
 from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
+from tfx.types import Artifact  # noqa: E402
 
 from components.data_gate import AnomaliesFound  # noqa: E402
 from components.evaluator import verdict  # noqa: E402
+from components.pusher import executor as pusher  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster import launch  # noqa: E402
 from pipeline import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
-from pipeline.kubeflow.manifest import BLESSED  # noqa: E402
+from pipeline.kubeflow.manifest import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
 from pipeline.kubeflow.tfjob import api, launcher  # noqa: E402
 
 METRICS_FILE = "mlpipeline-metrics.json"
@@ -83,23 +85,36 @@ def _train_on_pods(job: Mapping[str, Any]) -> None:
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
     if node.node_info.id == "Evaluator":
         found = _verdict(execution_info.execution_id)
-        path = pathlib.Path(ui_metadata_path)
         # TFX adds what stands in the file to what it has itself.
-        path.write_text(json.dumps({"outputs": [_page(found)]}), encoding="utf-8")
-        metrics = json.dumps({"metrics": list(_metrics(found))})
-        path.with_name(METRICS_FILE).write_text(metrics, encoding="utf-8")
+        page = json.dumps({"outputs": [_page(found)]})
+        pathlib.Path(ui_metadata_path).write_text(page, encoding="utf-8")
+        _report({BLESSED: found["blessed"]}, ui_metadata_path)
+    elif node.node_info.id == PUSHER:
+        _report(_pushed(execution_info.execution_id), ui_metadata_path)
     _show(node, execution_info, ui_metadata_path)
 
 
 def _verdict(execution: int) -> dict[str, Any]:
     """The verdict of an execution; of a cached one TFX tells where it would have been written."""
+    file = epath.Path(_output(execution, "evaluation").uri) / verdict.FILE_NAME
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _pushed(execution: int) -> dict[str, bool]:
+    model = _output(execution, "pushed_model")
+    return {
+        DEPLOYED: bool(model.get_string_custom_property("pushed_destination")),
+        UNCHANGED: bool(model.get_int_custom_property(pusher.UNCHANGED)),
+    }
+
+
+def _output(execution: int, key: str) -> Artifact:
     argument = sys.argv[sys.argv.index("--kubeflow_metadata_config") + 1]
     config = json_format.Parse(argument, kubeflow_pb2.KubeflowMetadataConfig())
     connection = container_entrypoint._get_metadata_connection_config(config)
     with metadata.Metadata(connection) as store:
-        (evaluation,) = execution_lib.get_output_artifacts(store, execution)["evaluation"]
-    file = epath.Path(evaluation.uri) / verdict.FILE_NAME
-    return json.loads(file.read_text(encoding="utf-8"))
+        (artifact,) = execution_lib.get_output_artifacts(store, execution)[key]
+    return artifact
 
 
 def _page(found: Mapping[str, Any]) -> dict[str, str]:
@@ -111,8 +126,13 @@ def _page(found: Mapping[str, Any]) -> dict[str, str]:
     return {"type": "markdown", "storage": "inline", "source": "\n".join(lines)}
 
 
-def _metrics(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    yield {"name": BLESSED, "numberValue": float(found["blessed"]), "format": "RAW"}
+def _report(metrics: Mapping[str, bool], ui_metadata_path: str) -> None:
+    rows = [
+        {"name": name, "numberValue": float(value), "format": "RAW"}
+        for name, value in metrics.items()
+    ]
+    path = pathlib.Path(ui_metadata_path).with_name(METRICS_FILE)
+    path.write_text(json.dumps({"metrics": rows}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -130,14 +130,21 @@ def test_it_pushes_what_the_local_run_pushes(cluster, first, king_county, tmp_pa
     np.testing.assert_array_equal(ours, local)
 
 
+def reported(run: pathlib.Path, step: str) -> dict[str, float]:
+    """The metrics that a step of a run reports to Kubeflow."""
+    found = json.loads((run / "outputs" / step / "mlpipeline-metrics.json").read_text())
+    assert all(item["format"] == "RAW" for item in found["metrics"])
+    return {item["name"]: item["numberValue"] for item in found["metrics"]}
+
+
 def test_the_verdict_is_where_kubeflow_shows_it(cluster, first):
-    """The Evaluator's step wrote its page and its metric."""
+    """The Evaluator's step wrote its page and its metric, and the Pusher's what it did."""
     (run,) = [path for path in (cluster.root / "logs").iterdir() if path.is_dir()]
     page = json.loads((run / "outputs" / "evaluator" / "mlpipeline-ui-metadata.json").read_text())
     sources = [item["source"] for item in page["outputs"]]
     assert any("# Blessed" in source and "RMSE is" in source for source in sources)
-    metrics = json.loads((run / "outputs" / "evaluator" / "mlpipeline-metrics.json").read_text())
-    assert metrics == {"metrics": [{"name": "blessed", "numberValue": 1.0, "format": "RAW"}]}
+    assert reported(run, "evaluator") == {"blessed": 1.0}
+    assert reported(run, "pusher") == {"deployed": 1.0, "unchanged": 0.0}
 
 
 @pytest.mark.slow
@@ -206,7 +213,7 @@ def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_pa
     assert len(cluster.versions) == 2
     serving = cluster.home / "serving"
     others = [path.name for path in serving.iterdir() if not path.name.isdigit()]
-    assert others == ["deployments.json"]
+    assert sorted(others) == [".deployments.lock", "deployments.json"]
 
 
 @pytest.mark.slow
@@ -245,15 +252,14 @@ def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
         phases = {"done": "Succeeded", "cached": "Succeeded", "failed": "Failed"}
         steps = [Node(step, phases[state]) for step, state in states(done.stdout).items()]
         runs = sorted(path for path in (cluster.root / "logs").iterdir() if path.is_dir())
-        metrics = json.loads((runs[-1] / "outputs/evaluator/mlpipeline-metrics.json").read_text())
-        values = {item["name"]: item["numberValue"] for item in metrics["metrics"]}
+        values = {**reported(runs[-1], "evaluator"), **reported(runs[-1], "pusher")}
         return Result("Succeeded" if done.returncode in (0, 3) else "Failed", steps, values)
 
     with ApiServer(execute) as server:
         at = ("--host", server.url)
         output = cluster.call("submit", "--wait", "--poll", "0.2", *at)
         assert re.search(r"evaluator +done", output)
-        assert output.endswith("Blessed and pushed\n")
+        assert re.search("\nBlessed and (pushed|unchanged; it was deployed before)\n$", output)
 
         gates = json.dumps({"rmse": {"at_most": 1}})
         nightly = ("--cron", "0 3 * * *", "--name", "nightly", "--param", f"gates={gates}")
@@ -261,4 +267,4 @@ def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
         cluster.call("schedule", *nightly, *at)
         assert set(server.cluster.versions) == versions, "the workflow is there already"
         (run,) = server.tick(server.cluster.now + datetime.timedelta(days=1))
-        assert run.result.metrics == {"blessed": 0.0}
+        assert run.result.metrics == {"blessed": 0.0, "deployed": 0.0, "unchanged": 0.0}

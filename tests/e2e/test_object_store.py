@@ -80,7 +80,7 @@ def cluster(store, king_county, tmp_path_factory) -> Cluster:
     tf.io.gfile.copy(str(table), f"gs://{BUCKET}/data/kc_house_data.csv")
     notes = found.call("compile")
     assert "workflow.yaml:" not in notes, "nothing is in the way of an Argo Workflow"
-    assert "nothing to complain about" in found.call("check")
+    assert "no problems found" in found.call("check")
     return found
 
 

@@ -9,7 +9,6 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from pipeline.kubeflow.manifest import BLESSED
 from pipeline.kubeflow.server import api
 from pipeline.kubeflow.server.api import PipelinesApi, Run
 from pipeline.kubeflow.server.transport import ServerError
@@ -28,7 +27,7 @@ def follow(
     steps: Collection[str],
     console: Console,
     poll: float,
-    verdict: bool,
+    metrics: Collection[str],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Run:
     """Shows the steps of a run as they end; returns when the run has.
@@ -39,14 +38,14 @@ def follow(
         steps: the names of the workflow's steps.
         console: where it is shown.
         poll: seconds between two questions.
-        verdict: whether the run will report one.
+        metrics: the names of those that the run will report.
         sleep: waits that long.
 
     Raises:
         ServerError: the server refuses, or has not answered for long.
     """
     shown: set[str] = set()
-    late = _LATE if verdict else 0
+    late = _LATE
     with Live(console=console, transient=True, auto_refresh=False) as live:
         while True:
             run = _ask(server, run_id, poll, sleep)
@@ -58,8 +57,9 @@ def follow(
                     line += f"  ({step.tries} tries)" if step.tries > 1 else ""
                     console.print(line, markup=False, highlight=False)
             if run.state in api.FINISHED:
-                waits = run.state == api.DONE and run.metrics is not None
-                if late == 0 or not waits or BLESSED in (run.metrics or {}):
+                missing = set(metrics).difference(run.metrics or ())
+                waits = run.state == api.DONE and run.metrics is not None and missing
+                if late == 0 or not waits:
                     return run
                 late -= 1
             if console.is_terminal:

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from pipeline import screen
 from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
-from pipeline.kubeflow.manifest import BLESSED, Manifest
+from pipeline.kubeflow.manifest import BLESSED, DEPLOYED, UNCHANGED, Manifest
+from pipeline.kubeflow.run_parameters import NEW_BASELINE
 from pipeline.kubeflow.server import api, cron, follow
 from pipeline.kubeflow.server.api import Order, PipelinesApi, RecurringRun
 from pipeline.kubeflow.server.transport import ServerError
@@ -76,7 +77,7 @@ def submit(
         return OK
     try:
         run = follow.follow(
-            server, run_id, job.manifest.steps, console, poll, job.manifest.tells_verdict
+            server, run_id, job.manifest.steps, console, poll, job.manifest.reported
         )
     except KeyboardInterrupt:
         _say(console, f"\nInterrupted; the run goes on: {page}")
@@ -233,7 +234,7 @@ def _verdict(run: api.Run, console: Console, page: str) -> int:
         )
         return OK
     for name, value in run.metrics.items():
-        if name != BLESSED:
+        if name not in (BLESSED, DEPLOYED, UNCHANGED):
             _say(console, f"{name} {value:.6g}")
     if BLESSED not in run.metrics:
         _say(console, f"Succeeded; no step reported whether the model was blessed; see {page}")
@@ -241,7 +242,21 @@ def _verdict(run: api.Run, console: Console, page: str) -> int:
     if run.metrics[BLESSED] < 1:
         _say(console, f"[bold red]Not blessed[/], so not pushed; see {page}", markup=True)
         return NOT_BLESSED
-    _say(console, "[bold green]Blessed[/] and pushed", markup=True)
+    if DEPLOYED not in run.metrics:
+        _say(console, f"Blessed; no step reported whether the model was pushed; see {page}")
+        return OK
+    if run.metrics[DEPLOYED] < 1:
+        _say(
+            console,
+            "Blessed, but [bold red]not pushed[/]: a person removed or replaced this very model in "
+            "the serving directory; to deploy it all the same, say why: "
+            f'--param {NEW_BASELINE}="why"; see {escape(page)}',
+            markup=True,
+        )
+        return NOT_BLESSED
+    unchanged = run.metrics.get(UNCHANGED, 0) >= 1
+    what = "unchanged; it was deployed before" if unchanged else "pushed"
+    _say(console, f"[bold green]Blessed[/] and {what}", markup=True)
     return OK
 
 

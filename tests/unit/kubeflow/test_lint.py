@@ -154,7 +154,7 @@ def test_every_setting_compiles_to_what_passes(table, section, tmp_path):
 
 def test_the_command_says_how_much_there_was(compiled, capsys):
     assert lint.check_command(compiled) == OK
-    line = f"{compiled}: 12 templates, 11 steps: nothing to complain about\n"
+    line = f"{compiled}: 12 templates, 11 steps: no problems found\n"
     assert capsys.readouterr().out == line
 
 

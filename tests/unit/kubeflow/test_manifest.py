@@ -16,11 +16,11 @@ def workflow(tmp_path_factory):
 def test_parameters_and_whether_there_will_be_a_verdict(workflow):
     manifest = Manifest.load(workflow)
     assert manifest.parameters({"rmse": "7"}) == {"rmse": "7", "at_most": "115000"}
-    assert manifest.tells_verdict
+    assert manifest.reported == {"blessed"}
     content = yaml.safe_load(manifest.text)
     for template in content["spec"]["templates"]:
         template.pop("outputs", None)
-    assert not Manifest.parse(yaml.safe_dump(content), "other").tells_verdict
+    assert not Manifest.parse(yaml.safe_dump(content), "other").reported
 
 
 def test_values_in_the_workflow_itself(workflow):

@@ -20,6 +20,7 @@ CONFIG = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml")
         {"max-steps": "500", "data-directory": "gs://bucket/houses"},
         {"gates": '{"rmse": {"at_most": 90000}}'},
         {"gates": '{"skill": {"at_least": 0.9, "may_worsen_by": 0.1}}'},
+        {"new-baseline": "price is in {thousands} } now"},
     ],
 )
 def test_what_a_step_takes_is_taken(given):
@@ -32,6 +33,11 @@ def test_what_a_step_takes_is_taken(given):
         ({"max-steps": "many"}, "--param max-steps: found 'many', expected a whole number"),
         ({"max-steps": "-5"}, "--param max-steps: found '-5'"),
         ({"data-directory": ""}, "--param data-directory: is empty"),
+        (
+            {"new-baseline": "{{ a }}"},
+            "--param new-baseline: found {{ in '{{ a }}', which Argo takes for the beginning of a",
+        ),
+        ({"data-directory": "data/{{a}}"}, "--param data-directory: found {{ in 'data/{{a}}'"),
         ({"gates": "rmse<3"}, "--param gates: found 'rmse<3', expected JSON as"),
         ({"gates": "[]"}, "--param gates: found '[]', expected JSON as"),
         ({"gates": '{"rmsee": {}}'}, "--param gates: rmsee: has no bound; did you mean rmse?"),
@@ -57,6 +63,8 @@ def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
     never = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml", ["gates=never"])
     with pytest.raises(UserError, match="^--param gates: the configuration has gates: never; give"):
         run_parameters.check(never, {"gates": '{"rmse": {"at_most": 90000}}'})
+    with pytest.raises(UserError, match="^--param new-baseline: the configuration has gates: nev"):
+        run_parameters.check(never, {"new-baseline": "why not"})
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,15 @@ def test_a_new_baseline_needs_a_reason(problem, reason):
     )
 
 
+def test_a_new_baseline_is_refused_where_nothing_is_compared(problem):
+    done = call("run", "-c", problem, "--set", "gates=never", "--new-baseline", "why not")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "--new-baseline: the configuration has gates: never, so no model is compared or deployed; "
+        "leave it out, or give gates bounds\n"
+    )
+
+
 def test_a_record_of_deployments_that_cannot_be_read_is_known_at_the_start(problem, tmp_path):
     serving = tmp_path / "ws" / "serving"
     serving.mkdir(parents=True)

@@ -55,7 +55,7 @@ def said(console):
 @pytest.mark.parametrize(
     ("rmse", "code", "last"),
     [
-        ("100000", OK, "Blessed and pushed"),
+        ("100000", OK, "Blessed; no step reported whether the model was pushed; see "),
         ("120000", NOT_BLESSED, "Not blessed, so not pushed; see "),
         ("dear", FAILED, "Its log: "),
     ],
@@ -167,7 +167,7 @@ def test_a_schedule_fires_by_the_clock(server, workflow, console):
     assert [own.scheduled for own in runs] == cron.firing_times(SIX, START)
     assert {own.result.metrics["rmse"] for own in runs} == {90000}
     api = connect(SignIn(host=server.url))
-    told = follow.follow(api, runs[0].id, STEPS, console, 0.01, verdict=True)
+    told = follow.follow(api, runs[0].id, STEPS, console, 0.01, metrics={"blessed"})
     assert told.state == "done"
     assert (told.metrics or {}).get("blessed") == (1 if api.takes_parameters else None)
 
@@ -361,7 +361,7 @@ def test_following_survives_a_server_that_is_away_for_a_while(server, workflow, 
             go_on.set()
             server.cluster.join()
 
-    run = follow.follow(api, run_id, STEPS, console, 7, verdict=False, sleep=sleep)
+    run = follow.follow(api, run_id, STEPS, console, 7, metrics=(), sleep=sleep)
     assert run.state == "done" and waits == [7] * 5
     assert said(console).splitlines()[-1].split() == ["evaluator", "done", "1", "s"]
 
@@ -372,11 +372,11 @@ def test_following_a_server_that_stays_away(server, workflow, console):
     run_id = start(api, workflow, console)
     server.fail_next = [(503, "no upstream")] * 20
     with pytest.raises(ServerError, match="no upstream"):
-        follow.follow(api, run_id, STEPS, console, 0, verdict=False)
+        follow.follow(api, run_id, STEPS, console, 0, metrics=())
     assert len(server.fail_next) == 10
     server.fail_next = [(400, "no")]
     with pytest.raises(ServerError, match=": no$"):
-        follow.follow(api, run_id, STEPS, console, 0, verdict=False)
+        follow.follow(api, run_id, STEPS, console, 0, metrics=())
 
 
 def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
@@ -390,8 +390,25 @@ def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
         if len(polls) == 3:
             v1beta1.cluster.runs[run_id].result.metrics = {"blessed": 0.0}
 
-    run = follow.follow(api, run_id, STEPS, console, 1, verdict=True, sleep=sleep)
+    run = follow.follow(api, run_id, STEPS, console, 1, metrics={"blessed"}, sleep=sleep)
     assert run.metrics == {"blessed": 0.0} and len(polls) == 3
+
+
+@pytest.mark.parametrize(
+    ("metrics", "code", "last"),
+    [
+        ({"deployed": 1.0, "unchanged": 0.0}, OK, "Blessed and pushed"),
+        ({"deployed": 1.0, "unchanged": 1.0}, OK, "Blessed and unchanged; it was deployed before"),
+        ({"deployed": 0.0, "unchanged": 0.0}, NOT_BLESSED, "Blessed, but not pushed: a person "),
+    ],
+)
+def test_what_the_pusher_did_is_told(v1beta1, workflow, console, metrics, code, last):
+    v1beta1.execute = lambda *_: Result(metrics={"blessed": 1.0, **metrics})
+    assert submit(v1beta1, job(workflow), console, wait=True) == code
+    line = said(console).splitlines()[-1]
+    assert line.startswith(last)
+    page = f"see {v1beta1.url}/#/runs/details/{next(iter(v1beta1.cluster.runs))}"
+    assert line.endswith(page) == (code == NOT_BLESSED)
 
 
 def test_a_workflow_that_reports_no_verdict(v1beta1, workflow, console):
