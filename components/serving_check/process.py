@@ -1,6 +1,7 @@
 """Asks an export in a fresh process, which knows nothing of ours or of the user's."""
 
 import base64
+import functools
 import json
 import os
 import pathlib
@@ -9,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
+from packaging.requirements import Requirement
 from tfx.utils import io_utils
 
 PROGRAM = pathlib.Path(__file__).with_name("program.py")
@@ -54,7 +57,7 @@ def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dic
         empty = pathlib.Path(folder, "empty")
         empty.mkdir()
         done = subprocess.run(
-            [sys.executable, "-I", str(PROGRAM), str(request), str(answer)],
+            [sys.executable, "-I", str(PROGRAM), str(request), str(answer), *library_folders()],
             cwd=empty,
             env={name: os.environ[name] for name in _KEPT if name in os.environ} | _SETTINGS,
             stdin=subprocess.DEVNULL,
@@ -67,6 +70,25 @@ def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dic
     if done.returncode == -signal.SIGALRM:
         raise NoAnswer(f"had not answered {len(examples)} examples after {seconds} s")
     raise NoAnswer(f"ended {_way(done.returncode)}{_last_line(done.stderr)}")
+
+
+@functools.cache
+def library_folders() -> tuple[str, ...]:
+    """Returns where TensorFlow and what it requires are installed, in the order of `sys.path`."""
+    folders, wanted, seen = set(), ["tensorflow"], set()
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # required on other machines
+            continue
+        folders.add(str(found.locate_file("")))
+        required = map(Requirement, found.requires or ())
+        wanted += [own.name for own in required if own.marker is None or own.marker.evaluate()]
+    return tuple(folder for folder in sys.path if folder in folders)
 
 
 def _way(code: int) -> str:

@@ -1,8 +1,8 @@
 """The program of a fresh process: loads an export and answers examples with it.
 
-Usage: `python -I program.py REQUEST ANSWER`, both JSON files. It imports TensorFlow and nothing of
-ours or of the user's, as a server does: what the model left behind in the process that trained it
-is not here.
+Usage: `python -I program.py REQUEST ANSWER [FOLDER ...]`, the first two JSON files, the others
+where TensorFlow and what it imports are installed. It imports TensorFlow and nothing of ours or of
+the user's, as a server does: what the model left behind in the process that trained it is not here.
 
 The request has `export` (a directory), `examples` (serialized, base64), `alone` (how many of them
 to ask about one by one) and `seconds`, after which the process ends itself by SIGALRM.
@@ -17,8 +17,16 @@ import base64
 import json
 import pathlib
 import signal
+import site
 import sys
 from typing import Any
+
+if __name__ == "__main__":
+    # Not only where `-I` looks: `pip install --user` and PYTHONPATH have other folders.
+    added = [folder for folder in sys.argv[3:] if folder not in sys.path]
+    own = [number for number, folder in enumerate(sys.path) if folder in site.getsitepackages()]
+    first = min(own, default=len(sys.path))
+    sys.path[first:first] = added
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -31,27 +39,71 @@ PYTHON_OPS = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 READERS = {
     "CSVDataset": 0,
     "CSVDatasetV2": 0,
+    "CacheDataset": 1,
+    "CacheDatasetV2": 1,
+    "CreateSummaryDbWriter": 1,
+    "CreateSummaryFileWriter": 1,
+    "DatasetToTFRecord": 1,
+    "DistributedSave": 1,
+    "ExperimentalCSVDataset": 0,
+    "ExperimentalDatasetToTFRecord": 1,
+    "ExperimentalLMDBDataset": 0,
+    "ExperimentalMatchingFilesDataset": 0,
+    "ExperimentalSqlDataset": 1,
     "FixedLengthRecordDataset": 0,
     "FixedLengthRecordDatasetV2": 0,
+    "GenerateVocabRemapping": 0,
+    "InitializeTRTResource": 1,
     "InitializeTableFromTextFile": 1,
     "InitializeTableFromTextFileV2": 1,
     "LMDBDataset": 0,
+    "LoadAndRemapMatrix": 0,
     "LoadDataset": 0,
     "MatchingFiles": 0,
     "MatchingFilesDataset": 0,
     "ReadFile": 0,
+    "SaveDataset": 1,
+    "SaveDatasetV2": 1,
+    "SnapshotChunkDataset": 0,
+    "SnapshotDataset": 1,
+    "SnapshotDatasetReader": 0,
+    "SnapshotDatasetV2": 1,
     "SqlDataset": 1,
     "TFRecordDataset": 0,
     "TFRecordDatasetV2": 0,
     "TextLineDataset": 0,
     "WriteFile": 0,
-    # These read what a queue of file names holds.
-    "FixedLengthRecordReaderV2": None,
-    "TFRecordReaderV2": None,
-    "TextLineReaderV2": None,
-    "WholeFileReaderV2": None,
 }
 """Operations on files, and which input is the file's path."""
+
+RESTORERS = {"DTensorRestoreV2": 0, "Restore": 0, "RestoreSlice": 0, "RestoreV2": 0}
+"""Operations that read checkpoints, as the loader does too: of the export's own variables."""
+
+QUEUE_READERS = (
+    "FixedLengthRecordReader",
+    "FixedLengthRecordReaderV2",
+    "LMDBReader",
+    "TFRecordReader",
+    "TFRecordReaderV2",
+    "TextLineReader",
+    "TextLineReaderV2",
+    "WholeFileReader",
+    "WholeFileReaderV2",
+)
+"""They read what a queue of file names holds."""
+
+NAMED_IN_ATTRIBUTE = {
+    "DecodeProtoV2": "descriptor_source",
+    "DumpTensor": "log_dir_path",
+    "EncodeProto": "descriptor_source",
+    "FixedUnigramCandidateSampler": "vocab_file",
+    "RecordInput": "file_pattern",
+    "Skipgram": "filename",
+}
+"""Operations on files whose path is an attribute, in which these stand for no file:"""
+_NO_FILE = ("local://", "bytes://")
+
+_PASS_ON = ("Identity", "Reshape", "ExpandDims", "PlaceholderWithDefault")
 
 
 def graph_faults(saved_model):
@@ -66,19 +118,124 @@ def graph_faults(saved_model):
     """
     python, files = [], []
     for meta_graph in saved_model.meta_graphs:
-        assets = _assets(meta_graph)
-        library = meta_graph.graph_def.library.function
-        scopes = [list(meta_graph.graph_def.node), *(list(each.node_def) for each in library)]
-        for number, scope in enumerate(scopes):
-            by_name = {node.name: node for node in scope}
-            for node in scope:
+        graph = _Graph(meta_graph)
+        for scope in graph.scopes:
+            for node in scope.nodes.values():
                 if node.op in PYTHON_OPS:
                     python.append([node.op, node.name])
-                elif node.op in READERS:
-                    path = _outside(node, by_name, assets if number == 0 else set())
-                    if path is not None:
-                        files.append([node.op, node.name, path])
+                    continue
+                path = graph.file_of(node, scope)
+                if path is not None:
+                    files.append([node.op, node.name, path])
     return {"python": python, "files": files}
+
+
+class _Scope:
+    """The nodes of a graph or a function by name, and the names of its arguments."""
+
+    def __init__(self, nodes, arguments=()):
+        self.nodes = {node.name: node for node in nodes}
+        self.arguments = list(arguments)
+
+
+class _Graph:
+    """A graph with its functions: where does the path of a file come from?"""
+
+    def __init__(self, meta_graph):
+        self.graph = _Scope(meta_graph.graph_def.node)
+        self.functions = {
+            function.signature.name: _Scope(
+                function.node_def, [argument.name for argument in function.signature.input_arg]
+            )
+            for function in meta_graph.graph_def.library.function
+        }
+        # The loader feeds these: the paths of assets, and of the export's own variables.
+        self.fed = _assets(meta_graph) | {meta_graph.saver_def.filename_tensor_name}
+        self.used = self._used(meta_graph)
+        self.callers = {}
+        for scope in self.scopes:
+            for node in scope.nodes.values():
+                for name in _functions(node) & self.functions.keys():
+                    self.callers.setdefault(name, []).append((scope, node))
+
+    @property
+    def scopes(self):
+        """The graph itself, and its functions."""
+        return [self.graph, *self.functions.values()]
+
+    def file_of(self, node, scope):
+        """Returns the path of the file that a node works with, empty if it is computed.
+
+        None stands for no file, one of the export, or one that nobody knows: a caller's.
+        """
+        if node.op in QUEUE_READERS:
+            return ""
+        if node.op in NAMED_IN_ATTRIBUTE:
+            path = node.attr[NAMED_IN_ATTRIBUTE[node.op]].s.decode(errors="replace")
+            return None if path.startswith(_NO_FILE) else path or None
+        if node.op in RESTORERS:
+            # The initializer of a variable, as of a warm start, is in the graph but never run.
+            if scope is self.graph and node.name not in self.used:
+                return None
+            return self._path(node.input[RESTORERS[node.op]], scope)
+        return self._path(node.input[READERS[node.op]], scope) if node.op in READERS else None
+
+    def _path(self, tensor, scope, called=()):
+        """Returns what `file_of` does, of a tensor; `called` has the functions on the way to it."""
+        while True:
+            name, _, output = tensor.partition(":")
+            if scope is self.graph and f"{name}:{output or 0}" in self.fed:
+                return None
+            node = scope.nodes.get(name)
+            if node is None:
+                return self._path_of_argument(name, scope, called)
+            if node.op == "Const":
+                values = node.attr["value"].tensor.string_val
+                return (values[0].decode(errors="replace") if values else "") or None
+            if node.op not in _PASS_ON:
+                return ""
+            tensor = node.input[0]
+
+    def _path_of_argument(self, argument, scope, called):
+        """Returns the constant path that a function is called with; None if it has no such one."""
+        function = next(name for name, own in self.functions.items() if own is scope)
+        if function in called or argument not in scope.arguments:
+            return None
+        # What a function captures stands behind its other arguments.
+        from_the_end = scope.arguments.index(argument) - len(scope.arguments)
+        for caller_scope, node in self.callers.get(function, ()):
+            given = [name for name in node.input if not name.startswith("^")]
+            if "Targuments" in node.attr:  # of a dataset, which has inputs of its own around them
+                given = given[1 : 1 + len(node.attr["Targuments"].list.type)]
+            if -from_the_end <= len(given):
+                path = self._path(given[from_the_end], caller_scope, (*called, function))
+                if path:
+                    return path
+        return None
+
+    def _used(self, meta_graph):
+        """The nodes of the graph that signatures, and what is run at loading, depend on."""
+        wanted = [
+            output.name
+            for signature in meta_graph.signature_def.values()
+            for output in signature.outputs.values()
+        ]
+        for key in ("saved_model_main_op", "legacy_init_op"):
+            wanted += meta_graph.collection_def[key].node_list.value
+        used = set()
+        while wanted:
+            name = wanted.pop().removeprefix("^").partition(":")[0]
+            if name in self.graph.nodes and name not in used:
+                used.add(name)
+                wanted += self.graph.nodes[name].input
+        return used
+
+
+def _functions(node):
+    """The names of the functions that a node calls."""
+    attributes = node.attr.values()
+    named = {attribute.func.name for attribute in attributes if attribute.HasField("func")}
+    return {node.op} | named | {own.name for each in attributes for own in each.list.func}
 
 
 def _assets(meta_graph):
@@ -87,30 +244,6 @@ def _assets(meta_graph):
     for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
         found.append(meta_graph_pb2.AssetFileDef.FromString(packed.value))
     return {asset.tensor_info.name for asset in found}
-
-
-def _outside(reader, by_name, assets):
-    """The path that a reader reads; None if it is an asset or handed in by what calls a function.
-
-    What a function gets is captured by the object around it, which is how an asset comes in.
-    """
-    number = READERS[reader.op]
-    if number is None:
-        return ""
-    tensor = reader.input[number]
-    while True:
-        name, _, output = tensor.partition(":")
-        if f"{name}:{output.rpartition(':')[2] or 0}" in assets:
-            return None
-        node = by_name.get(name)
-        if node is None:  # an argument of the function
-            return None
-        if node.op == "Const":
-            values = node.attr["value"].tensor.string_val
-            return values[0].decode(errors="replace") if values else ""
-        if node.op not in ("Identity", "Reshape", "ExpandDims"):
-            return ""
-        tensor = node.input[0]
 
 
 def _ask(function, examples):
@@ -216,4 +349,4 @@ def main(request_path, answer_path):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3])

@@ -3,6 +3,8 @@
 import base64
 import json
 import pathlib
+import sys
+import venv
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,7 +86,12 @@ def good(size) -> Outputs:
 
 
 def test_a_good_model_is_asked_in_a_fresh_process(tmp_path, monkeypatch):
-    """Which sees neither the settings nor the modules of this one."""
+    """Which sees neither the settings nor the modules of this one, but its TensorFlow.
+
+    The other interpreter has no libraries, as where they were installed with `pip install --user`.
+    """
+    venv.create(tmp_path / "bare", symlinks=True, with_pip=False)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
     monkeypatch.setenv("TF_CONFIG", "{nonsense")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "tensorflow.py").write_text("raise SystemExit(9)")
@@ -207,6 +214,89 @@ def test_a_file_beside_the_export_is_refused(tmp_path, here):
         },
     )
     assert check(asset) == NOTHING_FOUND
+
+
+@pytest.mark.parametrize(
+    ("read", "op"),
+    [
+        (lambda path: tf.data.Dataset.range(3).cache(path), "CacheDatasetV2"),
+        (lambda path: tf.data.Dataset.range(3).snapshot(path), "SnapshotDatasetV2"),
+        (lambda path: tf.data.Dataset.load(path, tf.TensorSpec([], tf.int64)), "LoadDataset"),
+        (
+            lambda path: tf.data.Dataset.range(3).map(
+                lambda number: number + tf.strings.to_number(tf.io.read_file(path), tf.int64)
+            ),
+            "ReadFile",
+        ),
+        (
+            lambda path: tf.data.Dataset.from_tensors(tf.raw_ops.RestoreV2(
+                prefix=path, tensor_names=["a"], shape_and_slices=[""], dtypes=[tf.int64])[0]
+            ),
+            "RestoreV2",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+@pytest.mark.parametrize("captured", [False, True])
+def test_files_of_datasets_and_checkpoints_are_refused(tmp_path, read, op, captured):
+    """The path is a constant of the function, or comes to it as an argument."""
+    path = str(tmp_path / "numbers")
+    if op == "LoadDataset":
+        tf.data.Dataset.range(3).save(path)
+
+    def answer(size):
+        total = read(given).reduce(tf.constant(0, tf.int64), lambda one, two: one + two)
+        return {"predictions": size + tf.cast(total, tf.float32)}
+
+    # To load a dataset, TensorFlow wants its path as a text.
+    given: Any = tf.constant(path) if captured and op != "LoadDataset" else path
+    model = pathlib.Path(export(tmp_path, predict=answer))
+    saved = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes())
+    found = program.graph_faults(saved)["files"]
+    assert [(found_op, where) for found_op, _, where in found] == [(op, path)]
+
+
+def test_a_dataset_in_memory_and_an_exports_own_variables_are_no_files(tmp_path, here):
+    keep = Counter()
+
+    def answer(size):
+        numbers = tf.data.Dataset.range(3).cache()
+        return {"predictions": size * keep.count + tf.cast(numbers.cardinality(), tf.float32)}
+
+    assert check(export(tmp_path, predict=answer, keep=keep)) == NOTHING_FOUND
+
+
+@pytest.mark.parametrize(
+    ("source", "files"),
+    [
+        (b"/data/types.bin", [["DecodeProtoV2", "a", "/data/types.bin"]]),
+        (b"bytes://\n\x00", []),
+        (b"local://", []),
+        (b"", []),
+    ],
+)
+def test_a_file_that_is_named_in_an_attribute(source, files):
+    model = saved_model_pb2.SavedModel()
+    node = model.meta_graphs.add().graph_def.node.add(op="DecodeProtoV2", name="a")
+    node.attr["descriptor_source"].s = source
+    assert program.graph_faults(model)["files"] == files
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_checkpoint_counts_where_an_answer_depends_on_it(used):
+    """A warm start leaves the initializers of variables in the graph of an Estimator."""
+    with tf.Graph().as_default() as graph:
+        prefix = tf.compat.v1.placeholder_with_default("model", [], "save/Const")
+        names = {"tensor_names": ["a"], "shape_and_slices": [""], "dtypes": [tf.float32]}
+        tf.raw_ops.RestoreV2(prefix=prefix, **names, name="save/RestoreV2")
+        tf.raw_ops.RestoreV2(prefix=tf.constant("/warm/model.ckpt-1"), **names, name="warm")
+    model = saved_model_pb2.SavedModel()
+    meta_graph = model.meta_graphs.add(graph_def=graph.as_graph_def())
+    meta_graph.saver_def.filename_tensor_name = "save/Const:0"
+    for name in ["save/RestoreV2", *["warm"] * used]:
+        meta_graph.signature_def["predict"].outputs[name].name = f"{name}:0"
+    expected = [["RestoreV2", "warm", "/warm/model.ckpt-1"]] if used else []
+    assert program.graph_faults(model)["files"] == expected
 
 
 def test_assets_of_an_estimators_graph_are_no_files_beside_it(tmp_path, here):
