@@ -8,10 +8,9 @@ import apache_beam as beam
 from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.beam import beam_dag_runner
-from tfx.orchestration.portable import launcher
 
 from components.table_example_gen import rows_of
-from pipeline import beam_args, rows
+from pipeline import beam_args, output_files, rows
 from pipeline.progress import CACHED, Progress
 
 _READS = {
@@ -57,7 +56,7 @@ def _argv(arguments: list[str]) -> Iterator[None]:
         sys.argv = kept
 
 
-class _Launcher(launcher.Launcher):
+class _Launcher(output_files.Launcher):
     """Remembers whether the executor ran, or the cache had the result, and tells how far it is."""
 
     ran = False

@@ -36,7 +36,7 @@ from components.pusher import executor as pusher  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster import launch  # noqa: E402
-from pipeline import beam_args  # noqa: E402
+from pipeline import beam_args, output_files  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
 from pipeline.kubeflow.manifest import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
@@ -66,6 +66,7 @@ def main(argv: list[str]) -> None:
     pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
     # It has no other hook for what a step shows, and cached steps have something to show too.
     setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
+    setattr(container_entrypoint.launcher, "Launcher", output_files.Launcher)  # noqa: B010
     try:
         # A step that ends with 0 before its outputs are published would count as done.
         with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
