@@ -88,13 +88,18 @@ def tune(
 
 @app.command(epilog="Example:\n\n  local_runner.py predict --csv new_houses.csv --out prices.csv")
 def predict(
-    csv: Annotated[pathlib.Path, typer.Option(help="The rows to score: CSV (or .gz) or Parquet.")],
+    csv: Annotated[
+        pathlib.Path, typer.Option(help="The rows to score: files of CSV (or .gz) or Parquet.")
+    ],
     out: Annotated[pathlib.Path, typer.Option(help="The same rows with predictions.")],
     config: ConfigOption = command_line.DEFAULT_CONFIG,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Score a CSV or Parquet file of any size with the pushed model."""
+    """Score CSV or Parquet of any size with the pushed model.
+
+    A file, a folder of files or a pattern of files in quotes is read as the model was trained.
+    """
     from rich.markup import escape
 
     from pipeline import predict as predict_lib
@@ -105,7 +110,9 @@ def predict(
     model = predict_lib.latest_version(problem.push.directory or place.serving)
     predict_lib.check_label(model, problem.label, problem.task)
     with place.temporary(), terminal.logging_to(place.new_log("predict")) as console:
-        scored = predict_lib.predict(model, csv, out, problem.data.reading)
+        data = problem.data
+        most = data.max_bad_share if data.on_bad_rows == "quarantine" else 0.0
+        scored = predict_lib.predict(model, csv, out, data.reading, most)
         for note in scored.notes:
             screen.say(console, f"note  {escape(note)}")
         text = f"{scored.rows:,} rows scored by version {model.name}"

@@ -307,8 +307,14 @@ class Input:
     length: int = 0
 
 
-def signature(schema: schema_pb2.Schema, features: Sequence[Feature]) -> str:
-    """The content of `FILE_NAME`: `inputs`, which are `Input`s, and the names of all `columns`."""
+def signature(
+    schema: schema_pb2.Schema, features: Sequence[Feature], missing: Sequence[str] = ()
+) -> str:
+    """Returns the content of `FILE_NAME`.
+
+    It has `inputs`, which are `Input`s, the names of all `columns`, and the words that stand for a
+    `missing` value in the table.
+    """
     inputs = [
         Input(column.name, column.dtype, column.optional, column.kind == SEQUENCE, column.length)
         for column in columns_read(features)
@@ -316,6 +322,7 @@ def signature(schema: schema_pb2.Schema, features: Sequence[Feature]) -> str:
     content = {
         "inputs": [dataclasses.asdict(column) for column in inputs],
         "columns": [feature.name for feature in schema.feature],
+        "missing": list(missing),
     }
     return json.dumps(content, indent=2)
 

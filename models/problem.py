@@ -36,7 +36,8 @@ class Problem:
 
     Attributes:
         settings: the JSON object in `custom_config["problem"]`: `labels`, `features`, `derived`,
-            `weight`, `model`, `train` and `code`, a fingerprint.
+            `weight`, `missing` (words that stand for a missing value in the table), `model`,
+            `train` and `code`, a fingerprint.
         schema: of the raw examples.
         transform_graph: the directory of Transform's output.
         train_files, eval_files: gzipped TFRecords of transformed examples.

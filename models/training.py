@@ -119,7 +119,9 @@ def _hand_over(
         problem.serving_input(),
         epath.Path(fn_args.serving_model_dir),
         {
-            features_lib.FILE_NAME: features_lib.signature(problem.schema, problem.features),
+            features_lib.FILE_NAME: features_lib.signature(
+                problem.schema, problem.features, problem.settings.get("missing", ())
+            ),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
             manifest.IDENTITY: json.dumps(
                 {"training": directory.name, "checkpoint": best.record()["checkpoint"]}

@@ -193,6 +193,7 @@ def _training(config: Config) -> dict[str, Any]:
         code = f"{code}-{package}-{fingerprint.of_folder(config.folder, _not_of_the_model(config))}"
     return {
         **settings(config),
+        "missing": list(config.data.missing_words),
         "model": config.model.dict(),
         "train": config.train.dict(),
         "code": code,

@@ -19,7 +19,7 @@ from etils import epath
 from components import deployments
 from components.examples import encoder
 from components.tables import files, partitions, sources
-from components.tables.table import BadTable, Kind, Piece, Reading, TableSource, TextRows
+from components.tables.table import BadRow, BadTable, Kind, Piece, Reading, TableSource, TextRows
 from models import manifest
 from pipeline.errors import UserError, nearest
 from pipeline.workspace import plain_folder
@@ -107,11 +107,51 @@ class Scored:
 _PLAIN = Reading("csv")
 
 
+@dataclasses.dataclass
+class _BadRows:
+    """Rows that cannot be read, and are left out.
+
+    Attributes:
+        most: the share of the rows above which they are too many.
+        count: how many there are.
+        first: of them.
+    """
+
+    most: float
+    count: int = 0
+    first: BadRow | None = None
+
+    def add(self, rows: Sequence[BadRow]) -> None:
+        if rows and not self.most:
+            raise UserError(str(rows[0]))
+        self.count += len(rows)
+        self.first = self.first or next(iter(rows), None)
+
+    def check(self, rows: int) -> None:
+        """Raises `UserError` if they are too many among the rows that were read."""
+        if self.count > self.most * rows:
+            raise UserError(
+                f"{self.count} of {rows} rows cannot be read, more than data.max_bad_share "
+                f"({self.most:g}); the first is {self.first}"
+            )
+
+    def notes(self) -> list[str]:
+        if not self.count:
+            return []
+        rows = (
+            "1 row that cannot be read was"
+            if self.count == 1
+            else (f"{self.count} rows that cannot be read were")
+        )
+        return [f"{rows} left out; the first is {self.first}"]
+
+
 def predict(
     model: pathlib.Path,
     source: pathlib.Path,
     target: pathlib.Path,
     reading: Reading = _PLAIN,
+    max_bad_share: float = 0.0,
 ) -> Scored:
     """Writes the rows of a table with the model's predictions beside them, as CSV.
 
@@ -121,9 +161,12 @@ def predict(
 
     Args:
         model: a pushed version.
-        source: a CSV file with a header, gzipped or not, or a Parquet file.
+        source: a CSV file with a header, gzipped or not, or a Parquet file; or a folder or a
+            pattern of such files, as `data.path` of a configuration.
         target: written beside and renamed, so it is whole or not there.
-        reading: the encoding of CSV, and which words stand for missing values.
+        reading: the encoding of CSV. Words that stand for missing values are those that the model
+            was trained with; of an export that does not know them, these.
+        max_bad_share: the share of the rows up to which those that cannot be read are left out.
 
     Raises:
         UserError: a column or a value does not fit; names the file, the column and the row.
@@ -131,31 +174,66 @@ def predict(
     labels = _labels(model)
     signature = json.loads((model / "assets.extra" / "features.json").read_text())
     inputs = {column["name"]: column for column in signature["inputs"]}
+    missing = signature.get("missing", reading.missing)
+    notes = _notes_on_missing(missing, reading.missing)
     try:
-        is_parquet = files.is_parquet(str(source))
+        paths = _files(source)
+        is_parquet = any(map(files.is_parquet, paths))
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
-    reading = dataclasses.replace(reading, format="parquet" if is_parquet else "csv")
+    reading = Reading("parquet" if is_parquet else "csv", reading.encoding, missing)
     try:
-        table = _open(source, reading, signature["columns"])
-        header = list(table.names)
-        _check_columns(source, header, inputs, signature["columns"])
-        if target.resolve() == source.resolve():
-            raise UserError(f"--out {target}: is the input itself; name another file")
-        if target.is_dir():
-            raise UserError(f"--out {target}: is a folder; name a file in it")
-        blocks = _blocks(table, source, inputs, is_parquet)
-        return _write(table, source, target, inputs, blocks, _scorer(model, labels))
+        table = _open(paths, reading, signature["columns"])
+        _check_columns(source, table.names, inputs, signature["columns"])
+        _check_target(target, source, paths)
+        bad = _BadRows(max_bad_share)
+        blocks = _blocks(table, paths, inputs, is_parquet, bad)
+        scored = _write(table, source, target, inputs, blocks, bad, _scorer(model, labels))
     except BadTable as error:
         raise UserError(str(error)) from None
+    return dataclasses.replace(scored, notes=(*notes, *scored.notes))
 
 
-def _open(source: pathlib.Path, reading: Reading, known: Sequence[str]) -> TableSource:
+def _notes_on_missing(trained: Sequence[str], configured: Sequence[str]) -> list[str]:
+    if set(trained) == set(configured):
+        return []
+    return [
+        f"data.missing is {', '.join(configured) or 'empty'}, but the model was trained with "
+        f"{', '.join(trained) or 'none'}; the table is read as the model was trained"
+    ]
+
+
+def _files(source: pathlib.Path) -> list[str]:
+    """The files of the input."""
+    folder, pattern = files.located(source)
+    if source.is_file():
+        return [str(source)]
+    paths = files.matching(str(folder), pattern)
+    if not paths and source.is_dir():
+        raise UserError(f"{source}: the folder has no files; name files by a pattern, as */*.csv")
+    if not paths and set(str(source)) & set("*?["):
+        raise UserError(f"{source}: no file matches")
+    # That there is no such file, its opening says.
+    return paths or [str(source)]
+
+
+def _check_target(target: pathlib.Path, source: pathlib.Path, paths: Sequence[str]) -> None:
+    if target.resolve() in {pathlib.Path(path).resolve() for path in paths}:
+        raise UserError(f"--out {target}: is the input itself; name another file")
+    if target.is_dir():
+        raise UserError(f"--out {target}: is a folder; name a file in it")
+    if source.is_dir() and source.resolve() in target.resolve().parents:
+        raise UserError(f"--out {target}: is in the folder of the input; name a file elsewhere")
+
+
+def _open(paths: Sequence[str], reading: Reading, known: Sequence[str]) -> TableSource:
     """The table; columns in the names of its folders are read if the model knows them."""
-    table = sources.open_table([str(source)], reading, block_bytes=_BLOCK_BYTES)
-    in_folders = partitions.columns([str(source)], "")[str(source)]
-    more = {name: value for name, value in in_folders.items() if name in known}
-    return partitions.wrapped(table, {str(source): more}, reading)
+    table = sources.open_table(paths, reading, block_bytes=_BLOCK_BYTES)
+    in_folders = {
+        path: {name: value for name, value in own.items() if name in known}
+        for path, own in partitions.columns(paths, "").items()
+    }
+    return partitions.wrapped(table, in_folders, reading)
 
 
 def _write(
@@ -164,6 +242,7 @@ def _write(
     target: pathlib.Path,
     inputs: Mapping[str, Mapping[str, Any]],
     blocks: Iterable[TextRows],
+    bad: _BadRows,
     score: Callable[[list[bytes]], dict[str, list[str]]],
 ) -> Scored:
     header = list(table.names)
@@ -184,9 +263,10 @@ def _write(
             columns = [column.to_pylist() for column in block.texts]
             writer.writerows(zip(*columns, *scores.values()))
             rows += block.rows.batch.num_rows
+        bad.check(rows + bad.count)
         if not rows:
             raise UserError(f"{source}: has a header but no rows")
-    return Scored(rows, tuple(notes))
+    return Scored(rows, (*notes, *bad.notes()))
 
 
 def _output_names(header: Sequence[str], outputs: Iterable[str]) -> list[str]:
@@ -215,22 +295,23 @@ def _whole_file(target: pathlib.Path) -> Iterator[Any]:
 
 def _blocks(
     table: TableSource,
-    source: pathlib.Path,
+    paths: Sequence[str],
     inputs: Mapping[str, Mapping[str, Any]],
     is_parquet: bool,
+    bad: _BadRows,
 ) -> Iterator[TextRows]:
     """The rows, the model's inputs in the kinds that it expects; lists in CSV stay text."""
     kinds = {} if is_parquet else dict.fromkeys(table.names, Kind.BYTES)
     for name, column in inputs.items():
         if name in table.names and (is_parquet or not column["sequence"]):
             kinds[name] = _KINDS[column["dtype"]]
-    whole = [Piece(str(source), 0, 0, 0, None)]
-    for piece in table.pieces(str(source), 0) if is_parquet else whole:
-        for block in table.read_with_text(piece, kinds):
-            if block.rows.bad:
-                raise UserError(str(block.rows.bad[0]))
-            if block.rows.batch.num_rows:
-                yield block
+    for path in paths:
+        whole = [Piece(path, 0, 0, 0, None)]
+        for piece in table.pieces(path, 0) if is_parquet else whole:
+            for block in table.read_with_text(piece, kinds):
+                bad.add(block.rows.bad)
+                if block.rows.batch.num_rows:
+                    yield block
 
 
 def _check_columns(

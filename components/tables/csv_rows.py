@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -101,7 +102,7 @@ class CsvSource:
             if name not in (texts or ()) and held[name].kind != Kind.BYTES:
                 kind = held[name].kind
                 read[name] = _numbers(read[name], Kind.FLOAT if kind == Kind.UNKNOWN else kind)
-        return Scan(held, read, bad, lambda row: f"{file}:{lines[row]}")
+        return Scan(held, read, bad, _places(file, lines))
 
     def _told(
         self, block: Block, columns: Sequence[pa.Array], wanted: Collection[str] | None
@@ -174,12 +175,19 @@ class CsvSource:
         for block in self._blocks(piece):
             rows = self._read(block, piece.file, kinds)
             everything = dict.fromkeys(self.names, Kind.BYTES)
-            texts = as_it_is._columns(block, everything)
+            texts = None if rows.bad else as_it_is._columns(block, everything)
+            place_of: Callable[[int], str] = _Lines(block, piece.file)
             if texts is None:
-                found, _, _ = as_it_is._rows(block, piece.file, everything)
-                texts = [_parsed(column, Kind.BYTES) for column in found]
+                found, _, lines = as_it_is._rows(block, piece.file, everything)
+                bad = {row.line for row in rows.bad}
+                good = [line not in bad for line in lines]
+                texts = [
+                    _parsed(column, Kind.BYTES).filter(pa.array(good, pa.bool_()))
+                    for column in found
+                ]
+                place_of = _places(piece.file, list(itertools.compress(lines, good)))
             texts = [text.cast(pa.string()) for text in texts]
-            yield TextRows(rows, texts, _Lines(block, piece.file))
+            yield TextRows(rows, texts, place_of)
 
     def _blocks(self, piece: Piece) -> Iterator[Block]:
         with files.open_file(piece.file) as opened:
@@ -361,6 +369,10 @@ class _Lines:
         ends = csv_file.record_ends(self.block.data)
         starts = np.concatenate([[0], ends[:-1]])
         return starts[~csv_file.is_blank(self.block.data, ends)]
+
+
+def _places(file: str, lines: Sequence[int]) -> Callable[[int], str]:
+    return lambda row: f"{file}:{lines[row]}"
 
 
 def _is_text_type(kind: pa.DataType) -> bool:

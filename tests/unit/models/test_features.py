@@ -272,3 +272,11 @@ def test_an_export_knows_the_columns_it_reads(tmp_path):
         Input("a", "whole numbers", False),
     )
     assert json.loads(signature)["columns"] == ["a", "b", "t", "w", "s", "z", "l"]
+    assert json.loads(signature)["missing"] == []
+
+
+def test_an_export_knows_the_words_for_missing_values():
+    assert json.loads(features.signature(schema_pb2.Schema(), (), ("NA", "?")))["missing"] == [
+        "NA",
+        "?",
+    ]

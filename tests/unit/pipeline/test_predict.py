@@ -65,12 +65,14 @@ class _Classes(tf.Module):
         }
 
 
-def export(module, labels, directory, inputs=INPUTS, columns=COLUMNS):
+def export(module, labels, directory, inputs=INPUTS, columns=COLUMNS, missing=None):
     tf.saved_model.save(module, str(directory), signatures={"predict": module.predict})
     extra = directory / "assets.extra"
     extra.mkdir()
     read = [dataclasses.asdict(column) for column in inputs]
-    signature = {"inputs": read, "columns": columns}
+    signature: dict[str, Any] = {"inputs": read, "columns": columns}
+    if missing is not None:
+        signature["missing"] = missing
     (extra / "features.json").write_text(json.dumps(signature))
     (extra / "label.json").write_text(label_lib.to_json(labels))
     manifest.write(epath.Path(directory))
@@ -476,6 +478,111 @@ class TestOtherFiles:
             "the input has a column predicted_price already; the new one is called "
             "predicted_price_2",
         )
+
+
+class TestSeveralFiles:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = tmp_path / "in [1]"
+        for number, name in enumerate(("b.csv", "a.csv", "_SUCCESS")):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(f"rooms,area\n{number},0.5\n")
+        return folder
+
+    @pytest.mark.parametrize("pattern", ["", "*.csv", "[ab].csv"])
+    def test_are_read_in_order(self, model, folder, pattern, tmp_path):
+        assert predict(model, folder / pattern, tmp_path / "out.csv").rows == 2
+        assert (tmp_path / "out.csv").read_text() == (
+            "rooms,area,predicted_price\n1,0.5,100.5\n0,0.5,0.5\n"
+        )
+
+    def test_of_parquet(self, model, tmp_path):
+        (tmp_path / "in").mkdir()
+        for name in ("0", "1"):
+            table = pa.table({"rooms": [int(name)], "area": [0.5]})
+            pa.parquet.write_table(table, tmp_path / "in" / f"part-{name}")
+        assert predict(model, tmp_path / "in" / "part-*", tmp_path / "out.csv").rows == 2
+        assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["0,0.5,0.5", "1,0.5,100.5"]
+
+    def test_in_folders_named_after_a_column(self, model, tmp_path):
+        for kind, name in (("x", "a"), ("__HIVE_DEFAULT_PARTITION__", "b")):
+            (tmp_path / "in" / f"kind={kind}").mkdir(parents=True)
+            (tmp_path / "in" / f"kind={kind}" / name).write_text("rooms\n1\n")
+        predict(model, tmp_path / "in", tmp_path / "out.csv")
+        lines = (tmp_path / "out.csv").read_text().splitlines()
+        assert lines == ["rooms,kind,predicted_price", "1,,100", "1,x,100.5"]
+
+    @pytest.mark.parametrize(
+        ("source", "target", "message"),
+        [
+            ("*.txt", "../out.csv", "{source}: no file matches"),
+            ("", "out.csv", "--out {target}: is in the folder of the input; name a file elsewhere"),
+            ("*.csv", "a.csv", "--out {target}: is the input itself; name another file"),
+        ],
+    )
+    def test_what_is_refused(self, model, folder, source, target, message):
+        source, target = folder / source, folder / target
+        with pytest.raises(UserError) as caught:
+            predict(model, source, target)
+        assert str(caught.value) == message.format(source=source, target=target)
+
+    def test_a_folder_without_files(self, model, tmp_path):
+        (tmp_path / "in" / "2020").mkdir(parents=True)
+        with pytest.raises(UserError, match="in: the folder has no files; name files by a pattern"):
+            predict(model, tmp_path / "in", tmp_path / "out.csv")
+
+
+class TestBadRows:
+    TEXT = "rooms,area,note\n1,0.5,a\n2\n3,1,b\nx,2,c\n5,3,d\n"
+
+    def test_may_be_left_out(self, model, tmp_path):
+        source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+        source.write_text(self.TEXT)
+        scored = predict(model, source, target, max_bad_share=0.4)
+        assert target.read_text().splitlines() == [
+            "rooms,area,note,predicted_price",
+            "1,0.5,a,100.5",
+            "3,1,b,301",
+            "5,3,d,503",
+        ]
+        assert scored.rows == 3
+        assert scored.notes == (
+            f"2 rows that cannot be read were left out; the first is {source}:3: found 1 fields, "
+            "expected 3 as in the header: '2'",
+        )
+
+    def test_are_refused_where_they_are_too_many(self, model, tmp_path):
+        source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+        source.write_text(self.TEXT)
+        with pytest.raises(UserError) as caught:
+            predict(model, source, target, max_bad_share=0.3)
+        assert str(caught.value).startswith(
+            f"2 of 5 rows cannot be read, more than data.max_bad_share (0.3); the first is {source}"
+        )
+        with pytest.raises(UserError, match="in.csv:3: found 1 fields"):
+            predict(model, source, target)
+        assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+    def test_the_lines_of_the_others_stay_theirs(self, model, tmp_path):
+        source = tmp_path / "in.csv"
+        source.write_text("rooms,area\nx,1\n1,2\n,3\n")
+        with pytest.raises(UserError) as caught:
+            predict(model, source, tmp_path / "out.csv", max_bad_share=0.9)
+        assert str(caught.value) == f"{source}:4: column rooms is empty; the model needs it"
+
+
+def test_missing_values_are_those_of_the_training(tmp_path):
+    words = ("?", "NA")
+    model = export(_Rooms(), [Label("price", "regression")], tmp_path / "1", missing=words)
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("rooms,area,kind\n1,?,NA\n1,2,-\n")
+    scored = predict(model, source, target, Reading("csv", missing=["-"]))
+    assert target.read_text().splitlines()[1:] == ["1,?,NA,100", "1,2,-,102.5"]
+    assert scored.notes == (
+        "data.missing is -, but the model was trained with ?, NA; the table is read as the model "
+        "was trained",
+    )
+    assert predict(model, source, target, Reading("csv", missing=["NA", "?"])).notes == ()
 
 
 class TestTarget:

@@ -58,9 +58,10 @@ def encoded(batches) -> list[bytes]:
 
 def of_predict(path, reading, inputs, monkeypatch, size) -> list[bytes]:
     monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", size)
-    source = predict_lib._open(path, reading, list(inputs))
+    source = predict_lib._open([str(path)], reading, list(inputs))
     is_parquet = reading.format == "parquet"
-    blocks = list(predict_lib._blocks(source, path, inputs, is_parquet))
+    none = predict_lib._BadRows(0)
+    blocks = list(predict_lib._blocks(source, [str(path)], inputs, is_parquet, none))
     return encoded([predict_lib._features(block, list(source.names), inputs) for block in blocks])
 
 
