@@ -1,16 +1,18 @@
 """TFX's BeamDagRunner, with an observer of its nodes."""
 
 import contextlib
+import pathlib
 import sys
 from collections.abc import Iterator
 
 import apache_beam as beam
+from absl import logging
 from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.beam import beam_dag_runner
 
 from components.table_example_gen import rows_of
-from pipeline import beam_args, output_files, rows
+from pipeline import beam_args, metadata_store, output_files, rows
 from pipeline.progress import CACHED, Progress
 
 _READS = {
@@ -57,9 +59,25 @@ def _argv(arguments: list[str]) -> Iterator[None]:
 
 
 class _Launcher(output_files.Launcher):
-    """Remembers whether the executor ran, or the cache had the result, and tells how far it is."""
+    """Remembers whether the executor ran, or the cache had the result, and tells how far it is.
 
+    It does not wait for ever for a store that another process has locked.
+    """
+
+    store: pathlib.Path
     ran = False
+
+    def _publish_successful_execution(self, *arguments):
+        metadata_store.wait_until_free(self.store)
+        super()._publish_successful_execution(*arguments)
+
+    def _publish_failed_execution(self, *arguments):
+        try:
+            metadata_store.wait_until_free(self.store)
+        except metadata_store.LockedError as error:
+            logging.warning("The failure is not recorded: %s", error)  # it is still told
+        else:
+            super()._publish_failed_execution(*arguments)
 
     def _run_executor(self, execution_info):
         self.ran = True
@@ -94,6 +112,8 @@ class _ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
                 ),
                 custom_driver_spec=self._custom_driver_spec,
             )
+            observed.store = pathlib.Path(self._mlmd_connection_config.sqlite.filename_uri)
+            metadata_store.wait_until_free(observed.store)
             info = observed.launch()
             if info is not None and info.execution_id is not None:
                 _executions[self._node_id] = info.execution_id

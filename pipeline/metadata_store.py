@@ -25,6 +25,8 @@ TABLES = frozenset(
 """The tables of that version."""
 _PATIENCE = 5.0
 """Seconds to wait for another process to release its lock."""
+LONGEST_WAIT = 60.0
+"""The same in the middle of a run, whose work so far would be lost."""
 _LEAST_BYTES = 512
 """The smallest page that a database of SQLite has."""
 _ARTIFACT = re.compile(r"(.*)/artifacts/([^/]+/[^/]+/[0-9]+(?:/.*)?)")
@@ -67,6 +69,33 @@ def check(file: pathlib.Path) -> None:
         raise UserError(f"{file}: {error.strerror}; make it readable, {_ELSEWHERE}") from None
     except sqlite3.Error as error:
         raise UserError(f"{file}: {_explained(str(error))}") from None
+
+
+class LockedError(ValueError):
+    """Another process has locked the store for too long."""
+
+
+def wait_until_free(file: pathlib.Path) -> None:
+    """Waits until no other process has locked the store.
+
+    ML Metadata itself would wait for ever, and say nothing.
+
+    Raises:
+        LockedError: the lock was not released within `LONGEST_WAIT` seconds.
+    """
+    if not file.exists():
+        return
+    try:
+        with _connected(file, LONGEST_WAIT) as store:
+            store.execute("BEGIN EXCLUSIVE")
+            store.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):  # ML Metadata says what else is wrong
+            return
+        raise LockedError(
+            f"{file}: another process has locked the metadata store for more than "
+            f"{LONGEST_WAIT:.0f} s; end it (`fuser` names it), then run the same command again"
+        ) from None
 
 
 def prepare(file: pathlib.Path, artifacts: pathlib.Path) -> list[str]:
@@ -168,9 +197,9 @@ def _make_tables(file: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _connected(file: pathlib.Path) -> Iterator[sqlite3.Connection]:
+def _connected(file: pathlib.Path, patience: float = _PATIENCE) -> Iterator[sqlite3.Connection]:
     uri = f"file:{urllib.parse.quote(os.fsencode(file))}?mode=rw"
-    store = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+    store = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
     with contextlib.closing(store):
         yield store
 

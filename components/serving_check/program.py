@@ -152,7 +152,7 @@ class _Graph:
         # The loader feeds these: the paths of assets, and of the export's own variables.
         self.fed = _assets(meta_graph) | {meta_graph.saver_def.filename_tensor_name}
         self.used = self._used(meta_graph)
-        self.callers = {}
+        self.callers: dict[str, list] = {}
         for scope in self.scopes:
             for node in scope.nodes.values():
                 for name in _functions(node) & self.functions.keys():

@@ -15,6 +15,8 @@ import grpc
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
+from pipeline.metadata_store import LockedError, wait_until_free
+
 _SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -39,7 +41,7 @@ def serving(file: pathlib.Path) -> Iterator[int]:
     lock = threading.Lock()
     handlers = {
         method.name: grpc.unary_unary_rpc_method_handler(
-            _answer(getattr(store, method.name), database, lock)
+            _answer(getattr(store, method.name), database, lock, file)
         )
         for method in _SERVICE.methods
         if hasattr(store, method.name)
@@ -56,9 +58,13 @@ def serving(file: pathlib.Path) -> Iterator[int]:
         server.stop(grace=None).wait()
 
 
-def _answer(call: Callable, database, lock: threading.Lock) -> Callable:
+def _answer(call: Callable, database, lock: threading.Lock, file: pathlib.Path) -> Callable:
     def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
         with lock:
+            try:
+                wait_until_free(file)
+            except LockedError as error:
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             response, message, code = call(database, request)
         if code:
             context.abort(_STATUS[code], _text(message))

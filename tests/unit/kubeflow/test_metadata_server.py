@@ -1,6 +1,8 @@
 """The metadata service, asked by ML Metadata's own client."""
 
 import pathlib
+import subprocess
+import sys
 import threading
 
 import grpc
@@ -12,6 +14,7 @@ from ml_metadata.proto import (
     metadata_store_service_pb2_grpc,
 )
 
+from pipeline import metadata_store as stores
 from pipeline.kubeflow import metadata_server
 
 
@@ -50,6 +53,24 @@ def test_errors_are_the_store_s_own(port):
         client(port).get_artifact_type("Nothing")
     with pytest.raises(errors.InvalidArgumentError):
         client(port).put_artifacts([metadata_store_pb2.Artifact(uri="/no/type")])
+
+
+def test_a_lock_of_another_process_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "LONGEST_WAIT", 0.2)
+    file = tmp_path / "metadata.sqlite"
+    hold = (
+        "import sqlite3, sys; store = sqlite3.connect(sys.argv[1]); "
+        "store.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+    )
+    with metadata_server.serving(file) as port:
+        store = client(port)
+        command = [sys.executable, "-c", hold, str(file)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout and holder.stdout.readline()
+            with pytest.raises(errors.FailedPreconditionError, match="has locked the metadata"):
+                store.get_artifacts()
+            holder.communicate()
+        assert store.get_artifacts() == []
 
 
 def test_calls_that_the_library_lacks_are_not_implemented(port):

@@ -161,7 +161,15 @@ def test_a_lock_of_another_process_is_not_waited_for(file, lock, monkeypatch):
     ) as holder:
         assert holder.stdout and holder.stdout.readline() == "locked\n"
         assert refusal(file).startswith("another process has locked the metadata store")
+        monkeypatch.setattr(metadata_store, "LONGEST_WAIT", 0.2)
+        with pytest.raises(metadata_store.LockedError) as caught:
+            metadata_store.wait_until_free(file)
+        assert str(caught.value) == (
+            f"{file}: another process has locked the metadata store for more than 0 s; end it "
+            "(`fuser` names it), then run the same command again"
+        )
         holder.communicate()
+    metadata_store.wait_until_free(file)
     metadata_store.check(file)
 
 
