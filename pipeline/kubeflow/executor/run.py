@@ -1,9 +1,11 @@
 """The `run` command: executes a compiled workflow on this machine and tells what happened."""
 
 import contextlib
+import errno
 import itertools
 import os
 import pathlib
+import shutil
 import signal
 import time
 import uuid
@@ -13,7 +15,7 @@ from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline import metadata_store, screen, terminal
+from pipeline import metadata_store, screen, shortage, terminal
 from pipeline.config import Config
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.kubeflow import metadata_server
@@ -30,6 +32,8 @@ from pipeline.kubeflow.settings import OBJECT_STORES
 from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
+_LEAST_FREE = 64 << 10
+"""Bytes on the disk of the logs, with fewer of which a step's failure is taken for theirs."""
 _METADATA_SERVICE = "metadata-grpc-configmap"  # as Kubeflow Pipelines calls it
 
 
@@ -84,7 +88,15 @@ def run(
             screen.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
             with metadata_server.serving(workspace.metadata) as port:
                 progress = Progress(console, workflow.steps())
-                records = Records(name, port, _places(config, volumes, isolated))
+                place = _places(config, volumes, isolated)
+
+                def place_as_known(path: str) -> epath.Path:
+                    """Not through the link of `Workspace.plain`, which lasts as long as the run."""
+                    return epath.Path(
+                        str(place(path)).replace(str(plain.root), str(workspace.root), 1)
+                    )
+
+                records = Records(name, port, place_as_known)
                 service = {
                     "METADATA_GRPC_SERVICE_HOST": "127.0.0.1",
                     "METADATA_GRPC_SERVICE_PORT": str(port),
@@ -192,9 +204,19 @@ def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) ->
 def _show_failure(console: Console, failure: StepFailed) -> None:
     log = failure.log.resolve()  # not through the link of `Workspace.plain`
     screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
-    for line in _cause(log):
+    cause = _cause(log)
+    if advice := shortage.advice(RuntimeError("\n".join(cause))) or _full_disk(log.parent):
+        cause = [advice]
+    for line in cause:
         screen.say(console, f"  {escape(line)}")
     screen.say(console, f"Its log: {screen.escaped(log)}")
+
+
+def _full_disk(folder: pathlib.Path) -> str | None:
+    """What to do if the disk of a folder is full: then a step's log need not say so."""
+    if shutil.disk_usage(folder).free >= _LEAST_FREE:
+        return None
+    return shortage.advice(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)))
 
 
 def _cause(log: pathlib.Path) -> list[str]:

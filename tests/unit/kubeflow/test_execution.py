@@ -10,13 +10,14 @@ import sys
 import textwrap
 import threading
 import time
+import types
 
 import pytest
 import yaml
 from rich.console import Console
 
 from pipeline.errors import UserError
-from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.executor import isolation, run
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Namespaces, Processes
 from pipeline.kubeflow.executor.pods import Cluster
@@ -450,3 +451,29 @@ def until(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [
+        ("Traceback (most recent call last):\n  x\nOSError: No space left on device", 9e9),
+        ("Traceback (most recent call last):\n  x\nInternalError: database or disk is full", 9e9),
+        ("", 0),
+    ],
+    ids=["said by the step", "said by the metadata store", "no room to say it"],
+)
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, text, free):
+    log = tmp_path / "trainer.log"
+    log.write_text(text)
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=free))
+    console = Console(file=io.StringIO())
+    run._show_failure(console, StepFailed("trainer", 1, log))
+    lines = console.file.getvalue().splitlines()
+    place = "" if text else f"{tmp_path}: "
+    full = "the disk is full; free some space, then run the same command again: it continues"
+    assert lines == [
+        "",
+        "trainer failed (exit code 1):",
+        f"  {place}{full}",
+        f"Its log: {log}",
+    ]
