@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import re
 import shutil
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from pipeline.progress import SKIPPED, Node, Progress
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
+_BETWEEN_LOOKS = 0.5
+"""Seconds."""
 _NO_OUTPUT = 64
 """The exit code of a step without the outputs that it declares, as Argo has it."""
 
@@ -75,6 +78,7 @@ class Execution:
 
     def __post_init__(self):
         self.uid = str(uuid.uuid4())
+        self.least_free = float("inf")  # bytes on the disk of the folder, while containers ran
         self._slots = threading.Semaphore(self.parallel)
         self._stop = threading.Event()
         self._running: set[Any] = set()
@@ -232,7 +236,7 @@ class Execution:
                 process = self.isolation.start(command, out)
                 self._running.add(process)
             try:
-                code = process.wait()
+                code = self._wait(process)
             finally:
                 isolation.kill(process)
                 with self._lock:
@@ -242,6 +246,16 @@ class Execution:
             if code < 0:
                 code = 128 - code  # ended by a signal, as containers report it
             return (code, {}) if code else self._outputs(step, pod, command, out)
+
+    def _wait(self, process: subprocess.Popen) -> int:
+        """Waits for a container's end, and looks how full the disk becomes in the meantime.
+
+        What a step has written is removed when it fails, and its log may have had no room.
+        """
+        while True:
+            self.least_free = min(self.least_free, shutil.disk_usage(self.folder).free)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(timeout=_BETWEEN_LOOKS)
 
     def _outputs(
         self, step: str, pod: Pod, command: Command, log: Any

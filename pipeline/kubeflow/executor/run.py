@@ -5,7 +5,6 @@ import errno
 import itertools
 import os
 import pathlib
-import shutil
 import signal
 import time
 import uuid
@@ -33,7 +32,7 @@ from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
 _LEAST_FREE = 64 << 10
-"""Bytes on the disk of the logs, with fewer of which a step's failure is taken for theirs."""
+"""Bytes on the disk of the logs: a step that fails when there were fewer had no room."""
 _METADATA_SERVICE = "metadata-grpc-configmap"  # as Kubeflow Pipelines calls it
 
 
@@ -124,7 +123,7 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
         screen.say(console, "\nInterrupted; the steps were ended. The same command continues.")
         return INTERRUPTED
     except StepFailed as failure:
-        _show_failure(console, failure)
+        _show_failure(console, failure, execution.least_free)
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
     verdict, push = records.verdict(), records.push()
     if verdict is None:
@@ -201,22 +200,22 @@ def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) ->
         node.state = CACHED
 
 
-def _show_failure(console: Console, failure: StepFailed) -> None:
+def _show_failure(console: Console, failure: StepFailed, least_free: float) -> None:
     log = failure.log.resolve()  # not through the link of `Workspace.plain`
     screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
     cause = _cause(log)
-    if advice := shortage.advice(RuntimeError("\n".join(cause))) or _full_disk(log.parent):
+    if advice := shortage.advice(RuntimeError("\n".join(cause))) or _full_disk(log, least_free):
         cause = [advice]
     for line in cause:
         screen.say(console, f"  {escape(line)}")
     screen.say(console, f"Its log: {screen.escaped(log)}")
 
 
-def _full_disk(folder: pathlib.Path) -> str | None:
-    """What to do if the disk of a folder is full: then a step's log need not say so."""
-    if shutil.disk_usage(folder).free >= _LEAST_FREE:
+def _full_disk(log: pathlib.Path, least_free: float) -> str | None:
+    """What to do if the disk of a log was full: then the log itself need not say so."""
+    if least_free >= _LEAST_FREE:
         return None
-    return shortage.advice(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)))
+    return shortage.advice(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log.parent)))
 
 
 def _cause(log: pathlib.Path) -> list[str]:

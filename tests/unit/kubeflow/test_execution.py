@@ -10,7 +10,6 @@ import sys
 import textwrap
 import threading
 import time
-import types
 
 import pytest
 import yaml
@@ -462,13 +461,12 @@ def until(condition) -> None:
     ],
     ids=["said by the step", "said by the metadata store", "no room to say it"],
 )
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch, text, free):
+def test_a_full_disk_is_one_line(tmp_path, text, free):
     log = tmp_path / "trainer.log"
     log.write_text(text)
-    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=free))
-    console = Console(file=io.StringIO())
-    run._show_failure(console, StepFailed("trainer", 1, log))
-    lines = console.file.getvalue().splitlines()
+    output = io.StringIO()
+    run._show_failure(Console(file=output), StepFailed("trainer", 1, log), free)
+    lines = output.getvalue().splitlines()
     place = "" if text else f"{tmp_path}: "
     full = "the disk is full; free some space, then run the same command again: it continues"
     assert lines == [
