@@ -246,7 +246,7 @@ class CsvSource:
         types = {name: _ARROW[kind] for name, kind in kinds.items()}
         try:
             columns = self._parse(data, types, is_wrong)
-            if b"0x" in data or b"0X" in data:
+            if _may_hold_hexadecimal(data):
                 # Arrow takes it for a whole number.
                 texts = self._parse(data, dict.fromkeys(self.names, pa.binary()), is_wrong)
                 for column, text in zip(columns, texts):
@@ -377,6 +377,23 @@ def _places(file: str, lines: Sequence[int]) -> Callable[[int], str]:
 
 def _is_text_type(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_binary(kind)
+
+
+_BEFORE_A_NUMBER = np.isin(np.arange(256), list(b',"\n\r\t +-'))
+
+
+def _may_hold_hexadecimal(data: bytes) -> bool:
+    """Whether a field begins as `0x1F` does."""
+    characters = np.frombuffer(data, np.uint8)
+    for letter in b"xX":
+        # The search for one letter takes a fraction of the time of one for `0x`.
+        if bytes([letter]) in data:
+            places = np.flatnonzero(characters == letter)
+            places = places[places > 0]
+            places = places[characters[places - 1] == ord("0")]
+            if (places == 1).any() or _BEFORE_A_NUMBER[characters[places - 2]].any():
+                return True
+    return False
 
 
 def _has_hexadecimal(texts: pa.Array) -> bool:
