@@ -4,6 +4,7 @@ A line end within quotes is part of a value. A quote opens a quoted value only w
 within an unquoted value it is a character like others, as for Python's `csv` and for Arrow.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -49,8 +50,8 @@ def header(path: str, encoding: str) -> list[str]:
         first = next(blocks(file, 1 << 16, path), None)
     if first is None:
         return []
-    if b"\r" in first.data and b"\n" not in first.data:
-        raise BadTable(f"{path}: lines end with CR alone; convert them (tr '\\r' '\\n')")
+    if _has_only_returns(first.data):
+        raise BadTable(_only_returns(path))
     ends = record_ends(first.data)
     full = np.flatnonzero(~is_blank(first.data, ends))
     starts = np.concatenate([[0], ends[:-1]])
@@ -122,12 +123,12 @@ def _check_names(place: str, names: Sequence[str], rows: Sequence[Sequence[str]]
             f"{place}: columns {', '.join(unnamed)} have no name; name them, or remove a title "
             "above the header"
         )
-    for name in names:
+    if len(set(names)) < len(names):
+        name = next(name for name, count in collections.Counter(names).items() if count > 1)
         places = [str(number) for number, other in enumerate(names, 1) if other == name]
-        if len(places) > 1:
-            raise BadTable(
-                f"{place}: columns {', '.join(places)} are all called {name}; rename all but one"
-            )
+        raise BadTable(
+            f"{place}: columns {', '.join(places)} are all called {name}; rename all but one"
+        )
 
 
 def counted(count: int, noun: str) -> str:
@@ -160,20 +161,22 @@ def blocks(file: BinaryIO, size: int, path: str) -> Iterator[Block]:
     """Cuts an open file into blocks of about so many bytes, between its records.
 
     Raises:
-        BadTable: a quote is not closed, or not within a length that no record has.
+        BadTable: a quote is not closed, or not within a length that no record has; or lines end
+            with CR alone.
     """
     start, line, rest = 0, 1, b""
     while True:
-        read = file.read(size)
+        # As much again of a long record, so that the time it takes grows with its length.
+        read = file.read(max(size, len(rest)))
         data = rest + read
         if not data:
             return
         ends = record_ends(data, last=not read)
         cut = int(ends[-1]) if len(ends) else 0
         if not read and cut < len(data):
-            raise BadTable(_unclosed(path, line + data.count(b"\n", 0, cut)))
+            raise BadTable(_unended(path, line + data.count(b"\n", 0, cut), data[cut:]))
         if len(data) - cut > LONGEST_RECORD:
-            raise BadTable(_unclosed(path, line + data.count(b"\n", 0, cut)))
+            raise BadTable(_unended(path, line + data.count(b"\n", 0, cut), data[cut:]))
         if cut:
             block = data[:cut]
             yield Block(start, line, _count(block, ends), block)
@@ -184,7 +187,18 @@ def blocks(file: BinaryIO, size: int, path: str) -> Iterator[Block]:
             return
 
 
-def _unclosed(path: str, line: int) -> str:
+def _has_only_returns(data: bytes) -> bool:
+    return b"\r" in data and b"\n" not in data
+
+
+def _only_returns(path: str) -> str:
+    return f"{path}: lines end with CR alone; convert them (tr '\\r' '\\n')"
+
+
+def _unended(path: str, line: int, record: bytes) -> str:
+    """What is wrong with a record that has no end."""
+    if line == 1 and _has_only_returns(record):
+        return _only_returns(path)
     return (
         f"{path}:{line}: the quotes of a value that begins in this row are not closed; close them, "
         "and write a quote within quotes twice"
