@@ -62,11 +62,16 @@ def cache(tmp_path, monkeypatch):
         yield Cache(store, tmp_path / "examples")
 
 
+def empty(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda folder: shutil.rmtree(folder),
-        lambda folder: (shutil.rmtree(folder), folder.mkdir()),
+        shutil.rmtree,
+        empty,
         lambda folder: shutil.rmtree(folder / "Split-eval"),
         lambda folder: (folder / "Split-eval" / "data.gz").unlink(),
         lambda folder: (folder / "Split-eval" / "data.gz").write_text(""),
