@@ -222,9 +222,27 @@ def serving_input_receiver_fn(
 
     def receive() -> ServingInputReceiver:
         records = tf.compat.v1.placeholder(tf.string, [None], name=EXAMPLES)
-        raw = tf.io.parse_example(records, used)
+        raw = tf.io.parse_example(records, _with_shared_defaults(used))
         transformed = transform_output.transform_raw_features(raw, drop_unused_features=True)
         served, _ = _split(transformed)
         return ServingInputReceiver(served, {EXAMPLES: records})
 
     return receive
+
+
+def _with_shared_defaults(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Has columns without a default share the empty tensor that says so.
+
+    TensorFlow makes one for each column, which was a third of the operations of a wide table's
+    export, and of the seconds that it took to load.
+    """
+    none: dict[tf.DType, tf.Tensor] = {}
+
+    def shared(feature: Any) -> Any:
+        if not isinstance(feature, tf.io.FixedLenFeature) or feature.default_value is not None:
+            return feature
+        if feature.dtype not in none:
+            none[feature.dtype] = tf.constant([], feature.dtype)
+        return feature._replace(default_value=none[feature.dtype])
+
+    return {name: shared(feature) for name, feature in spec.items()}

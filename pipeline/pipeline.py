@@ -4,7 +4,6 @@ import pathlib
 import re
 from typing import Any
 
-from tfx.components import ExampleValidator
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import transform_pb2
 
@@ -13,6 +12,7 @@ from components.curated_schema import CuratedSchema
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.evaluator.judgement import Bound, Judgement, Slice
+from components.example_validator import ExampleValidator
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
 from components.serving_check import ServingCheck
@@ -69,6 +69,8 @@ def create_pipeline(
         preprocessing_fn="models.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
+        # Nothing reads it: checkpoints and artifacts are what a run goes on from.
+        disable_analyzer_cache=True,
         force_tf_compat_v1=True,
         custom_config={
             **_transformed(settings(config)),

@@ -15,7 +15,7 @@ _SHOWN_TEXT = 40
 
 def serialize(batch: pa.RecordBatch, columns: Iterable[str]) -> list[bytes]:
     """Makes the serialized `tf.Example` of each row; columns that the batch lacks are left out."""
-    known = [name for name in columns if name in batch.schema.names]
+    known = _known(batch, columns)
     if not known:
         return [b""] * batch.num_rows
     part = pa.RecordBatch.from_arrays([batch.column(name) for name in known], names=known)
@@ -24,11 +24,16 @@ def serialize(batch: pa.RecordBatch, columns: Iterable[str]) -> list[bytes]:
 
 def describe(batch: pa.RecordBatch, row: int, columns: Iterable[str]) -> str:
     """Says which row it is by its first columns: `size is 51.3, town is Birch, …`."""
-    known = [name for name in columns if name in batch.schema.names]
+    known = _known(batch, columns)
     parts = [
         f"{name} is {_shown(batch.column(name)[row].as_py())}" for name in known[:_SHOWN_COLUMNS]
     ]
     return ", ".join(parts + ["…"] * (len(known) > _SHOWN_COLUMNS))
+
+
+def _known(batch: pa.RecordBatch, columns: Iterable[str]) -> list[str]:
+    names = set(batch.schema.names)
+    return [name for name in columns if name in names]
 
 
 def _shown(values: list[Any] | None) -> str:

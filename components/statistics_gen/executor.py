@@ -1,5 +1,9 @@
-"""Does what TFX's executor does, with our reader of examples."""
+"""Does what TFX's executor does, with our reader of examples, and gathers its results at once."""
 
+import contextlib
+from collections.abc import Iterator
+
+import apache_beam as beam
 from tfx.components.statistics_gen import executor
 
 from components.examples import beam_io
@@ -10,5 +14,21 @@ class Executor(executor.Executor):
 
     def Do(self, input_dict, output_dict, exec_properties):
         """Writes the statistics of each split."""
-        with beam_io.in_batches():
+        with beam_io.in_batches(), _without_fanout():
             super().Do(input_dict, output_dict, exec_properties)
+
+
+@contextlib.contextmanager
+def _without_fanout() -> Iterator[None]:
+    """Within it Beam merges results in one step; it takes no such wish by argument.
+
+    TFDV spreads the results of a split over 128 keys and merges them twice, which pays where
+    every example is an element. Our reader hands on some thousand at a time, so that there are few
+    results; and those of a wide table take longer to pickle than to merge.
+    """
+    kept = beam.CombinePerKey.with_hot_key_fanout
+    setattr(beam.CombinePerKey, "with_hot_key_fanout", lambda combine, fanout: combine)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(beam.CombinePerKey, "with_hot_key_fanout", kept)  # noqa: B010

@@ -1,0 +1,5 @@
+"""TFX's ExampleValidator, that looks at wide tables a group of columns at a time."""
+
+from components.example_validator.component import ExampleValidator
+
+__all__ = ["ExampleValidator"]
