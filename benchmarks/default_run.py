@@ -8,21 +8,20 @@ are those of the whole process, imports included. Prints a table of medians and 
 """
 
 import argparse
-import datetime
-import json
 import os
 import pathlib
-import platform
-import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import rich
 import rich.table
+
+from benchmarks import record
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 RESULTS = pathlib.Path(__file__).with_name("results") / "default_run.json"
@@ -61,16 +60,7 @@ def main() -> None:
     for row in summary:
         table.add_row(*(str(value) for value in row.values()))
     rich.print(table)
-    record = {
-        "machine": {"system": platform.system(), "cores": os.cpu_count()},
-        "date": datetime.date.today().isoformat(),
-        "versions": {n: metadata.version(n) for n in ("tfx", "tensorflow", "apache-beam")},
-        "command": shlex.join(["python", "benchmarks/default_run.py", *sys.argv[1:]]),
-        "summary": summary,
-        "repetitions": raw,
-    }
-    RESULTS.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written: {RESULTS.relative_to(REPOSITORY)}")
+    record.write(RESULTS, summary, repetitions=raw)
 
 
 if __name__ == "__main__":

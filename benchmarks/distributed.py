@@ -23,12 +23,10 @@ Prints a table of medians, and writes `benchmarks/results/distributed.json`.
 
 import argparse
 import dataclasses
-import datetime
 import json
 import math
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -44,7 +42,7 @@ import psutil
 import rich
 import rich.table
 
-from benchmarks.record import machine, versions
+from benchmarks import record
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "distributed.json"
 CLUSTER = {"parameter_servers": 1, "evaluator": False, "max_restarts": 0, "hang_seconds": 300}
@@ -287,17 +285,7 @@ def main() -> None:
             print(f"{repetition + 1}/{args.repetitions} {way}: {found} steps/s", flush=True)
     rows = summary(raw, args.target)
     show(rows, args.target)
-    record = {
-        "machine": machine(),
-        "date": datetime.date.today().isoformat(),
-        "versions": versions(),
-        "command": shlex.join(["python", "benchmarks/distributed.py", *sys.argv[1:]]),
-        "target": args.target,
-        "summary": rows,
-        "repetitions": raw,
-    }
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    record.write(RESULTS, rows, target=args.target, repetitions=raw)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,14 @@ Prints the medians and writes `benchmarks/results/ingest.json`.
 """
 
 import argparse
-import datetime
 import json
 import pathlib
 import resource
-import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
@@ -168,29 +165,13 @@ def main() -> None:
                     found = {"rows": rows, "way": way, **measure(way, folder)}
                     print(found, flush=True)
                     measurements.append(found)
-                    keep(measurements)
+                    record.write(RESULTS, summary(measurements), repetitions=measurements)
 
     rows_of = summary(measurements)
     table = rich.table.Table(*rows_of[0], title=f"{COLUMNS} columns")
     for row in rows_of:
         table.add_row(*(str(value) for value in row.values()))
     rich.print(table)
-    print(f"written: {RESULTS}")
-
-
-def keep(measurements: list[dict]) -> None:
-    """Writes what has been measured so far."""
-    content = {
-        "machine": record.machine(),
-        "date": datetime.date.today().isoformat(),
-        "versions": {
-            name: metadata.version(name) for name in ("tfx", "apache-beam", "pyarrow", "numpy")
-        },
-        "command": shlex.join(["python", "benchmarks/ingest.py", *sys.argv[1:]]),
-        "summary": summary(measurements),
-        "repetitions": measurements,
-    }
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

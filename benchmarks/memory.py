@@ -12,12 +12,10 @@ linear model with large batches, as it is the input that is measured. Prints a t
 
 import argparse
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
 import resource
-import shlex
 import shutil
 import subprocess
 import sys
@@ -30,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import rich
 import rich.table
 
-from benchmarks.record import machine, versions
+from benchmarks import record
 from benchmarks.transformed import finished_problem
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "memory.json"
@@ -107,15 +105,7 @@ def main() -> None:
             *(f"{value:,}" if not isinstance(value, str) else value for value in row.values())
         )
     rich.print(table)
-    record = {
-        "machine": machine(),
-        "date": datetime.date.today().isoformat(),
-        "versions": versions(),
-        "command": shlex.join(["python", "benchmarks/memory.py", *sys.argv[1:]]),
-        "summary": rows,
-    }
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    record.write(RESULTS, rows)
 
 
 if __name__ == "__main__":

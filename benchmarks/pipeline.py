@@ -11,11 +11,9 @@ of medians, draws `benchmarks/results/pipeline.png`, and writes `benchmarks/resu
 """
 
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -28,8 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import rich
 import rich.table
 
-from benchmarks import taxi_table
-from benchmarks.record import machine, versions
+from benchmarks import record, taxi_table
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "pipeline.json"
@@ -169,18 +166,10 @@ def main() -> None:
                     print(f"{rows:,} rows, {way}: {pair[way]['wall_s']} s", flush=True)
                 repetitions.append(pair)
         rows_found = summary(repetitions)
-        record = {
-            "machine": machine(),
-            "date": datetime.date.today().isoformat(),
-            "versions": versions(),
-            "command": shlex.join(["python", "benchmarks/pipeline.py", *sys.argv[1:]]),
-            "summary": rows_found,
-            "repetitions": repetitions,
-        }
-        RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        record.write(RESULTS, rows_found, repetitions=repetitions)
         draw(rows_found, CHART)
     show(rows_found, repetitions)
-    print(f"written: {RESULTS.relative_to(HERE.parent)}, {CHART.relative_to(HERE.parent)}")
+    print(f"written: {CHART.relative_to(HERE.parent)}")
 
 
 if __name__ == "__main__":

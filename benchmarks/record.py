@@ -1,22 +1,26 @@
-"""The record of a long benchmark: each repetition is kept as soon as it is finished."""
+"""What benchmarks leave behind: JSON files with figures and what they were measured on."""
 
 import datetime
 import json
 import os
 import pathlib
 import platform
+import shlex
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 _PACKAGES = (
     "tensorflow",
     "tfx",
+    "apache-beam",
     "scikit-learn",
     "lightgbm",
     "catboost",
     "numpy",
+    "pyarrow",
     "pandas",
 )
 
@@ -122,6 +126,26 @@ class Record:
                     }
                 )
         return rows
+
+
+def write(path: pathlib.Path, summary: Sequence[Mapping[str, Any]], **more: Any) -> None:
+    """Writes what one call of a benchmark measured, with the command that measures it again.
+
+    Args:
+        path: the file, named like the benchmark's module.
+        summary: the rows that it printed.
+        more: what else is worth keeping, by name.
+    """
+    content = {
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+        "versions": versions(),
+        "command": shlex.join(["python", f"benchmarks/{path.stem}.py", *sys.argv[1:]]),
+        "summary": summary,
+        **more,
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"written: {path}")
 
 
 def _key(repetition: dict[str, Any]) -> tuple[str, str, int]:

@@ -18,12 +18,9 @@ of medians, with the Estimator's speed as a share of each, and writes
 """
 
 import argparse
-import datetime
 import functools
-import json
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -38,7 +35,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import rich
 import rich.table
 
-from benchmarks.record import machine, versions
+from benchmarks import record
 from benchmarks.transformed import finished_problem
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "throughput.json"
@@ -207,16 +204,7 @@ def main() -> None:
     for row in rows:
         table.add_row(row["way"], f"{row['steps_per_second']:.0f}", f"{row['estimator_ratio']:.2f}")
     rich.print(table)
-    record = {
-        "machine": machine(),
-        "date": datetime.date.today().isoformat(),
-        "versions": versions(),
-        "command": shlex.join(["python", "benchmarks/throughput.py", *sys.argv[1:]]),
-        "summary": rows,
-        "repetitions": raw,
-    }
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    record.write(RESULTS, rows, repetitions=raw)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ imports included. Prints a table and writes `benchmarks/results/wide.json`.
 
 import argparse
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,7 @@ import numpy as np
 import rich
 import rich.table
 
-from benchmarks.record import machine, versions
+from benchmarks import record
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "wide.json"
 CONFIGURATION = """\
@@ -108,15 +106,7 @@ def main() -> None:
     for row in rows:
         printed.add_row(*(str(row[name]) for name in shown))
     rich.print(printed)
-    record = {
-        "machine": machine(),
-        "date": datetime.date.today().isoformat(),
-        "versions": versions(),
-        "command": shlex.join(["python", "benchmarks/wide.py", *sys.argv[1:]]),
-        "summary": rows,
-    }
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    record.write(RESULTS, rows)
 
 
 if __name__ == "__main__":
