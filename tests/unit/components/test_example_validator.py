@@ -17,7 +17,7 @@ def test_groups_have_the_anomalies_of_the_whole():
 
     parts = list(executor.groups(statistics, schema, columns=2))
     assert len(parts) == 4
-    merged = {}
+    merged: dict = {}
     for part in parts:
         merged |= dict(tfdv.validate_statistics(*part).anomaly_info)
     assert {"column_1", "column_5", "new"} <= set(whole.anomaly_info)

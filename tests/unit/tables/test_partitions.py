@@ -1,11 +1,13 @@
 """Columns in the names of folders."""
 
+from typing import cast
+
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from components.tables import files, sources, table
-from components.tables.table import BadTable, Kind, Reading
+from components.tables.table import BadTable, Kind, Reading, TableSource
 from pipeline.data_config import Data
 
 
@@ -89,7 +91,8 @@ def test_classes_keep_their_spelling(written, format, values):
     kinds, rows = read(sources.open_source(paths, reading, folder=folder), paths)
     assert kinds == {"size": Kind.INT, "k": Kind.BYTES}
     assert [row["k"] for row in rows[::2]] == [[value.encode()] for value in sorted(values)]
-    scan = next(iter(sources.open_source(paths, reading, folder=folder).scan(paths[0], ())))
+    opened = cast(TableSource, sources.open_source(paths, reading, folder=folder))
+    scan = next(iter(opened.scan(paths[0], ())))
     assert scan.columns["k"].to_pylist() == [sorted(values)[0]] * 2
 
 

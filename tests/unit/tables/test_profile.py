@@ -252,5 +252,6 @@ def test_the_first_bad_row_ends_the_look(tmp_path):
         pathlib.Path(path).write_text(f"a,b\n{row}\n")
     source = sources.open_table(paths, Reading("csv"))
     stopped = profile_lib.profile(source, paths, {}, stop_at_bad_row=True)
+    assert stopped.first_bad is not None
     assert (stopped.rows, stopped.bad_rows, stopped.first_bad.file) == (1, 1, paths[1])
     assert profile_lib.profile(source, paths, {}).bad_rows == 2
