@@ -67,7 +67,13 @@ def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | Non
     mistakes = table_rules.mistakes(view)
     if not mistakes and not _is_by_span(config):
         counted = split_counts.count(
-            config.splits, source, paths, view.kinds(), profile, list(config.tasks)
+            config.splits,
+            source,
+            paths,
+            view.kinds(),
+            profile,
+            list(config.tasks),
+            view.features(),
         )
         view = dataclasses.replace(view, splits=counted)
         mistakes = list(table_rules.splits_have_rows(view))

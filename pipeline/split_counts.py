@@ -1,25 +1,34 @@
 """How many rows each split will get, counted before the run by the hash that ingestion uses.
 
-Counted are small tables, and those whose key has few values. In any other one no split is empty:
-of 5,000 rows, a split of a thousandth is, once in a hundred and fifty times.
+Rows are counted one by one until every split has enough and the labels differ in the train split:
+however long a table is, and however often its rows repeat, no split that is empty or has a handful
+goes unseen. Of a key with few values the rows are counted by value.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.examples import encoder
 from components.examples.splits import Splits
 from components.tables import table
 from components.tables.profile import TableProfile
 from components.tables.table import Kind, Kinds, Piece, Rows, Source
+from models import expressions, values
+from models import features as features_lib
+from models.features import Feature
 from pipeline import data_config
 
 NAMES = ("train", "eval", "test")
 MOST_ROWS = 5_000
-"""Longer tables are not counted row by row."""
+"""Longer tables are counted to the end only where fewer rows do not tell."""
+
+FEW_ROWS = 10
+"""With fewer rows a split says little."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +36,16 @@ class SplitCounts:
     """What the splits of a table get.
 
     Attributes:
-        rows: by split.
+        rows: by split; of a table that was not counted to the end, at least `FEW_ROWS` each.
         constants: labels that have one value in all rows of the train split, and that value.
+        labels: by label and split, the values that occur, of a table that was counted to the end.
+        without_values: features of which no value in the train split can be used, likewise.
     """
 
     rows: Mapping[str, int]
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, frozenset]] = dataclasses.field(default_factory=dict)
+    without_values: tuple[str, ...] = ()
 
 
 def count(
@@ -42,8 +55,9 @@ def count(
     kinds: Kinds,
     profile: TableProfile,
     labels: Sequence[str],
-) -> SplitCounts | None:
-    """Counts the rows of each split; None of a table that is too large to.
+    features: Sequence[Feature] = (),
+) -> SplitCounts:
+    """Counts the rows of each split.
 
     Args:
         shares: of the splits.
@@ -52,34 +66,133 @@ def count(
         kinds: of the columns, as ingestion has them.
         profile: of the table.
         labels: which may be constant.
+        features: which may have no value in the train split.
 
     Raises:
         BadTable: see `Splits.of_rows`.
     """
     ends = tuple(np.cumsum([getattr(shares, name) for name in NAMES]).tolist())
     splits = Splits(NAMES, ends, shares.key)
-    if profile.rows <= MOST_ROWS:
-        return _by_row(splits, source, files, kinds, labels)
-    if shares.key and profile.columns[shares.key].values is not None:
+    if profile.rows > MOST_ROWS and shares.key and profile.columns[shares.key].values is not None:
         return _by_key(splits, kinds, profile)
-    return None
+    return _by_row(splits, source, files, kinds, labels, features)
 
 
 def _by_row(
-    splits: Splits, source: Source, files: Sequence[str], kinds: Kinds, labels: Sequence[str]
+    splits: Splits,
+    source: Source,
+    files: Sequence[str],
+    kinds: Kinds,
+    labels: Sequence[str],
+    features: Sequence[Feature],
 ) -> SplitCounts:
     rows = np.zeros(len(NAMES), np.int64)
-    in_train: dict[str, set] = {name: set() for name in labels}
+    seen: dict[str, list[set]] = {name: [set() for _ in NAMES] for name in labels}
+    unusable = {feature.name: feature for feature in features}
     for piece in (piece for file in files for piece in source.pieces(file, 0)):
         for part in source.read(piece, kinds):
             texts = encoder.texts(encoder.encode(part.batch))
             of_rows = splits.of_rows(part, texts, piece)
             rows += np.bincount(of_rows, minlength=len(NAMES))
-            is_train = pa.array(of_rows == 0)
-            for name, values in in_train.items():
-                values.update(part.batch.column(name).filter(is_train).flatten().to_pylist())
-    constants = {name: _text(*values) for name, values in in_train.items() if len(values) == 1}
-    return SplitCounts(dict(zip(NAMES, rows.tolist())), constants)
+            for number in range(len(NAMES)):
+                of_split = part.batch.filter(pa.array(of_rows == number))
+                for name, found in seen.items():
+                    found[number].update(of_split.column(name).flatten().to_pylist())
+                if number == 0:
+                    used = [name for name, own in unusable.items() if _is_used(own, of_split)]
+                    for name in used:
+                        del unusable[name]
+            differ = all(len(found[0]) > 1 for found in seen.values())
+            if rows.sum() > MOST_ROWS and rows.min() >= FEW_ROWS and differ:
+                return SplitCounts(dict(zip(NAMES, rows.tolist())))
+    constants = {name: _text(*found[0]) for name, found in seen.items() if len(found[0]) == 1}
+    return SplitCounts(
+        dict(zip(NAMES, rows.tolist())),
+        constants,
+        {name: dict(zip(NAMES, map(frozenset, found))) for name, found in seen.items()},
+        tuple(unusable),
+    )
+
+
+_PATTERNS = {
+    features_lib.DATE: values.DATE,
+    features_lib.BOOLEAN: f"(?:{values.TRUE}|{values.FALSE})",
+}
+
+
+def _is_used(feature: Feature, batch: pa.RecordBatch) -> bool:
+    """Whether some row has a value that the feature can be made of."""
+    if feature.kind == features_lib.DERIVED:
+        numbers = _derived(feature, batch)
+        return numbers is None or bool(np.isfinite(numbers).any())
+    if feature.kind not in (*_PATTERNS, features_lib.ORDINAL) or feature.true_value:
+        return True
+    lists = batch.column(feature.name)
+    if pa.types.is_null(lists.type):
+        return True  # which is said of the column as a whole
+    column = lists.flatten().drop_null()
+    is_number = not pa.types.is_large_binary(column.type)
+    if feature.kind == features_lib.ORDINAL:
+        order = [code.encode() if isinstance(code, str) else code for code in feature.order]
+        return bool(pc.any(pc.is_in(column, pa.array(order, column.type))).as_py())
+    if is_number and feature.kind == features_lib.BOOLEAN:
+        return len(column) > 0
+    texts = column.cast(pa.string()) if is_number else column
+    pattern = f"^(?:{_PATTERNS[feature.kind]})$"
+    return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
+
+
+def _derived(feature: Feature, batch: pa.RecordBatch) -> np.ndarray | None:
+    """The values of a derived feature, NaN where missing; None if it reads more than numbers."""
+    operands: dict[str, np.ndarray] = {}
+    for operand in feature.operands:
+        if operand.kind == features_lib.DERIVED:
+            found = _derived(operand, batch)
+        elif operand.kind == features_lib.NUMERIC and not pa.types.is_null(
+            batch.column(operand.name).type
+        ):
+            found = _numbers(batch.column(operand.name))
+        else:
+            found = None
+        if found is None:
+            return None
+        operands[operand.name] = found
+    rows = np.full(batch.num_rows, 1.0)
+    with np.errstate(all="ignore"):
+        return expressions.parse(feature.expression).evaluate(
+            operands.__getitem__, lambda value: value * rows, _step
+        )
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    """One number for each row of a column of lists."""
+    found = np.full(len(column), np.nan)
+    present = np.diff(column.offsets.to_numpy()) == 1
+    present &= column.is_valid().to_numpy(zero_copy_only=False)
+    found[present] = column.flatten().to_numpy(zero_copy_only=False)[: present.sum()]
+    return found
+
+
+_STEPS: Mapping[str, Callable[..., np.ndarray]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "**": np.power,
+    "negative": np.negative,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "min": lambda *arguments: functools.reduce(np.minimum, arguments),
+    "max": lambda *arguments: functools.reduce(np.maximum, arguments),
+}
+
+
+def _step(name: str, arguments: list[np.ndarray]) -> np.ndarray:
+    """Does a step as `preprocessing` does: what is missing stays missing."""
+    result = _STEPS[name](*arguments)
+    there = np.isfinite(result) & ~np.isnan(arguments).any(axis=0)
+    return np.where(there, result, np.nan)
 
 
 def _by_key(splits: Splits, kinds: Kinds, profile: TableProfile) -> SplitCounts:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from components.tables import table
 from components.tables.profile import ColumnProfile, Misfits
@@ -9,6 +10,7 @@ from components.tables.table import Kind
 from models import features as features_lib
 from models import values
 from pipeline import table_rules
+from pipeline.split_counts import FEW_ROWS, SplitCounts
 from pipeline.table_view import TableView
 
 
@@ -225,10 +227,6 @@ def _label_notes(view: TableView) -> Iterator[str]:
                 )
 
 
-FEW_ROWS = 10
-"""With fewer rows a split says little."""
-
-
 def _split_notes(view: TableView) -> Iterator[str]:
     for name, purpose in (("eval", "to steer the training"), ("test", "to judge the model")):
         rows = view.splits.rows[name] if view.splits else FEW_ROWS
@@ -237,3 +235,45 @@ def _split_notes(view: TableView) -> Iterator[str]:
                 f"the {name} split has {rows} of {view.profile.rows:,} rows, which is little "
                 f"{purpose} by; bring more rows, or raise splits.{name}"
             )
+    if view.splits:
+        classes = [name for name, task in view.config.tasks.items() if task != "regression"]
+        yield from _class_notes(view.splits, classes)
+        kinds = {feature.name: feature.kind for feature in view.features()}
+        for name in view.splits.without_values:
+            yield f"column {name}: {_UNUSED[kinds[name]]} in the train split, so it is left out"
+
+
+_UNUSED = {
+    features_lib.DATE: "no value is a date",
+    features_lib.ORDINAL: "no value is in the order",
+    features_lib.BOOLEAN: f"no value is {values.TRUTHS}",
+    features_lib.DERIVED: "its expression has a value in no row",
+}
+
+
+def _class_notes(splits: SplitCounts, classes: Iterable[str]) -> Iterator[str]:
+    """Says which classes a split lacks."""
+    effects = {
+        "train": "the model cannot learn",
+        "eval": "the training is not steered by",
+        "test": "the model is not judged by",
+    }
+    for label, by_split in splits.labels.items():
+        if label not in classes:
+            continue
+        known = frozenset[Any]().union(*by_split.values())
+        for split, effect in effects.items():
+            lacking = sorted(known - by_split[split], key=str)
+            if lacking:
+                shown = ", ".join(
+                    repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
+                    for value in lacking[:_SHOWN]
+                )
+                more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+                noun = "class" if len(lacking) == 1 else "classes"
+                yield (
+                    f"label {label}: {effect} {noun} {shown}{more}: no row is in the {split} split"
+                )
+
+
+_SHOWN = 5

@@ -136,7 +136,13 @@ class ParquetSource:
                     column = _plain(batch.column(name))
                     if name in self.uncertain:
                         held[name] = _held_by(column)
-                    columns[name] = _scanned(column, held[name].kind, name in texts)
+                    try:
+                        columns[name] = _scanned(column, held[name].kind, name in texts)
+                    except pa.ArrowInvalid:
+                        raise BadTable(
+                            f"{file}: {name}: found bytes that are not UTF-8 text; write the "
+                            "column as text, or leave it out of the file"
+                        ) from None
                     if pa.types.is_string(columns[name].type):
                         columns[name] = _without(columns[name], self.missing)
                 yield Scan(held, columns, (), _RowNumbers(file, start))

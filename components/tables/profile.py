@@ -15,8 +15,13 @@ MOST_VALUES = 10_000
 """Distinct values of a column that are counted one by one; of one with more, none is."""
 
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
-# `1,234`, `1.234,5`, `$12.50`, `12,5`, `7 %`: numbers to a person, and text to a reader.
-_FIGURE = r"^\s*[+-]?[$€£¥]?\s*([0-9]{1,3}([ ,.'_][0-9]{3})+|[0-9]+)([.,][0-9]+)?\s*[%$€£¥]?\s*$"
+# `1,234`, `1.234,5`, `$12.50`, `12,5`, `7 %`, `(3.50)`, `3.5-`, `1.5D+02`, and numbers with a
+# typographic minus or space: numbers to a person, and text to a reader.
+_FIGURE = (
+    r"^[\s\x{a0}\x{202f}]*[(]?[-+\x{2212}\x{2013}]?[$€£¥]?[\s\x{a0}]*"
+    r"([0-9]{1,3}([ ,.'_\x{a0}\x{202f}][0-9]{3})+|[0-9]+)([.,][0-9]*)?([dD][+-]?[0-9]+)?"
+    r"[\s\x{a0}]*[%$€£¥]?[-)]?[\s\x{a0}]*$"
+)
 _FEW = 100
 """A column is text if it has at least this many words, and more of them than numbers."""
 

@@ -1,5 +1,7 @@
 """The rows that are counted before a run are those that ingestion puts into each split."""
 
+import dataclasses
+
 import example_gens
 import pyarrow as pa
 import pyarrow.parquet
@@ -39,10 +41,46 @@ def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key,
     kinds = {name: column.kind for name, column in profile.columns.items()}
     shares = data_config.Splits(**example_gens.SPLITS, key=key)
     counted = split_counts.count(shares, source, [str(path)], kinds, profile, ["cost"])
-    if not most_rows and not key:
-        assert counted is None
-        return
-    assert counted is not None
     made = example_gens.ours_without_beam(path, key, format=suffix)
     assert counted.rows == {name: sum(rows.values()) for name, rows in made.items()}
     assert counted.constants == {}
+
+
+class TestLongTables:
+    """Rows beyond `MOST_ROWS` are read only as long as some split has a handful."""
+
+    @pytest.fixture
+    def count(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(split_counts, "MOST_ROWS", 50)
+
+        def call(rows, **shares):
+            path = tmp_path / "t.csv"
+            path.write_text("\n".join(["size,cost", *(f"{size},{cost}" for size, cost in rows)]))
+            source = sources.open_table([str(path)], Options(format="csv").reading)
+            source = dataclasses.replace(source, block_bytes=200)
+            profile = profile_lib.profile(source, [str(path)], {})
+            kinds = {name: column.kind for name, column in profile.columns.items()}
+            shares = data_config.Splits(**{**example_gens.SPLITS, **shares})
+            return split_counts.count(shares, source, [str(path)], kinds, profile, ["cost"])
+
+        return call
+
+    def test_rows_that_repeat_leave_a_split_empty(self, count):
+        counted = count([(number % 2, number % 2) for number in range(1_000)])
+        assert sum(counted.rows.values()) == 1_000
+        assert 0 in counted.rows.values()
+
+    def test_a_small_share_is_counted_to_the_end(self, count):
+        rows = [(number, number % 7) for number in range(1_000)]
+        counted = count(rows, train=998, eval=1, test=1)
+        assert sum(counted.rows.values()) == 1_000
+        assert counted.rows["eval"] < split_counts.FEW_ROWS
+
+    def test_a_label_that_seldom_varies_is_counted_to_the_end(self, count):
+        counted = count([(number, number == 999) for number in range(1_000)])
+        assert sum(counted.rows.values()) == 1_000
+
+    def test_enough_rows_in_every_split_end_the_count(self, count):
+        counted = count([(number, number % 7) for number in range(1_000)])
+        assert sum(counted.rows.values()) < 1_000
+        assert min(counted.rows.values()) >= split_counts.FEW_ROWS

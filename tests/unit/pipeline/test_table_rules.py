@@ -9,6 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from models import values
 from pipeline import checks, config_file, screen, split_counts, table_report
 from pipeline.errors import UserError
 
@@ -390,7 +391,7 @@ class TestParquet:
 
     def test_classes(self, notes, refusal):
         settings = {**self.SETTINGS, "task": "multiclass"}
-        halves = [number % 9 / 2 for number in range(ROWS)]
+        halves = [number % 4 / 2 for number in range(ROWS)]
         assert notes(settings, suffix="parquet", cost=halves) == []
         found = refusal(settings, suffix="parquet", cost=[*halves[:-1], math.nan])
         assert found.startswith("t.parquet: row 60: cost: ")
@@ -421,6 +422,70 @@ class TestSplits:
         monkeypatch.setattr(split_counts.Splits, "of_rows", lambda self, *_: to_splits())
         with pytest.raises(UserError, match="label cost: is 'a' in every row of the train split"):
             checks.check_data(config)
+
+    @pytest.mark.parametrize(
+        ("feature", "value", "odd", "what"),
+        [
+            ("date", "soon", "2018-01-05", "no value is a date"),
+            ("boolean", "maybe", "yes", f"no value is {values.TRUTHS}"),
+            (
+                {"kind": "ordinal", "order": ["low", "high"]},
+                "top",
+                "low",
+                "no value is in the order",
+            ),
+            ({"kind": "ordinal", "order": [1, 2]}, 7, 1, "no value is in the order"),
+        ],
+    )
+    def test_a_feature_without_a_value_in_the_train_split(
+        self, notes, monkeypatch, feature, value, odd, what
+    ):
+        monkeypatch.setattr(split_counts.Splits, "of_rows", lambda self, *_: to_splits())
+        expected = f"column size: {what} in the train split, so it is left out"
+        settings = {"features": {"size": feature}}
+        assert expected in notes(settings, size=some(lambda n: value, odd, 2))
+        assert expected not in notes(settings, size=some(lambda n: value, odd, 2, 5))
+
+    @pytest.mark.parametrize("expression", ["sqrt(0 - size)", "log1p(0 - size * 2)", "1 / (x - x)"])
+    def test_an_expression_without_a_value(self, notes, expression):
+        note = (
+            "column d: its expression has a value in no row in the train split, so it is left out"
+        )
+        x = list(range(ROWS))
+        assert note in notes({"derived": {"d": expression}}, x=x, size=[n + 1 for n in x])
+        assert note not in notes({"derived": {"d": "x + size"}}, x=x)
+
+    def test_columns_that_are_empty_everywhere_stay_one_note(self, notes):
+        settings = {"features": {"size": "date"}, "splits": {"eval": 3, "test": 4}}
+        assert notes(settings, size=[""] * ROWS) == [
+            "size: has no value in any row, so the model does not see it"
+        ]
+
+    def test_classes_that_a_split_lacks(self, notes, monkeypatch):
+        monkeypatch.setattr(split_counts.Splits, "of_rows", lambda self, *_: to_splits())
+        classes = ["a", "b"] * (ROWS // 2)
+        classes[2] = "rare"
+        assert notes(CLASSES, cost=classes) == [
+            "label cost: the model cannot learn class 'rare': no row is in the train split",
+            "label cost: the training is not steered by classes 'a', 'b': no row is in the eval "
+            "split",
+            "label cost: the model is not judged by class 'rare': no row is in the test split",
+        ]
+
+
+def test_bytes_that_are_no_text(refusal):
+    assert refusal(suffix="parquet", x=some(lambda n: b"ok", b"\xff\xfe", 4)) == (
+        "data.path: t.parquet: x: found bytes that are not UTF-8 text; write the column as text, "
+        "or leave it out of the file"
+    )
+
+
+@pytest.mark.parametrize(
+    "odd", ["(3.50)", "3.5-", "\u22123.5", "1.5D+02", "\u00a03", "1\u202f234", "7 %"]
+)
+def test_numbers_as_people_write_them_are_not_called_missing(notes, odd):
+    (note,) = notes({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n, odd, 4, 9))
+    assert note.startswith(f"size: text, because its numbers are written as {odd!r} (t.csv:6)")
 
 
 def to_splits():
