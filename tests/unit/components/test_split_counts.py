@@ -10,6 +10,7 @@ import pytest
 from components.table_example_gen import Options
 from components.tables import profile as profile_lib
 from components.tables import sources
+from components.tables.csv_rows import CsvSource
 from components.tables.profile import Wanted
 from pipeline import data_config, split_counts
 
@@ -62,11 +63,12 @@ class TestLongTables:
             path = tmp_path / "t.csv"
             path.write_text("\n".join(["size,cost", *(f"{size},{cost}" for size, cost in rows)]))
             source = sources.open_table([str(path)], Options(format="csv").reading)
+            assert isinstance(source, CsvSource)
             source = dataclasses.replace(source, block_bytes=200)
             profile = profile_lib.profile(source, [str(path)], {})
             kinds = {name: column.kind for name, column in profile.columns.items()}
-            shares = data_config.Splits(**{**example_gens.SPLITS, **shares})
-            return split_counts.count(shares, source, [str(path)], kinds, profile, ["cost"])
+            splits = data_config.Splits(**{**example_gens.SPLITS, **shares})
+            return split_counts.count(splits, source, [str(path)], kinds, profile, ["cost"])
 
         return call
 
