@@ -1,4 +1,4 @@
-"""What a model is told about the problem, beside its own parameters."""
+"""Context that every model receives besides its own parameters."""
 
 import dataclasses
 
@@ -8,16 +8,16 @@ from models.preprocessing import Layout
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """Handed to every model as `params["context"]`.
+    """Facts about the problem, passed to every model as `params["context"]`.
 
     Attributes:
-        labels: what is predicted, with its scale or classes; `heads.for_labels` wants them. The
-            first one is what the Evaluator judges.
+        labels: the labels with their scales or classes, for `heads.for_labels`. The Evaluator
+            judges the first one.
         layout: the columns behind the packed tensors.
-        vocabulary_sizes: rows each categorical column needs in an embedding table.
-        sequence_widths: values of each list, as `networks.sequences` gives them.
-        max_steps: the length of training, for learning-rate schedules.
-        rows: examples in the train split.
+        vocabulary_sizes: number of embedding rows that each categorical column requires.
+        sequence_widths: width of each list feature in the output of `networks.sequences`.
+        max_steps: number of training steps, for learning-rate schedules.
+        rows: number of examples in the train split.
     """
 
     labels: tuple[Label, ...]

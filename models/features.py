@@ -1,7 +1,7 @@
-"""Which columns are features, and how each is read: the schema, plus the configuration's overrides.
+"""Features of a problem, resolved from the schema and the configuration's overrides.
 
-The schema knows types, domains and what may be missing; an override says what a type alone cannot
-(a zip code is a category, a text column holds dates). `resolve` merges the two.
+The schema gives types, domains and which values may be missing. An override says what the type
+alone cannot: a zip code is a category, a text column holds dates. `resolve` merges the two.
 """
 
 import dataclasses
@@ -24,28 +24,30 @@ DERIVED = "derived"
 IGNORE = "ignore"
 
 NUMBERS = (NUMERIC, ORDINAL, DATE, DERIVED)
-"""The kinds that are numbers to a model."""
+"""Kinds that a model receives as numbers."""
 
 DTYPES = {schema_pb2.BYTES: "text", schema_pb2.INT: "whole numbers", schema_pb2.FLOAT: "numbers"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """What the model sees of one column of the raw examples, or of several.
+    """Feature made from a column of the raw examples, or derived from several.
 
     Attributes:
-        name: the column, or the name of what is derived.
+        name: the column, or the name of a derived feature.
         kind: numeric, ordinal, categorical, boolean, date, sequence or derived.
-        dtype: `text`, `whole numbers` or `numbers`, as the raw examples hold it.
-        optional: whether it may be missing; then the model gets an indicator beside it (none
-            beside a sequence, which is empty then).
-        vocabulary, min_count, oov_buckets: of a category.
-        true_value: the text that is true, of a boolean whose schema names another than those that
-            `values.TRUE` and `values.FALSE` match.
-        order: the values of an ordinal column, rising.
-        length: of every list of a sequence; 0 where lists differ.
-        expression: the arithmetic that derives it.
-        operands: what the expression reads: columns, or what is derived itself.
+        dtype: type in the raw examples: `text`, `whole numbers` or `numbers`.
+        optional: whether it may be missing. The model then also receives an indicator, except for
+            categories, which have a value for it, and sequences, which are then empty.
+        vocabulary: maximum size of a category's vocabulary.
+        min_count: number of occurrences below which a value is left out of the vocabulary.
+        oov_buckets: number of indices for values that are not in the vocabulary.
+        true_value: text that means true, for a boolean whose schema defines words that
+            `values.TRUE` and `values.FALSE` do not match.
+        order: values of an ordinal column, in ascending order.
+        length: length of every list of a sequence; 0 if lengths differ.
+        expression: arithmetic expression of a derived feature.
+        operands: features that the expression reads: columns or other derived features.
     """
 
     name: str
@@ -63,25 +65,27 @@ class Feature:
 
 
 _LEFT_OUT = (schema_pb2.DEPRECATED, schema_pb2.DISABLED)
-"""Stages of columns that are no features. DISABLED: without a value in the train split."""
+"""Lifecycle stages of columns that are not features; DISABLED: no value in the train split."""
 
 
 def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feature, ...]:
-    """Merges the schema with what the configuration says.
+    """Merges the schema with the configuration's overrides.
 
     Args:
         schema: the curated or inferred schema of the raw examples.
-        problem: `labels`, a list of mappings with a `name`, and `weight`, a column or None: these
-            are never features; `features`: overrides by column, `kind` and the settings of
-            `Feature`; `derived`: expressions by name. All but `labels` may be left out.
+        problem: `labels`, a list of mappings with a `name`, and `weight`, a column or None, are
+            never features. `features` maps columns to overrides: a `kind` and attributes of
+            `Feature`. `derived` maps names to expressions. All but `labels` are optional.
 
     Returns:
-        The features in the schema's order, then the derived ones by name: the order of a mapping
-        does not survive TFX. Columns without a value in the train split are left out, and what is
-        derived of them; see `notes`.
+        The features in the schema's order, then the derived ones sorted by name, since TFX does not
+        preserve the order of a mapping. Columns without a value in the train split are left out,
+        as are features derived from them; see `notes`.
 
     Raises:
-        ValueError: an override names no column, or a column cannot be what it is said to be.
+        ValueError: a label, the weight or an override names a column that is not in the schema; the
+            label or weight has no value; a column cannot be of its kind; an expression is invalid;
+            or no feature is left.
     """
     columns = {feature.name: feature for feature in schema.feature}
     labels = [label["name"] for label in problem["labels"]]
@@ -126,7 +130,7 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
         settings["length"] = column.shape.dim[0].size
     if kind == ORDINAL:
         settings["order"] = _order(column, dtype, settings.get("order", ()))
-    # Without a fixed shape a column is parsed as sparse: it may be absent from an example.
+    # A column without a fixed shape is parsed as sparse: an example may lack it.
     return Feature(column.name, kind, dtype, not column.HasField("shape"), **settings)
 
 
@@ -158,10 +162,10 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
 
 
 def holds_lists(column: schema_pb2.Feature) -> bool:
-    """Whether the schema says so; of a column without `shape` and `value_count` it says nothing."""
+    """Returns whether the schema declares lists; without `shape` and `value_count` it does not."""
     if column.shape.dim:
         return any(dim.size != 1 for dim in column.shape.dim)
-    # Without a maximum a list may be of any length.
+    # Without a maximum, a list may have any length.
     return column.HasField("value_count") and column.value_count.max != 1
 
 
@@ -194,7 +198,7 @@ def _kind(column: schema_pb2.Feature) -> str:
 
 
 class _Derivation:
-    """Makes features of expressions, which may read each other in any order but not in a circle."""
+    """Resolver of derived features, which may read each other in any order but not in a cycle."""
 
     def __init__(
         self,
@@ -211,7 +215,10 @@ class _Derivation:
                 raise ValueError(f"derived.{name}: is a column too; choose another name")
 
     def of(self, name: str, *above: str) -> Feature | None:
-        """The derived feature, None if an operand has no value; `above` is what it is part of."""
+        """Returns the derived feature, or None if an operand has no value in the train split.
+
+        `above` names the derived features that read it, from the outermost to the innermost.
+        """
         if name in above:
             circle = " of ".join([*above[above.index(name) :], name])
             raise ValueError(f"derived.{name}: is made of itself: {circle}")
@@ -246,7 +253,7 @@ class _Derivation:
             )
         if self._columns[used].lifecycle_stage == schema_pb2.DISABLED:
             return None
-        # A column that is ignored by itself is what the schema says.
+        # If the configuration ignores a column, an expression reads it as the schema declares it.
         operand = self._resolved[used] or _resolve_column(self._columns[used], {})
         if operand is None or operand.kind not in (*NUMBERS, BOOLEAN):
             found = operand.kind if operand else "deprecated in the schema"
@@ -258,7 +265,7 @@ class _Derivation:
 
 
 def notes(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> list[str]:
-    """What `resolve` leaves out although the configuration does not say so, in sentences."""
+    """Returns a sentence for each feature that `resolve` leaves out without being told to."""
     overrides = problem.get("features") or {}
     left_out = [
         f"column {column.name}: has no value in the train split, so it is left out"
@@ -275,7 +282,7 @@ def notes(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> list[str]:
 
 
 def columns_read(features: Iterable[Feature]) -> tuple[Feature, ...]:
-    """The columns of the raw examples that features are made of, each once, in order."""
+    """Returns the columns of the raw examples that the features read, each once, in order."""
     read: dict[str, Feature] = {}
     for feature in features:
         columns = columns_read(feature.operands) if feature.kind == DERIVED else (feature,)
@@ -285,19 +292,19 @@ def columns_read(features: Iterable[Feature]) -> tuple[Feature, ...]:
 
 
 FILE_NAME = "features.json"
-"""In an export's `assets.extra/`: the columns it reads, and all columns of the raw examples."""
+"""Name of the file in an export's `assets.extra/` that describes the columns it reads."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """A column that an exported model reads.
+    """Column that an exported model reads.
 
     Attributes:
         name: the column.
         dtype: `text`, `whole numbers` or `numbers`.
         optional: whether it may be missing.
         sequence: whether it holds lists.
-        length: of each of these lists; 0 where they differ.
+        length: length of each list; 0 if lengths differ.
     """
 
     name: str
@@ -310,10 +317,10 @@ class Input:
 def signature(
     schema: schema_pb2.Schema, features: Sequence[Feature], missing: Sequence[str] = ()
 ) -> str:
-    """Returns the content of `FILE_NAME`.
+    """Returns the JSON content of `FILE_NAME`.
 
-    It has `inputs`, which are `Input`s, the names of all `columns`, and the words that stand for a
-    `missing` value in the table.
+    It holds `inputs` (the `Input`s), `columns` (the names of all columns in the schema) and
+    `missing` (the words that mark a missing value in the table).
     """
     inputs = [
         Input(column.name, column.dtype, column.optional, column.kind == SEQUENCE, column.length)
@@ -328,6 +335,6 @@ def signature(
 
 
 def inputs_of_export(export: str) -> tuple[Input, ...]:
-    """The columns that an exported model reads (a SavedModel's directory)."""
+    """Reads the columns that an exported model reads; `export` is a SavedModel's directory."""
     content = json.loads((epath.Path(export) / "assets.extra" / FILE_NAME).read_text())
     return tuple(Input(**column) for column in content["inputs"])

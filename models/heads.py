@@ -1,8 +1,8 @@
-"""Heads: what logits mean for a label. A head owns the target's scale, loss, metrics and outputs.
+"""Heads: they turn logits into a label's targets, loss, metrics and outputs.
 
-They are `tf.estimator.Head`s, so the premade estimators take them as they take TensorFlow's own,
-and a `model_fn` ends in `head.create_estimator_spec(...)`. Unlike TensorFlow's, they predict in the
-label's own units, and they take the logits of an ensemble: see `Head`.
+They are `tf.estimator.Head`s, so premade estimators accept them in place of TensorFlow's own, and a
+`model_fn` ends with `head.create_estimator_spec(...)`. Unlike TensorFlow's heads, they predict in
+the label's own units and accept the logits of an ensemble: see `Head`.
 """
 
 import abc
@@ -28,21 +28,21 @@ _SCORED = {"regression": PREDICTIONS, "binary": LOGISTIC, "multiclass": PROBABIL
 
 
 def scored_outputs(label: Label) -> list[str]:
-    """Returns the outputs of a label that the Evaluator scores: of a value, or of its classes."""
+    """Returns the names of the outputs that the Evaluator scores for a label."""
     return [_SCORED[label.task]] + ([LOWER, UPPER] if label.interval else [])
 
 
 def prefixes(labels: Sequence[Label]) -> list[str]:
-    """Returns what stands before the names of each label's outputs and metrics: `waterfront/`.
+    """Returns the prefix of each label's output and metric names, such as `waterfront/`.
 
     Args:
-        labels: of one model; the first one's names have nothing before them.
+        labels: the labels of one model; the first one's prefix is empty.
     """
     return [f"{label.name}/" if index else "" for index, label in enumerate(labels)]
 
 
 class _Spec(estimator_api.Head):
-    """Makes the `EstimatorSpec` of each mode from a head's loss, predictions and metrics."""
+    """Base class that builds the `EstimatorSpec` from a head's loss, predictions and metrics."""
 
     loss_reduction = tf.losses.Reduction.SUM_OVER_BATCH_SIZE
 
@@ -58,21 +58,25 @@ class _Spec(estimator_api.Head):
         update_ops=None,
         regularization_losses=None,
     ) -> EstimatorSpec:
-        """What a `model_fn` returns. See `tf.estimator.Head.create_estimator_spec`.
+        """Returns what a `model_fn` returns. See `tf.estimator.Head.create_estimator_spec`.
 
         Args:
-            features: as the `model_fn` got them; example weights are taken from here.
+            features: as passed to the `model_fn`; may include example weights.
             mode: train, eval or infer.
-            logits: [batch, logits_dimension] or, of an ensemble, [batch, members,
-                logits_dimension].
-            labels: as the `model_fn` got them.
-            optimizer: a legacy Keras optimizer whose `iterations` is the global step, with
-                `trainable_variables`; or else ...
-            trainable_variables: see there.
-            train_op_fn: ... makes the op that trains from the loss, and counts the global step. Of
-                several replicas each gets its share: the sum over them is the loss.
-            update_ops: run with each training step: the moving averages of BatchNorm.
+            logits: [batch, logits_dimension], or [batch, members, logits_dimension] for an
+                ensemble.
+            labels: as passed to the `model_fn`.
+            optimizer: a legacy Keras optimizer whose `iterations` is the global step. Training
+                requires either this or `train_op_fn`.
+            trainable_variables: the variables that `optimizer` trains.
+            train_op_fn: takes the loss and returns a training op that also increments the global
+                step. With several replicas, each receives its share, and the shares add up to the
+                loss.
+            update_ops: ops to run with each training step, such as BatchNorm's moving averages.
             regularization_losses: scalars to add to the loss.
+
+        Raises:
+            ValueError: in training, if both or neither of `optimizer` and `train_op_fn` are given.
         """
         predictions = self.predictions(logits)
         if mode == ModeKeys.PREDICT:
@@ -86,8 +90,8 @@ class _Spec(estimator_api.Head):
         if (optimizer is None) == (train_op_fn is None):
             raise ValueError("expected an optimizer or a train_op_fn, and not both")
         if mirrored.count() > 1:
-            # The share of the whole batch's loss: optimizers sum the gradients over the replicas,
-            # and the Estimator sums the losses that it shows.
+            # This replica's share of the whole batch's loss: optimizers sum the gradients over the
+            # replicas, and the Estimator sums the losses that it logs.
             loss /= mirrored.count()
         if optimizer is not None:
             train_op = tf.group(*optimizer.get_updates(loss, trainable_variables))
@@ -99,11 +103,11 @@ class _Spec(estimator_api.Head):
 
 
 class Head(_Spec):
-    """The head of one label.
+    """Base class of the heads for one label.
 
-    Logits are [batch, outputs], or [batch, members, outputs] of an ensemble. In training each
-    member has a loss of its own, as if it were alone: members that learned by the loss of their
-    mean would not stay different. Everywhere else it is the ensemble that counts.
+    Logits are [batch, outputs], or [batch, members, outputs] for an ensemble. In training, each
+    member has its own loss, as if it were trained alone: members trained on the loss of their mean
+    would not stay diverse. Evaluation and prediction use the ensemble's combined logits.
     """
 
     def __init__(self, label: Label):
@@ -115,13 +119,14 @@ class Head(_Spec):
         return self._label.name
 
     def loss(self, labels, logits, features=None, mode=None, regularization_losses=None):
-        """The mean loss, weighted if `features` hold weights; plus the regularization.
+        """Returns the mean loss, weighted if there are weights, plus the regularization losses.
 
         Args:
-            labels: [batch], raw.
+            labels: raw labels [batch].
             logits: see the class.
-            features: may hold `weight` [batch].
-            mode: in training the mean over the members' losses, otherwise the ensemble's loss.
+            features: may contain `weight` [batch].
+            mode: in training the result is the mean of the members' losses, otherwise the loss of
+                the ensemble.
             regularization_losses: scalars to add.
         """
         if mode != ModeKeys.TRAIN or logits.shape.rank == 2:
@@ -134,31 +139,31 @@ class Head(_Spec):
         else:
             total = tf.reduce_sum(weights)
             if mode == ModeKeys.TRAIN:
-                # A replica's rows may weigh more than another's: the mean is of the whole batch.
+                # One replica's rows may weigh more than another's; average over the whole batch.
                 total = mirrored.total(total) / mirrored.count()
             loss = tf.math.divide_no_nan(tf.reduce_sum(weights * losses), total)
         return tf.add_n([loss, *(regularization_losses or [])])
 
     @abc.abstractmethod
     def targets(self, labels) -> tf.Tensor:
-        """What the logits approach [batch]: standardised labels, or the numbers of classes."""
+        """Returns the training targets [batch]: standardised labels, or class indices."""
 
     def losses(self, targets, logits) -> tf.Tensor:
-        """The loss of each example [batch], class weights included; logits [batch, outputs]."""
-        targets = tf.reshape(targets, [-1])  # Keras hands over columns
+        """Returns each example's loss [batch], with class weights; logits are [batch, outputs]."""
+        targets = tf.reshape(targets, [-1])  # Keras passes [batch, 1]
         losses = self._losses(targets, logits[:, tf.newaxis, :])[:, 0]
         weights = self._weights(targets, None)
         return losses if weights is None else weights * losses
 
     def predictions(self, logits, keys: Sequence[str] | None = None) -> Outputs:
-        """The outputs by name, each [batch, ...]; only `keys` if given."""
+        """Returns the outputs by name, each [batch, ...]; only those in `keys`, if given."""
         outputs = self._outputs(self._ensemble(logits))
         return {key: outputs[key] for key in keys} if keys else outputs
 
     def update_metrics(
         self, eval_metrics, features, logits, labels, mode=None, regularization_losses=None
     ) -> dict[str, Any]:
-        """Feeds a batch to the metrics of `metrics()`, and returns them."""
+        """Updates the metrics returned by `metrics()` with a batch, and returns them."""
         predictions = self.predictions(logits)
         weights = (features or {}).get(preprocessing.WEIGHT)
         for name, values in self._metric_values(labels, predictions).items():
@@ -169,30 +174,30 @@ class Head(_Spec):
         return (features or {}).get(preprocessing.WEIGHT)
 
     def _ensemble(self, logits) -> tf.Tensor:
-        """[batch, outputs] of the ensemble."""
+        """Combines the members' logits into the ensemble's: [batch, outputs]."""
         return logits if logits.shape.rank == 2 else tf.reduce_mean(logits, axis=1)
 
     @abc.abstractmethod
     def _losses(self, targets, logits) -> tf.Tensor:
-        """[batch, members] of targets [batch] and logits [batch, members, outputs]."""
+        """Returns losses [batch, members]; `logits` are [batch, members, outputs]."""
 
     @abc.abstractmethod
     def _outputs(self, logits) -> Outputs:
-        """Outputs of logits [batch, outputs]."""
+        """Returns the outputs by name, for logits [batch, outputs]."""
 
     @abc.abstractmethod
     def _metric_values(self, labels, predictions: Mapping[str, tf.Tensor]) -> dict[str, tuple]:
-        """What `update_state` of each metric gets."""
+        """Returns the positional arguments of each metric's `update_state`, by metric name."""
 
 
 class RegressionHead(Head):
-    """Squared error on the standardised label, on a log scale if the label says so.
+    """Head that learns the standardised label by squared error, on a log scale if `label.log`.
 
-    Predictions are in the label's own units, whatever scale was learned on.
+    Predictions are in the label's own units, whatever the training scale.
 
-    With an interval two more logits are its ends, learned by the pinball loss (R. Koenker and
-    G. Bassett, "Regression Quantiles", 1978), and moved apart by the label's calibration: see
-    `models.intervals`.
+    If the label has an interval, two more logits predict its ends. They are trained by the pinball
+    loss (R. Koenker and G. Bassett, "Regression Quantiles", 1978) and moved apart by the label's
+    calibration: see `models.intervals`.
     """
 
     def __init__(self, label: Label):
@@ -202,11 +207,11 @@ class RegressionHead(Head):
 
     @property
     def logits_dimension(self) -> int:
-        """1, or 3 with an interval."""
+        """The number of logits: 1, or 3 with an interval."""
         return 3 if self._label.interval else 1
 
     def targets(self, labels) -> tf.Tensor:
-        """The labels, or their logarithms, standardised."""
+        """Returns the standardised labels, or the standardised log(1 + label)."""
         values = tf.math.log1p(tf.maximum(labels, 0.0)) if self._label.log else labels
         return (values - self._mean) / self._deviation
 
@@ -221,7 +226,7 @@ class RegressionHead(Head):
         return losses
 
     def _outputs(self, logits):
-        """`predictions` [batch, 1], and `lower` and `upper` if there is an interval."""
+        """Returns `predictions` [batch, 1]; with an interval also `lower` and `upper`."""
         outputs = {PREDICTIONS: self._values(logits[:, :1])}
         if self._label.interval:
             low, middle, high = (logits[:, i : i + 1] for i in (1, 0, 2))
@@ -233,12 +238,12 @@ class RegressionHead(Head):
     def _values(self, targets) -> tf.Tensor:
         values = targets * self._deviation + self._mean
         if self._label.log:
-            # A wild extrapolation must stay a number: e^80 is near the end of float32.
+            # Keep wild extrapolations finite: e^80 is close to float32's limit.
             values = tf.math.expm1(tf.minimum(values, 80.0))
         return values
 
     def metrics(self, regularization_losses=None) -> dict[str, Any]:
-        """RMSE, MAE and RMSLE as the Evaluator defines them, and the interval's coverage."""
+        """Returns RMSE, MAE, RMSLE (log scale only) and the coverage (with an interval only)."""
         metrics = {
             "rmse": tf.keras.metrics.RootMeanSquaredError(name="rmse"),
             "mae": tf.keras.metrics.MeanAbsoluteError(name="mae"),
@@ -250,7 +255,7 @@ class RegressionHead(Head):
         return metrics
 
     def _metric_values(self, labels, predictions):
-        # Keras' mean absolute error is a mean over the last axis first, so that needs to be there.
+        # Keras' mean absolute error first averages over the last axis, so labels need that axis.
         values, labels = predictions[PREDICTIONS], labels[:, tf.newaxis]
         results: dict[str, tuple] = {"rmse": (labels, values), "mae": (labels, values)}
         if self._label.log:
@@ -264,15 +269,15 @@ class RegressionHead(Head):
 
 
 class ClassificationHead(Head):
-    """Cross-entropy over the label's classes; one logit for two classes."""
+    """Head that learns the label's classes by cross-entropy; two classes share one logit."""
 
     @property
     def logits_dimension(self) -> int:
-        """1 of two classes, otherwise one for each."""
+        """The number of logits: 1 for two classes, otherwise one per class."""
         return 1 if self._label.task == "binary" else len(self._label.classes)
 
     def targets(self, labels) -> tf.Tensor:
-        """Class numbers of text labels; a class unseen in training counts as the last."""
+        """Returns the class indices of text labels; a class unseen in training maps to the last."""
         classes = self._label.classes
         table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
@@ -286,12 +291,12 @@ class ClassificationHead(Head):
         weights = super()._weights(targets, features)
         if not self._label.class_weights:
             return weights
-        numbers = tf.cast(targets, tf.int64)  # to Keras all targets are float32
+        numbers = tf.cast(targets, tf.int64)  # Keras passes all targets as float32
         of_class = tf.gather(tf.constant(self._label.class_weights), numbers)
         return of_class if weights is None else of_class * weights
 
     def _ensemble(self, logits):
-        """Logits of the mean of the members' probabilities."""
+        """Returns the logits of the members' mean probabilities."""
         if logits.shape.rank == 2:
             return logits
         if self.logits_dimension == 1:
@@ -310,9 +315,9 @@ class ClassificationHead(Head):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(targets, tf.int64), logits)
 
     def _outputs(self, logits):
-        """`probabilities` [batch, classes] and the likeliest class as `classes` [batch, 1].
+        """Returns `probabilities` [batch, classes] and `classes` [batch, 1], the likeliest class.
 
-        Of two classes also `logistic` [batch, 1], the probability of the second.
+        With two classes, also `logistic` [batch, 1], the probability of the second.
         """
         if self.logits_dimension == 1:
             positive = tf.sigmoid(logits)
@@ -326,7 +331,7 @@ class ClassificationHead(Head):
         return {**outputs, CLASSES: classes}
 
     def metrics(self, regularization_losses=None) -> dict[str, Any]:
-        """Accuracy, and AUC of two classes."""
+        """Returns the accuracy and, with two classes, the AUC."""
         metrics: dict[str, Any] = {"accuracy": tf.keras.metrics.Mean(name="accuracy")}
         if self.logits_dimension == 1:
             metrics["auc"] = tf.keras.metrics.AUC(num_thresholds=1000, name="auc")
@@ -341,10 +346,10 @@ class ClassificationHead(Head):
 
 
 class MultiHead(_Spec):
-    """Several labels at once: their logits side by side, the sum of their losses.
+    """Head for several labels: it splits the logits among their heads and adds up the losses.
 
-    Labels are a dict by column. The first label's outputs and metrics have their own names, those
-    of a further one stand behind its column, as `waterfront/probabilities`.
+    Labels are a dict by column. The first label's outputs and metrics keep their plain names; for
+    every other label they are prefixed with its column, as in `waterfront/probabilities`.
     """
 
     def __init__(self, heads: Sequence[Head]):
@@ -357,7 +362,7 @@ class MultiHead(_Spec):
 
     @property
     def logits_dimension(self) -> int:
-        """Of all heads together."""
+        """The total number of logits of all heads."""
         return sum(head.logits_dimension for head in self._heads)
 
     def _split(self, logits):
@@ -371,21 +376,21 @@ class MultiHead(_Spec):
         return {f"{head.name}/{key}": value for key, value in values.items()}
 
     def loss(self, labels, logits, features=None, mode=None, regularization_losses=None):
-        """The sum of the heads' losses, each of which is on a scale of its own deviation."""
+        """Returns the sum of the heads' losses; regression losses are on a standardised scale."""
         losses = [
             head.loss(labels[head.name], part, features, mode) for head, part in self._split(logits)
         ]
         return tf.add_n([*losses, *(regularization_losses or [])])
 
     def predictions(self, logits, keys: Sequence[str] | None = None) -> Outputs:
-        """The outputs of all heads."""
+        """Returns the outputs of all heads by name; only those in `keys`, if given."""
         outputs: Outputs = {}
         for head, part in self._split(logits):
             outputs.update(self._named(head, head.predictions(part)))
         return {key: outputs[key] for key in keys} if keys else outputs
 
     def metrics(self, regularization_losses=None) -> dict[str, Any]:
-        """The metrics of all heads."""
+        """Returns the metrics of all heads by name."""
         metrics: dict[str, Any] = {}
         for head in self._heads:
             metrics.update(self._named(head, head.metrics()))
@@ -394,7 +399,7 @@ class MultiHead(_Spec):
     def update_metrics(
         self, eval_metrics, features, logits, labels, mode=None, regularization_losses=None
     ) -> dict[str, Any]:
-        """Feeds a batch to the metrics of all heads."""
+        """Updates the metrics of all heads with a batch, and returns them."""
         for head, part in self._split(logits):
             own = {name: eval_metrics[key] for name, key in self._named_keys(head).items()}
             head.update_metrics(own, features, part, labels[head.name])
@@ -406,17 +411,17 @@ class MultiHead(_Spec):
 
 
 def for_label(label: Label) -> Head:
-    """The head for a label's task."""
+    """Returns the head for a label's task."""
     return RegressionHead(label) if label.task == "regression" else ClassificationHead(label)
 
 
 def for_labels(labels: Sequence[Label]) -> Head | MultiHead:
-    """The head for one label, or for several at once."""
+    """Returns the head for one label, or a `MultiHead` for several."""
     heads = [for_label(label) for label in labels]
     return heads[0] if len(heads) == 1 else MultiHead(heads)
 
 
 def export_outputs(predictions: Mapping[str, tf.Tensor]) -> dict[str, PredictOutput]:
-    """The serving signatures: `predict`, and the same as the default one."""
+    """Returns the serving signatures: `predict`, which is also the default signature."""
     output = PredictOutput(dict(predictions))
     return {"predict": output, "serving_default": output}

@@ -1,4 +1,4 @@
-"""What the training split says about the label: the scale of a target, the classes, a constant."""
+"""Labels of a problem, with what the training split says about them: scale and classes."""
 
 import dataclasses
 import json
@@ -14,28 +14,29 @@ from etils import epath
 from models import preprocessing
 
 FILE_NAME = "label.json"
-"""Its name in an export's `assets.extra/`: an exported model knows its own labels."""
+"""Name of the file in an export's `assets.extra/` that describes its labels."""
 
 BALANCED = "balanced"
 
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """The label of a problem, with statistics of the training split.
+    """Label of a problem, with its statistics in the training split.
 
     Attributes:
-        name: the column.
+        name: the label's column.
         task: regression, binary or multiclass.
-        log: whether a regression is learned on log(1 + label).
-        mean, deviation: of the label (regression).
-        log_mean, log_deviation: of log(1 + label) (regression).
-        median: of the label (regression).
-        classes: in rising order; of a binary label the second one is the positive one.
+        log: whether the model learns log(1 + label) (regression).
+        mean, deviation: mean and standard deviation of the label (regression).
+        log_mean, log_deviation: mean and standard deviation of log(1 + label) (regression).
+        median: median of the label (regression).
+        classes: the classes in ascending order; the second class of a binary label is the positive.
         frequencies: share of each class in the training split.
-        interval: share of the labels that should be within a prediction's interval; None if it has
-            none (regression).
-        calibration: what that interval was widened by, after training.
-        class_weights: what a row of each class counts in the loss; empty if all count the same.
+        interval: share of the labels that prediction intervals should cover; None for predictions
+            without an interval (regression).
+        calibration: how far each end of the interval is moved outward after training, in units of
+            the training targets.
+        class_weights: loss weight of each class; empty if all classes weigh the same.
     """
 
     name: str
@@ -54,22 +55,22 @@ class Label:
 
     @classmethod
     def of_export(cls, export: str) -> "Label":
-        """The configuration's `label` of an exported model (a SavedModel's directory)."""
+        """Reads the first label of an exported model; `export` is a SavedModel's directory."""
         return labels_of_export(export)[0]
 
 
 def labels_of_export(export: str) -> tuple[Label, ...]:
-    """All labels of an exported model (a SavedModel's directory), in their order."""
+    """Reads all labels of an exported model, in order; `export` is a SavedModel's directory."""
     return from_json((epath.Path(export) / "assets.extra" / FILE_NAME).read_text())
 
 
 def to_json(labels: Sequence[Label]) -> str:
-    """The content of `FILE_NAME`, read back by `from_json`."""
+    """Serializes labels as the content of `FILE_NAME`; `from_json` reads it."""
     return json.dumps({"labels": [dataclasses.asdict(label) for label in labels]}, indent=2)
 
 
 def from_json(text: str) -> tuple[Label, ...]:
-    """The labels written by `to_json`."""
+    """Reads the labels from the text that `to_json` returned."""
     labels = []
     for fields in json.loads(text)["labels"]:
         for name in ("classes", "frequencies", "class_weights"):
@@ -84,20 +85,21 @@ def from_transform(
     transform_output: tft.TFTransformOutput,
     transformed_files: Sequence[str],
 ) -> Label:
-    """Reads a label's statistics from what Transform wrote.
+    """Reads a label's statistics from Transform's output.
 
     Args:
-        spec: `name`, the label's column; `task`: regression, binary or multiclass; `log_label`:
-            learn on a log scale, None decides by the label's skew (see `_is_skewed`); `interval`;
-            `class_weights`: `balanced`, or a number by class (1 for those that it leaves out). All
-            but the first two may be left out.
-        index: which of the labels; 0 is the configuration's `label`.
-        transform_output: holds the class vocabulary.
-        transformed_files: of the train split; any row holds the regression statistics.
+        spec: `name`, the label's column, and `task`: regression, binary or multiclass. Optional:
+            `log_label`, whether to learn on a log scale (None decides by the label's skew, see
+            `_is_skewed`); `interval`; and `class_weights`, either `balanced` or a mapping from
+            class to weight (1 for classes that it omits).
+        index: position among the labels; 0 is the configuration's `label`.
+        transform_output: Transform's output, with the class vocabulary.
+        transformed_files: files of the train split; every row holds the regression statistics.
 
     Raises:
-        ValueError: the label cannot be learned: it is constant, or has too few or many classes, or
-            not the classes that have a weight.
+        ValueError: the label cannot be learned: it is constant, has too few or too many classes, or
+            mixes nan or inf with numeric classes; `log_label` is true although there are negative
+            values; or `class_weights` names an unknown class.
     """
     if spec["task"] == "regression":
         label = _of_numbers(spec["name"], spec.get("log_label"), index, transformed_files)
@@ -129,7 +131,7 @@ def from_transform(
 
 
 def _unescaped(value: str) -> str:
-    """Restores the line ends that `preprocessing` escapes in the classes' vocabulary."""
+    """Restores the line ends that `preprocessing` escapes in the vocabulary of classes."""
     return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), value)
 
 
@@ -157,7 +159,7 @@ def _class_weights(
 
 
 def _natural_order(value: str) -> tuple:
-    """Numbers by size and before text, so that class 10 follows class 9."""
+    """Returns a sort key: numbers by value, then text, so that class 10 follows class 9."""
     try:
         number = float(value)
     except ValueError:
@@ -172,7 +174,7 @@ def _of_numbers(name: str, log: bool | None, index: int, files: Sequence[str]) -
         statistics
     ]
     mean, deviation, log_mean, log_deviation, median, low = (float(value) for value in row)
-    # Single precision gives a constant label a deviation in its seventh digit.
+    # In single precision even a constant label deviates in its seventh digit.
     if not deviation > 1e-6 * abs(mean):
         raise ValueError(
             f"label {name}: is {mean:g} in every row of the train split, or varies by less than a "
@@ -186,5 +188,5 @@ def _of_numbers(name: str, log: bool | None, index: int, files: Sequence[str]) -
 
 
 def _is_skewed(mean: float, deviation: float, median: float) -> bool:
-    """Pearson's second coefficient of skewness, above 0.5, of a label that is mostly not zero."""
+    """Returns whether the median is positive and Pearson's second skewness coefficient > 0.5."""
     return median > 0 and 3 * (mean - median) / deviation > 0.5

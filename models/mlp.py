@@ -14,15 +14,15 @@ from models.params import Count, NotNegative, Positive, Share, parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        hidden: units of each hidden layer.
+        hidden: number of units of each hidden layer.
         embedding: width of the embedding of a number or a category.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        batch_norm: whether hidden layers are normalised over the batch.
-        learning_rate: at the start; it falls to zero along a cosine over the run.
-        weight_decay: decoupled, per step and unit of learning rate (AdamW).
+        dropout: share of hidden units dropped in training, from 0 to below 1.
+        batch_norm: whether to apply batch normalisation to the hidden layers.
+        learning_rate: initial learning rate; it falls to zero along a cosine over the run.
+        weight_decay: decoupled decay per step, multiplied by the learning rate (AdamW).
     """
 
     hidden: tuple[Count, ...] = (256, 128)
@@ -40,7 +40,7 @@ def model_fn(
     params: Mapping[str, Any],
     config: Any,
 ) -> EstimatorSpec:
-    """Builds the graph of one mode; for the arguments see `models.tabm.model_fn`."""
+    """Builds the graph of one mode; see `models.tabm.model_fn` for the arguments."""
     context: Context = params["context"]
     settings = parse_params(Params, params)
     head = heads.for_labels(context.labels)
@@ -67,6 +67,6 @@ def model_fn(
             max_steps=context.max_steps,
             weight_decay=settings.weight_decay,
         ),
-        # The moving averages of BatchNorm: Keras puts them into no collection.
+        # BatchNorm's moving averages, which Keras does not add to any collection.
         update_ops=network.updates if training else None,
     )

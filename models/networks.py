@@ -1,4 +1,4 @@
-"""Keras networks over the packed features. A network gives logits and knows nothing of labels."""
+"""Keras layers over the packed features. They compute logits and know nothing about labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,9 +10,9 @@ from models import mirrored, preprocessing
 class PiecewiseLinear(tf.keras.layers.Layer):
     """Piecewise-linear encoding of numbers (Gorishniy et al. 2022, section 3.2).
 
-    A number in bin t of T becomes T values: 1 for every bin below it, 0 for every bin above it, and
-    its place within its own. Transform hands it over as its quantile position q in [0, 1], in which
-    all bins have the width 1/T; so value t is q·T − t, clipped to [0, 1].
+    A number in bin t of T becomes T values: 1 for every bin below t, 0 for every bin above t, and
+    for bin t itself how far into the bin it lies. Transform provides the number as its quantile
+    position q in [0, 1], where all bins have width 1/T, so value t is q·T − t, clipped to [0, 1].
 
     Shape: [batch, n] → [batch, n, bins].
     """
@@ -27,9 +27,9 @@ class PiecewiseLinear(tf.keras.layers.Layer):
 
 
 class NumberEmbedding(tf.keras.layers.Layer):
-    """A vector for each number: a small ReLU layer of the column's own on its encoding.
+    """Embedding of each number: a small linear layer with ReLU per column, over its encoding.
 
-    It keeps the next layer small. It is "LR" (linear, ReLU) in Gorishniy et al. 2022, section 3.
+    It keeps the next layer small; called "LR" (linear, ReLU) in Gorishniy et al. 2022, section 3.
 
     Shape: [batch, n, bins] → [batch, n · width].
     """
@@ -52,7 +52,7 @@ class NumberEmbedding(tf.keras.layers.Layer):
 
 
 class PackedEmbedding(tf.keras.layers.Layer):
-    """One table for all categories: every column's indices are shifted into rows of their own.
+    """Embedding of all categorical columns in one table, where each column has its own rows.
 
     Shape: int64 [batch, c] → [batch, c · width].
     """
@@ -70,16 +70,16 @@ class PackedEmbedding(tf.keras.layers.Layer):
 
     def call(self, inputs):
         offsets = [sum(self.sizes[:i]) for i in range(len(self.sizes))]
-        # A vocabulary of a later Transform may be larger than this table.
+        # A later Transform may have a vocabulary larger than this table.
         rows = tf.minimum(inputs, tf.constant(self.sizes, tf.int64) - 1)
         rows += tf.constant(offsets, tf.int64)
         return tf.reshape(tf.gather(self.table, rows), [-1, len(self.sizes) * self.width])
 
 
 class Members(tf.keras.layers.Layer):
-    """Makes one input into that of each member: entry by entry times the member's own factors.
+    """Multiplies the input elementwise by each ensemble member's own trainable factors.
 
-    The factors begin as random signs: they are what makes the members differ.
+    The factors are initialized to random signs, which make the members differ.
 
     Shape: [batch, width] → [batch, members, width].
     """
@@ -90,7 +90,7 @@ class Members(tf.keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        # A vector, as biases are, because weight decay passes over those.
+        # A vector, as a bias is: weight decay skips vectors.
         self.factors = self.add_weight(
             "factors", [self.members * input_shape[-1]], initializer=self._signs
         )
@@ -103,7 +103,7 @@ class Members(tf.keras.layers.Layer):
 
 
 class MemberHeads(tf.keras.layers.Layer):
-    """A linear layer of each member's own.
+    """Separate linear output layer for each ensemble member.
 
     Shape: [batch, members, width] → [batch, members, outputs].
     """
@@ -126,12 +126,12 @@ class MemberHeads(tf.keras.layers.Layer):
 
 
 class Dropout(tf.keras.layers.Layer):
-    """Drops a share of the units in training, at random by the seed and the global step.
+    """Dropout whose random draws depend only on the seed, the global step and the replica.
 
-    Keras' own draws from a generator whose state is in no checkpoint: a run that was killed would
-    go on with other draws than one that was not.
+    Keras' own layer draws from a generator whose state no checkpoint holds, so a resumed run would
+    draw differently from an uninterrupted one.
 
-    Shape: any, the same out as in.
+    Shape: any; the output has the shape of the input.
     """
 
     def __init__(self, rate: float, seed: int, **kwargs):
@@ -146,7 +146,7 @@ class Dropout(tf.keras.layers.Layer):
         def dropped():
             step = tf.compat.v1.train.get_global_step()
             step = tf.constant(0, tf.int64) if step is None else step
-            # Each replica of a step drops others.
+            # Each replica drops different units.
             seed = [
                 tf.constant(self.seed, tf.int64),
                 step * mirrored.count() + mirrored.number(),
@@ -157,12 +157,12 @@ class Dropout(tf.keras.layers.Layer):
 
 
 class Encoder(tf.keras.layers.Layer):
-    """One vector for an example: its numbers, encoded and as they are, flags, categories, lists.
+    """Encoder of an example as one vector: numbers (scaled and embedded), flags, categories, lists.
 
     Args:
-        vocabulary_sizes: rows of each categorical column.
+        vocabulary_sizes: number of embedding rows of each categorical column.
         embedding: width of the embedding of a number or a category.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
 
     Shape: packed features → [batch, width].
     """
@@ -179,7 +179,7 @@ class Encoder(tf.keras.layers.Layer):
         normal = tf.keras.initializers.RandomNormal(stddev=0.5, seed=seed + 1)
         self.embed = PackedEmbedding(vocabulary_sizes, embedding, normal)
 
-    def get_config(self):  # `model_to_estimator` clones a model from its layers' settings
+    def get_config(self):  # `model_to_estimator` clones a model from its layers' configs
         return {**super().get_config(), **self.settings}
 
     def call(self, features: Mapping[str, tf.Tensor]):
@@ -194,13 +194,14 @@ class Encoder(tf.keras.layers.Layer):
 _PLAIN = (preprocessing.SCALED, preprocessing.INDICATOR)
 
 RAGGED_WIDTH = 2
-"""Values that stand for a ragged list where a model wants a vector."""
+"""Number of values that summarize a ragged list in a vector."""
 
 
 def sequences(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The list features as dense tensors: fixed ones as they are, of ragged ones mean and length.
+    """Returns the list features as dense tensors by name.
 
-    Shape: by name [batch, n], or [batch, RAGGED_WIDTH].
+    Lists of fixed length n are unchanged: [batch, n]. Ragged lists become their mean and
+    log(1 + length): [batch, RAGGED_WIDTH].
     """
     dense = {}
     for name, values in sorted(features.items()):
@@ -214,7 +215,7 @@ def sequences(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def plain(features: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-    """All features but the categories, the numbers piecewise linear: tensors [batch, ...]."""
+    """Returns all features except categories, each [batch, ...]; numbers are also encoded."""
     inputs = [features[name] for name in _PLAIN if name in features]
     if preprocessing.QUANTILE in features:
         encoded = PiecewiseLinear(preprocessing.QUANTILES)(features[preprocessing.QUANTILE])
@@ -223,9 +224,9 @@ def plain(features: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
 
 
 class Linear(tf.keras.layers.Layer):
-    """A linear model of the features, the numbers among them piecewise linear.
+    """Linear model of the features, which is piecewise linear in the numbers.
 
-    It begins at zero.
+    All weights are initialized to zero.
 
     Shape: packed features → [batch, outputs].
     """
@@ -249,14 +250,14 @@ class Linear(tf.keras.layers.Layer):
 
 
 class PlainEncoder(tf.keras.layers.Layer):
-    """One vector for an example: `plain` features, and an embedding of each category.
+    """Encoder of an example as one vector: `plain` features and an embedding of each category.
 
     Shape: packed features → [batch, width].
     """
 
     def __init__(self, vocabulary_sizes: Sequence[int], embedding: int, seed: int, **kwargs):
         super().__init__(**kwargs)
-        # As tf.feature_column.embedding_column does.
+        # The default of tf.feature_column.embedding_column.
         normal = tf.keras.initializers.TruncatedNormal(stddev=embedding**-0.5, seed=seed)
         self.embed = PackedEmbedding(vocabulary_sizes, embedding, normal)
 
@@ -268,13 +269,13 @@ class PlainEncoder(tf.keras.layers.Layer):
 
 
 class Perceptron(tf.keras.layers.Layer):
-    """Hidden layers: linear, optionally normalised over the batch, ReLU, dropout.
+    """Stack of hidden layers: linear, optional batch normalisation, ReLU, dropout.
 
     Args:
-        hidden: units of each layer.
+        hidden: number of units of each layer.
         dropout: share of units dropped in training.
-        batch_norm: whether to normalise.
-        seed: of the initial weights and the dropout.
+        batch_norm: whether to apply batch normalisation.
+        seed: seed of the initial weights and the dropout.
 
     Shape: [..., width] → [..., hidden[-1]].
     """
@@ -303,25 +304,25 @@ class Perceptron(tf.keras.layers.Layer):
 
 
 class TabM(tf.keras.layers.Layer):
-    """A linear model of the encoded features plus an ensemble of perceptrons on their embeddings.
+    """Linear model of the encoded features plus an ensemble of perceptrons on their embeddings.
 
     The ensemble is the TabM-mini of Y. Gorishniy, A. Kotelnikov and A. Babenko, "TabM: Advancing
-    Tabular Deep Learning with Parameter-Efficient Ensembling" (ICLR 2025): members that share one
-    multilayer perceptron and differ by the factors of their inputs and by their output layers. Each
-    learns by its own loss; the mean of their predictions overfits far less than one network's.
+    Tabular Deep Learning with Parameter-Efficient Ensembling" (ICLR 2025): members share one
+    multilayer perceptron and differ in their input factors and output layers. Each has its own
+    loss; their mean prediction overfits far less than a single network's.
 
-    The linear part is added to every member's logits, so the members learn what it misses. It is
-    divided by the root of the number of columns, whose terms it sums: unscaled it makes wide tables
-    unstable at learning rates that suit the rest.
+    The linear part is added to every member's logits, so the members learn what it misses. It sums
+    one term per column and is divided by the square root of the number of columns; unscaled, it
+    makes training on wide tables unstable at learning rates that suit the rest.
 
     Args:
         outputs: number of logits.
-        vocabulary_sizes: rows of each categorical column.
-        members: perceptrons in the ensemble.
-        hidden: units of each hidden layer.
+        vocabulary_sizes: number of embedding rows of each categorical column.
+        members: number of perceptrons in the ensemble.
+        hidden: number of units of each hidden layer.
         embedding: width of the embedding of a number or a category.
         dropout: share of hidden units dropped in training.
-        seed: of the initial weights and the dropout.
+        seed: seed of the initial weights and the dropout.
 
     Shape: packed features → [batch, members, outputs].
     """
@@ -353,12 +354,12 @@ class TabM(tf.keras.layers.Layer):
 
 
 class Recurrent(tf.keras.layers.Layer):
-    """The last state of a gated recurrent network for each list, beside the encoded features.
+    """Encoder that appends the last state of a GRU for each list to the output of `Encoder`.
 
     K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder" (2014).
 
     Args:
-        units: width of a state.
+        units: width of each state.
         vocabulary_sizes, embedding, seed: see `Encoder`.
 
     Shape: packed features → [batch, lists · units + width of the encoder].
@@ -378,7 +379,7 @@ class Recurrent(tf.keras.layers.Layer):
                 self.units,
                 kernel_initializer=tf.keras.initializers.GlorotUniform(seed=next(self.seeds)),
                 recurrent_initializer=tf.keras.initializers.Orthogonal(seed=next(self.seeds)),
-                # Unrolled steps are faster, but their number must be known.
+                # Unrolling is faster, but requires a fixed number of steps.
                 unroll=isinstance(input_shape[name], tf.TensorShape)
                 and input_shape[name][1] is not None,
             )
@@ -391,7 +392,7 @@ class Recurrent(tf.keras.layers.Layer):
         for name, cell in self.cells.items():
             values, mask = features[name], None
             if isinstance(values, tf.RaggedTensor):
-                # One step of padding: a batch may hold only empty lists.
+                # Pad by one step, since a batch may contain only empty lists.
                 lengths = values.row_lengths()
                 values = tf.pad(values.to_tensor(), [[0, 0], [0, 1]])
                 mask = tf.sequence_mask(lengths, tf.shape(values)[1])
@@ -400,18 +401,18 @@ class Recurrent(tf.keras.layers.Layer):
 
 
 def output_layer(outputs: int, seed: int) -> tf.keras.layers.Dense:
-    """The linear layer that makes logits: [batch, width] → [batch, outputs]."""
+    """Returns the linear layer that computes the logits: [batch, width] → [batch, outputs]."""
     return tf.keras.layers.Dense(
         outputs, kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed), name="logits"
     )
 
 
 def _seeds(seed: int) -> Iterator[int]:
-    """Different seeds for the layers of one network, far from those of the next seed."""
-    start = 1000 * seed % (2**31 - 1000)  # stateless draws want 32 bits
+    """Returns distinct seeds for the layers of one network, far from those of the next seed."""
+    start = 1000 * seed % (2**31 - 1000)  # stateless random ops take 32-bit seeds
     return iter(range(start, start + 1000))
 
 
 def _uniform(fan_in: int, seed: int) -> tf.keras.initializers.Initializer:
-    """Uniform within ±1/√fan_in: Keras' own would count a stack of matrices as one of them."""
+    """Returns a uniform initializer in ±1/√fan_in; Keras misjudges the fan-in of 3-D kernels."""
     return tf.keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5, seed=seed)

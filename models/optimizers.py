@@ -1,4 +1,4 @@
-"""How the custom models learn: AdamW with a falling learning rate, clipped gradients, averages."""
+"""Optimizer of the custom models: AdamW with cosine decay, clipping and weight averaging."""
 
 import math
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ def adamw(
     clip_norm: float = 1.0,
     average: float = 0.0,
 ) -> tf.Operation:
-    """The op of one training step, which also counts the global step.
+    """Returns the op of one training step, which also increments the global step.
 
     Decoupled decay: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019);
     cycles: the same authors, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
 
-    Where there are replicas (see `models.mirrored`), a step is one of their whole batch.
+    With several replicas (see `models.mirrored`), a step trains on their whole batch.
 
     Args:
-        loss: scalar; of one of several replicas the share that it adds to the loss, as a head hands
-            it to a `train_op_fn`.
-        variables: what learns. Vectors (biases and factors) are not decayed.
-        learning_rate: at the start of a cycle; in each it falls to zero along a cosine.
-        max_steps: where the last cycle ends.
-        cycles: each is twice as long as the one before.
-        weight_decay: per step and unit of learning rate.
-        clip_norm: gradients are scaled down to this global norm.
-        average: the decay of an exponential moving average of the variables (B. Polyak and
-            A. Juditsky, 1992); 0 keeps none. See `restore_averages`.
+        loss: scalar; with several replicas, this replica's share of the loss, as a head passes it
+            to `train_op_fn`.
+        variables: the variables to train. Vectors (biases and factors) are not decayed.
+        learning_rate: at the start of each cycle; it falls to zero along a cosine.
+        max_steps: the step at which the last cycle ends.
+        cycles: number of cycles; each is twice as long as the previous one.
+        weight_decay: decay per step, multiplied by the learning rate.
+        clip_norm: gradients with a greater global norm are scaled down to it.
+        average: decay of an exponential moving average of the variables (B. Polyak and
+            A. Juditsky, 1992); 0 for no average. See `restore_averages`.
     """
     global_step = tf.compat.v1.train.get_or_create_global_step()
     first_cycle = math.ceil(max_steps / (2**cycles - 1))
@@ -44,7 +44,7 @@ def adamw(
     replicas = mirrored.count()
     whole = mirrored.total(tf.gradients(loss, variables))
     gradients, norm = tf.clip_by_global_norm(whole, clip_norm)
-    # The decay waits for the gradients, which are those of the weights before it.
+    # Decay only after the gradients are computed, since they belong to the undecayed weights.
     with tf.control_dependencies(gradients):
         decayed = [v for v in variables if weight_decay and len(v.shape) > 1]
         decay = mirrored.update(
@@ -52,7 +52,7 @@ def adamw(
         )
     with tf.control_dependencies(decay):
         optimizer = tf.compat.v1.train.AdamOptimizer(rate)
-        # It sums over the replicas what they all have alike by now.
+        # The optimizer sums over replicas, which all hold the same gradients by now.
         shares = [_scaled(gradient, 1 / replicas) for gradient in gradients]
         step = optimizer.apply_gradients(zip(shares, variables), global_step)
     tf.compat.v1.summary.scalar("learning_rate", rate)
@@ -66,7 +66,7 @@ def adamw(
 def restore_averages(
     average: float, variables: Sequence[tf.Variable]
 ) -> tf.compat.v1.train.Scaffold:
-    """Makes evaluation and export read the averages of `adamw` in place of the variables."""
+    """Returns a scaffold that restores the averages kept by `adamw` into the variables."""
     names = {_averages(average).average_name(variable): variable for variable in variables}
     averaged = {variable.ref() for variable in variables}
     rest = [v for v in tf.compat.v1.global_variables() if v.ref() not in averaged]
@@ -75,7 +75,7 @@ def restore_averages(
 
 
 def _scaled(gradient, factor: float):
-    """A gradient, dense or of rows, times a factor; untouched by one of 1."""
+    """Multiplies a dense or sparse gradient by a factor; returns it unchanged if that is 1."""
     if factor == 1:
         return gradient
     if isinstance(gradient, tf.IndexedSlices):
@@ -84,5 +84,5 @@ def _scaled(gradient, factor: float):
 
 
 def _averages(decay: float) -> tf.train.ExponentialMovingAverage:
-    # With the step the average follows closely at first, when the variables change the most.
+    # Given the step, the average follows closely at first, when the variables change most.
     return tf.train.ExponentialMovingAverage(decay, tf.compat.v1.train.get_or_create_global_step())

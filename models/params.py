@@ -1,6 +1,6 @@
-"""Checks `model.params` against the dataclass in which a `model_fn` declares them.
+"""Validation of `model.params` against the dataclass in which a `model_fn` declares them.
 
-`Count`, `Positive`, `NotNegative` and `Share` are types of numbers with bounds, for its fields.
+`Count`, `Positive`, `NotNegative` and `Share` are bounded number types for its fields.
 """
 
 import dataclasses
@@ -14,16 +14,16 @@ from typing import Annotated, Any, TypeVar
 T = TypeVar("T")
 
 CONTEXT = "context"
-"""The one key of an Estimator's `params` that is not a parameter of the user's."""
+"""The only key of an Estimator's `params` that does not come from the configuration."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """Which numbers a field may be, beside its type in an `Annotated`.
+    """Range of values that a field accepts, attached to its type by `Annotated`.
 
     Attributes:
-        text: what they are, for the message.
-        hold: whether a number is one of them.
+        text: description of the range for error messages.
+        hold: returns whether a number is in the range.
     """
 
     text: str
@@ -39,14 +39,15 @@ Share = Annotated[float, Bounds("a number from 0 to below 1", lambda value: 0 <=
 
 
 def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
-    """Makes the dataclass from the parameters of the configuration.
+    """Builds the dataclass from the parameters in the configuration.
 
     Args:
-        declared: a dataclass of numbers, text, booleans, tuples of them, and what may be None.
-        params: values by name; `context` is passed over.
+        declared: a dataclass of numbers, text, booleans and tuples of these; any may be optional.
+        params: values by name; `context` is ignored.
 
     Raises:
-        ValueError: a name that is not declared, or a value of another type or out of its bounds.
+        ValueError: a name is not declared, a required value is missing, or a value has the wrong
+            type or is out of range.
     """
     hints = typing.get_type_hints(declared, include_extras=True)
     values = {}
@@ -88,7 +89,7 @@ def _as(wanted: Any, value: Any, name: str) -> Any:
         if not bounds.hold(number):
             raise ValueError(f"model.params.{name}: expected {bounds.text}, found {value!r}")
         return number
-    # A whole number is a number, a truth value is neither.
+    # An int is accepted as a float; a bool, although a subclass of int, as neither.
     accepted = (int, float) if wanted is float else wanted
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"model.params.{name}: expected {wanted.__name__}, found {value!r}")

@@ -1,22 +1,22 @@
-"""The one `preprocessing_fn`: raw columns in, packed tensors out.
+"""The default `preprocessing_fn`, which turns raw columns into packed tensors.
 
 Each kind of feature becomes one packed tensor, because a handful of wide tensors is parsed several
 times faster than dozens of narrow ones:
 
 | output        | shape        | holds                                                           |
 |---------------|--------------|-----------------------------------------------------------------|
-| `scaled`      | [batch, 2 n] | numbers, standardised, then the same with their tails drawn in  |
-| `quantile`    | [batch, n]   | the same numbers as their position among the quantiles, 0 to 1  |
-| `indicator`   | [batch, m]   | booleans as 0/1, and 1 where an optional column is missing      |
+| `scaled`      | [batch, 2 n] | standardised numbers, then their inverse hyperbolic sines       |
+| `quantile`    | [batch, n]   | positions of the numbers among their column's quantiles, 0 to 1 |
+| `indicator`   | [batch, m]   | booleans as 0/1, cycles of dates, 1 where a column is missing   |
 | `categorical` | [batch, c]   | indices into each column's vocabulary, out-of-vocabulary last   |
-| `sequence_X`  | [batch, any] | the list that column X holds, standardised and clipped: dense   |
-|               |              | where all lists are of one length, otherwise a `RaggedTensor`   |
-| `weight`      | [batch]      | of the example; only in training and evaluation                 |
-| `label`       | [batch]      | as in the raw example: numbers as float32, classes as text      |
-| `label_statistics` | [batch, 6] | of the training split, the same in every row (regression)   |
+| `sequence_X`  | [batch, any] | lists of column X, standardised and clipped: dense if all have  |
+|               |              | the same length, otherwise a `RaggedTensor`                     |
+| `weight`      | [batch]      | example weights; only in training and evaluation                |
+| `label`       | [batch]      | raw label: numbers as float32, classes as text                  |
+| `label_statistics` | [batch, 6] | training-split statistics, equal in all rows (regression)    |
 
-`Layout` says which column stands where. What further labels give is named by `label_name` and
-`statistics_name`.
+`Layout` gives the order of the columns in each tensor. Outputs of further labels are named by
+`label_name` and `statistics_name`.
 """
 
 import dataclasses
@@ -45,21 +45,21 @@ WEIGHT = "weight"
 LABEL = "label"
 
 QUANTILES = 48
-"""Bins of the quantile encoding."""
+"""Number of bins of the quantile encoding."""
 
 CLIP = 4.0
-"""Standardised elements of lists beyond are clipped: an outlier must not explode a network."""
+"""Absolute value to which standardised list elements are clipped, to limit outliers."""
 
 _NAN = np.float64(math.nan)
 _INFINITY = np.float64(math.inf)
 
-# A date becomes its day (a number like any other) and its place in the year and the week.
+# A date becomes its day (a number like any other) and its position in the year and the week.
 _DAYS_PER_YEAR = 365.2425
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Names of what each packed tensor holds, in order."""
+    """Names of the columns in each packed tensor, in order."""
 
     numeric: tuple[str, ...]
     indicator: tuple[str, ...]
@@ -68,7 +68,7 @@ class Layout:
 
     @classmethod
     def of(cls, features: Sequence[Feature]) -> "Layout":
-        """The layout that `preprocessing_fn` gives these features."""
+        """Returns the layout of the outputs of `preprocessing_fn` for these features."""
 
         def names(*kinds: str) -> tuple[str, ...]:
             return tuple(feature.name for feature in features if feature.kind in kinds)
@@ -89,14 +89,14 @@ _TRUE = ""
 
 
 def _indicators(features: Sequence[Feature]) -> list[tuple[str, str]]:
-    """The column and the part of it that each indicator tells of, in order."""
+    """Returns the column and the part of it behind each indicator, in order."""
     indicators: list[tuple[str, str]] = []
     for feature in features:
         if feature.kind == features_lib.DATE:
             indicators += [(feature.name, part) for part in _DATE_PARTS]
         elif feature.kind == features_lib.BOOLEAN:
             indicators.append((feature.name, _TRUE))
-        # A missing category is a category, and a missing list an empty one.
+        # A missing category is a category of its own, and a missing list is an empty list.
         own_way = (features_lib.CATEGORICAL, features_lib.SEQUENCE)
         if feature.optional and feature.kind not in own_way:
             indicators.append((feature.name, _MISSING))
@@ -104,22 +104,22 @@ def _indicators(features: Sequence[Feature]) -> list[tuple[str, str]]:
 
 
 def label_name(index: int) -> str:
-    """The output of a label; 0 is the configuration's `label`."""
+    """Returns the name of a label's output; label 0 is the configuration's `label`."""
     return f"{LABEL}_{index}" if index else LABEL
 
 
 def statistics_name(index: int) -> str:
-    """The output with the statistics of a label that is a number."""
+    """Returns the name of the output with a regression label's statistics."""
     return f"{label_name(index)}_statistics"
 
 
 def classes_name(index: int) -> str:
-    """The name under which Transform keeps the classes of a label that is none."""
+    """Returns the name of the vocabulary with a classification label's classes."""
     return f"{label_name(index)}_classes"
 
 
 def sequence_name(column: str) -> str:
-    """The output of a column that holds lists."""
+    """Returns the name of the output of a column that holds lists."""
     return f"sequence_{column}"
 
 
@@ -127,15 +127,16 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     """Turns raw columns into the packed tensors listed at the top of this module.
 
     Args:
-        inputs: raw columns: dense [batch, 1] where required, sparse where optional.
-        custom_config: `schema` (text format); `labels`, mappings with `name` and `task`; and, as
-            `features.resolve` wants them, `features`, `derived` and `weight`.
+        inputs: raw columns by name: dense [batch, 1] if required, sparse if optional.
+        custom_config: `schema` (text format); `labels`, mappings with `name` and `task`; and
+            optionally `features`, `derived` and `weight`, see `features.resolve`.
 
     Returns:
-        The packed tensors by name; kinds that no feature has are left out.
+        The packed tensors by name; kinds without any feature are left out.
 
     Raises:
-        ValueError: see `features.resolve`; or a label or the weight may be missing.
+        ValueError: see `features.resolve`; a label or the weight is optional in the schema; or a
+            regression label or the weight holds text.
     """
     schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
     features = features_lib.resolve(schema, custom_config)
@@ -174,7 +175,7 @@ def _weight(name: str, column: tf.Tensor) -> tf.Tensor:
     if column.dtype == tf.string:
         raise ValueError(f"weight {name}: holds text, expected numbers from zero up")
     values = tf.cast(tf.reshape(column, [-1]), tf.float32)
-    # The rows of a CSV or Parquet file were looked at before the run; other ones are here.
+    # Rows of CSV and Parquet files are checked before the run; all others are checked here.
     usable = tf.debugging.assert_non_negative(
         values, message=f"weight {name}: found one below zero, or no number"
     )
@@ -184,14 +185,14 @@ def _weight(name: str, column: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    """Columns side by side: `tensor` [batch, k] holds that of each of the k `keys`."""
+    """Columns side by side: `tensor` [batch, k] holds one column for each of the k `keys`."""
 
     keys: list[Any]
     tensor: tf.Tensor
 
 
 def _arranged(blocks: Sequence[_Block], keys: Sequence[Any]) -> tf.Tensor:
-    """The columns of these keys, in this order: [batch, len(keys)]."""
+    """Returns the columns of these keys, in this order: [batch, len(keys)]."""
     blocks = [block for block in blocks if len(block.keys)]
     place = {key: number for number, key in enumerate(key for b in blocks for key in b.keys)}
     joined = blocks[0].tensor if len(blocks) == 1 else tf.concat([b.tensor for b in blocks], 1)
@@ -202,15 +203,15 @@ def _arranged(blocks: Sequence[_Block], keys: Sequence[Any]) -> tf.Tensor:
 class _Numbers:
     """Numeric, ordinal, boolean, date and derived features: float64, NaN where missing.
 
-    Columns that are read alike are read together, so that the graph of a thousand columns is not
-    much larger than that of ten.
+    Columns of the same form are read together, so that the graph for a thousand columns is not much
+    larger than the graph for ten.
     """
 
     def __init__(self, features: Sequence[Feature], inputs: Mapping[str, Any]):
         """Reads the columns.
 
         Args:
-            features: of all kinds.
+            features: features of any kind; categories and sequences are ignored.
             inputs: raw columns by name.
         """
         columns = [
@@ -232,11 +233,11 @@ class _Numbers:
             self._blocks[features_lib.DERIVED] = [_Block([f.name for f in derived], values)]
 
     def matrix(self, features: Sequence[Feature]) -> tf.Tensor:
-        """Features side by side: [batch, n]."""
+        """Returns these features side by side: [batch, n]."""
         return _arranged(self._all(), [feature.name for feature in features])
 
     def indicators(self) -> list[_Block]:
-        """All that `_indicators` may want: float32 [batch, k], by column and part."""
+        """Returns blocks with every possible indicator: float32 [batch, k], by column and part."""
         blocks = [
             _Block([(name, _MISSING) for name in block.keys], tf.cast(_is_nan(block), tf.float32))
             for block in self._all()
@@ -254,7 +255,7 @@ class _Numbers:
         return [block for blocks in self._blocks.values() for block in blocks]
 
     def _column(self, feature: Feature) -> tf.Tensor:
-        """One feature: [batch]."""
+        """Returns one feature: [batch]."""
         if feature.name not in self._known:
             if feature.kind == features_lib.DERIVED:
                 operands = {used.name: self._column(used) for used in feature.operands}
@@ -285,7 +286,7 @@ def _alike(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> list[list[F
 
 
 def _read(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> tf.Tensor:
-    """Columns that are alike, and no categories or lists: float64 [batch, k], NaN where missing."""
+    """Reads columns of one form (no categories or lists): float64 [batch, k], NaN if missing."""
     values, missing = _dense([inputs[column.name] for column in columns])
     first = columns[0]
     if first.kind == features_lib.BOOLEAN:
@@ -298,14 +299,14 @@ def _read(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> tf.Tensor:
 
 
 def _place(order: Sequence[Any], values, missing) -> tuple[tf.Tensor, tf.Tensor]:
-    """The place of each value in its order; one that has none counts as missing."""
+    """Returns each value's index in the order; values that are not in it count as missing."""
     found = tf.equal(values[:, :, tf.newaxis], tf.constant(order, values.dtype))
     missing = tf.logical_or(missing, tf.logical_not(tf.reduce_any(found, axis=2)))
     return tf.argmax(tf.cast(found, tf.int32), axis=2), missing
 
 
 def _evaluated(expression: str, operands: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Evaluates an expression: float64 [batch]; missing where an operand or any step is."""
+    """Evaluates an expression: float64 [batch], NaN where an operand or any step is undefined."""
     some = next(iter(operands.values()))
     return expressions.parse(expression).evaluate(
         operands.__getitem__, lambda value: tf.fill(tf.shape(some), np.float64(value)), _step
@@ -328,7 +329,7 @@ _STEPS: dict[str, Callable] = {
 
 
 def _step(name: str, arguments: list[tf.Tensor]) -> tf.Tensor:
-    # IEEE has 1 ** NaN = 1, and 1 / (1 / 0) = 0: what is missing must stay missing.
+    # In IEEE arithmetic 1 ** NaN = 1 and 1 / (1 / 0) = 0, but missing values must stay missing.
     there = functools.reduce(
         tf.logical_and, [tf.logical_not(tf.math.is_nan(value)) for value in arguments]
     )
@@ -338,7 +339,7 @@ def _step(name: str, arguments: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _sequence(column) -> tf.Tensor | tf.RaggedTensor:
-    """Lists, standardised over all their elements; a missing element stands in the middle.
+    """Standardises lists over all their elements; a missing element becomes 0, the mean.
 
     Shape: dense [batch, n] → float32 [batch, n]; sparse or ragged → ragged float32 [batch, any].
     """
@@ -352,10 +353,10 @@ def _sequence(column) -> tf.Tensor | tf.RaggedTensor:
 
 
 def _standardised(values: tf.Tensor) -> tf.Tensor:
-    """[n] → float32 [n]."""
+    """Standardises and clips values: [n] → float32 [n]; values that are not finite become 0."""
     values = tf.cast(values, tf.float64)
     there = tf.math.is_finite(values)
-    # The moments pass over NaN; of no element at all there are none.
+    # The moments ignore NaN; without any element the mean is NaN, so it is replaced by 0.
     values = tf.where(there, values, _NAN * tf.ones_like(values))
     mean, deviation = _or_zero(tft.mean(values)), tf.sqrt(tft.var(values))
     standardised = (values - mean) / tf.where(deviation > 0, deviation, 1.0)
@@ -364,10 +365,10 @@ def _standardised(values: tf.Tensor) -> tf.Tensor:
 
 
 def _dense(columns: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Values and missing flags, both [batch, k]; missing values are zero or empty text.
+    """Returns values and missing flags, both [batch, k].
 
     Args:
-        columns: of one type; all dense [batch, 1], or all sparse.
+        columns: columns of one dtype; all dense [batch, 1], or all sparse.
     """
     if isinstance(columns[0], tf.SparseTensor):
         shapes = tf.stack([column.dense_shape for column in columns])
@@ -377,7 +378,7 @@ def _dense(columns: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
             message="a column holds several values in a row",
         )
         with tf.control_dependencies([single]):
-            # A column without a value in this batch has no room for one either.
+            # A sparse column without a value in this batch has width 0.
             shape = tf.stack([shapes[0, 0], 1])
         joined = tf.sparse.concat(
             1, [tf.SparseTensor(column.indices, column.values, shape) for column in columns]
@@ -399,32 +400,32 @@ def _dense(columns: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Standardised values and quantile positions; a missing number stands in the middle of both.
+    """Returns standardised values [batch, 2 n] and quantile positions [batch, n].
 
-    A value beyond those of the train split counts as the nearest of them, so that an outlier in a
-    request does not explode the network. Each value is given twice: as it is, in which a few
-    extreme values of a skewed column dwarf all others, and by its inverse hyperbolic sine, which is
-    linear in the middle and logarithmic in the tails.
+    Missing numbers become 0 and position 0.5. Values are clipped to the range of the train split,
+    so that an outlier in a request does not explode the network. Each is returned twice: as it is,
+    where a few extreme values of a skewed column dwarf all others, and as its inverse hyperbolic
+    sine, which is linear in the middle and logarithmic in the tails.
 
-    The position rises by 1 / `QUANTILES` in each bin between neighbouring quantiles, linearly, so
+    The position rises linearly by 1 / `QUANTILES` in each bin between neighbouring quantiles, so
     that the network can rebuild the piecewise-linear encoding of Gorishniy et al., "On Embeddings
     for Numerical Features in Tabular Deep Learning" (2022), section 3.2, from this one number: see
-    `networks.PiecewiseLinear`. Where quantiles coincide the position jumps.
+    `networks.PiecewiseLinear`. Where quantiles coincide, the position jumps.
 
     Args:
         numbers: float64 [batch, n], NaN where missing. All columns are analyzed at once: one
             analyzer over n columns costs a fraction of n analyzers.
     """
     missing = tf.math.is_nan(numbers)
-    # In double precision the moments do not depend on how Beam happens to cut its batches. They
-    # and the quantiles pass over NaN; the extremes would not.
-    # (Reshaped because of a single column tft makes a scalar.)
+    # In double precision the moments do not depend on how Beam forms its batches. Moments and
+    # quantiles ignore NaN; the extremes would not.
+    # (Reshaped because tft returns a scalar for a single column.)
     columns = [numbers.shape[1]]
     mean = tf.reshape(tft.mean(numbers, reduce_instance_dims=False), columns)
     deviation = tf.sqrt(tf.reshape(tft.var(numbers, reduce_instance_dims=False), columns))
     low = -tft.max(tf.where(missing, -_INFINITY, -numbers), reduce_instance_dims=False)
     high = tft.max(tf.where(missing, -_INFINITY, numbers), reduce_instance_dims=False)
-    # Of a column without a single value in the train split there is no lowest and no highest one.
+    # A column without any value in the train split has low = +inf and high = -inf.
     never_seen = low > high
     missing = tf.logical_or(missing, never_seen)
     low, high = (tf.where(never_seen, tf.zeros_like(edge), edge) for edge in (low, high))
@@ -438,13 +439,13 @@ def _scale(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _position(values: tf.Tensor, low: tf.Tensor, inner: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-    """The position of each value among the quantiles of its column: [batch, n], 0 to 1.
+    """Returns each value's position among the quantiles of its column: [batch, n], 0 to 1.
 
     Args:
         values: float64 [batch, n].
-        low: the least value of each column [n].
-        inner: the quantiles of each column but for its extremes [n, QUANTILES - 1].
-        high: the greatest value of each column [n].
+        low: minimum of each column [n].
+        inner: quantiles of each column without its extremes [n, QUANTILES - 1].
+        high: maximum of each column [n].
     """
     low, high = low[:, tf.newaxis], high[:, tf.newaxis]
     # In single precision a quantile may lie beyond the extremes.
@@ -463,16 +464,16 @@ def _position(values: tf.Tensor, low: tf.Tensor, inner: tf.Tensor, high: tf.Tens
 
 
 def _inner_quantiles(numbers: tf.Tensor) -> tf.Tensor:
-    """`tft.quantiles`, but zeros for a column without a value: float32 [n, QUANTILES - 1]."""
+    """Returns `tft.quantiles`, or zeros for an empty column: float32 [n, QUANTILES - 1]."""
     columns = numbers.shape[1]
     (inner,) = analyzers._apply_cacheable_combiner(_Quantiles(columns), numbers)
     return inner
 
 
 class _Quantiles(analyzers.QuantilesCombiner):
-    """`tft.quantiles` drops columns without a value from what it returns, and then fails.
+    """Combiner of `tft.quantiles`, which by itself drops columns without a value and then fails.
 
-    An accumulator is a sketch of all columns, and which of them have a value.
+    An accumulator holds a sketch of all columns and a mask of those with a value.
     """
 
     def __init__(self, columns: int):
@@ -504,11 +505,11 @@ class _Quantiles(analyzers.QuantilesCombiner):
 
 
 SCALED_PER_NUMBER = 2
-"""Values that `scaled` holds of each number."""
+"""Number of values in `scaled` for each number."""
 
 
 def _texts(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> tf.Tensor:
-    """Categorical columns side by side, as text [batch, c]; missing is a value of its own."""
+    """Returns categorical columns as text [batch, c]; missing values become `MISSING_TOKEN`."""
     blocks = []
     for alike in _alike(columns, inputs):
         values, missing = _dense([inputs[column.name] for column in alike])
@@ -523,7 +524,10 @@ MISSING_TOKEN = "(missing)"
 
 
 def _truth(values, missing, true_value: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """1 where true, else 0; text that is neither true nor false counts as missing."""
+    """Returns 1 where true, else 0, and the missing flags.
+
+    Without a `true_value`, text that is neither true nor false counts as missing.
+    """
     if true_value:
         return tf.cast(tf.equal(values, true_value), tf.float32), missing
     if values.dtype != tf.string:
@@ -535,9 +539,9 @@ def _truth(values, missing, true_value: str) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _days(dates, missing) -> tuple[tf.Tensor, tf.Tensor]:
-    """Days since 0000-03-01 of text or whole numbers that are dates; else missing.
+    """Returns days since 0000-03-01 and missing flags; values that are not dates are missing.
 
-    The civil calendar's arithmetic: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+    For the arithmetic see H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     """
     text = dates if dates.dtype == tf.string else tf.strings.as_string(dates)
     readable = tf.strings.regex_full_match(text, values_lib.DATE)
@@ -555,11 +559,11 @@ def _days(dates, missing) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _cycles(days) -> list[tf.Tensor]:
-    """Sine and cosine of the place in the year and in the week (`_DATE_PARTS`).
+    """Returns sine and cosine of the position in the year and in the week (`_DATE_PARTS`).
 
     Args:
-        days: float64 [batch]: in single precision a vectorised sine differs in the last bit from
-            that of a batch's rest.
+        days: float64 [batch, k]; in single precision, vectorised sines differ in the last bit from
+            those of the batch's remainder.
     """
     angles = [
         2 * math.pi * tf.math.floormod(days, period) / period for period in (_DAYS_PER_YEAR, 7.0)
@@ -592,7 +596,7 @@ def _label(index: int, name: str, task: str, column: tf.Tensor) -> dict[str, tf.
 
 
 def _class_text(values: tf.Tensor) -> tf.Tensor:
-    """The class of each label, as `values.class_of_number` names those of floats."""
+    """Returns the class of each label; floats are named as in `values.class_of_number`."""
     if values.dtype == tf.string:
         return values
     if values.dtype.is_integer:

@@ -1,13 +1,13 @@
-"""Models by name: ours by a short one, the user's own by dotted path.
+"""Registry of models: ours have short names, the user's own are named by dotted path.
 
-A model is a function of one of two forms:
+A model is a function with one of two signatures:
 
 - `model_fn(features, labels, mode, params, config) -> EstimatorSpec`, the Estimator's contract;
-- `estimator(params, config) -> Estimator`, for estimators that are made whole, as the premade ones
-  and converted Keras models are.
+- `estimator(params, config) -> Estimator`, a factory, as used for premade estimators and converted
+  Keras models.
 
 `params` holds `context` (a `Context`) and the configuration's `model.params`; `config` is the
-`RunConfig`, with the directory and the seed.
+`RunConfig`, with the model directory and the seed.
 """
 
 import dataclasses
@@ -36,44 +36,44 @@ MODELS = {
     "premade.dnn_linear_combined": "models.premade.dnn_linear_combined.estimator",
     "keras.mlp": "models.keras_models.mlp.estimator",
 }
-"""Registered names and the function behind each."""
+"""Dotted path of the function behind each registered name."""
 
 ON_ONE_DEVICE = ("keras.mlp", "premade.dnn_linear_combined")
-"""Those that cannot be trained by replicas; what makes them says why."""
+"""Models that replicas cannot train; their `estimator` functions say why."""
 
 _MODEL_FN = ["features", "labels", "mode", "params", "config"]
 _ESTIMATOR = ["params", "config"]
 
 
 def estimator(name: str, params: Mapping[str, Any], config: Any):
-    """Makes the Estimator of a model.
+    """Builds the Estimator of a model.
 
     Args:
         name: a registered name or a dotted path.
-        params: with `context`.
+        params: `context` and the model's parameters.
         config: the `RunConfig`.
 
     Raises:
-        ValueError: see `load`, and what the model refuses of its parameters.
+        ValueError: see `load`; or the model rejects its parameters.
     """
     function = load(name)
     if _arguments(function) == _MODEL_FN and CONTEXT in params and is_own(name):
         function = graph_checks.checked(function, params[CONTEXT].labels[0])
     elif _arguments(function) == _ESTIMATOR:
-        # Keras counts layers without a name through the process: those of a second model would
-        # have other names than the checkpoints of the first.
+        # Keras numbers unnamed layers across the whole process: without a reset, a second model's
+        # layers would not match the names in the checkpoints of the first.
         tf.keras.backend.reset_uids()
         return function(params, config)
     return estimator_api.Estimator(function, params=dict(params), config=config)
 
 
 def is_own(name: str) -> bool:
-    """Whether a model is the user's."""
+    """Returns whether a model is the user's own."""
     return name not in MODELS
 
 
 def is_model_fn(name: str) -> bool:
-    """Whether a model is a `model_fn`, and not a factory of a whole Estimator.
+    """Returns whether a model is a `model_fn` rather than a factory of Estimators.
 
     Raises:
         ValueError: see `load`.
@@ -82,7 +82,7 @@ def is_model_fn(name: str) -> bool:
 
 
 def own_folders(name: str) -> tuple[pathlib.Path, ...]:
-    """The folder of a user's model: that of its package, or of its file; none of ours.
+    """Returns the folders that hold a user's model (its package or file); none for our models.
 
     Raises:
         ValueError: see `load`.
@@ -94,7 +94,7 @@ def own_folders(name: str) -> tuple[pathlib.Path, ...]:
 
 
 def _folders(module_name: str) -> tuple[pathlib.Path, ...]:
-    """The folders of a module or package, which need not be importable."""
+    """Returns the folders of a module or package, even if importing it fails."""
     spec = importlib.util.find_spec(module_name)
     if spec is None:
         return ()
@@ -106,8 +106,8 @@ def load(name: str) -> Callable[..., Any]:
     """Imports the function of a model.
 
     Raises:
-        ValueError: there is no such module or function, or it takes other arguments than those of
-            a `model_fn` or an `estimator`.
+        ValueError: the module cannot be imported, has no such function, or the function's
+            arguments are not those of a `model_fn` or an `estimator`.
     """
     path = _dotted_path(name)
     module_name, _, function_name = path.rpartition(".")
@@ -128,7 +128,7 @@ def load(name: str) -> Callable[..., Any]:
 
 
 def _why_not_imported(module_name: str, error: BaseException) -> str:
-    """Says in one line why a user's module cannot be imported, with the place in their files."""
+    """Explains in one line why a user's module cannot be imported, and where in their files."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     mend = "; put the file beside the configuration or install its package"
     if missing and f"{module_name}.".startswith(f"{missing}."):
@@ -145,12 +145,12 @@ def _why_not_imported(module_name: str, error: BaseException) -> str:
 def parameters(
     name: str, params: Mapping[str, Any], context: Context | None = None
 ) -> dict[str, Any]:
-    """A model's parameters: those given and, if its module declares `Params`, all defaults.
+    """Returns a model's parameters, including all defaults if its module declares `Params`.
 
     Args:
         name: a registered name or a dotted path.
-        params: without `context`.
-        context: settles the defaults that depend on it, if the module has a function
+        params: the parameters in the configuration, without `context`.
+        context: fills in the defaults that depend on it, if the module has a function
             `settled(params, context)`, as `tabm` has.
 
     Raises:
@@ -168,7 +168,7 @@ def parameters(
 
 
 def check(name: str, params: Mapping[str, Any]) -> None:
-    """Loads a model and checks its parameters, if its module declares them in `Params`.
+    """Loads a model, and checks its parameters if its module declares `Params`.
 
     Raises:
         ValueError: see `load` and `params.parse_params`.

@@ -1,4 +1,4 @@
-"""A recurrent `model_fn`: predicts from lists of numbers, such as a window of a series."""
+"""A recurrent `model_fn` that predicts from lists of numbers, such as windows of a time series."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from models.params import Count, NotNegative, Positive, Share, parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
         units: width of the recurrent state of each list.
-        hidden: units of each hidden layer on the states and the other features.
+        hidden: number of units of each hidden layer on top of the states and the other features.
         embedding: width of the embedding of a number or a category.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        learning_rate: at the start; it falls to zero along a cosine over the run.
-        weight_decay: decoupled, per step and unit of learning rate (AdamW).
+        dropout: share of hidden units dropped in training, from 0 to below 1.
+        learning_rate: initial learning rate; it falls to zero along a cosine over the run.
+        weight_decay: decoupled decay per step, multiplied by the learning rate (AdamW).
     """
 
     units: Count = 32
@@ -40,7 +40,7 @@ def model_fn(
     params: Mapping[str, Any],
     config: Any,
 ) -> EstimatorSpec:
-    """Builds the graph of one mode; for the arguments see `models.tabm.model_fn`.
+    """Builds the graph of one mode; see `models.tabm.model_fn` for the arguments.
 
     Raises:
         ValueError: no feature is a list.

@@ -1,4 +1,4 @@
-"""The flagship: TabM-mini on piecewise-linear encodings, as a custom `model_fn`."""
+"""The flagship model: TabM-mini on piecewise-linear encodings, as a custom `model_fn`."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,25 +14,26 @@ from models.params import Count, NotNegative, Positive, Share, parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        members: perceptrons in an ensemble; they share all but their inputs' factors and last
-            layers.
-        networks: ensembles that share nothing, side by side. Each costs as much as the first.
-        hidden: units of each hidden layer.
+        members: number of perceptrons in an ensemble; they share everything but their input factors
+            and output layers.
+        networks: number of independent ensembles, whose members are averaged together. Each costs
+            as much as the first.
+        hidden: number of units of each hidden layer.
         embedding: width of the embedding of a number or a category.
-        dropout: share of hidden units dropped in training, 0 to 1. By default 0.1, or none where
-            there are many examples.
-        learning_rate: at the start; it falls to zero along a cosine. By default 0.003, or 0.001
-            where the label is a class.
-        cycles: of the learning rate, each from its start, and twice as long as the one before. A
-            small table that is soon known by heart has its best checkpoint at the end of the first,
-            another at the end of the last. By default 3, or 1 where there are many examples.
-        weight_decay: decoupled, per step and unit of learning rate (AdamW).
-        clip_norm: gradients are scaled down to this global norm.
-        average: decay of a moving average of the weights, which is evaluated and exported in their
-            place; 0 for none.
+        dropout: share of hidden units dropped in training, from 0 to below 1. Defaults to 0.1, or
+            to 0 from 30,000 training examples on.
+        learning_rate: initial learning rate; it falls to zero along a cosine. Defaults to 0.003
+            for regression and 0.001 for classification.
+        cycles: number of learning-rate cycles, each twice as long as the previous one. On a small
+            table that is soon overfitted the best checkpoint is at the end of the first cycle, on
+            others at the end of the last. Defaults to 3, or to 1 from 10,000 training examples on.
+        weight_decay: decoupled decay per step, multiplied by the learning rate (AdamW).
+        clip_norm: gradients with a greater global norm are scaled down to it.
+        average: decay of a moving average of the weights, which is then evaluated and exported in
+            their stead; 0 for no average.
     """
 
     members: Count = 8
@@ -58,9 +59,9 @@ def model_fn(
 
     Args:
         features: the packed tensors of `models.preprocessing`.
-        labels: [batch], raw; None when predicting.
+        labels: raw labels [batch], or a dict of them by column; None when predicting.
         mode: train, eval or infer.
-        params: `context` (a `Context`), and the `model.params` of the configuration.
+        params: `context` (a `Context`) and the `model.params` of the configuration.
         config: the `RunConfig`; its seed seeds the network.
     """
     context: Context = params["context"]
@@ -74,7 +75,7 @@ def model_fn(
             hidden=settings.hidden,
             embedding=settings.embedding,
             dropout=dropout(settings, context),
-            # Far from the seeds that anybody chooses: the next run's must be another network.
+            # Keep far from the seeds that users choose, so that no two runs share a network.
             seed=config.tf_random_seed + number * 10_007,
         )
         for number in range(settings.networks)
@@ -105,28 +106,28 @@ def model_fn(
 
 
 def learning_rate(settings: Params, context: Context) -> float:
-    """The one that is set, or what did well on most tables that were tried: less for classes."""
+    """Returns the learning rate that is set, or a default that did well on most tables tried."""
     if settings.learning_rate is not None:
         return settings.learning_rate
     return 3e-3 if context.labels[0].task == "regression" else 1e-3
 
 
 def dropout(settings: Params, context: Context) -> float:
-    """The one that is set, or what did well on a dozen tables."""
+    """Returns the dropout that is set, or a default that did well on a dozen tables."""
     if settings.dropout is not None:
         return settings.dropout
     return 0.1 if context.rows < 30_000 else 0.0
 
 
 def cycles(settings: Params, context: Context) -> int:
-    """The one that is set, or what did well on fifteen tables."""
+    """Returns the cycles that are set, or a default that did well on fifteen tables."""
     if settings.cycles is not None:
         return settings.cycles
     return 3 if context.rows < 10_000 else 1
 
 
 def settled(settings: Params, context: Context) -> Params:
-    """The settings without what depends on the examples: for a search that begins at them."""
+    """Returns the settings with all defaults filled in, as the starting point of a search."""
     return dataclasses.replace(
         settings,
         learning_rate=learning_rate(settings, context),

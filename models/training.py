@@ -1,4 +1,4 @@
-"""The Trainer's `run_fn`: trains, evaluates and exports an Estimator of any model."""
+"""The Trainer's `run_fn`, which trains, evaluates and exports an Estimator of any model."""
 
 import contextlib
 import json
@@ -35,28 +35,28 @@ from models.problem import Problem
 from models.progress import Progress, Tell
 
 RECORD = "training.json"
-"""In the model run's artifact: what the training was and cost."""
+"""Name of the file in the model run's artifact that describes the training."""
 
 
 def run_fn(fn_args) -> None:
     """Trains, evaluates, and exports the best checkpoint to `fn_args.serving_model_dir`.
 
-    Checkpoints go to a directory below `training_root` which is named by all that determines the
-    result, so that a run which was killed continues where it stopped when it is started again, and
-    never from a checkpoint of something else.
+    Checkpoints go to a directory below `training_root`, named by a fingerprint of everything that
+    determines the result. A killed run therefore resumes where it stopped when started again, and
+    never from a checkpoint of a different training.
 
-    Where an operator (as Vertex AI) has started it as one task of a cluster, and says so in
+    If an operator (such as Vertex AI) starts this process as one task of a cluster, as described by
     `TF_CONFIG`, it does that task's part; only the chief exports.
 
     Args:
         fn_args: the Trainer's `FnArgs`; `custom_config` has `problem` (see `Problem`) and
-            `training_root`. `hyperparameters`, if there are any, replace the configuration's.
+            `training_root`. If given, `hyperparameters` override the configuration's.
 
     Raises:
-        ValueError: what the features, the labels or the model's parameters do not allow, or a
-            `TF_CONFIG` that describes no cluster.
-        ModelError: what is wrong with a user's model.
-        DiskFull: there is no room for the training's files.
+        ValueError: the features, the labels or the model's parameters are invalid, or `TF_CONFIG`
+            does not describe a cluster.
+        ModelError: there is a mistake in a user's model.
+        DiskFull: the disk has no room for the training's files.
     """
     problem = Problem.of(fn_args)
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
@@ -85,14 +85,14 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
 
 
 def _run_as_task(problem: Problem, directory: epath.Path, fn_args, is_chief: bool) -> None:
-    """Runs where an operator has started this process, and others, as the tasks of a cluster."""
+    """Does the part of one task of a cluster that an operator has started."""
     started = time.monotonic()
     notes = checkpoints.mend(directory) if is_chief else []
     best = do_task(problem, directory)
     if is_chief:
         with estimator_api.outside_a_cluster():
             context = problem.context()
-            # The evaluator may not have come to the last one.
+            # The evaluator may not have reached the last checkpoint.
             _evaluate_missed(problem, context, directory, best, lambda **message: None)
             _hand_over(problem, context, directory, fn_args, best, started, [], notes)
 
@@ -107,7 +107,7 @@ def _hand_over(
     restarts: list[dict[str, Any]],
     notes: list[str],
 ) -> None:
-    """Exports the best checkpoint, and writes down what the training was."""
+    """Exports the best checkpoint and writes the training's record."""
     seconds = time.monotonic() - started
     checkpoint = best.checkpoint()
     context = intervals.calibrated(
@@ -146,10 +146,10 @@ def _hand_over(
 def _train(
     problem: Problem, context: Context, directory: epath.Path, fn_args, is_ours: bool
 ) -> tuple[BestCheckpoint, list[dict[str, Any]], list[str]]:
-    """Trains in this process or in a cluster.
+    """Trains in this process or on a cluster.
 
     Returns:
-        The best checkpoint, which tasks died, and notes for the user.
+        The best checkpoint, the restarts of tasks, and notes for the user.
     """
     watched = Progress(context.max_steps)
 
@@ -158,7 +158,7 @@ def _train(
 
     cluster = problem.settings["train"].get("cluster")
     last = make_estimator(problem, context, directory).latest_checkpoint()
-    # Where nothing is left to train there may still be something to evaluate.
+    # Even if no steps are left, checkpoints may remain to be evaluated.
     alone = not cluster or problem.replicas > 1
     if alone or (is_ours and checkpoints.step_of(last) >= context.max_steps):
         best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
@@ -180,12 +180,12 @@ def do_task(
     on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
     tell: Tell = lambda **message: None,
 ) -> BestCheckpoint:
-    """Does the part of a training that `TF_CONFIG` names; see `fit`.
+    """Does the part of a training that `TF_CONFIG` assigns to this process; see `fit`.
 
-    A parameter server's has no end: who started it ends it.
+    For a parameter server this never returns; whoever started the process ends it.
 
     Raises:
-        ValueError: the configuration does not know of a cluster.
+        ValueError: the configuration does not describe a cluster of tasks.
     """
     config = estimator_api.RunConfig()
     if config.task_type == "ps":
@@ -200,10 +200,12 @@ def do_task(
 
 
 def make_estimator(problem: Problem, context: Context, directory: epath.Path, *, replicas: int = 1):
-    """The Estimator of the problem's model, with its checkpoints in a directory.
+    """Builds the Estimator of the problem's model, with its checkpoints in `directory`.
+
+    More than one of `replicas` are for training only.
 
     Raises:
-        ValueError: there are not so many devices as `replicas`, which are for training alone.
+        ValueError: see `registry.estimator`; or there are fewer GPUs than `replicas`.
     """
     model, train = problem.settings["model"], problem.settings["train"]
     return registry.estimator(
@@ -229,23 +231,23 @@ def fit(
     on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
     tell: Tell = lambda **message: None,
 ) -> BestCheckpoint:
-    """Trains to the end, from the last checkpoint in the directory if there is one.
+    """Trains to the end, resuming from the last checkpoint in the directory, if any.
 
-    As one task of a cluster, which it is where `TF_CONFIG` says so, it does that task's part.
+    If `TF_CONFIG` makes this process a task of a cluster, it does only that task's part.
 
     Args:
-        problem: what to train.
-        context: the problem's.
-        directory: of checkpoints and summaries.
-        on_evaluation: called after each evaluation with its step and metrics; what it raises ends
-            the training.
-        tell: is told of steps and checkpoints, see `models.progress`.
+        problem: the problem to train on.
+        context: the problem's context.
+        directory: directory of checkpoints and summaries.
+        on_evaluation: called after each evaluation with its step and metrics; an exception that it
+            raises ends the training and reaches the caller.
+        tell: called with steps and checkpoints, see `models.progress`.
 
     Returns:
         The best checkpoint.
 
     Raises:
-        ModelError: what is wrong with a user's model.
+        ModelError: there is a mistake in a user's model.
     """
     raised: list[Exception] = []
 
@@ -267,7 +269,7 @@ def fit(
 
 
 def _told(problem: Problem) -> contextlib.AbstractContextManager[None]:
-    """Tells errors of the problem's model by the lines of its file, if it is the user's."""
+    """Context manager: errors from a user's own model are raised with the line of its file."""
     return model_errors.told(registry.own_folders(problem.settings["model"]["name"]))
 
 
@@ -280,8 +282,8 @@ def _fit(
 ) -> BestCheckpoint:
     best = BestCheckpoint(directory / "best", on_evaluation)
     if not estimator_api.is_task(estimator_api.RunConfig()):
-        # Before there is an Estimator to train: of two that are made of Keras models the later one
-        # alone can be used, because Keras changes its classes when it makes a model.
+        # Do this before building the Estimator to train: of two Estimators made from Keras models
+        # only the later one works, because Keras changes its classes when it builds a model.
         _evaluate_missed(problem, context, directory, best, tell)
     estimator = make_estimator(problem, context, directory, replicas=problem.replicas)
     train, config = problem.settings["train"], estimator.config
@@ -339,10 +341,10 @@ def _evaluate_missed(
     best: BestCheckpoint,
     tell: Tell,
 ) -> None:
-    """Evaluates what a run did not, because it was killed before it had.
+    """Evaluates the checkpoints that a killed run left without an evaluation.
 
-    `train_and_evaluate` evaluates new checkpoints only, so the one that it goes on from, which may
-    be the best, or the last, would never be. Step 0 is not evaluated in any run.
+    `train_and_evaluate` evaluates only new checkpoints, so it would never evaluate the one it
+    resumes from, which may be the best or the last. No run evaluates step 0.
     """
     for checkpoint in checkpoints.kept(directory):
         if checkpoints.step_of(checkpoint.name) > best.evaluated():
@@ -357,7 +359,7 @@ def _evaluate(
     tell: Tell,
     checkpoint: str | None = None,
 ) -> None:
-    """Evaluates a checkpoint, the last one if none is named, in this process."""
+    """Evaluates a checkpoint (by default the last one) in this process."""
     with estimator_api.outside_a_cluster():
         alone = make_estimator(problem, context, directory)
     checkpoint = checkpoint or alone.latest_checkpoint()
@@ -368,7 +370,7 @@ def _evaluate(
 
 
 def _summaries_of(directory: epath.Path, config) -> str:
-    """Where a task's own summaries go: TensorBoard shows each directory by its name."""
+    """Returns the directory of a task's own summaries; TensorBoard shows each by its name."""
     if config.is_chief:
         return str(directory)
     return str(directory / "tasks" / f"{config.task_type}-{config.task_id}")

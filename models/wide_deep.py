@@ -1,7 +1,7 @@
-"""The wide & deep model as a custom `model_fn`: what the premade estimator does, in the open.
+"""The wide & deep model as a custom `model_fn`, which shows what the premade estimator does.
 
 H.-T. Cheng et al., "Wide & Deep Learning for Recommender Systems" (2016): a linear model that
-remembers and a perceptron that generalises, trained together, each with an optimizer of its own.
+memorizes and a perceptron that generalises, trained jointly, each with its own optimizer.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from models.params import Count, Positive, Share, parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        hidden: units of each hidden layer of the deep part.
+        hidden: number of units of each hidden layer of the deep part.
         embedding: width of the embedding of a category in the deep part.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        learning_rate: of the deep part (Adagrad).
-        linear_learning_rate: of the wide part (FTRL).
+        dropout: share of hidden units dropped in training, from 0 to below 1.
+        learning_rate: learning rate of the deep part (Adagrad).
+        linear_learning_rate: learning rate of the wide part (FTRL).
     """
 
     hidden: tuple[Count, ...] = (128, 64)
@@ -42,7 +42,7 @@ def model_fn(
     params: Mapping[str, Any],
     config: Any,
 ) -> EstimatorSpec:
-    """Builds the graph of one mode; for the arguments see `models.tabm.model_fn`."""
+    """Builds the graph of one mode; see `models.tabm.model_fn` for the arguments."""
     context: Context = params["context"]
     settings = parse_params(Params, params)
     head = heads.for_labels(context.labels)
@@ -61,7 +61,7 @@ def model_fn(
         optimizers = tf.keras.optimizers.legacy
         for_deep = optimizers.Adagrad(settings.learning_rate)
         for_wide = optimizers.Ftrl(settings.linear_learning_rate)
-        # One of the two counts the global step; counted by neither, training would not end.
+        # Exactly one of the two must increment the global step, or training would never end.
         for_deep.iterations = tf.compat.v1.train.get_or_create_global_step()
         return tf.group(
             *for_deep.get_updates(loss, deep.trainable_variables),

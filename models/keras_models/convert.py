@@ -1,4 +1,4 @@
-"""`model_to_estimator`, with our heads: what it serves is in the label's own units."""
+"""`model_to_estimator` with our heads, so that predictions are in the label's own units."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from models.estimator_api import EstimatorSpec, ModeKeys
 
 
 def inputs(context: Context) -> dict[str, tf.keras.Input]:
-    """Keras inputs for the packed features, by name: numbers and flags float32, categories int64.
+    """Returns Keras inputs for the packed features by name: categories int64, others float32.
 
-    Of a ragged list Keras gets mean and length, see `networks.sequences`.
+    A ragged list is represented by its mean and length, see `networks.sequences`.
     """
     layout = context.layout
     widths = {
@@ -38,9 +38,9 @@ def inputs(context: Context) -> dict[str, tf.keras.Input]:
 
 
 def loss(context: Context) -> dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
-    """The heads' losses by output, for `model.compile(loss=...)`; of targets and logits.
+    """Returns the heads' losses by output, for `model.compile(loss=...)`.
 
-    Keras' own do as well: targets are standardised labels, or the numbers of classes.
+    Keras' own losses on logits work too: targets are standardised labels, or class indices.
     """
     return {
         _OUTPUT.format(i): heads.for_label(label).losses for i, label in enumerate(context.labels)
@@ -48,7 +48,7 @@ def loss(context: Context) -> dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tens
 
 
 def outputs(context: Context, hidden) -> list:
-    """Keras outputs for the labels: linear layers on a hidden one [batch, units]."""
+    """Returns Keras outputs for the labels: linear layers on `hidden` [batch, units]."""
     return [
         tf.keras.layers.Dense(heads.for_label(label).logits_dimension, name=_OUTPUT.format(i))(
             hidden
@@ -61,17 +61,17 @@ _OUTPUT = "logits_{}"
 
 
 def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
-    """An Estimator of a compiled functional model.
+    """Converts a compiled functional model to an Estimator.
 
     Args:
-        model: made of `inputs` and `outputs`, compiled with `loss` (or losses of Keras' that take
-            logits) and a `tf.keras.optimizers.legacy` optimizer. Its initial weights are kept.
+        model: a model built from `inputs` and `outputs`, compiled with `loss` (or Keras losses that
+            take logits) and a `tf.keras.optimizers.legacy` optimizer. Its initial weights are kept.
         params: see `models.registry`.
         config: the `RunConfig`, with a `model_dir`.
 
     Raises:
-        ValueError: it is to be trained by replicas. A step of what `model_to_estimator` makes for
-            them does not end.
+        ValueError: the training has replicas, with which a training step of `model_to_estimator`
+            never ends.
     """
     if config.train_distribute:
         raise ValueError(
@@ -98,15 +98,15 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
                 for i, label in enumerate(params["context"].labels)
             }
             if preprocessing.WEIGHT in features:
-                # The form in which `model_to_estimator` takes weights.
+                # The structure in which `model_to_estimator` expects weights.
                 weights = dict.fromkeys(targets, features[preprocessing.WEIGHT])
                 fed = {"features": fed, "sample_weights": weights}
         spec = converted.model_fn(fed, targets, mode, config)
         logits = tf.concat([spec.predictions[_OUTPUT.format(i)] for i in range(len(names))], axis=1)
-        # Keras trained; what is served and measured is the head's.
+        # Keras trains; the head serves and evaluates.
         if mode == ModeKeys.TRAIN:
-            # Keras has taken the name under which the Estimator shows the loss; the slash takes it
-            # back, and the Estimator finds it.
+            # The Estimator looks for a summary op named "loss", but Keras has already used that op
+            # name; the trailing slash reuses it.
             summary = tf.raw_ops.ScalarSummary(tags="loss", values=spec.loss, name="loss/")
             tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SUMMARIES, summary)
             return EstimatorSpec(mode, loss=spec.loss, train_op=spec.train_op)
@@ -117,6 +117,6 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
         model_fn,
         params=dict(params),
         config=config,
-        # The model's own initial weights, which `model_to_estimator` saved there.
+        # The model's initial weights, saved here by `model_to_estimator`.
         warm_start_from=tf.train.latest_checkpoint(f"{config.model_dir}/keras"),
     )

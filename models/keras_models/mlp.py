@@ -1,4 +1,4 @@
-"""A compiled Keras model: the perceptron of `models.mlp` as Keras users write it."""
+"""A compiled Keras model: the perceptron of `models.mlp`, written the Keras way."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from models.params import Count, Positive, Share, parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        hidden: units of each hidden layer.
+        hidden: number of units of each hidden layer.
         embedding: width of the embedding of a number or a category.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        batch_norm: whether hidden layers are normalised over the batch.
-        learning_rate: of Adam.
+        dropout: share of hidden units dropped in training, from 0 to below 1.
+        batch_norm: whether to apply batch normalisation to the hidden layers.
+        learning_rate: learning rate of Adam.
     """
 
     hidden: tuple[Count, ...] = (256, 128)
@@ -35,7 +35,7 @@ def estimator(params: Mapping[str, Any], config: Any):
     """Makes the Estimator; see `models.registry` for the arguments."""
     context: Context = params["context"]
     settings = parse_params(Params, params)
-    # Keras' own initializers draw from Python's generator.
+    # Keras' own initializers draw from Python's global generator.
     tf.keras.utils.set_random_seed(config.tf_random_seed)
     inputs = convert.inputs(context)
     encoder = networks.Encoder(context.vocabulary_sizes, settings.embedding, config.tf_random_seed)

@@ -1,1 +1,1 @@
-"""TensorFlow's premade estimators on our features and heads."""
+"""TensorFlow's premade estimators with our features and heads."""

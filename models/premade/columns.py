@@ -1,4 +1,4 @@
-"""The packed features as the feature columns that premade estimators want."""
+"""Feature columns through which premade estimators read the packed features."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ _columns = tf.feature_column
 
 
 def numbers(context: Context) -> list:
-    """A column of all features but the categories (see `networks.plain`)."""
+    """Returns one column with all features except categories (see `networks.plain`), if any."""
     width = _plain_width(context)
     return [_columns.numeric_column(_NUMBERS, shape=[width])] if width else []
 
 
 def categories(context: Context) -> list:
-    """A column for each category."""
+    """Returns a column for each categorical feature."""
     return [
         _columns.categorical_column_with_identity(_CATEGORY.format(i), size, default_value=size - 1)
         for i, size in enumerate(context.vocabulary_sizes)
@@ -31,7 +31,7 @@ def categories(context: Context) -> list:
 
 
 def embedded(context: Context, width: int, seed: int) -> list:
-    """The same, as embeddings."""
+    """Returns an embedding column for each categorical feature."""
     normal = tf.keras.initializers.TruncatedNormal(stddev=width**-0.5, seed=seed)
     return [
         _columns.embedding_column(column, width, initializer=normal)
@@ -40,10 +40,9 @@ def embedded(context: Context, width: int, seed: int) -> list:
 
 
 def activation(dropout: float, seed: int, training: bool) -> Callable[[tf.Tensor], tf.Tensor]:
-    """ReLU and, in training, dropout: for `activation_fn` of the premade networks.
+    """Returns ReLU, followed by dropout in training, as the premade networks' `activation_fn`.
 
-    Their own `dropout` repeats its draws in a run that goes on after it was killed: see
-    `networks.Dropout`.
+    Their own `dropout` option repeats its random draws in a resumed run: see `networks.Dropout`.
     """
     seeds = itertools.count(1000 * seed)
 
@@ -57,16 +56,16 @@ def activation(dropout: float, seed: int, training: bool) -> Callable[[tf.Tensor
 
 
 def fed(premade: Callable[[bool], Any], params: Mapping[str, Any], config: Any):
-    """An Estimator that hands the packed features to a premade one as its columns want them.
+    """Returns an Estimator that unpacks the features for the columns of a premade estimator.
 
     Args:
-        premade: makes the premade one, for training or not.
+        premade: builds the premade estimator; the argument says whether it is for training.
         params: see `models.registry`.
         config: the `RunConfig`.
     """
 
     def model_fn(features, labels, mode, params, config):
-        # The premade networks' initializers draw from Python's own generator.
+        # The premade networks' initializers draw from Python's global generator.
         tf.keras.utils.set_random_seed(config.tf_random_seed)
         unpacked = {
             _CATEGORY.format(i): column

@@ -13,14 +13,14 @@ from models.premade import columns
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        hidden: units of each hidden layer.
+        hidden: number of units of each hidden layer.
         embedding: width of the embedding of a category.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        batch_norm: whether hidden layers are normalised over the batch.
-        learning_rate: of Adagrad.
+        dropout: share of hidden units dropped in training, from 0 to below 1.
+        batch_norm: whether to apply batch normalisation to the hidden layers.
+        learning_rate: learning rate of Adagrad.
     """
 
     hidden: tuple[Count, ...] = (128, 64)

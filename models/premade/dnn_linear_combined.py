@@ -1,4 +1,4 @@
-"""`tf.estimator.DNNLinearCombinedEstimator`: wide & deep as TensorFlow ships it."""
+"""`tf.estimator.DNNLinearCombinedEstimator`: the wide & deep model that TensorFlow ships."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from models.premade import columns
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        hidden: units of each hidden layer of the deep part.
+        hidden: number of units of each hidden layer of the deep part.
         embedding: width of the embedding of a category in the deep part.
-        dropout: share of hidden units dropped in training, 0 to 1.
-        learning_rate: of the deep part (Adagrad).
-        linear_learning_rate: of the wide part (FTRL).
+        dropout: share of hidden units dropped in training, from 0 to below 1.
+        learning_rate: learning rate of the deep part (Adagrad).
+        linear_learning_rate: learning rate of the wide part (FTRL).
     """
 
     hidden: tuple[Count, ...] = (128, 64)
@@ -34,8 +34,8 @@ def estimator(params: Mapping[str, Any], config: Any):
     """Makes the Estimator; see `models.registry` for the arguments.
 
     Raises:
-        ValueError: it is to be trained by replicas. TensorFlow's divides the loss by their number,
-            which is the head's business, and cannot be told not to.
+        ValueError: the training has replicas. TensorFlow's estimator always divides the loss by
+            their number, which the head does already.
     """
     if config.train_distribute:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""`tf.estimator.LinearEstimator`: regression or logistic regression, whatever the label's task."""
+"""`tf.estimator.LinearEstimator`: linear or logistic regression, depending on the label's task."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from models.premade import columns
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `model.params` in the configuration may set.
+    """Parameters that `model.params` in the configuration may set.
 
     Attributes:
-        learning_rate: of FTRL.
+        learning_rate: learning rate of FTRL.
         l1, l2: FTRL's regularization strengths.
     """
 
