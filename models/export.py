@@ -1,4 +1,4 @@
-"""What a training leaves in the Trainer's artifacts: the model to be served, and the summaries."""
+"""Files that a training writes to the Trainer's artifacts: the exported model and summaries."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,14 +15,21 @@ def export(
     destination: epath.Path,
     extra: Mapping[str, str],
 ) -> None:
-    """Exports to `destination` itself, not to a timestamp below it: exactly one export is there.
+    """Exports a checkpoint to `destination` itself, rather than to a timestamped subdirectory.
 
-    It carries the checksums of its files, see `manifest`.
+    The export includes the checksums of its files, see `manifest`.
+
+    Args:
+        estimator: the Estimator to export.
+        checkpoint: path of the checkpoint.
+        receiver_fn: builds the receiver of serving requests.
+        destination: directory of the SavedModel.
+        extra: texts by file name, written to the export's `assets.extra/`.
     """
     directory = epath.Path(estimator.model_dir)
     exports = directory / "export"
     if exports.exists():
-        # Of a run that was killed in the midst of it.
+        # Left by a run that was killed during the export.
         exports.rmtree()
     extra_files = {}
     for name, text in extra.items():
@@ -38,7 +45,7 @@ def export(
 
 
 def copy_summaries(directory: epath.Path, run: epath.Path) -> None:
-    """Puts the summaries into the run's artifact; the checkpoints stay in the directory."""
+    """Copies the summaries to the run's artifact; checkpoints stay in the training directory."""
     for folder, _, names in directory.walk():
         target = run / folder.relative_to(directory)
         for name in names:

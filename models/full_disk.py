@@ -1,4 +1,4 @@
-"""A disk without room, told in one line: TensorFlow tells it as an error of the step it was at."""
+"""One-line errors for a full disk, which TensorFlow reports as an error of the current step."""
 
 import contextlib
 import errno
@@ -12,15 +12,15 @@ _TEXTS = ("No space left on device", "Disk quota exceeded")
 
 
 class DiskFull(ValueError):
-    """There is no room for what training writes."""
+    """The disk has no room for the training's files."""
 
 
 @contextlib.contextmanager
 def told(directory: epath.Path) -> Iterator[None]:
-    """Names the directory, and how to go on, if what is done in it finds its disk full.
+    """Context manager: errors about a full disk name the directory and say how to continue.
 
     Raises:
-        DiskFull: in place of the error that said so.
+        DiskFull: instead of the original error.
     """
     try:
         yield
@@ -34,5 +34,5 @@ def told(directory: epath.Path) -> Iterator[None]:
 
 
 def _is_full(error: Exception) -> bool:
-    # A GPU without memory is a `ResourceExhaustedError` too.
+    # Check the text, since a GPU out of memory raises `ResourceExhaustedError` too.
     return getattr(error, "errno", None) in _NUMBERS or any(text in str(error) for text in _TEXTS)

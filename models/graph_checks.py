@@ -1,4 +1,4 @@
-"""Looks at the graph that a user's `model_fn` has built, for what would fail late or in silence."""
+"""Checks of the graph that a user's `model_fn` builds, for mistakes that fail late or silently."""
 
 import contextlib
 import inspect
@@ -16,7 +16,7 @@ from models.model_errors import ModelError
 from models.progress import Tell
 
 _NOTES = "notes_of_the_model"
-"""A collection of the graph: texts that the user should read."""
+"""Graph collection of texts that the user should read."""
 _PASS_ON = {"Identity", "Switch", "RefSwitch", "Enter", "RefEnter", "Merge", "RefMerge"}
 _READ = _PASS_ON | {
     "DestroyResourceOp",
@@ -26,25 +26,26 @@ _READ = _PASS_ON | {
     "VarIsInitializedOp",
     "VariableShape",
 }
-"""Operations that do not change the variable that they are given."""
+"""Types of operations that do not change their input variable."""
 _DIFFERENCES = ("SquaredDifference", "Sub")
 _AVERAGES = ("moving_mean", "moving_variance")
 
 
 def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
-    """Wraps a `model_fn` so that what it returns is looked at in each mode.
+    """Wraps a `model_fn` so that its result is checked in each mode.
 
     Args:
-        function: the user's.
-        label: what the Evaluator judges.
+        function: the user's `model_fn`.
+        label: the label that the Evaluator judges.
 
-    Raises (when it is called):
-        ModelError: it returns no `EstimatorSpec`, its predictions are not those of the label's
-            task, or its train op does not count the global step or changes no weight.
+    Raises (when the result is called):
+        ModelError: the `model_fn` does not return an `EstimatorSpec`, its predictions do not fit
+            the label's task, or its train op does not increment the global step or changes no
+            trainable variable.
     """
     name, folder = _place(function)
 
-    # The Estimator looks at the names of the arguments.
+    # The Estimator inspects the argument names.
     def model_fn(features, labels, mode, params, config):
         with _listening_for_summaries() as dropped:
             spec = function(_Features(features), labels, mode, params, config)
@@ -66,16 +67,16 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
 
 
 def check_serving(estimator, receiver: Callable[[], Any]) -> None:
-    """Builds the graph of serving, so that what is wrong with it is known before the training.
+    """Builds the serving graph, so that mistakes in it are found before training.
 
     Args:
-        estimator: with a `model_fn` that is `checked`.
-        receiver: the input function of serving.
+        estimator: an Estimator with a `checked` `model_fn`.
+        receiver: builds the receiver of serving requests.
 
     Raises:
         ModelError: see `checked`.
     """
-    # Keras draws the seeds of initializers from there: a look must not change the training.
+    # Keras draws initializer seeds from this generator, and the check must not change training.
     drawn = random.getstate()
     with tf.Graph().as_default():
         tf.compat.v1.set_random_seed(estimator.config.tf_random_seed)
@@ -85,33 +86,33 @@ def check_serving(estimator, receiver: Callable[[], Any]) -> None:
 
 
 def _place(function: Callable[..., Any]) -> tuple[str, pathlib.Path]:
-    """Where a model is written, and the folder of that file; it may be any object to be called."""
+    """Returns where a model (a function or other callable) is defined, and its file's folder."""
     written = inspect.unwrap(function)
     if not inspect.isroutine(written):
         written = type(written).__call__
     file = inspect.getfile(written)
     try:
         line = f":{inspect.getsourcelines(written)[1]}"
-    except OSError:  # the source is not there
+    except OSError:  # the source is not available
         line = ""
     return f"{model_errors.shown(file)}{line}, in {written.__name__}", pathlib.Path(file).parent
 
 
 class _Features(dict):
-    """Features that say which there are when one is missing."""
+    """Features by name, whose error about a missing key lists the existing ones."""
 
     def __missing__(self, key):
         raise KeyError(f"features has no {key}; it has {', '.join(sorted(self))}")
 
 
 class Notes(estimator_api.SessionRunHook):
-    """Tells what `checked` has noted of the graph of a training, as events `note`."""
+    """Hook that reports the notes of `checked` on a training's graph as `note` events."""
 
     def __init__(self, tell: Tell):
         self._tell = tell
 
     def begin(self):
-        """Is called when the graph is whole."""
+        """Reports the notes once the graph is complete."""
         for text in tf.compat.v1.get_collection(_NOTES):
             self._tell(event="note", text=text)
 
@@ -125,7 +126,7 @@ def _a(value: Any) -> str:
 
 
 def _check_outputs(name: str, spec, label: Label) -> None:
-    """Makes sure that the Evaluator will find what it scores."""
+    """Checks that the signature `predict` has the output that the Evaluator scores."""
     if label.task == "multiclass":
         key, width = heads.PROBABILITIES, len(label.classes)
     else:
@@ -157,13 +158,13 @@ def _shape(shape: tf.TensorShape) -> str:
 
 
 def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
-    """Follows the train op back to what it changes, and the loss to what it compares."""
+    """Checks which variables the train op changes, and which shapes the loss compares."""
     graph = tf.compat.v1.get_default_graph()
     element = graph.as_graph_element(spec.train_op)
     changed = _changed(element if isinstance(element, tf.Operation) else element.op)
     step = tf.compat.v1.train.get_global_step()
     learned = tf.compat.v1.trainable_variables()
-    # Hooks may run what the train op does not.
+    # Training hooks may run ops that the train op does not.
     has_hooks = spec.training_hooks or spec.training_chief_hooks
     if learned and not any(_name(variable) in changed for variable in learned):
         mistake = (
@@ -201,7 +202,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
 
 
 def _squares(left: tf.TensorShape, right: tf.TensorShape) -> bool:
-    """Whether a column meets a vector, which TensorFlow makes a square of."""
+    """Returns whether the shapes are [n, 1] and [n], which broadcast to [n, n]."""
     column, vector = (left, right) if left.rank == 2 else (right, left)
     if column.rank != 2 or vector.rank != 1:
         return False
@@ -214,7 +215,7 @@ def _name(variable) -> str:
 
 
 def _changed(train_op: tf.Operation) -> set[str]:
-    """The names of variables that running an operation may change."""
+    """Returns the names of the variables that running an operation may change."""
     found: set[str] = set()
     for op in _needed_by(train_op):
         if op.type in _READ:
@@ -237,7 +238,7 @@ def _needed_by(op: tf.Operation) -> Iterable[tf.Operation]:
 
 
 def _sources(op: tf.Operation) -> Iterator[str]:
-    """The variables behind a handle, which conditions and loops pass on."""
+    """Yields the names of the variables behind a handle that conditions and loops pass on."""
     if op.type not in _PASS_ON:
         yield op.name
         return
@@ -248,7 +249,7 @@ def _sources(op: tf.Operation) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _listening_for_summaries() -> Iterator[list[str]]:
-    """Lists what of `tf.summary` is used: without a writer it does nothing, and says nothing."""
+    """Lists the `tf.summary` functions that are called; without a writer they do nothing."""
     dropped: list[str] = []
     kept = {name: getattr(tf.summary, name) for name in ("scalar", "histogram", "image", "text")}
 

@@ -1,9 +1,9 @@
-"""Calibrates a model's intervals on the eval split, so that they cover what they promise.
+"""Calibration of a model's intervals on the eval split, so that they reach their coverage.
 
-Y. Romano, E. Patterson and E. Candès, "Conformalized Quantile Regression" (2019): the ends that
-were learned are moved outwards (or inwards) by one distance, such that the wanted share of the eval
-split lies between them. On new examples of the same distribution the coverage is then the wanted
-one, whatever the model.
+Y. Romano, E. Patterson and E. Candès, "Conformalized Quantile Regression" (2019): the learned ends
+are moved outwards (or inwards) by one distance, such that the desired share of the eval split lies
+between them. On new examples from the same distribution the intervals then have the desired
+coverage, whatever the model.
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from models.context import Context
 
 
 def calibrated(estimator, context: Context, checkpoint: str, eval_input: Callable) -> Context:
-    """The context whose labels know their calibration.
+    """Returns the context with the calibration of each label that has an interval.
 
     Args:
-        estimator: trained, with labels that are not calibrated yet.
-        context: its context.
-        checkpoint: what will be exported.
-        eval_input: one pass over the eval split, as features and labels.
+        estimator: a trained Estimator whose labels are not calibrated yet.
+        context: the Estimator's context.
+        checkpoint: the checkpoint that will be exported.
+        eval_input: input function of one pass over the eval split.
     """
     if not any(label.interval for label in context.labels):
         return context
@@ -46,7 +46,7 @@ def calibrated(estimator, context: Context, checkpoint: str, eval_input: Callabl
 
 
 def _distance(label, low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> float:
-    """How far outside its interval the wanted share of labels lies at most, in target units."""
+    """Returns by how much intervals must be widened to cover the desired share, in target units."""
     head = heads.RegressionHead(label)
     low, high, truth = (
         np.asarray(head.targets(side.astype(np.float32))) for side in (low, high, truth)

@@ -1,6 +1,7 @@
-"""The checksums of an export: whether the files that are to be used are those that were exported.
+"""Checksums of an export, which show whether its files are still as they were exported.
 
-Without TensorFlow, whose import takes seconds: `predict` looks here before it loads a model.
+This module does not import TensorFlow, which takes seconds: `predict` checks an export before it
+loads the model.
 """
 
 import hashlib
@@ -11,13 +12,13 @@ from importlib import metadata
 from etils import epath
 
 FILE_NAME = "manifest.json"
-"""Its name in an export's `assets.extra/`."""
+"""Name of the file with the checksums in an export's `assets.extra/`."""
 
 IDENTITY = "identity.json"
-"""Beside it: the training and the checkpoint that an export was made of."""
+"""Name of the file beside it that names the export's training and checkpoint."""
 
 GRAPH = "saved_model.pb"
-"""TensorFlow's name of a SavedModel's graph; nothing loads a directory without one."""
+"""TensorFlow's name for the graph of a SavedModel; a directory without it cannot be loaded."""
 
 NO_CHECKSUMS = "has no checksums (assets.extra/manifest.json)"
 
@@ -27,7 +28,7 @@ _LIBRARIES = ("tensorflow", "tfx")
 
 
 def write(export: epath.Path) -> None:
-    """Writes down the SHA-256 of every file of an export, and the versions that made it."""
+    """Writes the SHA-256 of every file of an export, and the versions of the libraries."""
     content = {
         "files": {name: _sha256(export / name) for name in sorted(_files(export))},
         "versions": {library: metadata.version(library) for library in _LIBRARIES},
@@ -37,7 +38,7 @@ def write(export: epath.Path) -> None:
 
 
 def digest(export: epath.Path) -> str:
-    """The SHA-256 of an export's checksums, which tells any two exports apart; empty without."""
+    """Returns the SHA-256 of an export's checksums, which identifies it; empty without any."""
     file = export / _EXTRA / FILE_NAME
     return _sha256(file) if file.is_file() else ""
 
@@ -47,10 +48,10 @@ def damage(export: epath.Path, without: str = "") -> str:
 
     Args:
         export: a SavedModel's directory.
-        without: a file that may be missing yet.
+        without: a file that may still be missing.
 
     Returns:
-        What is wrong, as the end of a sentence about the export; empty if it is whole.
+        What is wrong, as the end of a sentence about the export; empty if nothing is.
     """
     file = export / _EXTRA / FILE_NAME
     if not file.is_file():
@@ -78,7 +79,7 @@ def damage(export: epath.Path, without: str = "") -> str:
 
 
 def _files(export: epath.Path) -> Iterator[str]:
-    """Names of all files but the checksums' own; hidden ones are a file manager's, or NFS's."""
+    """Yields the names of all files except the manifest and hidden ones (of file managers, NFS)."""
     for folder, _, names in export.walk():
         for name in names:
             path = (folder / name).relative_to(export)

@@ -1,8 +1,8 @@
-"""Replicas: one process trains on several devices, each of which gets a part of every batch.
+"""Replicas: one process trains on several devices, each of which receives a part of every batch.
 
-A replica knows its part of the batch only. What is to be of the whole batch, as its gradient, goes
-through here; where there is one replica, which is everywhere but in such a training, nothing
-changes.
+A replica sees only its part of the batch. Whatever concerns the whole batch, such as the gradients,
+goes through this module. With a single replica, as in any other training, its functions change
+nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,19 +16,19 @@ _CPU = "CPU"
 
 
 def replicas(train: Mapping[str, Any]) -> int:
-    """How many there are in a training; 1 of one that is not mirrored.
+    """Returns the number of replicas of a training; 1 if it is not mirrored.
 
     Args:
-        train: the configuration's.
+        train: the configuration's `train`.
     """
     return (train.get("cluster") or {}).get("mirrored") or 1
 
 
 def check_batch(batch_size: int, count: int) -> None:
-    """Makes sure that replicas can share a batch.
+    """Checks that the replicas can share a batch equally.
 
     Raises:
-        ValueError: they would get different numbers of rows.
+        ValueError: the replicas would receive different numbers of rows.
     """
     if batch_size % count:
         raise ValueError(
@@ -38,9 +38,9 @@ def check_batch(batch_size: int, count: int) -> None:
 
 
 def run_config(count: int) -> dict[str, Any]:
-    """What a `RunConfig` needs for so many replicas; nothing for one.
+    """Returns the arguments of a `RunConfig` for `count` replicas; empty for one.
 
-    They are on GPUs if the machine has any, and else on CPU devices, which share its cores.
+    Replicas use GPUs if the machine has any, and otherwise CPU devices, which share its cores.
 
     Raises:
         ValueError: there are GPUs, but fewer than replicas.
@@ -55,7 +55,7 @@ def run_config(count: int) -> dict[str, Any]:
         )
     kind = "GPU" if gpus else _CPU
     session = estimator_api.session_config()
-    # A session has one CPU device, however many cores there are, unless it is told otherwise.
+    # By default a session has a single CPU device, however many cores there are.
     session.device_count[_CPU] = 1 if gpus else count
     return {
         "train_distribute": tf.distribute.MirroredStrategy(
@@ -66,18 +66,18 @@ def run_config(count: int) -> dict[str, Any]:
 
 
 def number() -> int:
-    """Which replica's graph is being built, from 0 on."""
-    # A constant of the graph, where there is one.
+    """Returns the index of the replica whose graph is being built, from 0."""
+    # In a graph the id is a constant tensor.
     return int(tf.get_static_value(_context().replica_id_in_sync_group))
 
 
 def count() -> int:
-    """How many replicas there are where a graph is being built."""
+    """Returns the number of replicas of the graph that is being built."""
     return _context().num_replicas_in_sync
 
 
 def total(values: Any) -> Any:
-    """The sum over the replicas, of a tensor, `tf.IndexedSlices`, or a list of them."""
+    """Sums a tensor, `tf.IndexedSlices`, or a list of them over the replicas."""
     return values if count() == 1 else _context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
@@ -86,12 +86,12 @@ def update(
     change: Callable[[tf.Variable, tf.Tensor], tf.Operation],
     value: tf.Tensor,
 ) -> list[tf.Operation]:
-    """Changes variables once, where each replica would do it again.
+    """Changes variables once, rather than once per replica.
 
     Args:
-        variables: the replicas'.
-        change: makes the op, of a variable and the value.
-        value: the same in all replicas.
+        variables: the mirrored variables.
+        change: returns the op that changes a variable, given the variable and the value.
+        value: a value that is the same in all replicas.
     """
     if count() == 1:
         return [change(variable, value) for variable in variables]
@@ -106,14 +106,14 @@ def update(
 
 
 class WholeVariables(estimator_api.SessionRunHook):
-    """Keeps the replicas' copies of a variable out of the checkpoints: the variable is in them.
+    """Hook that saves each variable once, without the replicas' copies.
 
-    A `tf.Variable`, as the slots of Keras' legacy optimizers are, puts its copies into the
-    collection too, and a checkpoint would have other names than that of one device.
+    A `tf.Variable`, such as a slot of Keras' legacy optimizers, adds its copies to the collection
+    too; the checkpoint's names would then differ from those of a training on one device.
     """
 
     def begin(self):
-        """Is called when the graph is whole, and before what saves it is made."""
+        """Removes the copies once the graph is complete, before the saver is built."""
         found = tf.compat.v1.get_collection_ref(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES)
         copies = {
             id(copy)

@@ -1,4 +1,4 @@
-"""The default `preprocessing_fn`, which turns raw columns into packed tensors.
+"""The pipeline's `preprocessing_fn`, which turns raw columns into packed tensors.
 
 Each kind of feature becomes one packed tensor, because a handful of wide tensors is parsed several
 times faster than dozens of narrow ones:

@@ -1,4 +1,4 @@
-"""What is to be learned, from what: the Trainer's and the Tuner's view of a problem."""
+"""A problem as the Trainer and the Tuner see it: the settings and the transformed examples."""
 
 import copy
 import dataclasses
@@ -21,25 +21,25 @@ from models.context import Context
 _EVALUATION_BATCH = 4096
 
 _BATCH_SIZES = ((4_000, 64), (10_000, 128), (100_000, 256))
-"""Below so many examples, batches of so many."""
+"""Pairs of a number of examples and the default batch size of tables with fewer examples."""
 _LARGE_BATCH = 1024
 _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
-"""Among them the ends of three cycles of the learning rate, of 1, 2 and 4 parts."""
+"""Default number of evaluations; some fall on the ends of 3 learning-rate cycles (1 + 2 + 4)."""
 _NOT_OF_THE_RESULT = ("max_restarts", "hang_seconds")
-"""What of `train.cluster` the result does not depend on; the rest says who learns from what."""
+"""Settings of `train.cluster` that do not affect the result, unlike how examples are shared."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """The configuration of a training, and the transformed examples it works on.
+    """Configuration of a training, with the transformed examples it uses.
 
     Attributes:
         settings: the JSON object in `custom_config["problem"]`: `labels`, `features`, `derived`,
-            `weight`, `missing` (words that stand for a missing value in the table), `model`,
-            `train` and `code`, a fingerprint.
-        schema: of the raw examples.
-        transform_graph: the directory of Transform's output.
+            `weight`, `missing` (words that mark a missing value in the table), `model`, `train`,
+            and `code`, a fingerprint of the code.
+        schema: schema of the raw examples.
+        transform_graph: directory of Transform's output.
         train_files, eval_files: gzipped TFRecords of transformed examples.
     """
 
@@ -51,12 +51,12 @@ class Problem:
 
     @classmethod
     def of(cls, fn_args) -> "Problem":
-        """What TFX's Trainer or Tuner hands over as `FnArgs`.
+        """Builds the problem from the `FnArgs` of TFX's Trainer or Tuner.
 
-        Hyperparameters that were found by tuning replace the configuration's.
+        Hyperparameters found by tuning override the configuration's.
 
         Raises:
-            ValueError: replicas cannot share the batch, see `mirrored.check_batch`.
+            ValueError: replicas cannot share a batch equally, see `mirrored.check_batch`.
         """
         schema_text = epath.Path(fn_args.schema_path).read_text()
         problem = cls(
@@ -70,7 +70,7 @@ class Problem:
         return problem.replaced(found.get("values", {}))._completed()
 
     def replaced(self, values: Mapping[str, Any]) -> "Problem":
-        """The problem with other values at some keys, as `model.params.learning_rate`."""
+        """Returns a copy with new values at dotted keys such as `model.params.learning_rate`."""
         settings: dict[str, Any] = copy.deepcopy(dict(self.settings))
         for key, value in values.items():
             *sections, name = key.split(".")
@@ -85,9 +85,9 @@ class Problem:
         return dataclasses.replace(self, settings=settings)
 
     def _completed(self) -> "Problem":
-        """With the numbers of `train` that the configuration left open.
+        """Fills in the settings of `train` that the configuration leaves open.
 
-        They did well on some twenty tables of all sizes.
+        These defaults did well on some twenty tables of all sizes.
         """
         train, replicas = self.settings["train"], self.replicas
         if train["batch_size"]:
@@ -100,7 +100,7 @@ class Problem:
             return self
         rows = inputs.count_rows(self.train_files)
         size = next((size for below, size in _BATCH_SIZES if rows < below), _LARGE_BATCH)
-        # As replicas can share it.
+        # A multiple of the number of replicas, which share it equally.
         batch_size = train["batch_size"] or max(size // replicas, 1) * replicas
         epochs = train["epochs"]
         if not epochs and not train["max_steps"]:
@@ -116,17 +116,17 @@ class Problem:
 
     @property
     def replicas(self) -> int:
-        """How many share each batch of training, see `models.mirrored`."""
+        """The number of replicas that share each training batch, see `models.mirrored`."""
         return mirrored.replicas(self.settings["train"])
 
     @property
     def transform_output(self) -> tft.TFTransformOutput:
-        """Transform's output, opened."""
+        """Transform's output."""
         return tft.TFTransformOutput(self.transform_graph)
 
     @property
     def features(self) -> tuple[features_lib.Feature, ...]:
-        """The features that the schema and the configuration make.
+        """The features that the schema and the configuration define.
 
         Raises:
             ValueError: see `features.resolve`.
@@ -134,10 +134,10 @@ class Problem:
         return features_lib.resolve(self.schema, self.settings)
 
     def context(self) -> Context:
-        """What the model is told.
+        """Returns the context that the model receives.
 
         Raises:
-            ValueError: a label that cannot be learned.
+            ValueError: a label cannot be learned, see `label.from_transform`.
         """
         output, features = self.transform_output, self.features
         train = self.settings["train"]
@@ -168,7 +168,7 @@ class Problem:
     def train_input(
         self, rows: int, start_step: int = 0, shard: inputs.Shard = inputs.WHOLE
     ) -> Callable[[], tf.data.Dataset]:
-        """The input function of training, from a step on; `rows` is the context's.
+        """Returns the input function of training, from `start_step` on; `rows` is the context's.
 
         Raises:
             ValueError: see `inputs.training_input_fn`.
@@ -188,7 +188,7 @@ class Problem:
         )
 
     def eval_input(self) -> Callable[[], tf.data.Dataset]:
-        """The input function of one pass over the eval split."""
+        """Returns the input function of one pass over the eval split."""
         return inputs.evaluation_input_fn(
             self.eval_files, self.transform_output, _EVALUATION_BATCH, self._labels
         )
@@ -198,15 +198,15 @@ class Problem:
         return [label["name"] for label in self.settings["labels"]]
 
     def serving_input(self) -> Callable[[], Any]:
-        """The receiver of serving requests."""
+        """Returns the function that builds the receiver of serving requests."""
         return inputs.serving_input_receiver_fn(self.schema, self.features, self.transform_output)
 
     def fingerprint(self) -> str:
-        """Of all that determines the result: configuration, code, schema, vocabularies, examples.
+        """Returns a digest of the configuration, code, schema, vocabularies and examples.
 
-        What Transform made of the same data counts as the same, though its bytes are others in
-        every run: a training that was begun goes on, and one that has ended is not done again.
-        Nor does it matter how the tasks of a cluster are cared for.
+        It covers everything that determines the result. Transform's outputs for the same data give
+        the same digest, although their bytes differ in each run: an interrupted training resumes,
+        and a finished one is not repeated. How a cluster's tasks are restarted does not matter.
         """
         settings = dict(self.settings)
         train = settings["train"]
@@ -227,11 +227,11 @@ class Problem:
 
 
 def trainer_properties(settings: Mapping[str, Any], training_root: str) -> dict[str, str]:
-    """The execution properties of which TFX makes the `FnArgs` that `Problem.of` takes.
+    """Returns the execution properties from which TFX builds the `FnArgs` for `Problem.of`.
 
     Args:
-        settings: the problem's.
-        training_root: the directory of all trainings' checkpoints.
+        settings: the settings of the problem.
+        training_root: parent directory of all trainings' checkpoint directories.
     """
     return {
         "train_args": json.dumps({"splits": ["train"]}),
@@ -243,7 +243,7 @@ def trainer_properties(settings: Mapping[str, Any], training_root: str) -> dict[
 
 
 def _epochs(task: str, rows: int, batch_size: int) -> int:
-    """What a small table needs most is steps; but classes are soon known by heart."""
+    """Returns the default epochs: more for small tables, which need steps; fewer for classes."""
 
     def of_steps(steps: int) -> int:
         return math.ceil(steps * batch_size / rows)

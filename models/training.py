@@ -202,7 +202,7 @@ def do_task(
 def make_estimator(problem: Problem, context: Context, directory: epath.Path, *, replicas: int = 1):
     """Builds the Estimator of the problem's model, with its checkpoints in `directory`.
 
-    More than one of `replicas` are for training only.
+    `replicas` above 1 are for training only.
 
     Raises:
         ValueError: see `registry.estimator`; or there are fewer GPUs than `replicas`.

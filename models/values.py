@@ -1,7 +1,7 @@
-"""What a text in a table means: a truth, a date, a class.
+"""How the text of a table is read as truth values and dates, and how numeric classes are named.
 
-The patterns are RE2's, which TensorFlow and Arrow share: the graph of an exported model and the
-checks of a table agree on every value.
+The patterns use the RE2 syntax that TensorFlow and Arrow share, so the graph of an exported model
+and the checks of a table agree on every value.
 """
 
 import math
@@ -9,22 +9,22 @@ import re
 from collections.abc import Collection
 
 TRUE = r"(?i)\s*(?:true|t|yes|y|on|1(?:\.0*)?)\s*"
-"""Matches the whole of a text that is true."""
+"""Pattern that fully matches text that means true."""
 
 FALSE = r"(?i)\s*(?:false|f|no|n|off|0(?:\.0*)?)\s*"
-"""Matches the whole of a text that is false."""
+"""Pattern that fully matches text that means false."""
 
 TRUTHS = "true/false, yes/no, on/off, t/f, y/n or 1/0"
 """`TRUE` and `FALSE` in words."""
 
 _SPELLINGS = {"true": "false", "True": "False", "TRUE": "FALSE"}
-"""How `true` is written by JSON and Spark, pandas, and Excel and R, and `false` beside it."""
+"""Spellings of true and the matching false in JSON and Spark, in pandas, and in Excel and R."""
 
 
 def spelling_of_truths(texts: Collection[str]) -> tuple[str, str] | None:
-    """Returns how a column of these texts writes true and false, as `("True", "False")`.
+    """Returns how a column with these texts spells true and false, such as `("True", "False")`.
 
-    None if a text is neither, or one of the two is written in several ways: then the column holds
+    Returns None if a text is neither, or if either has several spellings; such a column holds
     categories.
     """
     true = [word for word in _SPELLINGS if word in texts]
@@ -36,7 +36,7 @@ def spelling_of_truths(texts: Collection[str]) -> tuple[str, str] | None:
 
 
 def is_plain_truth(true: str, false: str) -> bool:
-    """Whether `TRUE` and `FALSE` match the two words that a schema has for true and false."""
+    """Returns whether `TRUE` and `FALSE` match a schema's words for true and false."""
     return bool(re.fullmatch(TRUE, true) and re.fullmatch(FALSE, false))
 
 
@@ -44,27 +44,27 @@ _MONTH, _DAY = r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12][0-9]|3[01])"
 _COMPACT = r"([0-9]{4})(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(?:[0-9]{4}|[0-9]{6})?"
 
 DATE = rf"\s*(?:([0-9]{{4}})[-/.]{_MONTH}[-/.]{_DAY}|{_COMPACT})(?:[^0-9](?s:.*))?"
-"""Matches the whole of a text that begins with a date: `2014-10-13`, `2014/1/5 08:30`, `20141013`.
+"""Pattern of text that begins with a date: `2014-10-13`, `2014/1/5 08:30`, `20141013`.
 
 A date without separators may be followed by a time without separators, as in `20141013083000`. Ten
-digits are no date: as a rule they are seconds since 1970.
+digits are not a date, since they are usually seconds since 1970.
 """
 
 DATE_YEAR, DATE_MONTH, DATE_DAY = r"\1\4", r"\2\5", r"\3\6"
-"""Rewrites a match of `DATE` to one of its parts."""
+"""Rewrites that extract a part of the date from a match of `DATE`."""
 
 DATES = "year, month and day, as 2014-10-13, 2014/1/5 or 20141013"
 """`DATE` in words."""
 
 MOST_DIGITS_OF_A_CLASS = 6
-"""Significant digits of a fractional number that is a class."""
+"""Number of significant digits in the name of a fractional class."""
 
 WHOLE_CLASSES_BELOW = 2.0**24
-"""Below it 32-bit floats tell all whole numbers apart; they are written in full as classes."""
+"""Bound below which 32-bit floats hold every whole number, so class names give all digits."""
 
 
 def class_of_number(value: float) -> str:
-    """Names the class of a label that is held as a float: `0.5`, `1.0`.
+    """Returns the name of the class of a float label, such as `0.5` or `1.0`.
 
     `preprocessing` does the same in the graph.
     """

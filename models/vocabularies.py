@@ -1,8 +1,8 @@
-"""Vocabularies of all categorical columns, learned in one analysis and kept in one file.
+"""Vocabularies of all categorical columns, computed in one analysis and kept in one file.
 
-One `tft.vocabulary` for each column would cost some 90 MB and 2.5 CPU seconds of each.
+A separate `tft.vocabulary` would cost some 90 MB and 2.5 CPU seconds per column.
 
-The file is a table of two fields, separated by a tab. `3:Oslo  0` says that Oslo is the most
+Each line of the file has two fields, separated by a tab: `3:Oslo  0` says that Oslo is the most
 frequent value of column 3, and `3  17` that the vocabulary of column 3 has 17 values.
 """
 
@@ -15,27 +15,27 @@ from etils import epath
 from models.features import Feature
 
 FILE_NAME = "vocabularies"
-"""Among the assets of the transform graph."""
+"""Name of the file among the assets of the transform graph."""
 
 _SEPARATORS = "[\t\r\n]"
 _INSTEAD = "\x1f"
-"""Stands for a separator within a value: lines and fields of the file end where they should."""
+"""Replacement for separators within a value, which would break the file's lines and fields."""
 
 
 def apply(values: tf.Tensor, columns: Sequence[Feature]) -> tf.Tensor:
-    """Learns the vocabularies in Transform's analysis, and looks values up in them.
+    """Computes the vocabularies in Transform's analysis, and looks up values in them.
 
-    Values are numbered by their frequency, those of one frequency in descending order. What is not
-    among a column's `vocabulary` most frequent values, or is rarer than `min_count`, gets one of
-    the `oov_buckets` numbers that follow, by its hash.
+    Indices follow descending frequency, and for equal frequencies descending value. A value that is
+    not among a column's `vocabulary` most frequent values, or is rarer than `min_count`, is hashed
+    to one of the `oov_buckets` indices that follow.
 
     Shape: text [batch, c] → int64 [batch, c].
 
     Args:
-        values: of all columns, side by side.
+        values: all categorical columns side by side.
         columns: their features, in the same order.
     """
-    # Beam takes seconds to import, and the tasks of a cluster, which never come here, are many.
+    # Importing Beam takes seconds, which the many tasks of a cluster need not spend.
     from models.vocabulary_analyzer import Vocabularies
 
     values = tf.strings.regex_replace(values, _SEPARATORS, _INSTEAD)
@@ -61,7 +61,7 @@ def apply(values: tf.Tensor, columns: Sequence[Feature]) -> tf.Tensor:
 
 
 def _bucket(values: tf.Tensor, columns: Sequence[Feature]) -> tf.Tensor:
-    """The hash of each value, below its column's number of buckets."""
+    """Returns the hash bucket of each value, below its column's `oov_buckets`."""
     buckets = [column.oov_buckets for column in columns]
     hashed = tf.zeros_like(values, tf.int64)
     for count in sorted({*buckets} - {1}):
@@ -71,7 +71,7 @@ def _bucket(values: tf.Tensor, columns: Sequence[Feature]) -> tf.Tensor:
 
 
 def sizes(transform_output: tft.TFTransformOutput, columns: int) -> tuple[int, ...]:
-    """The number of values in the vocabulary of each categorical column, in their order."""
+    """Returns the size of each categorical column's vocabulary, in the order of the columns."""
     if not columns:
         return ()
     path = epath.Path(transform_output.transform_savedmodel_dir) / "assets" / FILE_NAME

@@ -1,4 +1,4 @@
-"""Beam's part of `models.vocabularies`: counts values, and writes down the most frequent ones."""
+"""Beam part of `models.vocabularies`: it counts values and writes the most frequent ones."""
 
 import collections
 from collections.abc import Iterator, Sequence
@@ -9,23 +9,23 @@ from apache_beam.io.filesystems import FileSystems
 from tensorflow_transform.beam.experimental import PTransformAnalyzer
 
 _Count = tuple[int, bytes]
-"""How often a value occurs, and the value: in the order of vocabularies, from the last one up."""
+"""Count of a value, and the value; a vocabulary lists these pairs in descending order."""
 
 
 class Vocabularies(PTransformAnalyzer):
-    """From batches of text [batch, c] to the path of the file that `models.vocabularies` describes.
+    """Analyzer that turns batches of text [batch, c] into the file of `models.vocabularies`.
 
-    Values are counted as pairs of a column's number and the value, whatever the number of columns,
-    so the steps are few, and an engine shares out the work by value.
+    It outputs the file's path. Values of all columns are counted together, keyed by the column's
+    index and the value, so there are few steps, and an engine distributes the work by value.
     """
 
     def __init__(self, file_name: str, most: Sequence[int], min_counts: Sequence[int]):
         """Keeps the settings.
 
         Args:
-            file_name: of the file.
-            most: the largest number of values in the vocabulary of each column.
-            min_counts: how often a value of each column must occur.
+            file_name: name of the file to write.
+            most: maximum size of each column's vocabulary.
+            min_counts: minimum count of a value, for each column.
         """
         super().__init__()
         self._file_name = file_name
