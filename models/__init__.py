@@ -1,1 +1,1 @@
-"""What is learned: features, preprocessing, Keras networks, heads, model_fns, training."""
+"""Machine learning: features, preprocessing, Keras networks, heads, model_fns and training."""

@@ -1,4 +1,4 @@
-"""The checkpoint that is exported: the one that did best on the eval split."""
+"""The checkpoint with the lowest loss on the eval split, which will be exported."""
 
 import json
 import math
@@ -11,10 +11,11 @@ from models import estimator_api
 
 
 class BestCheckpoint(estimator_api.Exporter):
-    """Keeps the checkpoint with the lowest eval loss, apart from those that rotate.
+    """Exporter that keeps a copy of the checkpoint with the lowest eval loss.
 
-    An exporter is called after each evaluation. Copying a checkpoint takes milliseconds where an
-    export takes seconds, so the SavedModel is made once, at the end.
+    The copy is not affected by the rotation of checkpoints. An exporter is called after each
+    evaluation; copying a checkpoint takes milliseconds but an export takes seconds, so the
+    SavedModel is written once, at the end.
     """
 
     name = "best"
@@ -30,7 +31,7 @@ class BestCheckpoint(estimator_api.Exporter):
         self._on_evaluation = on_evaluation
 
     def export(self, estimator, export_path, checkpoint_path, eval_result, is_the_final_export):
-        """Copies `checkpoint_path` if its loss is the lowest so far."""
+        """Copies the checkpoint if its loss is the lowest so far, and reports the evaluation."""
         step = int(eval_result["global_step"])
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_if_best(checkpoint_path, eval_result)
@@ -40,11 +41,11 @@ class BestCheckpoint(estimator_api.Exporter):
             self._on_evaluation(step, metrics)
 
     def exists(self) -> bool:
-        """Whether there is one."""
+        """Returns whether there is a best checkpoint."""
         return self._record.exists()
 
     def evaluated(self) -> int:
-        """The step that was evaluated last, 0 if none was."""
+        """Returns the step of the last evaluation, or 0 before the first."""
         return int(self._evaluated.read_text()) if self._evaluated.exists() else 0
 
     def _keep_if_best(self, checkpoint_path, eval_result) -> None:
@@ -62,14 +63,14 @@ class BestCheckpoint(estimator_api.Exporter):
             "loss": loss,
             "metrics": {name: float(value) for name, value in eval_result.items()},
         }
-        # The record is what makes the copy count.
+        # Write the record last: a copy without it does not count.
         _write(self._record, json.dumps(record, indent=2))
         for file in self._directory.glob("model.ckpt-*"):
             if not file.name.startswith(f"{source.name}."):
                 file.unlink()
 
     def checkpoint(self) -> str:
-        """Path of the best checkpoint.
+        """Returns the path of the best checkpoint.
 
         Raises:
             ValueError: no evaluation gave a finite loss.
@@ -77,7 +78,7 @@ class BestCheckpoint(estimator_api.Exporter):
         return str(self._directory / self.record()["checkpoint"])
 
     def record(self) -> dict[str, Any]:
-        """The best checkpoint's name, step, loss and metrics.
+        """Returns the best checkpoint's name, step, loss and metrics.
 
         Raises:
             ValueError: no evaluation gave a finite loss.
@@ -91,7 +92,7 @@ class BestCheckpoint(estimator_api.Exporter):
 
 
 def _write(path: epath.Path, text: str) -> None:
-    """Changes a file in one step."""
+    """Replaces a file atomically."""
     beside = path.with_suffix(".partial")
     beside.write_text(text)
     beside.replace(path)

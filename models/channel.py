@@ -1,7 +1,7 @@
-"""What a process is told, and says, by lines of JSON on stdin and stdout.
+"""Messages of a process to and from its parent, as lines of JSON on stdin and stdout.
 
-When its stdin ends the process ends at once, whatever it does: whoever asked for its work is gone.
-Everything else that anything prints goes to stderr.
+When its stdin ends, the process exits at once, since the parent is gone. Anything else that is
+printed to stdout goes to stderr.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 
 
 class Channel:
-    """The process's end of the lines that come and go.
+    """The child process's end of the messages.
 
     Args:
-        reads: whether it is told anything, and ends with its stdin.
+        reads: whether to read messages from stdin, and exit when it ends.
     """
 
     def __init__(self, reads: bool = True):
@@ -35,15 +35,15 @@ class Channel:
         os._exit(0)
 
     def receive(self) -> Any:
-        """The next line, which is waited for."""
+        """Waits for the next message and returns it."""
         return json.loads(self._lines.get())
 
     def restart(self) -> None:
-        """Starts the clock of `seconds`."""
+        """Restarts the clock that `seconds` in each message refers to."""
         self._started = time.monotonic()
 
     def send(self, **message: Any) -> None:
-        """Says something, from any thread."""
+        """Sends a message; may be called from any thread."""
         message["seconds"] = round(time.monotonic() - self._started, 2)
         with self._lock:
             self._answers.write(json.dumps(message) + "\n")
@@ -51,6 +51,6 @@ class Channel:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says first, behind its type; a `ValueError` speaks for itself."""
+    """Returns the first line of an error, after its type unless it is a `ValueError`."""
     text = next(iter(str(error).strip().splitlines()), "")
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

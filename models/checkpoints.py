@@ -1,7 +1,7 @@
-"""What a run that was killed, or a disk that was full, may leave among a training's checkpoints.
+"""Checkpoints of a training, and their repair after a killed run or a full disk.
 
-The Estimator restores the checkpoint that is named last in the file `checkpoint`, readable or not,
-and never removes a file that is not named there.
+The Estimator restores the last checkpoint named in the file `checkpoint`, whether readable or not,
+and never removes the files of checkpoints that are not named there.
 """
 
 import re
@@ -19,12 +19,12 @@ _UNFINISHED = re.compile(r"(model\.ckpt-\d+|checkpoint).*(tempstate|\.tmp|_temp)
 
 
 def step_of(checkpoint: str | None) -> int:
-    """The step that a checkpoint's path names; 0 without a checkpoint."""
+    """Returns the step in a checkpoint's path, or 0 without a checkpoint."""
     return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
 
 
 def kept(directory: epath.Path) -> list[epath.Path]:
-    """The checkpoints in a directory, from the first to the last, without their suffixes."""
+    """Returns the paths of a directory's checkpoints, without suffixes, in order of their steps."""
     if not directory.exists():
         return []
     found = {path.name for path in directory.glob("model.ckpt-*.index") if _FILE.match(path.name)}
@@ -33,12 +33,12 @@ def kept(directory: epath.Path) -> list[epath.Path]:
 
 
 def is_readable(checkpoint: epath.Path) -> bool:
-    """Whether all of a checkpoint can be read; reading compares the checksums."""
+    """Returns whether all tensors of a checkpoint can be read; reading verifies the checksums."""
     try:
         reader = tf.train.load_checkpoint(str(checkpoint))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    # Which error a damaged file makes depends on where the damage is.
+    # Which error is raised depends on where the file is damaged.
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         logging.warning("Checkpoint %s: %s", checkpoint, error)
         return False
@@ -46,16 +46,16 @@ def is_readable(checkpoint: epath.Path) -> bool:
 
 
 def mend(directory: epath.Path) -> list[str]:
-    """Leaves a training's directory such that training can go on from the best that is left.
+    """Repairs a training's directory so that training can resume from the last readable checkpoint.
 
-    A checkpoint that cannot be read is set aside, files that are not whole are removed, and the
-    file `checkpoint` names those that are there. A best checkpoint that cannot be read is set aside
-    together with its record; those that are left will be evaluated again.
+    Unreadable checkpoints after that one are set aside, incomplete files are removed, and the file
+    `checkpoint` is made to name the remaining ones. An unreadable best checkpoint is set aside with
+    its record, and the remaining checkpoints will be evaluated again.
 
-    To be called while nothing trains there.
+    Call this only while nothing trains in the directory.
 
     Returns:
-        What was found damaged, a sentence each.
+        A sentence about each damage.
     """
     if not directory.exists():
         return []
@@ -93,7 +93,10 @@ def _set_aside(directory: epath.Path, files: Iterable[epath.Path]) -> None:
 
 
 def _remove_unfinished(directory: epath.Path, there: Iterable[epath.Path]) -> None:
-    """The index comes last of what is restored: files without one are of a write that was cut."""
+    """Removes files of interrupted writes: temporary ones, and checkpoints without an index.
+
+    Of the files that are restored, the index is written last.
+    """
     names = {checkpoint.name for checkpoint in there}
     for path in directory.iterdir():
         file = _FILE.fullmatch(path.name)

@@ -1,4 +1,4 @@
-"""The one door to `tf.estimator`, so that a TensorFlow without it needs a change here alone."""
+"""The only module that uses `tf.estimator`, so that supporting a TensorFlow without it is easy."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ _TF_CONFIG = "TF_CONFIG"
 
 
 def session_config() -> tf.compat.v1.ConfigProto:
-    """What an Estimator runs its sessions with if its `RunConfig` does not say."""
+    """Returns the session config that an Estimator uses if its `RunConfig` has none."""
     rewrite = RewriterConfig(meta_optimizer_iterations=RewriterConfig.ONE)
     return tf.compat.v1.ConfigProto(
         allow_soft_placement=True,
@@ -41,20 +41,20 @@ def session_config() -> tf.compat.v1.ConfigProto:
 
 
 def is_evaluator(config) -> bool:
-    """Whether an Estimator's `RunConfig` is that of the task of a cluster that trains nothing."""
+    """Returns whether an Estimator's `RunConfig` belongs to the evaluator of a cluster."""
     return config.task_type == "evaluator"
 
 
 def is_task(config) -> bool:
-    """Whether an Estimator's `RunConfig` is that of one task of a cluster."""
-    # The evaluator's, which nobody speaks to, has no addresses.
+    """Returns whether an Estimator's `RunConfig` belongs to a task of a cluster."""
+    # The evaluator's has no addresses, since no other task connects to it.
     return bool(config.cluster_spec) or is_evaluator(config)
 
 
 def serve_variables(config) -> NoReturn:
-    """Is a parameter server until the process is ended.
+    """Runs a parameter server until the process is killed.
 
-    As `train_and_evaluate` does it too; but that wants an Estimator, and so the data.
+    `train_and_evaluate` does so too, but requires an Estimator and thereby the data.
     """
     tf.distribute.Server(
         config.cluster_spec, job_name="ps", task_index=config.task_id, protocol=config.protocol
@@ -64,7 +64,7 @@ def serve_variables(config) -> NoReturn:
 
 @contextlib.contextmanager
 def outside_a_cluster() -> Iterator[None]:
-    """What is made here has the variables to itself: a `RunConfig` looks for `TF_CONFIG`."""
+    """Context manager: a `RunConfig` made inside it ignores `TF_CONFIG`, so it has no cluster."""
     kept = os.environ.pop(_TF_CONFIG, None)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Keeps `os._exit(0)` in a user's code from looking like a success."""
+"""Guard against `os._exit(0)` in a user's code, which would look like success."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ _FAILED = 1
 def guarded(say: Callable[[str], None]) -> Iterator[None]:
     """Context manager: `os._exit(0)` inside it ends this process with exit code 1.
 
-    What a process has forked may end as it likes, and so may this one with another code.
+    Other exit codes and forked child processes are unaffected.
 
     Args:
-        say: gets one line that names the caller.
+        say: receives one line that names the caller.
     """
     really, process = os._exit, os.getpid()
 

@@ -1,11 +1,11 @@
-"""Arithmetic over columns, as the configuration's `derived` writes it: `price_paid / log1p(area)`.
+"""Arithmetic over columns, as in the configuration's `derived`: `price_paid / log1p(area)`.
 
-An expression is read with Python's own parser, and nothing but arithmetic is let through:
+Expressions are parsed by Python's own parser; anything but arithmetic is rejected:
 
     >>> parse("('Gr Liv Area' - basement) / max(rooms, 1)").columns
     ('Gr Liv Area', 'basement', 'rooms')
 
-This module knows no tensors: `Expression.evaluate` is told how to do a step.
+This module does not depend on tensors: `Expression.evaluate` takes functions that compute.
 """
 
 import ast
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 FUNCTIONS = {"log1p": 1, "sqrt": 1, "abs": 1, "min": None, "max": None}
-"""The functions, and how many arguments each takes; None is two or more."""
+"""Number of arguments of each function; None means two or more."""
 
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 
@@ -25,17 +25,17 @@ _ALLOWED = (
     "log1p(), sqrt(), abs(), min(a, b), max(a, b)"
 )
 _DEEPEST = 200
-"""Steps within each other; a sum of as many columns is as deep."""
+"""Maximum nesting depth; a sum of n columns has depth n."""
 
 T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """An expression that may be evaluated.
+    """Parsed expression.
 
     Attributes:
-        text: as it was written.
+        text: the expression as written.
         columns: the columns it reads, each once, in order.
     """
 
@@ -49,12 +49,12 @@ class Expression:
         number: Callable[[float], T],
         step: Callable[[str, list[T]], T],
     ) -> T:
-        """Evaluates from the inside out.
+        """Evaluates the expression from the inside out.
 
         Args:
-            column: gives the value of a column.
-            number: gives the value of a number.
-            step: does one operator (`+ - * / **`, or `negative`) or function on its arguments.
+            column: returns the value of a column.
+            number: returns the value of a number.
+            step: applies an operator (`+ - * / **` or `negative`) or a function to its arguments.
         """
 
         def value(node: ast.expr) -> T:
@@ -77,18 +77,18 @@ class Expression:
 
 
 def parse(text: str) -> Expression:
-    """Reads an expression.
+    """Parses an expression.
 
     Raises:
-        ValueError: it is not arithmetic over columns; one line with what was found, and what may
-            stand there.
+        ValueError: the text is not arithmetic over columns; the one-line message says what was
+            found and what is expected.
     """
     text = text.strip()
-    if not text.isprintable():  # Python's parser has words of its own for some of these.
+    if not text.isprintable():  # Python's parser has its own errors for some of these.
         raise ValueError(f"found {text!r}, expected one line of printable characters")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in quotes
+            warnings.simplefilter("ignore")  # about escapes in quotes
             tree = ast.parse(text, mode="eval").body
         columns = list(dict.fromkeys(_columns(tree, 1)))
     except SyntaxError:
@@ -101,7 +101,7 @@ def parse(text: str) -> Expression:
 
 
 def _columns(node: ast.expr, depth: int) -> list[str]:
-    """The columns below a node, in order; refuses whatever is not arithmetic."""
+    """Returns the columns below a node, in order; raises an error if it is not arithmetic."""
     if depth > _DEEPEST:
         raise RecursionError
     if isinstance(node, ast.Name):

@@ -1,4 +1,4 @@
-"""Input functions over transformed examples, and the receiver of serving requests."""
+"""Input functions for transformed examples, and the receiver of serving requests."""
 
 import dataclasses
 import math
@@ -15,14 +15,14 @@ from models.estimator_api import ServingInputReceiver
 from models.features import Feature, columns_read
 
 CHUNK = 16_384
-"""Rows that are parsed, kept and shuffled together."""
+"""Number of rows that are parsed and shuffled together."""
 
 _SHUFFLED_CHUNKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Every `count`-th row, from number `index` on."""
+    """Part of the rows: every `count`-th one, starting at row `index`."""
 
     index: int
     count: int
@@ -31,7 +31,7 @@ class Shard:
 WHOLE = Shard(0, 1)
 
 EXAMPLES = "examples"
-"""Name of the serving signature's input: serialized raw `tf.Example`s."""
+"""Name of the serving signature's input of serialized raw `tf.Example`s."""
 
 
 def training_input_fn(
@@ -47,36 +47,35 @@ def training_input_fn(
     shard: Shard = WHOLE,
     replicas: int = 1,
 ) -> Callable[[], tf.data.Dataset]:
-    """Batches of (features, labels) without an end, in a new order at each pass.
+    """Returns an input function of endless batches (features, labels), reshuffled in each pass.
 
-    What fits `cache_bytes` is parsed once, kept, and shuffled as a whole. Of more than that a few
-    chunks are in memory, whatever the size of the data: the order of the chunks is shuffled among
-    neighbours, then the rows within each.
+    Data that fits `cache_bytes` is parsed once, cached, and shuffled as a whole. Of larger data
+    only a few chunks are in memory: neighbouring chunks are shuffled, then the rows of each chunk.
 
-    The order is a function of the seed and the step, so a run that goes on from a checkpoint sees
-    what it would have seen.
+    The order depends only on the seed and the step, so a run that resumes from a checkpoint sees
+    the same batches as an uninterrupted one.
 
     Args:
         files: gzipped TFRecords of transformed examples.
-        transform_output: tells what the examples hold.
-        batch_size: rows of a batch; an incomplete one at the end of a chunk is left out.
-        rows: in the files, see `count_rows`.
-        cache_bytes: examples up to this size, parsed, are kept.
-        seed: of the order.
-        start_step: the number of batches to pass over.
-        labels: the columns of the labels, in their order; wanted where there are several.
-        shard: which rows to read. The shards of one count have all rows between them, each once.
-        replicas: so many parts in a row make a batch, and each is handed out as if it were one;
+        transform_output: Transform's output, with the examples' feature spec.
+        batch_size: rows per batch; an incomplete batch at the end of a chunk is dropped.
+        rows: number of rows in the files, see `count_rows`.
+        cache_bytes: maximum size of parsed examples that are cached.
+        seed: seed of the order.
+        start_step: number of batches to skip.
+        labels: columns of the labels, in order; required if there are several.
+        shard: rows to read. All shards of one count together have every row once.
+        replicas: number of equal parts of each batch. The dataset yields the parts one by one, and
             `tf.distribute` gives each replica the next.
 
     Returns:
-        A function that makes the dataset. Its features are dense, or `tf.RaggedTensor`s where
-        lists differ in length; its label is one tensor [batch], or a mapping of them by column
-        where there are several.
+        A function that builds the dataset. Features are dense, or `tf.RaggedTensor`s if lists
+        differ in length. The label is a tensor [batch], or a mapping of tensors by column if there
+        are several.
 
     Raises:
-        ValueError: there are several labels, but other ones than `labels`; or a shard without rows,
-            or replicas without.
+        ValueError: the examples have another number of labels than `labels`, or there are fewer
+            rows than shards or replicas.
     """
     if rows < shard.count:
         raise ValueError(
@@ -94,12 +93,12 @@ def training_input_fn(
     in_memory = rows * bytes_per_row(spec) <= cache_bytes
     chunk = rows if in_memory else CHUNK
     sizes = [chunk] * (rows // chunk) + ([rows % chunk] if rows % chunk else [])
-    # Of less than a batch the replicas get what they can share, if that is anything.
+    # If a chunk is smaller than a batch, replicas share as many of its rows as divide equally.
     batches = [max(size // batch_size, min(size // replicas, 1)) for size in sizes]
     first_pass, done = divmod(start_step, sum(batches))
 
     def shuffled_batches(number, examples):
-        """Of a chunk's rows in an order of the chunk's number."""
+        """Batches a chunk's rows, shuffled by the seed and the chunk's number."""
         size = tf.shape(tf.nest.flatten(examples[1])[0])[0]
         order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, number])
         whole = size // batch_size * batch_size
@@ -137,7 +136,7 @@ def evaluation_input_fn(
     batch_size: int,
     labels: Sequence[str] = (),
 ) -> Callable[[], tf.data.Dataset]:
-    """One pass over the files in their order; for the rest see `training_input_fn`."""
+    """Returns an input function of one pass over the files, in order; see `training_input_fn`."""
     parse = _parser(transform_output.transformed_feature_spec(), labels)
     return lambda: _records(files).batch(batch_size).map(parse).prefetch(tf.data.AUTOTUNE)
 
@@ -146,12 +145,12 @@ def _records(files: Sequence[str], shard: Shard = WHOLE) -> tf.data.Dataset:
     records = tf.data.TFRecordDataset(list(files), "GZIP", num_parallel_reads=2)
     if shard == WHOLE:
         return records
-    # By row, not by file: there may be fewer files than workers, and of any size.
+    # By row, not by file: there may be fewer files than shards, and their sizes vary.
     return records.shard(shard.count, shard.index)
 
 
 def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
-    """Parses serialized examples [batch] to features and labels."""
+    """Returns a function that parses serialized examples [batch] into features and labels."""
     count = sum(preprocessing.label_name(index) in spec for index in range(len(spec)))
     if count != max(len(labels), 1):
         raise ValueError(f"found {count} labels in the examples, expected {len(labels) or 1}")
@@ -164,9 +163,9 @@ def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
 
 
 def content_of(files: Sequence[str], transform_output: tft.TFTransformOutput) -> Iterator[bytes]:
-    """The values in the files, in their order, as bytes that are equal if and only if they are.
+    """Yields the values in the files, in order, as bytes that are equal iff the values are.
 
-    The files of equal examples differ: the features of a `tf.Example` are in no fixed order.
+    The bytes of the files do not serve: the features of a `tf.Example` have no fixed order.
     """
     spec = transform_output.transformed_feature_spec()
     for columns in _records(files).batch(CHUNK).map(lambda rows: tf.io.parse_example(rows, spec)):
@@ -177,7 +176,7 @@ def content_of(files: Sequence[str], transform_output: tft.TFTransformOutput) ->
 
 
 def bytes_per_row(spec: Mapping[str, Any]) -> int:
-    """The size of a parsed example of a feature spec; texts and lists are guessed at."""
+    """Returns the size of a parsed example of a feature spec; texts and lists are estimated."""
     total = 0
     for feature in spec.values():
         values = math.prod(feature.shape) if isinstance(feature, tf.io.FixedLenFeature) else 16
@@ -188,11 +187,11 @@ def bytes_per_row(spec: Mapping[str, Any]) -> int:
 def _split(
     tensors: Mapping[str, Any],
 ) -> tuple[dict[str, tf.Tensor | tf.RaggedTensor], list[tf.Tensor]]:
-    """Features and labels; lists of different lengths are ragged, whatever they are kept as."""
+    """Splits tensors into features and labels; sparse tensors become ragged."""
     count = len(tensors)
     labels = [preprocessing.label_name(index) for index in range(count)]
     statistics = {preprocessing.statistics_name(index) for index in range(count)}
-    # Transform gives its outputs in any order, and in another one at each call.
+    # Sort, since Transform returns its outputs in a different order at each call.
     features = {
         name: tf.RaggedTensor.from_sparse(value) if isinstance(value, tf.SparseTensor) else value
         for name, value in sorted(tensors.items())
@@ -202,7 +201,7 @@ def _split(
 
 
 def count_rows(files: Sequence[str]) -> int:
-    """Rows of gzipped TFRecords."""
+    """Counts the rows of gzipped TFRecords."""
     counts = tf.data.TFRecordDataset(list(files), "GZIP").batch(CHUNK).map(tf.shape)
     return int(sum(int(count[0]) for count in counts))
 
@@ -212,10 +211,10 @@ def serving_input_receiver_fn(
     features: Sequence[Feature],
     transform_output: tft.TFTransformOutput,
 ) -> Callable[[], ServingInputReceiver]:
-    """Receives serialized raw examples without a label, and transforms them as in training.
+    """Returns a function that builds the receiver of serialized raw examples for serving.
 
-    Columns that no feature is made of (the labels, the weight, ignored ones) may be absent or
-    present; they are not read.
+    It transforms them as in training. Columns that no feature reads (labels, the weight, ignored
+    columns) may be present or absent.
     """
     raw_spec = schema_utils.schema_as_feature_spec(schema).feature_spec
     used = {column.name: raw_spec[column.name] for column in columns_read(features)}
@@ -231,10 +230,10 @@ def serving_input_receiver_fn(
 
 
 def _with_shared_defaults(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Has columns without a default share the empty tensor that says so.
+    """Makes columns without a default value share the empty tensor that TensorFlow uses for it.
 
-    TensorFlow makes one for each column, which was a third of the operations of a wide table's
-    export, and of the seconds that it took to load.
+    One tensor per column made up a third of the operations of a wide table's export, and of the
+    time it took to load.
     """
     none: dict[tf.DType, tf.Tensor] = {}
 

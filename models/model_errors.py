@@ -1,8 +1,8 @@
-"""What went wrong in a user's model, in one line: the place in their file, and what to write there.
+"""One-line errors for a user's model: the line of their file, the reason and a hint how to fix it.
 
-TensorFlow builds a graph first and runs it later, so an error that comes from a line of a
-`model_fn` may have no frame of that line in its traceback. But TensorFlow remembers where each
-operation was made, and says so in the middle of its message.
+TensorFlow builds a graph first and runs it later, so the traceback of an error that a line of a
+`model_fn` causes may not contain that line. But TensorFlow remembers where each operation was
+created, and says so in the middle of its message.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 _LENGTH = 200
-"""Characters of what an error says: a node's definition alone may have thousands."""
+"""Maximum length of a reason in characters: a node's definition alone may have thousands."""
 _MADE_AT = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _NODES = re.compile(r"\s*\[\[\{\{node .*?\}\}\]\]|\s*\[Op:\w+\]")
 _NO_REASON = re.compile(
@@ -34,7 +34,7 @@ _TRANSIENT = (
 )
 
 _OF_ESTIMATOR = ("estimator.py", "model_fn.py", "basic_session_run_hooks.py")
-"""Files whose own errors are about what a model_fn returned."""
+"""TensorFlow's files whose errors are about what a model_fn returned."""
 
 _PROJECT = pathlib.Path(__file__).absolute().parents[1]
 _PACKAGES = ("components", "models", "pipeline")
@@ -43,13 +43,13 @@ COUNT = (
     "write optimizer.minimize(loss, global_step=tf.compat.v1.train.get_or_create_global_step()), "
     "or of a legacy Keras optimizer set optimizer.iterations to that step before get_updates"
 )
-"""How a train op counts the global step."""
+"""Hint: how a train op increments the global step."""
 LEGACY = (
     "write optimizer = tf.keras.optimizers.legacy.Adam(...), optimizer.iterations = "
     "tf.compat.v1.train.get_or_create_global_step(), and train_op = "
     "tf.group(*optimizer.get_updates(loss, tf.compat.v1.trainable_variables()))"
 )
-"""How a Keras optimizer trains in a graph."""
+"""Hint: how a Keras optimizer trains in a graph."""
 
 _HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -137,7 +137,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         'heads.for_labels(params["context"].labels) knows the classes',
     ),
 )
-"""What an error says, as a pattern, and what to write; the first that matches counts."""
+"""Pairs of a pattern of an error's text and a hint; the first matching pattern applies."""
 
 
 _Frame = tuple[str, int | None, str]
@@ -149,13 +149,13 @@ class ModelError(ValueError):
 
 @contextlib.contextmanager
 def told(folders: Sequence[pathlib.Path]) -> Iterator[None]:
-    """Tells an error of what is done in it by the line of the user's file that it comes from.
+    """Context manager: errors from a user's files are raised as one line that names the place.
 
     Args:
-        folders: those of the user's files; without any, errors pass unchanged.
+        folders: folders of the user's files; if empty, errors pass unchanged.
 
     Raises:
-        ModelError: in place of an error that has to do with those files, and of `sys.exit`.
+        ModelError: instead of an error that is related to those files, or of `sys.exit`.
     """
     try:
         yield
@@ -177,11 +177,16 @@ def told(folders: Sequence[pathlib.Path]) -> Iterator[None]:
 
 
 def explain(error: BaseException, folders: Sequence[pathlib.Path]) -> str | None:
-    """Puts an error into one line; None if it has nothing to do with the user's files.
+    """Explains an error in one line.
 
     Args:
-        error: as it was raised, with its traceback.
-        folders: those of the user's files.
+        error: the error as raised, with its traceback.
+        folders: folders of the user's files.
+
+    Returns:
+        The place if known, the error's type and reason, and a hint if there is one. None if the
+        error is transient, is about a full disk, or comes from elsewhere: neither from the user's
+        files nor from TensorFlow.
     """
     if isinstance(error, _TRANSIENT) or _FULL_DISK.search(str(error)):
         return None
@@ -194,10 +199,9 @@ def explain(error: BaseException, folders: Sequence[pathlib.Path]) -> str | None
 
 
 def place(error: BaseException, folders: Sequence[pathlib.Path]) -> str:
-    """The last line of the user's files that an error went through: `my_model.py:12, in model_fn`.
+    """Returns the last line of the user's files behind an error: `my_model.py:12, in model_fn`.
 
-    Returns:
-        An empty text if there is none.
+    Returns an empty text if there is no such line.
     """
     each: BaseException | None = error
     while each is not None:
@@ -207,7 +211,7 @@ def place(error: BaseException, folders: Sequence[pathlib.Path]) -> str:
             (frame.filename, frame.lineno, frame.name)
             for frame in traceback.extract_tb(each.__traceback__)
         ]
-        # Where the operation was made says more than where the session was run.
+        # Where the operation was created says more than where the session was run.
         for frames in (_said(each), _frames_of(getattr(each, "op", None)), through):
             if found := _last(frames, folders):
                 return found
@@ -216,12 +220,12 @@ def place(error: BaseException, folders: Sequence[pathlib.Path]) -> str:
 
 
 def made_at(op: tf.Operation, folders: Sequence[pathlib.Path]) -> str:
-    """The line of the user's files where an operation was made; an empty text if there is none."""
+    """Returns the line of the user's files that created an operation, or an empty text."""
     return _last(_frames_of(op), folders)
 
 
 def _said(error: BaseException) -> list[_Frame]:
-    """The frames in the text of TensorFlow's errors."""
+    """Returns the frames in the text of a TensorFlow error."""
     if not isinstance(error, tf.errors.OpError):
         return []
     return [(file, int(line), name) for file, line, name in _MADE_AT.findall(str(error))]
@@ -240,7 +244,7 @@ def _last(frames: Sequence[_Frame], folders: Sequence[pathlib.Path]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says of itself, in one line, without nodes and stacks."""
+    """Returns an error's own message in one line, without node definitions and stack traces."""
     if isinstance(error, SyntaxError):
         text = error.msg
     else:
@@ -249,7 +253,7 @@ def reason(error: BaseException) -> str:
         return missing[0]
     lines = text.strip().splitlines()
     said = [_NODES.sub("", _ROOT_ERROR.sub("", line)) for line in lines]
-    # TensorFlow's says where the operation was made before it says what is wrong with it.
+    # TensorFlow's text says where the operation was created before it says what is wrong.
     at = max((number for number, line in enumerate(said) if line.startswith("Node: '")), default=-1)
     useful = [line.strip() for line in said[at + 1 :] if line and not _NO_REASON.match(line)]
     indented = [line.strip() for line in said if re.match(r"\s+\w*(Error|Exception)\b.*: ", line)]
@@ -259,7 +263,7 @@ def reason(error: BaseException) -> str:
 
 
 def _is_of_estimator(error: BaseException) -> bool:
-    """Whether the Estimator has refused what a model_fn returned."""
+    """Returns whether the Estimator rejected what a model_fn returned."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and os.path.basename(frames[-1].filename) in _OF_ESTIMATOR
 
@@ -272,7 +276,7 @@ def _is_below(file: str, folders: Sequence[pathlib.Path]) -> bool:
 
 
 def _is_ours(path: pathlib.Path) -> bool:
-    """Whether a path is this project's: a user's file may stand beside its packages."""
+    """Returns whether a path is in this project's packages; user files may lie beside them."""
     return any(
         path.is_relative_to(_PROJECT / name) for name in ("components", "models", "pipeline")
     )

@@ -1,8 +1,8 @@
-"""Hosts that are never reached through a proxy: this machine itself, and a cluster's tasks.
+"""Hosts that are never reached through a proxy: this machine and the tasks of a cluster.
 
-gRPC, `requests` and `urllib` send everything to the proxy that the environment names, loopback
-traffic included. A proxy answers for the machine it runs on, so workers, tasks and servers of this
-machine would wait for each other in vain.
+gRPC, `requests` and `urllib` send everything through the proxy that the environment names, even
+loopback traffic. To a proxy, loopback is the machine it runs on, so workers, tasks and servers of
+this machine would wait for each other in vain.
 """
 
 import os
@@ -16,16 +16,15 @@ _EVERYTHING = "*"
 def variables(environment: Mapping[str, str], hosts: Iterable[str] = ()) -> dict[str, str]:
     """Returns the variables that exempt this machine and other hosts from proxies.
 
-    Exemptions of the environment stay. `urllib` and `requests` read `no_proxy` in place of
-    `NO_PROXY`, so both get what either holds; gRPC reads `no_grpc_proxy` in place of `no_proxy`,
-    and knows no `*`.
+    Existing exemptions are kept. `urllib` and `requests` prefer `no_proxy` to `NO_PROXY`, so both
+    get the entries of either. gRPC prefers `no_grpc_proxy` to `no_proxy` and does not support `*`.
 
     >>> variables({"NO_PROXY": "intra.example"}, ["chief-0"])["no_proxy"]
     'intra.example,127.0.0.1,localhost,::1,chief-0'
 
     Args:
-        environment: the present one.
-        hosts: names or addresses, without ports.
+        environment: the current environment variables.
+        hosts: names or addresses without ports.
     """
     general = [*_entries(environment, "no_proxy"), *_entries(environment, "NO_PROXY")]
     grpc = _entries(environment, "no_grpc_proxy") or general
@@ -40,7 +39,7 @@ def variables(environment: Mapping[str, str], hosts: Iterable[str] = ()) -> dict
 def exempt(hosts: Iterable[str] = ()) -> None:
     """Exempts this machine and other hosts, for this process and those that it starts.
 
-    It must be called before there are connections.
+    Call this before any connection is made.
     """
     os.environ.update(variables(os.environ, hosts))
 

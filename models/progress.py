@@ -1,4 +1,4 @@
-"""How far a training is: what tells it, from within a session, and how it is put into words."""
+"""Progress of a training: hooks that report it from a session, and its description in words."""
 
 import dataclasses
 import time
@@ -11,7 +11,7 @@ from models import estimator_api, model_errors
 from models.model_errors import ModelError
 
 Tell = Callable[..., None]
-"""Is told an `event` and what belongs to it; the events are those that `Progress.heard` knows."""
+"""Callback that receives an `event` and its fields; see `Progress.heard` for the events."""
 
 _TELL_EVERY = 1.0
 """Seconds."""
@@ -19,25 +19,25 @@ _WRITE_EVERY = 100
 """Steps."""
 _STILL_RUNS = 500
 _STILL_SECONDS = 10.0
-"""As long as both the global step may stand still."""
+"""How long the global step may stand still: a training ends once both limits are exceeded."""
 
 
 def on_progress(text: str) -> None:
-    """Is told how far a training is; who shows a run to people puts a function of theirs here."""
+    """Receives a training's progress as text; a console replaces this function with its own."""
 
 
 @dataclasses.dataclass
 class Progress:
-    """What is known of a training.
+    """Current state of a training.
 
     Attributes:
-        max_steps: where it ends.
+        max_steps: the step at which training ends.
         step: the global step.
-        examples_per_second: of all workers together.
-        checkpoint: the step of the last one.
-        evaluation: the step and the loss of the last one.
-        tasks: what is said of a cluster's tasks.
-        notes: what the user should read when all is over.
+        examples_per_second: throughput of all tasks together.
+        checkpoint: step of the last checkpoint; None before the first.
+        evaluation: step and loss of the last evaluation; None before the first.
+        tasks: description of the state of a cluster's tasks.
+        notes: sentences that the user should read after the training.
     """
 
     max_steps: int
@@ -49,7 +49,7 @@ class Progress:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def heard(self, event: str, **message: Any) -> None:
-        """Notes an event, and says how far the training is now."""
+        """Records an event and reports the progress."""
         if event == "note":
             self.notes.append(message["text"])
         elif event == "step":
@@ -62,12 +62,12 @@ class Progress:
         on_progress(str(self))
 
     def told(self, tasks: str) -> None:
-        """Notes what is said of a cluster's tasks, and says how far the training is now."""
+        """Records the state of a cluster's tasks and reports the progress."""
         self.tasks = tasks
         on_progress(str(self))
 
     def ended(self, restarts: int = 0) -> None:
-        """Says what is worth saying when the training is over."""
+        """Reports the number of restarts, if any, after the training."""
         on_progress(f"{restarts} restart{'s' if restarts > 1 else ''}" if restarts else "")
 
     def __str__(self) -> str:
@@ -85,14 +85,15 @@ class Progress:
 
 
 class Reporter(estimator_api.SessionRunHook):
-    """Tells of steps about once a second, and writes summaries of them for TensorBoard.
+    """Hook that reports steps about once a second and writes summaries for TensorBoard.
 
     Args:
-        tell: gets the event `step`: the global step, and the examples per second since the last.
-        batch_size: examples of a step.
-        directory: of the summaries.
-        everyone: whether the steps of all workers count, or this one's alone.
-        with_loss: whether the loss is written too; the chief's Estimator does that by itself.
+        tell: receives `step` events with the global step and the examples per second since the
+            previous event.
+        batch_size: number of examples per step.
+        directory: directory of the summaries.
+        everyone: whether to count the steps of all tasks or only those of this one.
+        with_loss: whether to write the loss too; the chief's Estimator does so by itself.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Reporter(estimator_api.SessionRunHook):
         self._own_steps = 0
 
     def begin(self):
-        """Finds what is fetched at each step."""
+        """Looks up the tensors to fetch at each step."""
         self._fetched = {"step": tf.compat.v1.train.get_global_step()}
         losses = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.LOSSES)
         if self._with_loss and losses:
@@ -114,15 +115,15 @@ class Reporter(estimator_api.SessionRunHook):
         self._told_at = self._written_at = None
 
     def before_run(self, run_context):
-        """Fetches it."""
+        """Fetches the tensors."""
         return tf.compat.v1.train.SessionRunArgs(self._fetched)
 
     def after_run(self, run_context, run_values):
-        """Tells and writes what is due."""
+        """Reports the step and writes summaries when due."""
         now, step = time.monotonic(), int(run_values.results["step"])
         self._own_steps += 1
         here = now, step if self._everyone else self._own_steps
-        # The first two steps are slow: the graph is optimised and the data read.
+        # The first step is slow, since it optimises the graph and reads the data.
         if self._told_at is None or self._written_at is None:
             self._told_at = self._written_at = here
             self._tell(event="step", step=step, examples_per_second=0.0)
@@ -138,7 +139,7 @@ class Reporter(estimator_api.SessionRunHook):
             self._written_at = here
 
     def end(self, session):
-        """Tells of the last step."""
+        """Reports the last step."""
         step = int(session.run(self._fetched["step"]))
         self._tell(event="step", step=step, examples_per_second=0.0)
 
@@ -149,16 +150,16 @@ class Reporter(estimator_api.SessionRunHook):
         summary = tf.compat.v1.Summary()
         for tag, value in values.items():
             summary.value.add(tag=tag, simple_value=value)
-        # The writer that the Estimator's own hooks use: one file for one task.
+        # Share the writer with the Estimator's own hooks, so that each task has one file.
         tf.compat.v1.summary.FileWriterCache.get(self._directory).add_summary(summary, step)
 
 
 class Standstill(estimator_api.SessionRunHook):
-    """Ends a training whose steps do not count the global step: it would have no end.
+    """Hook that ends a training whose steps do not increment the global step.
 
-    A session that waits for other tasks makes no runs, and slow steps make few, so it is runs that
-    count and not seconds alone. Models that count one step for several runs, as for accumulated
-    gradients, have as many as there are.
+    Such a training would never end. Runs are counted as well as seconds, since a session that waits
+    for other tasks makes no runs and slow steps make few. Models that increment the step once in
+    several runs, as with gradient accumulation, may use up to `_STILL_RUNS` runs per step.
     """
 
     def __init__(self) -> None:
@@ -169,10 +170,10 @@ class Standstill(estimator_api.SessionRunHook):
         return tf.compat.v1.train.SessionRunArgs(tf.compat.v1.train.get_global_step())
 
     def after_run(self, run_context, run_values):
-        """Ends the training if the step has stood still for too long.
+        """Checks that the step does not stand still.
 
         Raises:
-            ModelError: it has.
+            ModelError: the step has stood still for too long.
         """
         step = int(run_values.results)
         if step != self._step:
@@ -187,28 +188,28 @@ class Standstill(estimator_api.SessionRunHook):
 
 
 class Sign(estimator_api.SessionRunHook):
-    """Tells now and then that an evaluation goes on."""
+    """Hook that reports about once a second that an evaluation is running."""
 
     def __init__(self, tell: Tell):
         self._tell = tell
         self._told_at = 0.0
 
     def after_run(self, run_context, run_values):
-        """Tells if it is due."""
+        """Reports `evaluating` when due."""
         if time.monotonic() - self._told_at >= _TELL_EVERY:
             self._tell(event="evaluating")
             self._told_at = time.monotonic()
 
 
 class Saved(estimator_api.CheckpointSaverListener):
-    """Tells of checkpoints, and calls what is to be done at each."""
+    """Listener that reports each checkpoint and then calls a function."""
 
     def __init__(self, tell: Tell, then: Callable[[], None] | None = None):
         self._tell = tell
         self._then = then
 
     def after_save(self, session, global_step_value):
-        """Is called by the hook that saves."""
+        """Reports the checkpoint and calls the function."""
         self._tell(event="checkpoint", step=int(global_step_value))
         if self._then:
             self._then()

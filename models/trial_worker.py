@@ -1,16 +1,17 @@
-"""Runs the trials of a search in a process of its own: `python -m models.trial_worker`.
+"""Process that runs the trials of a search: `python -m models.trial_worker`.
 
-It is told by lines of JSON on stdin, and answers with lines of JSON on stdout:
+It receives lines of JSON on stdin, and sends lines of JSON on stdout:
 
-- it is told what the problem is: an object with the attributes of `FnArgs` that `Problem.of` reads;
-- it says {"event": "ready"};
-- it is told a trial: {"directory": ..., "values": {"model.params.learning_rate": 0.003}};
-- it says {"event": "evaluation", "step": ..., "metrics": {...}, "is_last": false}, and waits to be
-  told whether to go on: true or false;
-- it says how the trial ended: {"event": "complete", "metrics": {...}}, of the best checkpoint, or
-  {"event": "pruned"}, or {"event": "failed", "error": "one line"}; and waits for the next trial.
+- receives the problem: an object with the attributes of `FnArgs` that `Problem.of` reads;
+- sends {"event": "ready"};
+- receives a trial: {"directory": ..., "values": {"model.params.learning_rate": 0.003}};
+- sends {"event": "evaluation", "step": ..., "metrics": {...}, "is_last": false} after each
+  evaluation, and receives whether to continue: true or false;
+- sends how the trial ended: {"event": "complete", "metrics": {...}} with those of the best
+  checkpoint, {"event": "pruned"}, or {"event": "failed", "error": "one line"}; and waits for the
+  next trial.
 
-All it says has `seconds` too, since the trial began.
+Each message it sends also has the `seconds` since the trial began.
 
 For what happens when stdin ends, see `models.channel`.
 """
@@ -26,17 +27,17 @@ from etils import epath
 
 from models.channel import Channel, one_line
 
-# Trials that run at a time share a log.
+# Concurrent trials share a log.
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(process)d %(name)s] %(message)s"
 
 
 class _Pruned(Exception):
-    """The trial is not worth going on with."""
+    """The search has stopped the trial early."""
 
 
 def main() -> None:
-    """Runs one trial after the other."""
-    # Ctrl-C reaches every process of a terminal; this one ends with the one that asked for it.
+    """Runs trials one after another."""
+    # Ctrl-C reaches every process of a terminal; this one exits when its parent does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel()
     problem = channel.receive()
@@ -70,7 +71,7 @@ def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any])
         types.SimpleNamespace(**problem, hyperparameters={"values": trial["values"]})
     ).replaced({"train.cluster": None})
     context = tried.context()
-    # A model that draws without a seed must not depend on the trials before.
+    # A model that draws without a seed must not depend on earlier trials.
     tf.keras.utils.set_random_seed(tried.settings["train"]["seed"])
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:

@@ -1,6 +1,6 @@
-"""Trains an Estimator on many processes of this machine; see docs/distributed.md.
+"""Training of an Estimator by several processes of this machine; see docs/distributed.md.
 
-`layout` says which tasks there are and where, `task` is what the process of one does, `process` is
-such a process as its supervisor sees it, and `supervisor` starts them, watches them, starts those
-again that die or hang, and ends them all.
+`layout` defines the tasks and their addresses, `task` is the program that runs one task, `process`
+is the supervisor's view of that process, and `supervisor` starts the processes, watches them,
+restarts those that die or hang, and ends them all.
 """

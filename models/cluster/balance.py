@@ -1,7 +1,7 @@
-"""Keeps the workers of a cluster together, so that all examples are seen equally often.
+"""Balance among the training tasks of a cluster, so that all examples are seen equally often.
 
-Each worker has rows of its own. Without this the rows of a fast one would be seen more often than
-those of a slow one.
+Each task trains on its own rows. Without this, the rows of a fast task would be seen more often
+than the rows of a slow one.
 """
 
 import time
@@ -14,18 +14,18 @@ from models.progress import Tell
 _LOOK_EVERY = 0.02
 _TELL_EVERY = 1.0
 _PATIENCE = 60.0
-"""Seconds without any step after which a worker goes on: the others may be gone for good."""
+"""Seconds without any step after which a waiting task continues: the others may be gone."""
 
 
 class Balance(estimator_api.SessionRunHook):
-    """Lets a worker wait when it is too far ahead of its share of the global step.
+    """Hook that makes a task wait while it is too far ahead of its share of the global step.
 
     Args:
-        tell: gets the event `waiting`, so that a worker that waits does not seem to hang.
-        workers: how many there are, the chief among them.
-        lead: how many steps a worker may be ahead. The slowest is then at most `workers - 1` times
-            as many behind.
-        max_steps: where training ends, and with it the wait.
+        tell: receives `waiting` events, so that a waiting task does not seem to hang.
+        workers: number of training tasks, including the chief.
+        lead: number of steps that a task may be ahead of its share. The slowest is then at most
+            `(workers - 1) * lead` steps behind.
+        max_steps: the step at which training, and any wait, ends.
     """
 
     def __init__(self, tell: Tell, workers: int, lead: int, max_steps: int):
@@ -35,13 +35,13 @@ class Balance(estimator_api.SessionRunHook):
         self._max_steps = max_steps
 
     def begin(self):
-        """Starts to count."""
+        """Resets the counts."""
         self._step = tf.compat.v1.train.get_global_step()
         self._first = self._latest = -1
         self._own = 0
 
     def before_run(self, run_context):
-        """Waits for the others, if need be."""
+        """Waits for the other tasks if this one is too far ahead."""
         told_at = moved_at = time.monotonic()
         while self._is_ahead:
             time.sleep(_LOOK_EVERY)
@@ -68,6 +68,6 @@ class Balance(estimator_api.SessionRunHook):
 
     def _see(self, step: int) -> None:
         if self._first < 0 or step < self._latest:
-            # The first step, or training went back to a checkpoint: what was ahead is undone.
+            # The first step, or training went back to a checkpoint, which undoes any lead.
             self._first, self._own = step, 0
         self._latest = step

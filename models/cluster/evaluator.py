@@ -1,7 +1,7 @@
-"""What the evaluator of a cluster does: evaluates the newest checkpoint, again and again.
+"""The evaluator of a cluster, which evaluates the newest checkpoint, again and again.
 
-Not by `train_and_evaluate`, which reads a checkpoint that training may remove meanwhile, and dies
-of it, and which does not see that training has stopped early. A copy stays as long as it is needed.
+`train_and_evaluate` does not serve here: it fails if training removes the checkpoint that it reads,
+and it does not notice early stopping. This evaluator reads a copy that nobody removes.
 """
 
 import time
@@ -24,14 +24,14 @@ def evaluate_all(
     best: BestCheckpoint,
     max_steps: int,
 ) -> None:
-    """Evaluates until a checkpoint of `max_steps` or more is evaluated, or the process is ended.
+    """Evaluates new checkpoints until one of `max_steps` or more, or until the process is killed.
 
     Args:
-        estimator: whose checkpoints they are.
-        input_fn: of one pass over the eval split.
-        hooks: of each evaluation.
-        best: is given each evaluation, and keeps the best.
-        max_steps: where training ends.
+        estimator: the Estimator whose checkpoints are evaluated.
+        input_fn: input function of one pass over the eval split.
+        hooks: hooks of each evaluation.
+        best: receives each evaluation, and keeps the best checkpoint.
+        max_steps: the step at which training ends.
     """
     evaluated, step = None, -1
     while step < max_steps:
@@ -45,14 +45,14 @@ def evaluate_all(
 
 
 def clean_up(directory: epath.Path) -> None:
-    """Removes what an evaluator has left in a training's directory."""
+    """Removes the evaluator's copy from a training's directory."""
     folder = directory / _FOLDER
     if folder.exists():
         folder.rmtree()
 
 
 def _copied(checkpoint: epath.Path) -> epath.Path | None:
-    """The same checkpoint where nobody removes it; None if it is being removed by now."""
+    """Copies a checkpoint to where nobody removes it; None if training is already removing it."""
     clean_up(checkpoint.parent)
     folder = checkpoint.parent / _FOLDER
     folder.mkdir()
@@ -61,7 +61,7 @@ def _copied(checkpoint: epath.Path) -> epath.Path | None:
             file.copy(folder / file.name)
     except (FileNotFoundError, tf.errors.NotFoundError):
         return None
-    # Its files are removed one by one: is the index there, and each part, as data-00000-of-00002?
+    # Files are removed one by one, so check for the index and all parts (data-00000-of-00002).
     parts = list(folder.glob("*.data-*"))
     is_whole = list(folder.glob("*.index")) and parts and int(parts[0].name[-5:]) == len(parts)
     return folder / checkpoint.name if is_whole else None

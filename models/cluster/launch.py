@@ -1,4 +1,4 @@
-"""Trains a problem on a cluster, to the end: by default one of this machine's processes."""
+"""Launchers, which run the tasks of a cluster: by default as processes of this machine."""
 
 import pathlib
 import tempfile
@@ -16,40 +16,40 @@ _TOLD = ("train_files", "eval_files", "schema_path", "transform_output", "custom
 
 
 class Launcher(Protocol):
-    """Has a place for a cluster's tasks."""
+    """Interface of a place that can run the tasks of a cluster."""
 
     def clear(self, directory: epath.Path) -> bool:
-        """Ends what an earlier run has left training in a directory.
+        """Ends tasks of an earlier run that still train in a directory.
 
         Returns:
-            False if that is not ended, because `train` will go on with it: until then the
-            directory is not this process's.
+            False if they keep running because `train` will reuse them; until then this process
+            must not change the directory.
         """
 
     def train(
         self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
     ) -> list[dict[str, Any]]:
-        """Trains; when this returns, or raises, no task of the cluster is left.
+        """Trains to the end; when this returns or raises, no task of the cluster is running.
 
         Args:
             cluster: `train.cluster` of the configuration.
-            directory: the training's.
-            fn_args: what the problem is, see `Problem.of`.
-            progress: is told how it goes.
+            directory: the training directory.
+            fn_args: the Trainer's `FnArgs`, which describe the problem, see `Problem.of`.
+            progress: receives the progress.
 
         Returns:
-            The tasks that were started again: each with its name, the step, and the reason.
+            The restarts of tasks, each with the `task`, the `step` and the `reason`.
 
         Raises:
-            TaskError: a task reported an error, or too many died.
+            TaskError: a task reported an error, or too many tasks died.
         """
 
 
 class OnThisMachine:
-    """Trains by one process for each task."""
+    """Launcher that runs each task as a process of this machine."""
 
     def clear(self, directory: epath.Path) -> bool:
-        """See `Launcher`; processes that a run left behind when it was killed are ended."""
+        """Ends processes that a killed run left behind; see `Launcher`."""
         if orphans := process.end_orphans(str(directory)):
             logging.warning("Ended processes of an earlier run: %s", orphans)
         return True
@@ -57,7 +57,7 @@ class OnThisMachine:
     def train(
         self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
     ) -> list[dict[str, Any]]:
-        """See `Launcher`."""
+        """Trains under a supervisor; see `Launcher`."""
         logs = _logs(directory)
         logging.info("Logs of the cluster's tasks: %s", logs)
         with Supervisor(cluster, str(directory), told(fn_args), logs, progress) as supervisor:
@@ -66,17 +66,17 @@ class OnThisMachine:
 
 
 launcher: Launcher = OnThisMachine()
-"""Who has another place for the tasks, as pods, puts a launcher of theirs here."""
+"""The launcher in use; replace it to run the tasks elsewhere, such as in pods."""
 
 
 def told(fn_args) -> dict[str, Any]:
-    """What every task is told of the problem, as JSON values: `models.cluster.task`'s PROBLEM."""
+    """Returns the problem as JSON values: the content of PROBLEM in `models.cluster.task`."""
     given = {name: getattr(fn_args, name) for name in _TOLD}
     return {**given, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
 
 
 def _logs(directory: epath.Path) -> pathlib.Path:
-    # Processes write to files; in an object store there are none.
+    # Processes write their logs to local files, which an object store cannot hold.
     if "://" in str(directory):
         return pathlib.Path(tempfile.mkdtemp(prefix=f"{directory.name}-logs-"))
     return pathlib.Path(directory) / "logs"

@@ -1,4 +1,4 @@
-"""Which tasks a cluster has, where they listen, and what each is told of it: `TF_CONFIG`."""
+"""Tasks of a cluster, their addresses, and the `TF_CONFIG` that describes them to each task."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 CHIEF, WORKER, PARAMETER_SERVER, EVALUATOR = "chief", "worker", "ps", "evaluator"
-"""As `TF_CONFIG` calls them."""
+"""Roles of tasks, as named in `TF_CONFIG`."""
 
 _TF_CONFIG = "TF_CONFIG"
 _SHOWN = 60
@@ -18,29 +18,29 @@ _SHOWN = 60
 
 @dataclasses.dataclass(frozen=True)
 class Name:
-    """One task of a cluster.
+    """Role and index of a task of a cluster.
 
     Attributes:
         role: chief, worker, ps or evaluator.
-        index: among those of its role, from 0 on.
+        index: index among the tasks of the same role, from 0.
     """
 
     role: str
     index: int
 
     def __str__(self) -> str:
-        """As people are told of it, and its log is called: `chief`, `worker-0`."""
+        """Returns the name in messages and log files, such as `chief` or `worker-0`."""
         alone = self.role in (CHIEF, EVALUATOR)
         return self.role if alone else f"{self.role}-{self.index}"
 
     @property
     def trains(self) -> bool:
-        """Whether it makes steps."""
+        """Whether the task makes training steps."""
         return self.role in (CHIEF, WORKER)
 
 
 def names(cluster: Mapping[str, Any]) -> list[Name]:
-    """The tasks of `train.cluster`, in the order in which they are started."""
+    """Returns the tasks of `train.cluster`, in the order in which they start."""
     return [
         *(Name(PARAMETER_SERVER, index) for index in range(cluster["parameter_servers"])),
         Name(CHIEF, 0),
@@ -51,11 +51,11 @@ def names(cluster: Mapping[str, Any]) -> list[Name]:
 
 @contextmanager
 def addresses(tasks: Sequence[Name]) -> Iterator[dict[str, list[str]]]:
-    """Free ports of this machine for all tasks but the evaluator, which nobody speaks to.
+    """Context manager: reserves a local port per task, except the evaluator, which needs none.
 
-    The ports stay bound, though nothing listens on them here, so that no other program gets the one
-    of a task that is about to be started again. TensorFlow's server shares a port where
-    `TF_GRPC_REUSE_PORT` says so.
+    It yields the addresses by role. The ports stay bound without listening, so that no other
+    program takes the port of a task that is about to restart. TensorFlow's server shares a bound
+    port if `TF_GRPC_REUSE_PORT` is set.
     """
     found: dict[str, list[str]] = {}
     with ExitStack() as stack:
@@ -70,17 +70,17 @@ def addresses(tasks: Sequence[Name]) -> Iterator[dict[str, list[str]]]:
 
 
 def tf_config(cluster: Mapping[str, Sequence[str]], task: Name) -> str:
-    """What an Estimator finds its place in the cluster by."""
+    """Returns the `TF_CONFIG` that tells an Estimator the cluster and its own task."""
     return json.dumps({"cluster": cluster, "task": {"type": task.role, "index": task.index}})
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The cluster that a process is a task of.
+    """Cluster to which this process belongs as a task.
 
     Attributes:
-        task: this process's.
-        addresses: `host:port` of the tasks that listen, by role.
+        task: the task of this process.
+        addresses: `host:port` of the listening tasks, by role.
     """
 
     task: Name
@@ -88,16 +88,16 @@ class Cluster:
 
     @property
     def hosts(self) -> list[str]:
-        """The machines of the tasks."""
+        """The hosts of the tasks, sorted, each once."""
         addresses = (address for role in self.addresses.values() for address in role)
         return sorted({address.rpartition(":")[0].strip("[]") for address in addresses})
 
 
 def in_environment(environment: Mapping[str, str] = os.environ) -> Cluster | None:
-    """Reads `TF_CONFIG`; None where it is missing or describes no cluster.
+    """Reads `TF_CONFIG`; returns None if it is missing or describes no cluster.
 
     Raises:
-        ValueError: it is no description of a cluster and a task in it.
+        ValueError: `TF_CONFIG` is malformed, or its task is not in its cluster.
     """
     text = environment.get(_TF_CONFIG, "").strip()
     if not text:
@@ -116,7 +116,7 @@ def in_environment(environment: Mapping[str, str] = os.environ) -> Cluster | Non
 
 
 class _Malformed(Exception):
-    """JSON that describes no cluster."""
+    """JSON that is not a valid description of a cluster."""
 
 
 def _parsed(config: Any) -> Cluster | None:

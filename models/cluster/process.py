@@ -1,4 +1,4 @@
-"""The process that does a task, as its supervisor sees it; and those that nobody watches."""
+"""Processes that run tasks, as their supervisor sees them, and orphans without a supervisor."""
 
 import contextlib
 import json
@@ -16,20 +16,20 @@ _MODULE = "models.cluster.task"
 
 
 class Process:
-    """One process that does one task; see `models.cluster.task` for what is said.
+    """A process that runs one task; see `models.cluster.task` for its messages.
 
     Args:
-        directory: the training's.
-        told: what it is told of the problem.
-        environment: its own; `TF_CONFIG` among it says which task it does.
-        log: the file that gets everything else it prints.
+        directory: the training directory.
+        told: the problem as JSON values, sent to the process.
+        environment: environment variables of the process; `TF_CONFIG` says which task it runs.
+        log: file to which everything else that it prints is appended.
     """
 
     def __init__(
         self, directory: str, told: Any, environment: Mapping[str, str], log: pathlib.Path
     ):
         with open(log, "ab") as file:
-            # A group of its own: what a model starts in it ends with it.
+            # Its own process group, so that processes started by a model end with it.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _MODULE, directory],
                 stdin=subprocess.PIPE,
@@ -42,22 +42,22 @@ class Process:
         self._unread = b""
         self.has_ended = False
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has ended by now, which will be seen
+        with contextlib.suppress(BrokenPipeError):  # already ended, as will be noticed
             self._process.stdin.write(json.dumps(told).encode() + b"\n")
             self._process.stdin.flush()
 
     @property
     def pid(self) -> int:
-        """Its number, and that of its group."""
+        """The id of the process and of its group."""
         return self._process.pid
 
     def fileno(self) -> int:
-        """Where what it says can be read."""
+        """Returns the file descriptor from which its messages are read."""
         assert self._process.stdout
         return self._process.stdout.fileno()
 
     def messages(self) -> list[dict[str, Any]]:
-        """What it has said since it was last asked; sets `has_ended` at the end of that."""
+        """Returns the messages since the last call; sets `has_ended` at the end of the stream."""
         try:
             while data := os.read(self.fileno(), 1 << 16):
                 self._unread += data
@@ -68,15 +68,15 @@ class Process:
         return [json.loads(line) for line in lines]
 
     def pause(self) -> None:
-        """Stops it until `go_on`."""
+        """Pauses the process until `go_on`."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Ends a pause."""
+        """Resumes the paused process."""
         self._signal(signal.SIGCONT)
 
     def end(self) -> str:
-        """Ends it and what it has started, whatever they do; says how it ended."""
+        """Kills the process and those that it started; returns its signal or exit code as text."""
         self._signal(signal.SIGKILL)
         code = self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
@@ -91,11 +91,11 @@ class Process:
 
 
 def environment(tf_config: str, *, on_gpu: bool) -> dict[str, str]:
-    """Of a task's process.
+    """Returns the environment variables of a task's process.
 
     Args:
-        tf_config: the task's.
-        on_gpu: whether it may use one, if there is any.
+        tf_config: the task's `TF_CONFIG`.
+        on_gpu: whether the task may use GPUs, if there are any.
     """
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
     return {
@@ -110,14 +110,14 @@ def environment(tf_config: str, *, on_gpu: bool) -> dict[str, str]:
 
 
 def end_orphans(directory: str) -> list[int]:
-    """Ends processes that still do tasks of a training that nobody supervises any more.
+    """Kills processes that still run tasks of a training without a supervisor.
 
     Returns:
-        Their numbers.
+        Their process ids.
     """
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended, or is another user's
+        with contextlib.suppress(OSError):  # has ended, or belongs to another user
             arguments = (folder / "cmdline").read_text().split("\0")
             if arguments[1:4] == ["-m", _MODULE, directory]:
                 os.kill(int(folder.name), signal.SIGKILL)

@@ -1,13 +1,14 @@
-"""Starts the tasks of a cluster, watches them, and ends them all, whatever happens.
+"""Supervisor that starts the tasks of a cluster, watches them, and ends them all in any case.
 
-- A task that dies is started again: at once at first, then after pauses that grow. Together the
-  tasks have `max_restarts`.
-- A task that hangs is ended, and so dies. A chief or worker hangs if it makes no step, a parameter
-  server if it gives no sign, an evaluator if there is a checkpoint and it does nothing about it.
-- When the chief dies the workers are paused until the next chief has restored the last checkpoint:
-  what they did meanwhile would be undone. Those that had finished are started again, for the same
+- A task that dies is restarted: at once the first time, then after growing pauses. `max_restarts`
+  limits the restarts of all tasks together.
+- A task that hangs is killed, and counts as dead. A chief or worker hangs if it makes no step, a
+  parameter server if it sends no message, an evaluator if it does not evaluate a new checkpoint.
+- When the chief dies, the workers are paused until the new chief has restored the last checkpoint,
+  since their steps meanwhile would be undone; workers that had finished are restarted for the same
   reason. When a parameter server dies, the sessions of all others restore that checkpoint.
-- An error that a task reports is the model's, or the data's: it would come again, so it ends all.
+- An error that a task reports comes from the model or the data and would recur, so it ends the
+  training. A transient error counts as the death of the task.
 """
 
 import dataclasses
@@ -27,35 +28,35 @@ from models.progress import Progress
 
 _LOOK_EVERY = 0.2
 _START_SECONDS = 300.0
-"""Imports and the first step, which reads the data, take longer than any other."""
+"""Added to the limit until the first step: imports and reading the data take long."""
 _SILENT_SECONDS = 5.0
-"""Of a parameter server, which gives a sign every second."""
+"""Silence after which a parameter server, which sends a message every second, is suspect."""
 _FINISH_SECONDS = 10.0
-"""After the chief has finished, the workers see that by themselves."""
+"""Time for workers to finish by themselves after the chief has."""
 _LONGEST_PAUSE = 60.0
 
 
 class TaskError(ValueError):
-    """What ended the training of a cluster."""
+    """An error that ended the training of a cluster."""
 
 
 class RemoteTraceback(Exception):
-    """Prints as the traceback of another process."""
+    """A cause that shows the traceback of another process."""
 
 
 @dataclasses.dataclass
 class _Task:
-    """One task, and the process that does it at present.
+    """A task and its current process.
 
     Attributes:
-        name: which one.
-        process: None while it waits to be started, and when it is done.
-        due: when it is to be started, if it waits (monotonic clock).
-        restarts: how often it was started again.
-        sign: when it was last seen to get on (monotonic clock).
-        works: whether its present process has come as far as to do its part.
-        is_done: whether it has nothing left to do.
-        error: what its process said before it ended.
+        name: role and index of the task.
+        process: the current process; None while the task waits for its start, and when it is done.
+        due: when to start the task (monotonic clock); None if it is not waiting.
+        restarts: number of restarts.
+        sign: when the task last made progress (monotonic clock).
+        works: whether the current process has started up and is doing its part.
+        is_done: whether the task has nothing left to do.
+        error: the transient error that the process reported before it ended.
     """
 
     name: Name
@@ -69,14 +70,14 @@ class _Task:
 
 
 class Supervisor:
-    """Runs the cluster of one training; a context that no process of it outlives.
+    """Context manager that runs the cluster of a training; on exit it kills all its processes.
 
     Args:
         cluster: `train.cluster` of the configuration.
-        directory: the training's.
-        told: what every task is told of the problem.
-        logs: the folder of the tasks' logs.
-        progress: is told how the training goes.
+        directory: the training directory.
+        told: the problem as JSON values, sent to every task.
+        logs: folder of the tasks' logs.
+        progress: receives the progress.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Supervisor:
         self._tasks = {str(name): _Task(name) for name in layout.names(cluster)}
         self._selector = selectors.DefaultSelector()
         self._stack = ExitStack()
-        self._disturbed = 0.0  # when tasks last had to wait for another one
+        self._disturbed = 0.0  # when tasks last had to wait for another
         self._finished: float | None = None
 
     def __enter__(self) -> "Supervisor":
@@ -113,10 +114,10 @@ class Supervisor:
         self._stack.close()
 
     def run(self) -> None:
-        """Trains to the end, and until the last checkpoint is evaluated if there is an evaluator.
+        """Trains to the end, and until any evaluator has evaluated the last checkpoint.
 
         Raises:
-            TaskError: a task reported an error, or too many died.
+            TaskError: a task reported an error, or too many tasks died.
         """
         while not self._is_over():
             self._start_due()
@@ -161,7 +162,7 @@ class Supervisor:
 
     def _hear(self, task: _Task) -> None:
         if task.process is None:
-            return  # it was ended since
+            return  # killed in the meantime
         for message in task.process.messages():
             self._note(task, **message)
         if task.process and task.process.has_ended:
@@ -199,7 +200,7 @@ class Supervisor:
             task.is_done = True
 
     def _at_work(self, task: _Task) -> None:
-        """Its process has come as far as to do its part."""
+        """Marks a task as doing its part; workers resume once the chief does."""
         task.works, self._disturbed = True, time.monotonic()
         if task.name.role == CHIEF:
             for worker in self._of(WORKER):
@@ -213,7 +214,11 @@ class Supervisor:
         return evaluated is not None and last is not None and evaluated[0] >= last
 
     def _lost(self, task: _Task, how: str) -> None:
-        """A process ended that was to go on."""
+        """Schedules the restart of a task whose process ended too early.
+
+        Raises:
+            TaskError: the cluster has used up its restarts.
+        """
         if self._finished and task.name.role in (WORKER, PARAMETER_SERVER):
             return
         step = self._progress.step
@@ -229,7 +234,7 @@ class Supervisor:
         task.restarts += 1
         task.due, task.works = time.monotonic() + pause, False
         if task.name.role == PARAMETER_SERVER:
-            # Their next step comes after a restore, so it is another first one.
+            # Their next step follows a restore, so it may take as long as a first one.
             for other in self._of(CHIEF, WORKER):
                 other.works = False
         if task.name.role == CHIEF:
@@ -243,7 +248,7 @@ class Supervisor:
     def _end_hanging(self) -> None:
         now = time.monotonic()
         vital = self._of(PARAMETER_SERVER, CHIEF)
-        # While one of them does not work, or a server is silent, the others wait for it.
+        # While one of these is starting up, or a server is silent, the other tasks wait for it.
         others_wait = any(
             not (task.works or task.is_done)
             or (task.name.role == PARAMETER_SERVER and now - task.sign > _SILENT_SECONDS)

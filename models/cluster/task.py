@@ -1,16 +1,19 @@
-"""Does one task of a cluster: `python -m models.cluster.task DIRECTORY [PROBLEM]`.
+"""Program that runs one task of a cluster: `python -m models.cluster.task DIRECTORY [PROBLEM]`.
 
-Which one is in `TF_CONFIG`, as a launcher or an operator (Kubeflow's TFJob) sets it. DIRECTORY is
-the training's, which all tasks share. PROBLEM is a file with what `Problem.of` reads of `FnArgs`,
-as JSON. Without it that is the first line of stdin; the task then ends when stdin does.
+`TF_CONFIG`, set by a launcher or an operator (Kubeflow's TFJob), says which task. DIRECTORY is the
+training directory, which all tasks share. PROBLEM is a JSON file with the attributes of `FnArgs`
+that `Problem.of` reads. Without it, they are the first line of stdin, and the task ends when stdin
+does.
 
-It answers with lines of JSON on stdout, see `models.channel`:
+It sends lines of JSON on stdout, see `models.channel`:
 
 - {"event": "ready"}, and from then on {"event": "alive"} every second;
-- of a chief or worker {"event": "step", "step": ..., "examples_per_second": ...}, once a second, or
-  {"event": "waiting"}, for the other workers;
-- of the chief {"event": "checkpoint", "step": ...};
-- of who evaluates {"event": "evaluating"} and {"event": "evaluation", "step": ..., "metrics": ...};
+- a chief or worker: {"event": "step", "step": ..., "examples_per_second": ...} once a second, or
+  {"event": "waiting"} while it waits for the other tasks;
+- the chief: {"event": "checkpoint", "step": ...}, and {"event": "note", "text": ...} about the
+  model;
+- the task that evaluates: {"event": "evaluating"} and {"event": "evaluation", "step": ...,
+  "metrics": ...};
 - {"event": "done"}, or {"event": "failed", "error": "one line", "traceback": ...,
   "is_transient": whether it is worth trying again}.
 """
@@ -35,15 +38,15 @@ _ALIVE_EVERY = 1.0
 """Seconds."""
 _PR_SET_PDEATHSIG = 1
 FAILED = 1
-"""Exit code: the error would come again."""
+"""Exit code if a restart would fail again."""
 AGAIN = 138
-"""Exit code: worth another try; so TFJob's restart policy `ExitCode` reads those from 128 on."""
+"""Exit code if a restart may succeed: TFJob's restart policy `ExitCode` retries from 128 on."""
 
 
 def main() -> int:
-    """Does the task; answers with its exit code."""
+    """Runs the task and returns the exit code."""
     directory, *problem = sys.argv[1:]
-    # Ctrl-C reaches every process of a terminal; this one ends with the one that started it.
+    # Ctrl-C reaches every process of a terminal; this one exits when its parent does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if problem:
         channel = Channel(reads=False)
@@ -51,7 +54,7 @@ def main() -> int:
 
         told = json.loads(epath.Path(problem[0]).read_text())
     else:
-        # A process that is stopped does not see that its stdin has ended.
+        # A stopped process does not notice the end of its stdin.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         channel = Channel()
         told = channel.receive()
@@ -102,7 +105,7 @@ def _tell_alive(channel: Channel) -> None:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether another task's end may be the reason, and not the model or the data."""
+    """Returns whether the end of another task may be the cause, not the model or the data."""
     import tensorflow as tf
 
     return isinstance(
