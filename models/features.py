@@ -38,7 +38,7 @@ class Feature:
         kind: numeric, ordinal, categorical, boolean, date, sequence or derived.
         dtype: type in the raw examples: `text`, `whole numbers` or `numbers`.
         optional: whether it may be missing. The model then also receives an indicator, except for
-            categories, which have a value for it, and sequences, which are then empty.
+            categories, where missing is a value of its own, and sequences, which are then empty.
         vocabulary: maximum size of a category's vocabulary.
         min_count: number of occurrences below which a value is left out of the vocabulary.
         oov_buckets: number of indices for values that are not in the vocabulary.
@@ -265,7 +265,7 @@ class _Derivation:
 
 
 def notes(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> list[str]:
-    """Returns a sentence for each feature that `resolve` leaves out without being told to."""
+    """Returns a sentence for each feature that `resolve` leaves out of its own accord."""
     overrides = problem.get("features") or {}
     left_out = [
         f"column {column.name}: has no value in the train split, so it is left out"

@@ -249,7 +249,7 @@ def _sources(op: tf.Operation) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _listening_for_summaries() -> Iterator[list[str]]:
-    """Lists the `tf.summary` functions that are called; without a writer they do nothing."""
+    """Context manager: lists the `tf.summary` functions called, which do nothing here."""
     dropped: list[str] = []
     kept = {name: getattr(tf.summary, name) for name in ("scalar", "histogram", "image", "text")}
 

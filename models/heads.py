@@ -1,4 +1,4 @@
-"""Heads: they turn logits into a label's targets, loss, metrics and outputs.
+"""Heads, which define a label's targets and turn logits into its loss, metrics and outputs.
 
 They are `tf.estimator.Head`s, so premade estimators accept them in place of TensorFlow's own, and a
 `model_fn` ends with `head.create_estimator_spec(...)`. Unlike TensorFlow's heads, they predict in
@@ -58,7 +58,7 @@ class _Spec(estimator_api.Head):
         update_ops=None,
         regularization_losses=None,
     ) -> EstimatorSpec:
-        """Returns what a `model_fn` returns. See `tf.estimator.Head.create_estimator_spec`.
+        """Returns a `model_fn`'s result. See `tf.estimator.Head.create_estimator_spec`.
 
         Args:
             features: as passed to the `model_fn`; may include example weights.

@@ -163,9 +163,9 @@ def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
 
 
 def content_of(files: Sequence[str], transform_output: tft.TFTransformOutput) -> Iterator[bytes]:
-    """Yields the values in the files, in order, as bytes that are equal iff the values are.
+    """Yields the values in the files, in order, as bytes that depend on nothing but the values.
 
-    The bytes of the files do not serve: the features of a `tf.Example` have no fixed order.
+    The files themselves may differ for equal values: a `tf.Example` has no fixed feature order.
     """
     spec = transform_output.transformed_feature_spec()
     for columns in _records(files).batch(CHUNK).map(lambda rows: tf.io.parse_example(rows, spec)):

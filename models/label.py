@@ -30,7 +30,7 @@ class Label:
         mean, deviation: mean and standard deviation of the label (regression).
         log_mean, log_deviation: mean and standard deviation of log(1 + label) (regression).
         median: median of the label (regression).
-        classes: the classes in ascending order; the second class of a binary label is the positive.
+        classes: the classes in ascending order; a binary label's second is the positive one.
         frequencies: share of each class in the training split.
         interval: share of the labels that prediction intervals should cover; None for predictions
             without an interval (regression).

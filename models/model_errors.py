@@ -1,4 +1,4 @@
-"""One-line errors for a user's model: the line of their file, the reason and a hint how to fix it.
+"""One-line errors for a user's model: the line in their file, the reason, and how to fix it.
 
 TensorFlow builds a graph first and runs it later, so the traceback of an error that a line of a
 `model_fn` causes may not contain that line. But TensorFlow remembers where each operation was

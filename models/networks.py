@@ -77,9 +77,9 @@ class PackedEmbedding(tf.keras.layers.Layer):
 
 
 class Members(tf.keras.layers.Layer):
-    """Multiplies the input elementwise by each ensemble member's own trainable factors.
+    """Layer that multiplies the input elementwise by each member's own trainable factors.
 
-    The factors are initialized to random signs, which make the members differ.
+    The factors are initialised to random signs, which make the members differ.
 
     Shape: [batch, width] → [batch, members, width].
     """
@@ -194,7 +194,7 @@ class Encoder(tf.keras.layers.Layer):
 _PLAIN = (preprocessing.SCALED, preprocessing.INDICATOR)
 
 RAGGED_WIDTH = 2
-"""Number of values that summarize a ragged list in a vector."""
+"""Number of values that summarise a ragged list in a vector."""
 
 
 def sequences(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -226,7 +226,7 @@ def plain(features: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
 class Linear(tf.keras.layers.Layer):
     """Linear model of the features, which is piecewise linear in the numbers.
 
-    All weights are initialized to zero.
+    All weights are initialised to zero.
 
     Shape: packed features → [batch, outputs].
     """

@@ -30,7 +30,7 @@ def adamw(
         loss: scalar; with several replicas, this replica's share of the loss, as a head passes it
             to `train_op_fn`.
         variables: the variables to train. Vectors (biases and factors) are not decayed.
-        learning_rate: at the start of each cycle; it falls to zero along a cosine.
+        learning_rate: rate at the start of each cycle; it falls to zero along a cosine.
         max_steps: the step at which the last cycle ends.
         cycles: number of cycles; each is twice as long as the previous one.
         weight_decay: decay per step, multiplied by the learning rate.

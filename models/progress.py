@@ -14,9 +14,9 @@ Tell = Callable[..., None]
 """Callback that receives an `event` and its fields; see `Progress.heard` for the events."""
 
 _TELL_EVERY = 1.0
-"""Seconds."""
+"""Seconds between reports."""
 _WRITE_EVERY = 100
-"""Steps."""
+"""Steps between summaries."""
 _STILL_RUNS = 500
 _STILL_SECONDS = 10.0
 """How long the global step may stand still: a training ends once both limits are exceeded."""
@@ -188,7 +188,7 @@ class Standstill(estimator_api.SessionRunHook):
 
 
 class Sign(estimator_api.SessionRunHook):
-    """Hook that reports about once a second that an evaluation is running."""
+    """Hook that reports at most once a second that an evaluation is running."""
 
     def __init__(self, tell: Tell):
         self._tell = tell

@@ -1,7 +1,7 @@
 """The wide & deep model as a custom `model_fn`, which shows what the premade estimator does.
 
 H.-T. Cheng et al., "Wide & Deep Learning for Recommender Systems" (2016): a linear model that
-memorizes and a perceptron that generalises, trained jointly, each with its own optimizer.
+memorises and a perceptron that generalises, trained jointly, each with its own optimizer.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The evaluator of a cluster, which evaluates the newest checkpoint, again and again.
 
-`train_and_evaluate` does not serve here: it fails if training removes the checkpoint that it reads,
-and it does not notice early stopping. This evaluator reads a copy that nobody removes.
+It does not use `train_and_evaluate`, which fails if training removes the checkpoint that it reads,
+and does not notice early stopping. This evaluator reads a copy that nobody removes.
 """
 
 import time

@@ -13,7 +13,7 @@ CHIEF, WORKER, PARAMETER_SERVER, EVALUATOR = "chief", "worker", "ps", "evaluator
 
 _TF_CONFIG = "TF_CONFIG"
 _SHOWN = 60
-"""Characters."""
+"""Maximum number of characters that an error quotes."""
 
 
 @dataclasses.dataclass(frozen=True)

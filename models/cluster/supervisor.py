@@ -41,7 +41,7 @@ class TaskError(ValueError):
 
 
 class RemoteTraceback(Exception):
-    """A cause that shows the traceback of another process."""
+    """Exception cause that shows the traceback of another process."""
 
 
 @dataclasses.dataclass

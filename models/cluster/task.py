@@ -35,7 +35,7 @@ from models.cluster import layout
 
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
 _ALIVE_EVERY = 1.0
-"""Seconds."""
+"""Seconds between `alive` events."""
 _PR_SET_PDEATHSIG = 1
 FAILED = 1
 """Exit code if a restart would fail again."""

@@ -31,7 +31,7 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Makes the Estimator; see `models.registry` for the arguments.
+    """Builds the Estimator; see `models.registry` for the arguments.
 
     Raises:
         ValueError: the training has replicas. TensorFlow's estimator always divides the loss by

@@ -26,7 +26,7 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Makes the Estimator; see `models.registry` for the arguments."""
+    """Builds the Estimator; see `models.registry` for the arguments."""
     context, settings = params["context"], parse_params(Params, params)
     premade = estimator_api.LinearEstimator(
         head=heads.for_labels(context.labels),
