@@ -1,12 +1,12 @@
-# `make` lists the targets. Each one that needs the environment makes or updates .venv first.
+# `make` lists the targets. A target that needs .venv creates or updates it first.
 
 CONFIG ?= data/king_county/pipeline.yaml
 PYTHON_BIN := .venv/bin/python
-# A file is the unit: the tests of one share their pipelines. In the order of the folders the long
-# ones, which have few tests, come first: at the end no process waits for them.
+# Tests are distributed by file, since those in a file share their pipelines. Without reordering,
+# the long files, which have few tests, come first, and no process waits for them at the end.
 PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Where it is set, every process would compile TensorFlow and TFX anew: 9 s of its start.
+# If it were set, every process would compile TensorFlow and TFX anew, which takes 9 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ help: ## list the targets
 run: setup-run ## raw CSV to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
 	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
 
-# The same change is judged by the same examples of a property; `test-all` looks for new ones.
+# `test` checks properties with the same examples each time; `test-all` searches for new ones.
 test: setup-dev ## every test but the slow ones; ARGS="-k name"
 	@$(PYTEST) -m "not slow" --hypothesis-profile=same_each_time $(ARGS)
 
@@ -34,8 +34,8 @@ format: setup-dev ## rewrite the code in the project's format
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-# Keeps the versions there are; UPGRADE=1 takes the newest that fit. The platform is what the
-# oldest supported systems have, so a lock does not depend on the machine that made it.
+# Keeps the locked versions; UPGRADE=1 takes the newest that fit. The platform is that of the oldest
+# supported systems, so that a lock does not depend on the machine that made it.
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --generate-hashes \
   $(if $(UPGRADE),--upgrade) --no-emit-index-url --no-emit-find-links
 LOCK_FOR = --python $(PYTHON_BIN) --python-version 3.10 --python-platform x86_64-manylinux_2_28

@@ -1,4 +1,4 @@
-"""The command line on this machine: `python local_runner.py --help`."""
+"""The command line for runs on this machine: `python local_runner.py --help`."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from pipeline import interrupts
 if __name__ == "__main__":
     interrupts.end_process()
 
-# Read once, when TensorFlow is imported: nothing below warnings on the screen or in the log.
+# TensorFlow reads this once, on import; 2 hides all of its C++ messages below errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer

@@ -1,1 +1,1 @@
-"""What the pipeline is: its configuration, its one-page definition, and how it is run."""
+"""The pipeline: its configuration, its one-page definition, and its execution."""

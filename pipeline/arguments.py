@@ -1,4 +1,4 @@
-"""What a pipeline takes from the place where it runs, and from one run to the next."""
+"""Arguments of a pipeline that depend on where it runs and may change from run to run."""
 
 import dataclasses
 import json
@@ -12,18 +12,21 @@ from pipeline.workspace import Workspace
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Values on this machine, parameters of a run on a cluster.
+    """What `create_pipeline` needs beside the configuration.
+
+    On this machine these are values; on a cluster most are runtime parameters of the run.
 
     Attributes:
-        pipeline_name: what the metadata store knows it by.
-        pipeline_root: where the artifacts go.
-        metadata: how to reach the metadata store; on a cluster each step finds it itself.
-        data_directory: the folder of the table.
-        training_root: the directory of all trainings' checkpoints.
-        serving_directory: where blessed models go.
-        max_steps: replaces the configuration's length of training; 0 keeps that.
-        gates: see `components.evaluator.judgement.Judgement.with_gates`.
-        new_baseline: why the deployed model is set aside in this run; empty if it is compared with.
+        pipeline_name: the pipeline's name in the metadata store.
+        pipeline_root: the directory of the artifacts.
+        metadata: the connection to the metadata store; None on a cluster, where each step finds it.
+        data_directory: the folder that holds the table.
+        training_root: the directory under which every training keeps its checkpoints.
+        serving_directory: where blessed models are deployed.
+        max_steps: overrides the configured length of training; 0 keeps it.
+        gates: other values for the bounds, as JSON; see
+            `components.evaluator.judgement.Judgement.with_gates`.
+        new_baseline: the reason not to compare with the deployed model; empty to compare.
     """
 
     pipeline_name: str
@@ -43,13 +46,13 @@ def of_workspace(
     plain: Workspace | None = None,
     new_baseline: str = "",
 ) -> Arguments:
-    """Returns the values on this machine.
+    """Returns the arguments of a run in a workspace on this machine.
 
     Args:
-        config: the problem.
-        workspace: where it is run.
-        plain: the same one under a path that TFX takes as it is, if that is another.
-        new_baseline: why the deployed model is set aside; empty if it is compared with.
+        config: the problem's configuration.
+        workspace: the workspace of the run.
+        plain: the same workspace under a path without special characters, if its own has any.
+        new_baseline: the reason not to compare with the deployed model; empty to compare.
     """
     plain = plain or workspace
     return Arguments(
@@ -64,6 +67,6 @@ def of_workspace(
 
 
 def gates_of(config: Config) -> str:
-    """The configuration's bounds as the Evaluator takes them, to be given other values."""
+    """Returns the configured bounds as JSON, in the form in which a run may override them."""
     bounds = config.gates or {}
     return json.dumps({key: bound.dict(exclude_none=True) for key, bound in bounds.items()})

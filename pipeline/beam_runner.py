@@ -1,4 +1,4 @@
-"""TFX's BeamDagRunner, with an observer of its nodes."""
+"""TFX's BeamDagRunner, extended to report the progress of its nodes."""
 
 import contextlib
 import pathlib
@@ -20,25 +20,25 @@ _READS = {
     "Transform": ("train", "train", "eval"),
     "Evaluator": ("test",),
 }
-"""The splits that nodes read, as often as they do: Transform analyses one, then transforms two."""
+"""The splits that each node reads; Transform reads train twice, to analyze and to transform it."""
 
-# Beam pickles the functions it runs, so what they report to is found through the module.
+# Module globals, because Beam pickles the functions it runs: they could not carry a reference.
 _progress: Progress
 _executions: dict[str, int]
 
 
 def run(pipeline: tfx_pipeline.Pipeline, progress: Progress) -> dict[str, int]:
-    """Runs every node in its order, in this process.
+    """Runs the pipeline's nodes in order, in this process.
 
     Args:
-        pipeline: what to run.
-        progress: is told of each node's start and end.
+        pipeline: the pipeline to run.
+        progress: records the start and end of each node.
 
     Returns:
-        The execution of every node, by its number in the metadata store.
+        The id of each node's execution in the metadata store, by node id.
 
     Raises:
-        Exception: what a node raised, wrapped by Beam; `progress` has it as it was.
+        Exception: the error of a node, wrapped by Beam; `progress` holds the original.
     """
     global _progress, _executions
     _progress, _executions = progress, {}
@@ -49,7 +49,7 @@ def run(pipeline: tfx_pipeline.Pipeline, progress: Progress) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _argv(arguments: list[str]) -> Iterator[None]:
-    """BeamDagRunner makes its own Beam pipeline, which reads its options from `sys.argv`."""
+    """Replaces `sys.argv`, from which BeamDagRunner's own Beam pipeline reads its options."""
     kept = sys.argv
     sys.argv = [kept[0], *arguments]
     try:
@@ -59,9 +59,13 @@ def _argv(arguments: list[str]) -> Iterator[None]:
 
 
 class _Launcher(output_files.Launcher):
-    """Remembers whether the executor ran, or the cache had the result, and tells how far it is.
+    """Launcher that reports rows read and remembers whether the executor ran or the cache answered.
 
-    It does not wait for ever for a store that another process has locked.
+    It gives up, instead of waiting forever, if another process keeps the store locked.
+
+    Attributes:
+        store: the file of the metadata store.
+        ran: whether the executor ran.
     """
 
     store: pathlib.Path
@@ -75,7 +79,7 @@ class _Launcher(output_files.Launcher):
         try:
             metadata_store.wait_until_free(self.store)
         except metadata_store.LockedError as error:
-            logging.warning("The failure is not recorded: %s", error)  # it is still told
+            logging.warning("The failure is not recorded: %s", error)  # the user still sees it
         else:
             super()._publish_failed_execution(*arguments)
 
@@ -117,7 +121,7 @@ class _ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
             info = observed.launch()
             if info is not None and info.execution_id is not None:
                 _executions[self._node_id] = info.execution_id
-            # Resolvers and importers have no executor; they only look something up.
+            # Resolvers and importers have no executor: they only look up artifacts.
             if self._executor_spec is not None and not observed.ran:
                 node.state = CACHED
 

@@ -1,4 +1,4 @@
-"""TensorBoard on all that the trainings of a workspace have written."""
+"""TensorBoard for the trainings of a workspace."""
 
 import os
 import sys
@@ -9,15 +9,15 @@ from pipeline.workspace import Workspace
 
 
 def show(workspace: Workspace, port: int) -> NoReturn:
-    """Becomes TensorBoard, which serves on this machine only.
+    """Replaces this process with TensorBoard, reachable from this machine only.
 
     Args:
-        workspace: of the trainings; each is a run there, its evaluations and the tasks of its
-            cluster are runs beside it.
-        port: 0 takes a free one.
+        workspace: the workspace whose trainings are shown. TensorBoard lists each training, its
+            evaluations and each task of its cluster as separate runs.
+        port: the port to serve on; 0 picks a free one.
 
     Raises:
-        UserError: nothing was trained yet.
+        UserError: the workspace has no training yet.
     """
     if not any(workspace.training.rglob("events.out.tfevents.*")):
         raise UserError(

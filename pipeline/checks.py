@@ -1,4 +1,4 @@
-"""Checks of the data and the model before anything runs: does what the configuration says exist?"""
+"""Checks before any long work that the configured table, schema and model exist and fit."""
 
 import dataclasses
 import pathlib
@@ -25,13 +25,13 @@ from pipeline.tune_config import MODEL_PARAMS
 
 
 def check_data(config: Config) -> TableReport | None:
-    """Checks that the table and the curated schema are there and fit the configuration.
+    """Checks that the table and the curated schema exist and fit the configuration.
 
     Returns:
-        What the table holds; None of TFRecords, whose rows are not looked at.
+        A report on the table; None for TFRecords, which are not profiled.
 
     Raises:
-        UserError: with one line for each mistake.
+        UserError: the table or the schema has mistakes; the message has one line for each.
     """
     files = data_files(config)
     try:
@@ -83,7 +83,7 @@ def _check_table(config: Config, files: list[pathlib.Path]) -> TableReport | Non
 
 
 def _column_mistakes(config: Config, columns: list[str], file: pathlib.Path) -> list[str]:
-    """Names in the configuration that are no columns."""
+    """Returns a message for each name in the configuration that is not a column."""
     named: dict[str, list[str]] = {
         "label": [config.label],
         "more_labels": list(config.more_labels),
@@ -102,7 +102,7 @@ def _column_mistakes(config: Config, columns: list[str], file: pathlib.Path) -> 
 
 
 def _is_by_span(config: Config) -> bool:
-    """Whether the table has more files than are looked at."""
+    """Returns whether the path selects files by span, of which only the last one is checked."""
     return re.search(_SPAN, config.data.pattern) is not None
 
 
@@ -110,10 +110,10 @@ _SPAN = r"\{[A-Z]+(:\d+)?\}"
 
 
 def data_files(config: Config) -> list[pathlib.Path]:
-    """The table's files, in order; of files by span, one of the last.
+    """Returns the table's files, in order; if the path selects files by span, only the last one.
 
     Raises:
-        UserError: there is none.
+        UserError: no file matches.
     """
     path, folder = config.data.path, config.data.folder
     by_span = re.sub(_SPAN, "*", config.data.pattern)
@@ -132,10 +132,11 @@ def data_files(config: Config) -> list[pathlib.Path]:
 
 
 def check_model(config: Config) -> None:
-    """Imports the `model_fn` and checks its parameters, searched ones too, if it declares them.
+    """Imports the `model_fn` and checks the configured and searched parameters that it declares.
 
     Raises:
-        UserError: there is no such model, it takes no such parameters, or replicas cannot train it.
+        UserError: the model does not exist, does not take these parameters, or cannot be trained
+            on several devices as configured.
     """
     from models import registry
 
@@ -154,7 +155,7 @@ def check_model(config: Config) -> None:
 
 
 def _search_mistakes(config: Config) -> list[str]:
-    """Model parameters that are searched although there are none such, or with wrong values."""
+    """Returns a message for each searched model parameter that is unknown or has invalid values."""
     from models import registry
 
     assert config.tune
@@ -195,7 +196,7 @@ def _derived_mistakes(config: Config, columns: list[str], file: pathlib.Path) ->
 
 
 def _read_schema(path: pathlib.Path) -> tuple[schema_pb2.Schema, list[str]]:
-    """Returns the curated schema, and why it cannot be read."""
+    """Returns the curated schema and the reasons, if any, why it cannot be read."""
     schema = schema_pb2.Schema()
     if not path.exists():
         return schema, [f"data.schema: no such file: {path}"]

@@ -1,4 +1,4 @@
-"""The `train.cluster` section of a configuration: what trains together, and its care."""
+"""The `train.cluster` section of a configuration: the tasks or devices that train together."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from pipeline.fields import Count, Natural, Section, refuse
 
 
 class Cluster(Section):
-    """Trains on many processes, each of which does one task; the `model_fn` stays as it is.
+    """A training cluster of several processes, one task each, or of several devices in one process.
 
-    Or, with `mirrored` and nothing beside it, in one process on many devices.
+    Neither needs changes to the `model_fn`. `mirrored` excludes all other keys.
 
     Attributes:
-        workers: how many train beside the chief, each on rows of its own.
-        parameter_servers: how many hold the variables.
-        evaluator: whether evaluation is a task of its own; otherwise the chief's, which then trains
-            nothing meanwhile.
-        max_restarts: how often tasks that died or hung are started again, all of them together.
-        hang_seconds: a task that makes no step for so long hangs.
-        mirrored: how many replicas, each on a device of its own, share the batch of each step.
+        workers: the number of worker tasks beside the chief, each training on its own rows.
+        parameter_servers: the number of tasks that hold the variables.
+        evaluator: whether a separate task evaluates; otherwise the chief does, and pauses its
+            training meanwhile.
+        max_restarts: how often all tasks are restarted because some died or hung.
+        hang_seconds: a task counts as hung after this many seconds without a training step.
+        mirrored: the number of replicas, one per device, that share the batch of each step.
     """
 
     workers: Count = 1
@@ -47,7 +47,7 @@ class Cluster(Section):
         return value
 
     def dict(self, **options: Any) -> dict[str, Any]:
-        """The tasks and their care, or `mirrored`: what the other kind would be is not there."""
+        """Returns `mirrored` alone if it is set, and all other keys otherwise."""
         values = super().dict(**options)
         mirrored = values.pop("mirrored", None)
         return values if mirrored is None else {"mirrored": mirrored}

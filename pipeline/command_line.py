@@ -1,4 +1,4 @@
-"""What the command lines of the runners share: options, loading, and how mistakes are told."""
+"""Options, loading and error reporting that the command lines of both runners share."""
 
 import os
 import pathlib
@@ -42,7 +42,7 @@ WorkspaceOption = Annotated[
 
 
 def app(purpose: str, epilog: str) -> typer.Typer:
-    """A command line with commands to be added."""
+    """Returns a command line to which commands can be added."""
     return typer.Typer(
         add_completion=False,
         no_args_is_help=True,
@@ -56,29 +56,29 @@ def app(purpose: str, epilog: str) -> typer.Typer:
 def load(
     path: pathlib.Path, overrides: Sequence[str] | None, preset: str | None = None
 ) -> "Config":
-    """The configuration of a problem; modules beside it become importable.
+    """Loads a problem's configuration and makes the modules beside it importable.
 
     Raises:
         UserError: see `config_file.load`.
     """
-    from pipeline import config_file  # what its check takes to import, `--help` need not wait for
+    from pipeline import config_file  # slow to import; `--help` must not wait
 
     config = config_file.load(pathlib.Path(screen.shown(path)), overrides or (), preset)
-    # The user's own model_fn may stand beside the configuration.
+    # The user's own model_fn may be in a module beside the configuration.
     sys.path.append(str(config.folder))
     return config
 
 
 def workspace(config: "Config", root: pathlib.Path | None) -> Workspace:
-    """The problem's workspace, wherever `--workspace` puts it."""
+    """Returns the problem's workspace: `root`, or by default `workspace/<name>`."""
     return Workspace((root or pathlib.Path("workspace") / config.name).resolve())
 
 
 def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
-    """The values of an option that is given as NAME=VALUE, any number of times.
+    """Parses the values of a repeatable option of the form NAME=VALUE.
 
     Raises:
-        UserError: one is not.
+        UserError: a value has another form.
     """
     found = {}
     for text in given or ():
@@ -90,7 +90,7 @@ def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
 
 
 def main(commands: typer.Typer) -> None:
-    """Runs a command line; a user's mistake is its message alone."""
+    """Runs a command line and exits; a `UserError` is shown as its message, without a trace."""
     terminal.repair_streams()
     interrupts.raise_in_main()
     command = typer.main.get_command(commands)
@@ -100,7 +100,7 @@ def main(commands: typer.Typer) -> None:
         print("the current directory was removed; change to another one", file=sys.stderr)
         sys.exit(errors.BAD_INPUT)
     try:
-        # Typer's own `main` would take an interrupt for a command's exit code.
+        # Typer's own `main` would turn an interrupt into an exit code of its own.
         with (
             exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)),
             command.make_context(pathlib.Path(sys.argv[0]).name, sys.argv[1:]) as context,
@@ -111,11 +111,11 @@ def main(commands: typer.Typer) -> None:
     except errors.Ended as end:
         _end(end.exit_code)
     except SystemExit as end:
-        # Ours end by `typer.Exit`: somebody else's, who may have called it a success.
+        # Our commands raise `typer.Exit`; other code that exits, even with 0, is not a success.
         print(f"sys.exit({end.code!r}) ended the command before its result", file=sys.stderr)
         _end(end.code if isinstance(end.code, int) and end.code else errors.FAILED)
     except TyperException as error:
-        # `error` of a call without a command is the help, which is on the screen by now.
+        # Without a command the error has no message: its text, the help, is already on the screen.
         if message := error.format_message():
             print(f"{message.rstrip('.')}; see --help", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -139,7 +139,7 @@ def _end_interrupted() -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """Ends the process without waiting for threads, which libraries may have left at work."""
+    """Ends the process without waiting for threads that libraries may have left running."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,6 +1,6 @@
-"""The configuration of one problem: typed, checked as a whole, frozen.
+"""The typed, validated and frozen configuration of one problem.
 
-`config_file.load` makes a `Config` from a YAML file.
+`config_file.load` reads a `Config` from a YAML file.
 """
 
 import pathlib
@@ -35,14 +35,14 @@ Task = Literal["regression", "binary", "multiclass"]
 
 
 class Feature(Section):
-    """How one column is used, where the schema alone does not say it.
+    """How one column is used, where the schema alone does not determine it.
 
     Attributes:
         kind: `ignore` keeps the column out of the model.
-        vocabulary: the most frequent values that get an index of their own (categorical).
-        min_count: rarer values share the out-of-vocabulary buckets (categorical).
+        vocabulary: how many of the most frequent values get their own index (categorical).
+        min_count: values that occur less often share the out-of-vocabulary buckets (categorical).
         oov_buckets: hash buckets for unseen values (categorical).
-        order: the values, rising (ordinal).
+        order: the values in ascending order (ordinal).
     """
 
     kind: Literal["numeric", "ordinal", "categorical", "boolean", "date", "sequence", "ignore"]
@@ -75,10 +75,10 @@ class Feature(Section):
 
 
 class FurtherLabel(Section):
-    """A label that is learned and judged beside the one that the model is for.
+    """A further label, learned and judged beside the main one.
 
     Attributes:
-        log_label, class_weights: as for that one.
+        task, log_label, class_weights: as for the main label.
     """
 
     task: Task
@@ -92,7 +92,7 @@ class FurtherLabel(Section):
 
 
 def _unknown_metric(key: str, values, known: Mapping[str, Mapping[str, gates.Metric]]) -> str:
-    """What is wrong with a gate's key that is none of the `known` ones, by label."""
+    """Explains what is wrong with a gate's key that is not in `known` (metrics by label)."""
     label = values["label"]
     column, slash, name = key.rpartition("/")
     if not slash:
@@ -111,7 +111,7 @@ def _unknown_metric(key: str, values, known: Mapping[str, Mapping[str, gates.Met
 
 
 def _unfit_for_task(values) -> Mistakes:
-    """The settings of a label that its task does not have."""
+    """Returns a mistake for each setting of a label that does not apply to its task."""
     task = values["task"]
     for_numbers = [key for key in ("log_label", "interval") if values.get(key)]
     mistakes: Mistakes = []
@@ -125,12 +125,12 @@ def _unfit_for_task(values) -> Mistakes:
 
 
 class Model(Section):
-    """The model.
+    """The `model` section: which model is trained, and with which parameters.
 
     Attributes:
         name: a registered name, or the dotted path of a `model_fn` in an importable module or in a
             file beside the configuration.
-        params: handed to the `model_fn`, which checks them.
+        params: the parameters passed to the `model_fn`, which validates them.
     """
 
     name: Text = "tabm"
@@ -140,24 +140,24 @@ class Model(Section):
 
 
 class EarlyStopping(Section):
-    """Stop when the eval loss has not fallen for `patience` steps."""
+    """Stops training when the eval loss has not fallen for `patience` steps."""
 
     patience: Count
 
 
 class Train(Section):
-    """How long and how to train.
+    """The `train` section: how long and how the model is trained.
 
     Attributes:
-        max_steps, epochs: one of the two; by default what suits the number of examples.
-        batch_size: likewise.
+        max_steps, epochs: the length of training, as one of the two; by default chosen by the
+            number of examples.
+        batch_size: examples per step; by default chosen likewise.
         evaluate_every: steps between checkpoints; each is evaluated on the eval split, and the one
             with the lowest loss is exported. By default a seventh of the training.
-        keep_checkpoints: how many checkpoints stay.
-        cache_mb: transformed data up to this size stay decoded in memory, and take twice that while
-            they are read.
-        cluster: the tasks or the devices that train together; by default one process does
-            everything on one device.
+        keep_checkpoints: how many checkpoints are kept.
+        cache_mb: transformed data up to this size is kept decoded in memory, and takes twice that
+            while it is read.
+        cluster: the tasks or devices that train together; by default one process on one device.
     """
 
     max_steps: Count | None = None
@@ -182,7 +182,7 @@ class Train(Section):
         if not cluster or not cluster.mirrored:
             return values
         if values["early_stopping"]:
-            # TensorFlow's hook fetches what is a value for each replica, and cannot be fetched.
+            # TensorFlow's early-stopping hook fetches a per-replica value, which cannot be fetched.
             message = "not with cluster.mirrored, whose trainings go to their end; remove the one"
             refuse([(("early_stopping",), message)])
         if size and size % cluster.mirrored:
@@ -195,13 +195,13 @@ class Train(Section):
 
 
 class Bound(Section):
-    """The gate on one metric.
+    """The bounds on one metric.
 
     Attributes:
         at_most, at_least: the absolute bound, on the whole test split.
-        may_worsen_by: how much worse than the baseline the model may be, overall and on every
-            gated slice: of an error a share of the baseline's value (0.02 is 2 %), of a score
-            (auc, accuracy, skill) an absolute difference.
+        may_worsen_by: the change bound: how much worse than the baseline the model may be, overall
+            and on every gated slice. For an error this is a share of the baseline's value
+            (0.02 is 2 %), for a score (auc, accuracy, skill) an absolute difference.
     """
 
     at_most: Number | None = None
@@ -216,17 +216,17 @@ class Bound(Section):
 
     @property
     def absolute(self) -> float | None:
-        """The absolute bound, whichever way it points."""
+        """The absolute bound, `at_most` or `at_least`; None if neither is set."""
         return self.at_most if self.at_most is not None else self.at_least
 
 
 class Slice(Section):
-    """A part of the test split that is judged on its own.
+    """A column by which the test split is divided into slices that are judged on their own.
 
     Attributes:
-        column: one slice for each of its values ...
-        bands: ... or for each band between these edges, for a numeric column.
-        gate: whether the change bounds apply; false only reports the slice.
+        column: the column; each of its values is a slice, unless `bands` is given.
+        bands: the edges, in ascending order, of the bands that are the slices of a numeric column.
+        gate: whether the change bounds apply; if false, the slices are only reported.
     """
 
     column: Text
@@ -241,11 +241,11 @@ class Slice(Section):
 
 
 class Beam(Section):
-    """Where the data-parallel steps run.
+    """The `beam` section: where the data-parallel steps run.
 
     Attributes:
-        args: as Beam's command line takes them; by default the steps run on this machine.
-        workers: how many processes of this machine; by default as many as pay.
+        args: arguments of Beam's command line; by default the steps run on this machine.
+        workers: the number of worker processes on this machine; by default `workers.number`.
     """
 
     args: tuple[pydantic.StrictStr, ...] = ()
@@ -267,7 +267,7 @@ class Beam(Section):
 
 
 class Push(Section):
-    """Where the blessed model goes; by default `serving/` in the workspace."""
+    """Where blessed models are deployed; by default `serving/` in the workspace."""
 
     directory: pathlib.Path | None = None
 
@@ -275,7 +275,7 @@ class Push(Section):
 
 
 class Config(Section):
-    """One problem. See docs/configuration.md for each key."""
+    """The configuration of one problem. See docs/configuration.md for each key."""
 
     name: pydantic.constr(strict=True, regex=r"^[a-z][a-z0-9_]*$")  # type: ignore[valid-type]
     task: Task
@@ -363,7 +363,7 @@ class Config(Section):
             elif bound.absolute is not None and (message := metric.out_of_reach(bound.absolute)):
                 mistakes.append(((key, metric.bound_key), message))
         refuse(mistakes)
-        # Wide intervals cover all, and a further label is no reason to deploy.
+        # Coverage is met by intervals wide enough, and a further label alone must not decide.
         judging = gates.METRICS[values["task"]]
         bounded = [key for key, bound in value.items() if bound.absolute is not None]
         if not judging.keys() & set(bounded):
@@ -377,12 +377,12 @@ class Config(Section):
 
     @property
     def tasks(self) -> dict[str, Task]:
-        """The tasks of all labels by column."""
+        """The task of each label, by column."""
         return {self.label: self.task} | {name: own.task for name, own in self.more_labels.items()}
 
     @property
     def metrics(self) -> dict[str, dict[str, Metric]]:
-        """The metrics of all labels by column, and by the gate's key (`gates.of_labels`)."""
+        """The metrics of each label, by column and then by the gate's key (`gates.of_labels`)."""
         further = {name: own.task for name, own in self.more_labels.items()}
         return gates.of_labels(self.label, self.task, self.interval, further)
 

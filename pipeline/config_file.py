@@ -1,6 +1,6 @@
-"""Reads a problem's configuration from its YAML file, and says in plain words what is wrong in it.
+"""Reads a problem's configuration from its YAML file and explains its mistakes.
 
-Short forms are allowed where one value says it all: `data: houses.csv`, `model: wide_deep`,
+A section with a single key may be written in short: `data: houses.csv`, `model: wide_deep`,
 `zipcode: categorical`, `more_labels: {waterfront: binary}`, `slices: [zipcode]`.
 """
 
@@ -19,15 +19,17 @@ from pipeline.yaml_file import shown
 
 
 def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None = None) -> Config:
-    """Reads, checks and freezes the configuration of a problem.
+    """Reads and validates the configuration of a problem.
 
     Args:
         path: the YAML file.
         overrides: `key.path=value` strings; the value is read as YAML.
-        preset: one of `presets`, whose keys replace the file's; overrides replace both.
+        preset: the name of one of the file's `presets`. Its keys replace the file's; overrides
+            replace both.
 
     Raises:
-        UserError: one line for each mistake: file, key's path, what was found, what is allowed.
+        UserError: the configuration has mistakes. The message has one line for each: the file, the
+            path of the key, what was found and what is allowed.
     """
     raw = yaml_file.read(path, "configuration file")
     if not isinstance(raw, dict):
@@ -92,8 +94,8 @@ def _preset(path: pathlib.Path, raw: dict[str, Any], name: str) -> dict[str, Any
 
 
 def _put(raw: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Sets a key by its path, as `train.max_steps`."""
-    # A short form that the path reaches into becomes its long form first.
+    """Sets the value at a dotted path, such as `train.max_steps`."""
+    # The path may lead into a section that is written in its short form.
     raw.update(_expand_short_forms(raw))
     *parents, last = key.split(".")
     target = raw
@@ -130,9 +132,9 @@ def _with_absolute_paths(config: Config) -> Config:
 
 
 def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
-    """One line for one of pydantic's findings."""
+    """Returns a one-line message for one of pydantic's errors."""
     kind = error["type"]
-    # Pydantic's name for a whole section, unless someone wrote it into the file.
+    # `__root__` is pydantic's name for a whole section, unless the file has it as a key.
     own = kind == "value_error.extra"
     location = [part for part in error["loc"] if part != "__root__" or own]
     key = _plain(".".join(str(part) for part in location))
@@ -147,7 +149,7 @@ def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
         allowed = [str(value) for value in error["ctx"]["permitted"]]
         return f"{where}: unknown value {shown(found)}{nearest(str(found), allowed)}"
     message = _PLAIN.get(kind, error["msg"])
-    # A finding about a whole section says itself what it found there.
+    # An error about a whole section already says what was found.
     own_words = isinstance(found, dict) and kind not in _PLAIN
     if found is None or own_words or not message.startswith("expected"):
         return f"{where}: {message}"
@@ -171,16 +173,16 @@ _TEXT = ("type_error.str", "type_error.path")
 
 
 def _plain(text: str) -> str:
-    """Text on one line."""
+    """Returns text that is shown on one line: its `repr` if it has unprintable characters."""
     return text if text.isprintable() else repr(text)
 
 
 _NOT_KEYS = {"file", "folder"}
-"""Fields of the configuration that say where it stands."""
+"""Fields of `Config` that are set from the file's location and must not occur in the file."""
 
 
 def _keys(section: type[Section]) -> list[str]:
-    """What may stand in a section of the file."""
+    """Returns the keys that are allowed in a section of the file."""
     return [field.alias for field in section.__fields__.values() if field.name not in _NOT_KEYS]
 
 

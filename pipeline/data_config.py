@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class Data(Section):
-    """Where the table is.
+    """The `data` section: where the table is and how it is read.
 
     Attributes:
-        path: a file, a folder of files of one format, or a pattern of files, as `sales-*.csv`; of
-            a folder of folders named `column=value`, the files within these;
-            of files by span and version, as `day-{SPAN}/v{VERSION}/*.csv`, the latest are read.
-        format: by default what the file's ending says.
+        path: a file, a folder of files of one format, or a pattern such as `sales-*.csv`. A folder
+            may be partitioned into folders named `column=value`. For a pattern with a span and a
+            version, such as `day-{SPAN}/v{VERSION}/*.csv`, the latest files are read.
+        format: the format of the files; by default determined by the path's suffix.
         schema_file: the curated schema (`schema:`); without it the schema is inferred at each run.
-        encoding: of CSV.
-        missing: words that stand for a missing value in any column, as `NA`, beside the empty
-            text; exactly as they are written in the table.
-        on_bad_rows: whether a row of CSV that cannot be read ends the run, or is put aside.
-        max_bad_share: the share of such rows above which the run ends all the same.
+        encoding: the encoding of CSV files.
+        missing: words, such as `NA`, that mean a missing value in any column, as does empty text.
+            They must match the table's text exactly.
+        on_bad_rows: whether an unreadable row of CSV stops the run or is quarantined.
+        max_bad_share: the share of unreadable rows above which the run stops in any case.
     """
 
     path: pathlib.Path
@@ -42,7 +42,7 @@ class Data(Section):
 
     @property
     def pattern(self) -> str:
-        """Which files in the folder are the table's."""
+        """The pattern, relative to `folder`, of the table's files."""
         return self._place[1]
 
     @property
@@ -54,7 +54,7 @@ class Data(Section):
     @pydantic.root_validator(pre=True)
     def _format_from_ending(cls, values):
         if not isinstance(values.get("path"), str):
-            # Without a path there is nothing to say about the format.
+            # The missing path is reported; do not report a missing format too.
             return {"format": "csv", **values}
         if "format" not in values:
             path = pathlib.Path(values["path"])
@@ -68,12 +68,12 @@ class Data(Section):
 
     @property
     def missing_words(self) -> tuple[str, ...]:
-        """`missing` as text; YAML reads -999 as a number."""
+        """`missing` as text, since YAML reads a word such as -999 as a number."""
         return tuple(str(word) for word in self.missing)
 
     @property
     def reading(self) -> "Reading":
-        """How the files are read."""
+        """The settings with which the files are read."""
         from components.tables.table import Reading
 
         return Reading(self.format, self.encoding, self.missing_words)
@@ -102,11 +102,11 @@ class Data(Section):
 
 
 class Splits(Section):
-    """Shares of the three splits, as numbers of hash buckets.
+    """The `splits` section: the shares of the three splits, as numbers of hash buckets.
 
     Attributes:
-        key: the column whose hash decides; rows of one key share a split. By default the hash of
-            the whole row.
+        key: the column whose hash decides the split, so that rows with the same key share one. By
+            default the whole row is hashed.
     """
 
     train: Count = 8

@@ -1,4 +1,4 @@
-"""The errors a user can cause, and the exit codes of the command line."""
+"""Errors that a user can cause, and the exit codes of the command line."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ FAILED = 1
 BAD_INPUT = 2
 """The configuration, an option or the data is wrong; nothing was trained."""
 NOT_BLESSED = 3
-"""The pipeline ran, but the model did not pass its gate, or was kept back: it was not pushed."""
+"""The pipeline ran, but the model was not pushed: it failed its gate or was kept back."""
 INTERRUPTED = 130
 """Ctrl-C, SIGTERM or SIGHUP; the same command continues."""
 
@@ -19,18 +19,18 @@ INTERRUPTED_TEXT = "Interrupted; the same command continues from where it stoppe
 
 
 class UserError(Exception):
-    """Something that the user can mend.
+    """An error that the user can fix.
 
-    The message is shown as it is, without a trace: it names the file, column or option, what was
-    found, what was expected and how to fix it. One line for each mistake.
+    The message is shown as it is, without a trace. Each mistake has one line that names the file,
+    column or option, what was found, what was expected and how to fix it.
     """
 
 
 class Ended(Exception):
-    """Ends the process at once, whatever its threads are doing.
+    """Request to end the process without waiting for its threads.
 
-    It is raised when everything has been said, and passes through the context managers that tidy
-    up; `command_line.main` then exits with its code.
+    Raised once everything has been printed. It unwinds the context managers; `command_line.main`
+    then exits with `exit_code`.
     """
 
     def __init__(self, exit_code: int):
@@ -39,7 +39,7 @@ class Ended(Exception):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`; did you mean X? (known: ...)`, for the end of a message about an unknown name."""
+    """Returns `; did you mean X? (known: ...)`, to end a message about an unknown name."""
     names = [str(known) for known in names]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""

@@ -1,4 +1,4 @@
-"""The table's way in: an ExampleGen that knows its format and types, and hash-bucket splits."""
+"""Configures ExampleGen: the table's format and types, and its splits by hash buckets."""
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -13,11 +13,11 @@ from pipeline.data_config import Data, Splits
 
 
 def example_gen(config: Config, directory: str | RuntimeParameter) -> base_component.BaseComponent:
-    """The ExampleGen for the data, with outputs in the splits train, eval and test.
+    """Returns an ExampleGen that writes the splits train, eval and test.
 
     Args:
-        config: the problem.
-        directory: the folder of the table.
+        config: the problem's configuration.
+        directory: the folder that holds the table.
     """
     data = config.data
     return TableExampleGen(
@@ -52,7 +52,7 @@ def _split_config(splits: Splits) -> example_gen_pb2.SplitConfig:
 
 
 def _kinds(data: Data) -> dict[str, str]:
-    """The types of a CSV's columns, which other formats bring themselves."""
+    """Returns the schema's types of CSV columns; other formats carry their own types."""
     if data.format != "csv" or not data.schema_file:
         return {}
     text = data.schema_file.read_text(encoding="utf-8")

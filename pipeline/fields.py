@@ -1,4 +1,4 @@
-"""The kinds of values that a configuration holds, each with its own words for what is wrong."""
+"""Types of configuration values that explain what is wrong with an invalid value."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pydantic.error_wrappers import ErrorWrapper
 
 
 class Section(pydantic.BaseModel):
-    """A mapping of the file: unknown keys are refused, and nothing changes after loading."""
+    """A section of the file: a frozen mapping that refuses unknown keys."""
 
     class Config:  # noqa: D106 (pydantic's settings)
         extra = "forbid"
@@ -17,28 +17,28 @@ class Section(pydantic.BaseModel):
 
     @classmethod
     def validate(cls, value: Any) -> "Section":
-        """Takes a mapping, and no list: pydantic would make an empty mapping of an empty one."""
+        """Validates a mapping; refuses an empty list, which pydantic would turn into a mapping."""
         if isinstance(value, cls):
             return value
         return super().validate(mapping(value))
 
 
 def mapping(value: Any) -> Any:
-    """Passes on a mapping; pydantic would make one of a list of pairs."""
+    """Returns a mapping or None as it is; refuses a list of pairs, which pydantic would convert."""
     if value is not None and not isinstance(value, dict):
         raise pydantic.DictError()
     return value
 
 
 def path_text(value: Any) -> Any:
-    """Passes on text that can be a path; pydantic would take numbers too."""
+    """Returns None or text that can be a path; refuses numbers, which pydantic would accept."""
     if value is not None and (not isinstance(value, str) or not value or "\0" in value):
         raise pydantic.PathError()
     return value
 
 
 def refuse(mistakes: Sequence[tuple[tuple[str, ...], str]]) -> None:
-    """Reports every mistake under its own key: pairs of a location and a message."""
+    """Raises a `ValidationError` that reports every mistake, a pair of a location and a message."""
     if mistakes:
         raise pydantic.ValidationError(
             [ErrorWrapper(ValueError(message), location) for location, message in mistakes], Section
@@ -46,7 +46,7 @@ def refuse(mistakes: Sequence[tuple[tuple[str, ...], str]]) -> None:
 
 
 class Number(float):
-    """A finite number that is not a boolean; accepts `1e6`, which YAML reads as text."""
+    """A finite float; accepts `1e6`, which YAML reads as text, but no boolean."""
 
     @classmethod
     def __get_validators__(cls):
@@ -54,7 +54,7 @@ class Number(float):
 
     @classmethod
     def validate(cls, value: Any) -> float:
-        """Makes it a float, or raises `ValueError`."""
+        """Converts a value to a float, or raises `ValueError`."""
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError("expected a number")
         try:
@@ -75,7 +75,7 @@ class Count(int):
 
     @classmethod
     def validate(cls, value: Any) -> int:
-        """Takes it, or raises `ValueError`."""
+        """Returns a valid value as it is, or raises `ValueError`."""
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError("expected a whole number above zero")
         return value
@@ -90,22 +90,22 @@ class Natural(int):
 
     @classmethod
     def validate(cls, value: Any) -> int:
-        """Takes it, or raises `ValueError`."""
+        """Returns a valid value as it is, or raises `ValueError`."""
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError("expected a whole number, zero or above")
         return value
 
 
 class Text(pydantic.StrictStr):
-    """Text that is not empty."""
+    """Non-empty text."""
 
     min_length = 1
 
 
 class Code:
-    """A value of a column as a configuration writes it: text that is not empty, or a whole number.
+    """A column's value in a configuration: non-empty text or a whole number.
 
-    YAML reads No, Yes, On and Off as booleans.
+    Refuses booleans, which is what YAML makes of No, Yes, On and Off.
     """
 
     @classmethod
@@ -114,7 +114,7 @@ class Code:
 
     @classmethod
     def validate(cls, value: Any) -> str | int:
-        """Takes it, or raises `ValueError`."""
+        """Returns a valid value as it is, or raises `ValueError`."""
         if isinstance(value, bool):
             raise ValueError("expected text or a whole number; put Yes, No, On and Off in quotes")
         if not isinstance(value, (str, int)) or value == "":
@@ -131,7 +131,7 @@ class ClassWeights:
 
     @classmethod
     def validate(cls, value: Any) -> str | dict[str, float]:
-        """Takes it, or raises `ValueError`."""
+        """Returns `balanced` or the weights as floats, or raises `ValueError`."""
         if value == "balanced":
             return value
         if not isinstance(value, dict) or not value:

@@ -1,4 +1,4 @@
-"""Fingerprints of code: TFX's cache sees only the names of our functions, not what they do."""
+"""Fingerprints of code for TFX's cache, which sees only the names of our functions."""
 
 import hashlib
 import importlib.util
@@ -7,19 +7,19 @@ import pathlib
 from collections.abc import Collection, Iterable, Iterator
 
 _LARGE_BYTES = 1 << 28
-"""Files larger than this count by their size and time, which a second look need not read."""
+"""Larger files are identified by size and modification time, without reading them."""
 _BLOCK_BYTES = 1 << 20
 _NOT_CODE = ("workspace", "__pycache__")
 
 
 def of_modules(*names: str) -> str:
-    """A fingerprint of the sources of modules; of a package, of every module in it.
+    """Returns a fingerprint of the sources of modules and of all modules of packages.
 
     Args:
         names: dotted names of modules and packages.
 
     Raises:
-        ModuleNotFoundError: there is no such module.
+        ModuleNotFoundError: a module does not exist.
     """
     digest = hashlib.sha256()
     for path in sorted({path for name in names for path in _sources(name)}):
@@ -29,13 +29,12 @@ def of_modules(*names: str) -> str:
 
 
 def of_folder(folder: pathlib.Path, but: Collection[pathlib.Path] = ()) -> str:
-    """A fingerprint of all that code in a folder may read there, whatever kind of file it is.
+    """Returns a fingerprint of a folder's files of any kind, since code in it may read them.
 
-    Hidden files and folders, workspaces, virtual environments and what Python compiles are left
-    out.
+    Hidden files and folders, workspaces, virtual environments and `__pycache__` are left out.
 
     Args:
-        folder: the folder; those below it count too.
+        folder: the folder, with its subfolders.
         but: files and folders to leave out.
     """
     digest = hashlib.sha256()
@@ -58,7 +57,7 @@ def _files_below(folder: pathlib.Path, but: Collection[pathlib.Path]) -> Iterato
 
 
 def _is_of_runs(folder: pathlib.Path) -> bool:
-    """Whether a folder holds what runs and tools have made."""
+    """Returns whether a folder holds the output of runs or tools."""
     return (
         folder.name.startswith(".")
         or folder.name in _NOT_CODE

@@ -1,4 +1,4 @@
-"""The metrics a gate may bound: which task has them, and which way is better."""
+"""The metrics that a gate may bound, by task, and the direction in which each is better."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ LOWER_IS_BETTER = "lower"
 HIGHER_IS_BETTER = "higher"
 
 NEVER = "never"
+"""Value of `gates` in a configuration that blesses, and so pushes, no model."""
 NOTHING_COMPARED = (
     f"the configuration has gates: {NEVER}, so no model is compared or deployed; leave it out, or "
     "give gates bounds"
 )
-"""What is wrong with a reason for a new baseline then."""
-"""In place of the gates in a configuration: no model is blessed, so none is pushed."""
+"""The message for a reason for a new baseline under `gates: never`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Metric:
     """A metric of the Evaluator.
 
     Attributes:
-        name: the name in the configuration and in reports, without its label's.
+        name: the name in the configuration and in reports, without the label's name.
         better: `LOWER_IS_BETTER` or `HIGHER_IS_BETTER`.
-        title: how a verdict calls it.
+        title: the name in a verdict.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Metric:
         return "at_most" if self.better == LOWER_IS_BETTER else "at_least"
 
     def out_of_reach(self, bound: float) -> str | None:
-        """What is wrong with an absolute bound that no model could meet; None if one could.
+        """Explains why no model can meet an absolute bound; returns None if one can.
 
-        No error is below 0, and no score of the Evaluator's is above 1.
+        No error is below 0, and none of the Evaluator's scores is above 1.
         """
         if self.better == LOWER_IS_BETTER and bound < 0:
             return f"found {bound:g}, expected 0 or more: no {self.title} is below 0"
@@ -77,19 +77,19 @@ INTERVAL_METRICS: dict[str, Metric] = {
     COVERAGE: Metric(COVERAGE, HIGHER_IS_BETTER, "coverage"),
     "interval_width": Metric("interval_width", LOWER_IS_BETTER, "mean interval width"),
 }
-"""Of a regression with intervals: the share of labels within them, and how wide they are."""
+"""Metrics of the intervals of a regression: the share of labels inside, and the mean width."""
 
 
 def of_labels(
     label: str, task: str, interval: float | None, further: Mapping[str, str]
 ) -> dict[str, dict[str, Metric]]:
-    """The metrics of every label by its column, the label's own first, and by the gate's key.
+    """Returns the metrics of every label, by column (the main label first) and then by gate key.
 
     Args:
-        label: the column that the model is for; its metrics' keys are their names.
-        task: of this label.
-        interval: what its intervals should hold; None if it has none.
-        further: the tasks of the further labels by column; their keys are as `waterfront/auc`.
+        label: the main label's column; the keys of its metrics are their names.
+        task: the task of the main label.
+        interval: the coverage that its intervals aim at; None if it has no intervals.
+        further: the task of each further label, by column; its keys are like `waterfront/auc`.
     """
     own = {**METRICS[task], **(INTERVAL_METRICS if interval else {})}
     return {label: own} | {
@@ -102,5 +102,5 @@ def of_labels(
 
 
 def by_key(of_label: Mapping[str, Mapping[str, Metric]]) -> dict[str, Metric]:
-    """The metrics of all labels, as `of_labels` has them, by the gate's key alone."""
+    """Flattens the result of `of_labels` into the metrics of all labels by gate key."""
     return {key: metric for own in of_label.values() for key, metric in own.items()}

@@ -1,4 +1,4 @@
-"""What Beam need not do where all of its work is done in this process, or in forks of it."""
+"""Saves Beam work that is needless when everything runs in this process or in forks of it."""
 
 import bz2
 import os
@@ -13,14 +13,14 @@ from apache_beam.transforms import core
 
 
 def spare_work() -> None:
-    """Has Beam do once, or not at all, what it does at each look at a pipeline.
+    """Patches Beam to skip or cache repeated work.
 
-    The last two are a quarter of the CPU seconds of Beam's steps at 15,000 rows:
+    The last two items take a quarter of the CPU time of Beam's steps at 15,000 rows:
 
-    - It pickles every function several times, and compresses for a wire that there is not.
-    - It looks seven times at the arguments of all methods of all functions of a pipeline.
-    - It makes a parser of all options at each look at one of them. Parsers ask the disk for dozens
-      of message catalogues, and Python does not remember that there are none.
+    - Beam pickles every function several times and compresses payloads that stay on the machine.
+    - It inspects the arguments of all methods of all functions of a pipeline seven times.
+    - It builds a parser of all options whenever one of them is read. Each parser looks on disk for
+      dozens of message catalogs, and Python does not cache that they do not exist.
     """
     os.environ["LANGUAGE"] = "C"
     setattr(cloudpickle_pickler, "bz2", _AsItIs)  # noqa: B010
@@ -31,7 +31,7 @@ def spare_work() -> None:
 
 
 class _Arguments:
-    """In the place of `get_function_args_defaults`: those of a method do not change."""
+    """Replacement of `get_function_args_defaults` that caches the arguments of methods."""
 
     def __init__(self, look: Callable[[Any], tuple[list, list]]):
         self._look = look
@@ -48,7 +48,7 @@ class _Arguments:
 
 
 def _remembering_views(view_as: Callable) -> Callable:
-    """All views share what they show, so that the first one of a kind will do."""
+    """Wraps `view_as` to reuse the first view of each class: all views share the same options."""
     known: weakref.WeakKeyDictionary[PipelineOptions, dict] = weakref.WeakKeyDictionary()
 
     def remembered(self, cls):
@@ -62,7 +62,7 @@ def _remembering_views(view_as: Callable) -> Callable:
 
 
 class _AsItIs:
-    """In the place of the module `bz2`."""
+    """Replacement of the module `bz2` that does not compress."""
 
     @staticmethod
     def compress(data: bytes, compresslevel: int = 9) -> bytes:
@@ -70,5 +70,5 @@ class _AsItIs:
 
     @staticmethod
     def decompress(data: bytes) -> bytes:
-        # What was pickled before is compressed; a pickle does not begin so.
+        # Functions pickled before the patch are compressed; no pickle starts with these bytes.
         return bz2.decompress(data) if data.startswith(b"BZh") else data

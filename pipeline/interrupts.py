@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: one line and exit code 130, from the first import on."""
+"""Ends on Ctrl-C, SIGTERM or a closed terminal with one line and exit code 130."""
 
 import os
 import signal
@@ -7,22 +7,22 @@ from collections.abc import Callable
 from pipeline.errors import INTERRUPTED, INTERRUPTED_TEXT
 
 happened = False
-"""Whether there was one. Some libraries turn a `KeyboardInterrupt` in them into other errors."""
+"""Whether an interrupt arrived. Some libraries turn a `KeyboardInterrupt` into another error."""
 
 
 def end_process() -> None:
-    """Has interrupts end the process at once: for the time of the first imports."""
+    """Makes interrupts end the process at once, during the first imports."""
     _handle_by(_end)
 
 
 def raise_in_main() -> None:
-    """Has the first interrupt raise `KeyboardInterrupt` in the main thread; a second one kills."""
+    """Makes the first interrupt raise `KeyboardInterrupt` in the main thread; the second kills."""
     _handle_by(_raise)
 
 
 def _handle_by(handler: Callable[[int, object], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # `nohup` and shells that start background jobs have signals ignored; that is to stay.
+        # Signals ignored by `nohup` or by a shell for its background jobs stay ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 

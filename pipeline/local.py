@@ -1,4 +1,4 @@
-"""Runs the pipeline on this machine with Beam, and tells what happened."""
+"""Runs the pipeline, or its search alone, on this machine and prints the results."""
 
 import contextlib
 import dataclasses
@@ -27,9 +27,9 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
     """Runs the whole pipeline and prints its verdict.
 
     Args:
-        config: the problem.
-        workspace: of this problem; held for the run.
-        new_baseline: why the deployed model is set aside; empty if it is compared with.
+        config: the problem's configuration.
+        workspace: the problem's workspace; locked during the run.
+        new_baseline: the reason not to compare with the deployed model; empty to compare.
 
     Returns:
         An exit code of `pipeline.errors`.
@@ -53,7 +53,7 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
         if config.tune:
             _print_tuned(held.console, results.tuning(workspace, executions))
         training = results.training(workspace, executions)
-        # A cached training may be older than what is told of one now.
+        # The record of a cached training may predate these keys.
         screen.show_restarts(held.console, training.get("restarts", []))
         screen.show_notes(held.console, training.get("notes", []))
         if outcome.quarantined:
@@ -68,9 +68,12 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
 
 
 def tune(config: Config, workspace: Workspace) -> int:
-    """Runs the pipeline up to the Tuner, and prints and draws what the trials came to.
+    """Runs the pipeline up to the Tuner, then prints and plots the results of its trials.
 
-    The arguments and what it returns and raises are those of `run`.
+    See `run` for the arguments and exit codes.
+
+    Raises:
+        UserError: the data or the model does not fit the configuration, or the workspace is in use.
     """
     with _held(config, workspace, "tune") as held:
         executions, _, code = _execute(held, config, last="Tuner")
@@ -83,7 +86,7 @@ def tune(config: Config, workspace: Workspace) -> int:
         chart = workspace.root / "tuning.png"
         tuning_chart.draw(tuning, chart)
         if not held.console.is_terminal:
-            held.console.width = 200  # a file is as wide as what is in it
+            held.console.width = 200  # a file has no width to wrap the table to
         held.console.print(tuning.table())
         screen.say(held.console, escape(tuning.conclusion()))
         if tuning.best is not tuning.own:
@@ -98,11 +101,14 @@ def tune(config: Config, workspace: Workspace) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Held:
-    """A workspace in use: where to put things, what to say, and where everything else is said.
+    """A locked workspace, with the console, log and memory watch of the command that uses it.
 
     Attributes:
-        workspace: as the user knows it.
-        plain: the same workspace under a path that TFX takes as it is.
+        workspace: the workspace under the user's path.
+        plain: the same workspace under a path without special characters.
+        console: writes to the user's terminal.
+        log: the file that receives all other output.
+        watch: measures and bounds the memory of the run.
     """
 
     workspace: Workspace
@@ -112,13 +118,13 @@ class _Held:
     watch: memory.Watch
 
     def as_known(self, text: str) -> str:
-        """Returns a text with paths as the user knows them."""
+        """Returns a text in which paths of `plain` are replaced by the user's."""
         return text.replace(str(self.plain.root), str(self.workspace.root))
 
 
 @contextlib.contextmanager
 def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]:
-    """Holds a workspace for a command, once the data is checked."""
+    """Context manager: locks a workspace for a command and checks the data."""
     _check_no_task()
     with workspace.locked(), workspace.plain() as plain, plain.temporary():
         log = workspace.new_log(command)
@@ -138,10 +144,10 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
 
 
 def _check_no_task() -> None:
-    """Makes sure that this process is not to be one task of a cluster.
+    """Checks that `TF_CONFIG` does not make this process a task of a training cluster.
 
     Raises:
-        UserError: it is, or nobody can tell: `TF_CONFIG` is malformed.
+        UserError: it does, or it is malformed.
     """
     try:
         cluster = layout.in_environment()
@@ -157,10 +163,10 @@ def _check_no_task() -> None:
 def _execute(
     held: _Held, config: Config, last: str | None = None, new_baseline: str = ""
 ) -> tuple[dict[str, int], Progress, int | None]:
-    """Runs the nodes up to `last`: their executions, what they did, and an exit code on failure."""
+    """Runs the nodes up to `last`; returns executions, progress, and an exit code on failure."""
     console = held.console
     with progress_lib.spinner(console, "importing TensorFlow and TFX"):
-        # Seconds of imports, which `--help` and mistakes in the data need not wait for.
+        # These imports take seconds; `--help` and errors in the data must not wait for them.
         from components.data_gate import AnomaliesFound
         from components.table_example_gen import BadTable
         from components.tuner import executor as tuner
@@ -181,7 +187,7 @@ def _execute(
     tuner.on_progress = lambda text: progress.annotate("Tuner", text)
     training_progress.on_progress = lambda text: progress.annotate("Trainer", text)
     try:
-        # Workers first: they are forked, which threads do not survive.
+        # Workers first: they are forked, and forking is safe only before threads start.
         with workers.ready(workers.number(config)), held.watch, progress.shown():
             return beam_runner.run(pipeline, progress), progress, None
     except (Exception, KeyboardInterrupt) as error:
@@ -191,7 +197,7 @@ def _execute(
         failed = next((node for node in progress.nodes.values() if node.error), None)
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
             screen.say(console, f"\n{errors.INTERRUPTED_TEXT}")
-            # Beam's worker threads would go on; what they were writing does not count yet.
+            # Beam's threads would go on; their unfinished output is not registered yet.
             raise Ended(INTERRUPTED) from None
         if failed is None:
             raise
@@ -203,7 +209,7 @@ def _execute(
 
 
 def _print_failure(held: _Held, node: Node, whole_message: bool) -> None:
-    # Beam puts the name of its own step behind the message.
+    # Beam appends the name of its own step to the message.
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(node.error)).strip()
     if not whole_message:
         text = next(iter(text.splitlines()), "")

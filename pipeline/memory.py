@@ -1,4 +1,4 @@
-"""Watches how much memory a run holds, and ends it at a bound instead of filling the machine."""
+"""Watches the memory of a run, and ends the run at a bound before the machine runs out."""
 
 import contextlib
 import signal
@@ -9,25 +9,25 @@ from collections.abc import Sequence
 import psutil
 
 _LOOK_EVERY = 0.5
-"""Seconds."""
+"""Seconds between measurements."""
 _SHARE = 0.05
-"""Of the time, at most, that it looks: to see what processes share, the system walks all pages."""
+"""Largest share of time spent measuring: to find shared memory, the kernel walks all pages."""
 _COUNT_EVERY = 5.0
-"""Seconds between looks for new processes: each reads what the system knows of all there are."""
+"""Seconds between searches for new processes, each of which reads the whole process table."""
 _SIGNAL = signal.SIGUSR1
-"""Not Ctrl-C's, which a shell's background jobs ignore."""
+"""Signal that interrupts the main thread; background jobs of a shell ignore SIGINT."""
 
 
 class TooMuchMemory(KeyboardInterrupt):
-    """The bound was exceeded. Like Ctrl-C it is no `Exception`, so no step takes it for its own."""
+    """The bound was exceeded. Not an `Exception`, so that no step catches it as its own error."""
 
 
 class Watch:
-    """The memory of this process and of those that it has started, in MB, as `held_mb` counts.
+    """Context manager that measures this process and its descendants in MB, as `held_mb` does.
 
     Attributes:
-        bound_mb: the bound; None if there is none.
-        peak_mb: the most that was seen.
+        bound_mb: the bound; None for no bound.
+        peak_mb: the largest measurement so far.
     """
 
     def __init__(self, bound_mb: int | None):
@@ -38,7 +38,7 @@ class Watch:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more was held than the bound allows."""
+        """Whether the peak is above the bound."""
         return self.bound_mb is not None and self.peak_mb > self.bound_mb
 
     def __str__(self) -> str:
@@ -46,10 +46,9 @@ class Watch:
         return f"at most {self.peak_mb:,}{bound} MB of memory"
 
     def __enter__(self) -> "Watch":
-        """Begins to look, in the main thread. At the bound what waits there is interrupted.
+        """Starts measuring; to be called in the main thread.
 
-        Raises (there):
-            TooMuchMemory: the bound was exceeded.
+        If the bound is exceeded, `TooMuchMemory` is raised in the main thread, wherever it is.
         """
         self._before = signal.signal(_SIGNAL, _interrupt)
         self._thread.start()
@@ -72,7 +71,7 @@ class Watch:
             self.peak_mb = max(self.peak_mb, held_mb(processes))
             looked = time.monotonic() - began
             if self.is_exceeded:
-                # Again at each look: raised in a destructor, it goes no further.
+                # Repeated at each measurement, since an error raised in a destructor is lost.
                 main = threading.main_thread().ident
                 assert main
                 signal.pthread_kill(main, _SIGNAL)
@@ -83,16 +82,16 @@ def _interrupt(number, frame) -> None:
 
 
 def of_run() -> list[psutil.Process]:
-    """This process, and those that it and they have started."""
+    """Returns this process and all of its descendants."""
     this = psutil.Process()
     return [this, *this.children(recursive=True)]
 
 
 def held_mb(processes: Sequence[psutil.Process]) -> int:
-    """What some processes hold together, in MB; those that have ended hold nothing.
+    """Returns the memory that processes hold together, in MB; ended processes count as zero.
 
-    Of one it is the resident set. Several share most of their pages; on Linux each is shared out
-    among them (proportional set size), elsewhere it counts for each.
+    A single process counts with its resident set. Several share most of their pages: on Linux each
+    counts with its proportional set size, elsewhere shared pages count once per process.
     """
     held = 0
     for process in processes:

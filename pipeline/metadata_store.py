@@ -1,7 +1,7 @@
-"""TFX's metadata store, a SQLite file: is it usable, and does it match the artifacts beside it?
+"""Checks that TFX's metadata store, a SQLite file, is usable and matches the artifacts beside it.
 
 TFX reports a damaged store by the SQL statement that failed, and a locked one not at all. Python's
-own SQLite module says what is wrong before TensorFlow and TFX are imported.
+SQLite module finds the problem before TensorFlow and TFX are imported.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from collections.abc import Iterator
 from pipeline.errors import UserError
 
 SCHEMA_VERSION = 10
-"""The version of the tables that the installed ml_metadata reads and writes."""
+"""The schema version that the installed ml_metadata reads and writes."""
 TABLES = frozenset(
     ("Type", "TypeProperty", "ParentType", "Artifact", "ArtifactProperty", "Execution")
     + ("ExecutionProperty", "Context", "ContextProperty", "ParentContext", "Event", "EventPath")
     + ("Association", "Attribution", "MLMDEnv")
 )
-"""The tables of that version."""
+"""The tables of that schema version."""
 _PATIENCE = 5.0
 """Seconds to wait for another process to release its lock."""
 LONGEST_WAIT = 60.0
-"""The same in the middle of a run, whose work so far would be lost."""
+"""The same during a run, whose work so far would be lost."""
 _LEAST_BYTES = 512
-"""The smallest page that a database of SQLite has."""
+"""The smallest page size of a SQLite database."""
 _ARTIFACT = re.compile(r"(.*)/artifacts/([^/]+/[^/]+/[0-9]+(?:/.*)?)")
-"""URI of an artifact: its workspace, and its path below `artifacts/`."""
+"""URI of an artifact, split into its workspace and its path below `artifacts/`."""
 _REPLACE = (
     "restore it from a backup, or move it away: the next run then starts a new one and runs every "
     "step again, and pushed models stay"
@@ -42,8 +42,8 @@ def check(file: pathlib.Path) -> None:
     """Checks that the store can be read and written, if it exists.
 
     Raises:
-        UserError: it is no file, is damaged, locked or read-only, or belongs to another version of
-            ml_metadata.
+        UserError: the store is not a file, is damaged, locked or read-only, or was written by
+            another version of ml_metadata.
     """
     try:
         if not os.path.lexists(file):
@@ -51,7 +51,7 @@ def check(file: pathlib.Path) -> None:
         if not stat.S_ISREG(file.stat().st_mode):
             raise UserError(f"{file}: expected the metadata store, a SQLite file; move it away")
         if 0 < file.stat().st_size < _LEAST_BYTES:
-            raise sqlite3.DatabaseError("file is cut off")  # SQLite would take it for a new one
+            raise sqlite3.DatabaseError("file is cut off")  # SQLite would take it as new
         with _connected(file) as store:
             store.execute("BEGIN IMMEDIATE")
             problem = store.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -72,13 +72,13 @@ def check(file: pathlib.Path) -> None:
 
 
 class LockedError(ValueError):
-    """Another process has locked the store for too long."""
+    """Another process has kept the store locked for too long."""
 
 
 def wait_until_free(file: pathlib.Path) -> None:
-    """Waits until no other process has locked the store.
+    """Waits until no other process locks the store.
 
-    ML Metadata itself would wait for ever, and say nothing.
+    ML Metadata itself would wait forever without a message.
 
     Raises:
         LockedError: the lock was not released within `LONGEST_WAIT` seconds.
@@ -90,7 +90,7 @@ def wait_until_free(file: pathlib.Path) -> None:
             store.execute("BEGIN EXCLUSIVE")
             store.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
-        if "locked" not in str(error):  # ML Metadata says what else is wrong
+        if "locked" not in str(error):  # ML Metadata reports other problems
             return
         raise LockedError(
             f"{file}: another process has locked the metadata store for more than "
@@ -99,7 +99,7 @@ def wait_until_free(file: pathlib.Path) -> None:
 
 
 def prepare(file: pathlib.Path, artifacts: pathlib.Path) -> list[str]:
-    """Makes the store fit the artifacts beside it: see `adopt` and `continue_numbers`.
+    """Adjusts the store to the artifacts beside it: see `adopt` and `continue_numbers`.
 
     Returns:
         A sentence about each change.
@@ -109,14 +109,14 @@ def prepare(file: pathlib.Path, artifacts: pathlib.Path) -> list[str]:
 
 
 def adopt(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
-    """Directs the store to its artifacts after the workspace was moved or copied.
+    """Updates the paths of artifacts in the store after the workspace was moved or copied.
 
     The store holds absolute paths. Without this a copy would use the original's artifacts, and a
     moved workspace would lose track of its own.
 
     Args:
-        file: the store, checked.
-        artifacts: where the artifacts are now.
+        file: the store, already checked.
+        artifacts: the current directory of the artifacts.
 
     Returns:
         A sentence about what changed; None if nothing did.
@@ -147,19 +147,19 @@ def adopt(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
 
 
 def continue_numbers(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
-    """Lets the store count executions on from the highest number that an artifact's folder has.
+    """Makes new execution ids continue after the highest one among the artifact folders.
 
-    A store that is new, or was restored from a backup, would number executions as earlier ones
-    were, whose artifacts are in its way.
+    A store that is new or restored from a backup would otherwise reuse ids of earlier executions,
+    whose artifact folders still exist.
 
     Args:
-        file: the store, checked; made if there are artifacts without one.
+        file: the store, already checked; created if artifacts exist without it.
         artifacts: the artifacts of earlier executions.
 
     Returns:
         A sentence about what changed; None if nothing did.
     """
-    # Beside the latter there are folders of drivers, which are numbered by the clock.
+    # `.system` also holds folders of drivers, whose numbers are timestamps.
     patterns = ("*/[!.]*/*", "*/.system/executor_execution/*")
     paths = (path for pattern in patterns for path in artifacts.glob(pattern))
     numbers = (int(path.name) for path in paths if re.fullmatch("[0-9]+", path.name))
@@ -182,7 +182,7 @@ def continue_numbers(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
 
 
 def _make_tables(file: pathlib.Path) -> None:
-    """Has ml_metadata make what a new store needs."""
+    """Lets ml_metadata create the tables if the store has none."""
     if file.exists():
         with _connected(file) as store:
             if _tables(store):
@@ -205,7 +205,7 @@ def _connected(file: pathlib.Path, patience: float = _PATIENCE) -> Iterator[sqli
 
 
 def _check_write(store: sqlite3.Connection) -> None:
-    """Writes what is there already, to meet missing permissions and full disks."""
+    """Rewrites an existing value, so that missing permissions and full disks raise an error."""
     (version,) = store.execute("PRAGMA user_version").fetchone()
     store.execute(f"PRAGMA user_version = {version}")
 
@@ -235,7 +235,7 @@ def _tables(store: sqlite3.Connection) -> set[str]:
 
 
 def _explained(error: str) -> str:
-    """What SQLite says, in words that tell what to do."""
+    """Turns an error of SQLite into a message that says what to do."""
     if "locked" in error:
         return (
             f"another process has locked the metadata store for more than {_PATIENCE:.0f} s; end "

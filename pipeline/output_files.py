@@ -1,8 +1,8 @@
-"""Keeps a step out of TFX's cache when files of its outputs are gone.
+"""Keeps TFX's cache from answering with outputs whose files are missing.
 
-TFX takes an output from the cache if its folder exists, even an empty one. Here the names and sizes
-of an output's files are written down with the execution that made them, and compared before the
-cache answers with it.
+TFX takes an output from the cache if its folder exists, even if that is empty. This module records
+the names and sizes of an output's files with the execution that wrote them, and compares them
+before the output is taken from the cache.
 """
 
 import hashlib
@@ -15,17 +15,17 @@ from tfx.orchestration.portable import cache_utils, launcher
 from tfx.types import Artifact
 
 RECORD = "output_files"
-"""Custom property of an execution: the digest of its outputs' files."""
+"""Custom property of an execution: a digest of its output files."""
 
 _outputs_of: Callable = cache_utils._get_outputs_of_execution
 
 
 class Launcher(launcher.Launcher):
-    """Writes down the files of a step's outputs, and has the cache look at them."""
+    """Launcher that records the files of a step's outputs and makes the cache check them."""
 
     def launch(self):
-        """See `tfx.orchestration.portable.launcher.Launcher`."""
-        # TFX has no hook between finding an earlier execution and taking its outputs.
+        """Runs the node; see `tfx.orchestration.portable.launcher.Launcher.launch`."""
+        # TFX has no hook between finding a cached execution and using its outputs.
         setattr(cache_utils, "_get_outputs_of_execution", outputs_of)  # noqa: B010
         return super().launch()
 
@@ -37,11 +37,11 @@ class Launcher(launcher.Launcher):
 
 
 def outputs_of(metadata_handle, execution_id: int) -> Mapping[str, list[Artifact]] | None:
-    """Returns the outputs of an earlier execution; None if their files are not what it wrote."""
+    """Returns the outputs of an earlier execution; None if their files changed since."""
     outputs = _outputs_of(metadata_handle, execution_id)
     (execution,) = metadata_handle.store.get_executions_by_id([execution_id])
     if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
-        return None  # the cache asks for the execution that made these outputs too
+        return None  # the cache also tries the execution that wrote them
     recorded = execution.custom_properties[RECORD].string_value
     if outputs is None or not recorded or digest_of(outputs) == recorded:
         return outputs
@@ -60,7 +60,7 @@ def digest_of(outputs: Mapping[str, Sequence[Artifact]]) -> str:
 
 
 def _files(folder: epath.Path) -> Iterator[tuple[str, int]]:
-    """The names and sizes of files below a folder; hidden ones are a file manager's, or NFS's."""
+    """Yields names and sizes of files below a folder; hidden ones belong to tools or NFS."""
     for parent, _, names in folder.walk():
         for name in names:
             if name and not name.startswith("."):

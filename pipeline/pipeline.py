@@ -1,4 +1,4 @@
-"""The pipeline, on one page: every stage in order, and what flows between them."""
+"""The pipeline on one page: every stage in order, and the artifacts that flow between them."""
 
 import pathlib
 import re
@@ -32,18 +32,18 @@ _DEPLOYMENTS = ("components.deployments", "models.manifest")
 def create_pipeline(
     config: Config, arguments: Arguments, last: str | None = None
 ) -> tfx_pipeline.Pipeline:
-    """Puts the stages together for one problem.
+    """Assembles the pipeline of one problem.
 
     Args:
-        config: the problem.
-        arguments: what depends on where the pipeline runs.
-        last: the node to end with, in place of the Pusher.
+        config: the problem's configuration.
+        arguments: the arguments that depend on where the pipeline runs.
+        last: the id of the node to end with; by default the Pusher.
     """
     # The table becomes examples in three splits; rows of one key share a split.
     example_gen = examples.example_gen(config, arguments.data_directory)
     raw_examples = example_gen.outputs["examples"]
 
-    # What is in the data, what should be, and whether the two agree.
+    # Statistics of the data, the schema that it should match, and whether it does.
     statistics_gen = StatisticsGen(examples=raw_examples)
     if config.data.schema_file:
         schema_gen: Any = CuratedSchema(
@@ -61,15 +61,15 @@ def create_pipeline(
     )
     data_gate = DataGate(anomalies=example_validator.outputs["anomalies"])
 
-    # Raw columns become the packed tensors that the network sees, from the train split's
-    # vocabularies, quantiles and moments. The test split stays raw: the Evaluator reads it so.
+    # Raw columns become the packed tensors that the network sees, with the train split's
+    # vocabularies, quantiles and moments. The test split stays raw, as the Evaluator reads it.
     transform = Transform(
         examples=raw_examples,
         schema=schema,
         preprocessing_fn="models.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
-        # Nothing reads it: checkpoints and artifacts are what a run goes on from.
+        # Nothing reads this cache: a run continues from checkpoints and artifacts.
         disable_analyzer_cache=True,
         force_tf_compat_v1=True,
         custom_config={
@@ -87,7 +87,7 @@ def create_pipeline(
     )
     transform.add_upstream_node(data_gate)
 
-    # What both of the next two nodes get: the problem, and the splits to train and to steer on.
+    # Inputs of both the Tuner and the Trainer.
     training = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
@@ -96,12 +96,12 @@ def create_pipeline(
         "training_root": arguments.training_root,
     }
 
-    # Where the configuration wants it: the hyperparameters that do best on eval.
+    # If configured: searches for the hyperparameters that do best on the eval split.
     tuner = config.tune and Tuner(
         **training, tune=_tune(config), code=fingerprint.of_modules("components.tuner")
     )
 
-    # The custom Estimator: trained on train, steered by eval, its best checkpoint exported.
+    # The custom Estimator: trained on train, steered by eval; its best checkpoint is exported.
     trainer = Trainer(
         **training,
         max_steps=arguments.max_steps,
@@ -109,7 +109,7 @@ def create_pipeline(
     )
     model = trainer.outputs["model"]
 
-    # Whether the export serves elsewhere, alone and in batches, and by every signature.
+    # Checks that the export serves in a clean process: alone, in batches, by every signature.
     serving_check = ServingCheck(
         model=model,
         examples=raw_examples,
@@ -119,8 +119,8 @@ def create_pipeline(
         ),
     )
 
-    # The gate: the export itself, on raw test examples, against bounds, a constant predictor and
-    # the model that serves now.
+    # The gate: the export itself is scored on raw test examples and compared with the bounds, a
+    # constant predictor and the deployed model.
     baseline = Baseline(
         candidate=model,
         directory=arguments.serving_directory,
@@ -146,7 +146,7 @@ def create_pipeline(
         ),
     )
 
-    # Only what was blessed is deployed.
+    # Only a blessed model is deployed.
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
@@ -182,7 +182,7 @@ def create_pipeline(
 
 
 def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
-    """What of it Transform depends on: another loss must not transform the data again."""
+    """Keeps what Transform depends on, so that another loss does not transform the data again."""
     labels = [{key: label[key] for key in ("name", "task")} for label in problem["labels"]]
     return {**problem, "labels": labels}
 
@@ -190,7 +190,7 @@ def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
 def _training(config: Config) -> dict[str, Any]:
     code = fingerprint.of_modules("models")
     if registry.is_own(config.model.name):
-        # The package, and what is beside the configuration, which a model_fn may import and read.
+        # A user's model_fn may use its own package and any file beside the configuration.
         package = fingerprint.of_modules(config.model.name.partition(".")[0])
         code = f"{code}-{package}-{fingerprint.of_folder(config.folder, _not_of_the_model(config))}"
     return {
@@ -203,7 +203,7 @@ def _training(config: Config) -> dict[str, Any]:
 
 
 def _not_of_the_model(config: Config) -> list[pathlib.Path]:
-    """What may be beside the configuration and counts by itself: settings, rows and results."""
+    """Returns paths beside the configuration that are no code, or have their own fingerprints."""
     by_span = re.sub(r"\{[A-Z]+(:\d+)?\}", "*", config.data.pattern)
     tables = config.data.folder.glob(by_span)
     others = (config.file, config.data.schema_file, config.push.directory)

@@ -1,4 +1,4 @@
-"""Scores a table of any size with the pushed model, a block of rows at a time."""
+"""Scores a table of any size with the pushed model, one block of rows at a time."""
 
 import contextlib
 import csv
@@ -30,17 +30,17 @@ _LISTS = {"whole numbers": pa.int64(), "numbers": pa.float32()}
 
 
 def latest_version(serving: pathlib.Path) -> pathlib.Path:
-    """The directory of the version that serves.
+    """Returns the directory of the deployed version.
 
     Raises:
-        UserError: nothing was pushed yet, or the record of deployments cannot be read.
+        UserError: no model was pushed yet, or the record of deployments cannot be read.
     """
     directory = epath.Path(serving)
     try:
         version = deployments.serving(directory)
     except deployments.BadRecord as error:
         raise UserError(str(error)) from None
-    # One that lost its graph is named as what it is: damaged.
+    # A version without a graph is not `serving`; `_check_files` reports it as damaged.
     version = version or next(reversed(deployments.versions(directory)), None)
     if version is None:
         raise UserError(f"{serving}: no model was pushed yet; `run` trains and pushes one")
@@ -48,10 +48,10 @@ def latest_version(serving: pathlib.Path) -> pathlib.Path:
 
 
 def check_label(model: pathlib.Path, name: str, task: str) -> None:
-    """Checks that a pushed model is one of this problem.
+    """Checks that a pushed model belongs to this problem.
 
     Raises:
-        UserError: it predicts something else: two problems share a workspace.
+        UserError: it predicts another label or task, because two problems share a workspace.
     """
     label = _labels(model)[0]
     if (label["name"], label["task"]) != (name, task):
@@ -62,11 +62,11 @@ def check_label(model: pathlib.Path, name: str, task: str) -> None:
 
 
 def _labels(model: pathlib.Path) -> list[dict[str, Any]]:
-    """The model's labels, as `models.label` writes them; without TensorFlow, which takes seconds.
+    """Reads the model's labels, as `models.label` writes them, without importing TensorFlow.
 
     Raises:
-        UserError: files of the model are not as they were deployed, or it was exported in the form
-            of before there were several labels.
+        UserError: the model's files changed since deployment, or it was exported in an earlier
+            form, with one label only.
     """
     _check_files(model)
     content = json.loads((model / "assets.extra" / "label.json").read_text())
@@ -93,11 +93,11 @@ def _check_files(model: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """What was written.
+    """The result of scoring a table.
 
     Attributes:
-        rows: how many.
-        notes: what was decided for the user, a line each.
+        rows: the number of rows written.
+        notes: one line for each decision made for the user.
     """
 
     rows: int
@@ -109,12 +109,12 @@ _PLAIN = Reading("csv")
 
 @dataclasses.dataclass
 class _BadRows:
-    """Rows that cannot be read, and are left out.
+    """Unreadable rows, which are left out.
 
     Attributes:
-        most: the share of the rows above which they are too many.
-        count: how many there are.
-        first: of them.
+        most: the largest accepted share of all rows.
+        count: the number of unreadable rows so far.
+        first: the first of them.
     """
 
     most: float
@@ -128,7 +128,7 @@ class _BadRows:
         self.first = self.first or next(iter(rows), None)
 
     def check(self, rows: int) -> None:
-        """Raises `UserError` if they are too many among the rows that were read."""
+        """Raises `UserError` if their share of `rows`, the number of all rows, is too large."""
         if self.count > self.most * rows:
             raise UserError(
                 f"{self.count} of {rows} rows cannot be read, more than data.max_bad_share "
@@ -153,23 +153,27 @@ def predict(
     reading: Reading = _PLAIN,
     max_bad_share: float = 0.0,
 ) -> Scored:
-    """Writes the rows of a table with the model's predictions beside them, as CSV.
+    """Writes a CSV file of the table's rows with the model's predictions appended.
 
-    The table is read as a run reads it. Its columns must fit what the model was trained on: every
-    required one is there, and none is unknown. Labels, the weight and unused columns may be there;
-    they are copied. In CSV a list stands in its field as JSON has it, `[1.5, 2]`.
+    The table is read as in a run. It must have every column that the model requires, and none that
+    the model does not know. Labels, the weight and unused columns are optional and copied. In CSV,
+    a list is written as JSON in its field: `[1.5, 2]`.
 
     Args:
-        model: a pushed version.
+        model: the directory of a pushed version.
         source: a CSV file with a header, gzipped or not, or a Parquet file; or a folder or a
-            pattern of such files, as `data.path` of a configuration.
-        target: written beside and renamed, so it is whole or not there.
-        reading: the encoding of CSV. Words that stand for missing values are those that the model
-            was trained with; of an export that does not know them, these.
-        max_bad_share: the share of the rows up to which those that cannot be read are left out.
+            pattern of such files, as in `data.path` of a configuration.
+        target: the output; written to a temporary file and renamed, so it is never incomplete.
+        reading: the encoding of CSV, and words that mean a missing value. The words are used only
+            if the export does not record those that the model was trained with.
+        max_bad_share: the largest share of unreadable rows to leave out; with more, the call fails.
+
+    Returns:
+        The number of rows written, and notes for the user.
 
     Raises:
-        UserError: a column or a value does not fit; names the file, the column and the row.
+        UserError: the input, the output, the model, a column or a value is unusable; the message
+            names it.
     """
     labels = _labels(model)
     signature = json.loads((model / "assets.extra" / "features.json").read_text())
@@ -204,7 +208,11 @@ def _notes_on_missing(trained: Sequence[str], configured: Sequence[str]) -> list
 
 
 def _files(source: pathlib.Path) -> list[str]:
-    """The files of the input."""
+    """Lists the files of the input.
+
+    Raises:
+        UserError: a folder is empty, or a pattern matches nothing.
+    """
     folder, pattern = files.located(source)
     if source.is_file():
         return [str(source)]
@@ -213,7 +221,7 @@ def _files(source: pathlib.Path) -> list[str]:
         raise UserError(f"{source}: the folder has no files; name files by a pattern, as */*.csv")
     if not paths and set(str(source)) & set("*?["):
         raise UserError(f"{source}: no file matches")
-    # That there is no such file, its opening says.
+    # Opening a missing file raises an error that says so.
     return paths or [str(source)]
 
 
@@ -227,7 +235,7 @@ def _check_target(target: pathlib.Path, source: pathlib.Path, paths: Sequence[st
 
 
 def _open(paths: Sequence[str], reading: Reading, known: Sequence[str]) -> TableSource:
-    """The table; columns in the names of its folders are read if the model knows them."""
+    """Opens the table; columns in the names of its folders are read if the model knows them."""
     table = sources.open_table(paths, reading, block_bytes=_BLOCK_BYTES)
     in_folders = {
         path: {name: value for name, value in own.items() if name in known}
@@ -270,7 +278,7 @@ def _write(
 
 
 def _output_names(header: Sequence[str], outputs: Iterable[str]) -> list[str]:
-    """The outputs' names, with a number behind those that are taken."""
+    """Returns the names of the output columns, with a number appended to names already taken."""
     names: list[str] = []
     for output in outputs:
         taken = {*header, *names}
@@ -300,7 +308,7 @@ def _blocks(
     is_parquet: bool,
     bad: _BadRows,
 ) -> Iterator[TextRows]:
-    """The rows, the model's inputs in the kinds that it expects; lists in CSV stay text."""
+    """Yields blocks of rows, with inputs in the types the model expects; CSV lists stay text."""
     kinds = {} if is_parquet else dict.fromkeys(table.names, Kind.BYTES)
     for name, column in inputs.items():
         if name in table.names and (is_parquet or not column["sequence"]):
@@ -335,7 +343,7 @@ def _check_columns(
 
 
 def _wanted(column: Mapping[str, Any]) -> str:
-    """What a field of a column holds, in words."""
+    """Describes the value that the model expects in a field of a column."""
     if not column["sequence"]:
         return column["dtype"]
     count = f"{column['length']} " if column["length"] else ""
@@ -348,7 +356,7 @@ _SAMPLES = {"whole numbers": "1, 2", "numbers": "1.5, 2"}
 def _features(
     block: TextRows, header: Sequence[str], inputs: Mapping[str, Mapping[str, Any]]
 ) -> pa.RecordBatch:
-    """The columns that the model reads, as `encoder.encode` takes them."""
+    """Returns the columns that the model reads, in the form that `encoder.encode` takes."""
     columns = {}
     for name, column in inputs.items():
         if name not in header:
@@ -393,7 +401,7 @@ def _json_lists(column: Mapping[str, Any], block: TextRows, texts: pa.Array) -> 
 
 
 def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
-    """The numbers of a JSON list; None if it is something else."""
+    """Parses a JSON list of numbers of the column's type and length; returns None on failure."""
     try:
         values = json.loads(field)
     except (ValueError, RecursionError):
@@ -406,11 +414,11 @@ def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
             return None
         try:
             values[place] = int(value) if whole else float(value)
-        except (OverflowError, ValueError):  # of no whole number, or beyond any float
+        except (OverflowError, ValueError):  # not a whole number, or too large for a float
             return None
         if whole and (values[place] != value or abs(value) >= 1 << 63):
             return None
-        if math.isinf(values[place]):  # NaN holds the place of what is missing
+        if math.isinf(values[place]):  # NaN is allowed: it means a missing value
             return None
     return values
 
@@ -418,7 +426,7 @@ def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
 def _scorer(
     model: pathlib.Path, labels: Sequence[Mapping[str, Any]]
 ) -> Callable[[list[bytes]], dict[str, list[str]]]:
-    """Scores serialized examples; gives the columns to append, as text, by name."""
+    """Returns a function from serialized examples to the columns to append, as text by name."""
     import tensorflow as tf
 
     try:
@@ -451,7 +459,7 @@ def _unusable(model: pathlib.Path, how: str, error: Exception) -> str:
 def _columns(
     label: Mapping[str, Any], is_first: bool, outputs: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """What a model says of one label; the outputs of the first have no prefix."""
+    """Returns the columns predicted for a label; outputs of the first label have no prefix."""
     prefix = "" if is_first else f"{label['name']}/"
     name = f"predicted_{label['name']}"
     if label["task"] == "regression":
@@ -474,7 +482,7 @@ def _columns(
 
 
 def _probabilities(prefix: str, task: str, outputs: Mapping[str, Any]) -> np.ndarray:
-    """Returns a column for each class; a binary model may give the second one's alone."""
+    """Returns an array (rows, classes); a binary model may output only the second class."""
     if f"{prefix}probabilities" in outputs:
         return outputs[f"{prefix}probabilities"].numpy()
     if task == "binary":
@@ -484,5 +492,5 @@ def _probabilities(prefix: str, task: str, outputs: Mapping[str, Any]) -> np.nda
 
 
 def _texts(values: np.ndarray) -> list[str]:
-    """Nine digits tell any two float32 apart."""
+    """Formats numbers with nine digits, which distinguish any two float32 values."""
     return [f"{value:.9g}" for value in values.tolist()]

@@ -1,4 +1,4 @@
-"""What Transform, the Trainer and the checks before a run all know of a problem, as JSON values."""
+"""The settings of a problem that Transform, the Trainer and the preflight checks share, as JSON."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from pipeline.config import Config
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Returns the labels and what `features.resolve` wants, of a configuration."""
+    """Returns the labels and the arguments of `features.resolve` that a configuration sets."""
     overrides = {
         column: feature.dict(exclude_unset=True) for column, feature in config.features.items()
     }
     if config.splits.key and config.splits.key not in overrides:
-        # A key that only says which rows belong together would be learned by heart.
+        # The model would memorize a key that only groups rows.
         overrides[config.splits.key] = {"kind": "ignore"}
     labels: list[dict[str, Any]] = [
         {

@@ -1,4 +1,4 @@
-"""What the nodes of a run are doing, shown as a live table or, without a terminal, line by line."""
+"""The progress of a run's nodes, shown as a live table or, without a terminal, line by line."""
 
 import contextlib
 import dataclasses
@@ -34,8 +34,8 @@ class Node:
         name: the node's id.
         state: waiting, running, cached, done, failed, interrupted or skipped.
         started, seconds: when it started (monotonic clock), and how long it took.
-        error: what it raised.
-        note: how far it is, in words.
+        error: the error that the node raised.
+        note: the node's progress, in words.
     """
 
     name: str
@@ -47,9 +47,10 @@ class Node:
 
 
 def spinner(console: Console, text: str) -> Live:
-    """Shows that something is going on, while it is; `console.status` would take over the streams.
+    """Returns a context manager that shows a spinner.
 
-    A logger that is made meanwhile keeps the stream it finds, and that must be the log's.
+    Unlike `console.status` it leaves stdout and stderr alone: a logger created meanwhile keeps the
+    stream that it finds, which must be the log's.
     """
     return Live(
         Spinner("dots", text),
@@ -70,7 +71,7 @@ class Progress:
             get_renderable=self._table,
             console=console,
             refresh_per_second=4,
-            # The streams are the log's by now; the table has the terminal to itself.
+            # stdout and stderr are the log by now; only the table is on the terminal.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -86,7 +87,7 @@ class Progress:
 
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[Node]:
-        """Marks a node as running, then as done or failed; the caller may say it was cached."""
+        """Marks a node as running, then as done, failed or interrupted; callers may set `CACHED`."""
         node = self.nodes[name]
         node.state, node.started = RUNNING, time.monotonic()
         try:
@@ -104,7 +105,7 @@ class Progress:
                 self._console.print(line.rstrip(), highlight=False, markup=False)
 
     def annotate(self, name: str, text: str) -> None:
-        """Shows behind a node how far it is."""
+        """Sets the note shown beside a node."""
         self.nodes[name].note = text
 
     def _table(self) -> Table:

@@ -1,4 +1,4 @@
-"""What a run came to: the verdict, and which version is deployed."""
+"""The results of a run, read from its artifacts: verdict, deployment, search and training."""
 
 import dataclasses
 import json
@@ -20,14 +20,14 @@ from pipeline.workspace import Workspace
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The end of a run.
+    """The outcome of a run.
 
     Attributes:
         verdict: see `components.evaluator.verdict.make`.
-        pushed: the version that this run's model is deployed as; None if it is not.
-        unchanged: whether it was deployed as that before this run.
+        pushed: the version's directory if this run's model is deployed; None if it is not.
+        unchanged: whether that version was already deployed before this run.
         kept_back: why a blessed model was not pushed; empty if it was.
-        quarantined, quarantine: how many rows of the table could not be read, and where they are.
+        quarantined, quarantine: the number of unreadable rows of the table, and their folder.
     """
 
     verdict: dict[str, Any]
@@ -47,8 +47,8 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
     """Reads the outcome of a run from the metadata store.
 
     Args:
-        workspace: where the run took place.
-        executions: of the run's nodes, cached ones included.
+        workspace: the workspace of the run.
+        executions: the execution ids of the run's nodes, including cached ones.
     """
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
@@ -71,7 +71,7 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
 
 
 def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:
-    """What the Tuner of a run found: `tune` (its settings), `best` (a number) and `trials`."""
+    """Reads the Tuner's results: `tune` (its settings), `best` (a trial's number) and `trials`."""
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
         found = _output(store, executions["Tuner"], tuner.RESULTS)
@@ -79,7 +79,7 @@ def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any
 
 
 def training(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:
-    """What the Trainer of a run wrote down of its training, see `models.training.run_fn`."""
+    """Reads the Trainer's record of the training; see `models.training.run_fn`."""
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
         found = _output(store, executions["Trainer"], "model_run")

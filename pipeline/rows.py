@@ -1,7 +1,7 @@
-"""How many rows a step has read, while it reads them, and how long the rest will take.
+"""Reports how many rows a step has read so far, and how long the rest will take.
 
-Our readers count rows in Beam's metrics. Beam's in-process runner tells those at the end of a stage
-only; what `pipeline.runner` runs can be asked at any time.
+Our readers count rows in Beam's metrics. Beam's in-process runner reports those only at the end of
+a stage; stages of `pipeline.runner` can be asked at any time.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from components.examples import counters
 from pipeline import workers
 
 _TELL_EVERY = 0.5
-"""Seconds."""
+"""Seconds between reports."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """What a step has counted.
+    """The row counts of a step.
 
     Attributes:
-        read: rows, each as often as the step reads it.
-        found: how many there are, where that is found out on the way.
+        read: rows read; a row that the step reads twice counts twice.
+        found: rows that the step will read, if it finds that out while it runs.
     """
 
     read: int = 0
@@ -37,7 +37,7 @@ class Counted:
         return Counted(self.read + other.read, self.found + other.found)
 
 
-# Beam makes its runners by name, so what they tell is found through the module.
+# Module globals, because Beam creates its runners by name and so cannot pass them an object.
 _of_ended_stages = Counted()
 _of_bundles: dict[str, Counted] = {}
 _stage: Any = None
@@ -45,10 +45,10 @@ _stage: Any = None
 
 @contextlib.contextmanager
 def of_stage(stage: Any) -> Iterator[Callable[[Iterable[Any]], None]]:
-    """Within it a stage of Beam's can be asked for its rows.
+    """Context manager: inside it the row counts of a running Beam stage are read for reports.
 
     Yields:
-        What is to be told the measures that the stage ended with.
+        A function to be called with the final monitoring infos of the stage.
     """
     global _stage
     _stage = stage
@@ -67,11 +67,11 @@ def _ended(infos: Iterable[Any]) -> None:
 
 @contextlib.contextmanager
 def told(tell: Callable[[str], None], to_read: int = 0) -> Iterator[None]:
-    """Tells how many rows are read, over and over, and once more in the end.
+    """Context manager: inside it the rows read are reported regularly, and once more at the end.
 
     Args:
-        tell: gets a text, as `1,200,000 of 3,000,000 rows, 40 s left`.
-        to_read: how many there will be; 0 if that is found out on the way.
+        tell: called with a text such as `1,200,000 of 3,000,000 rows, 40 s left`.
+        to_read: the number of rows that the step will read; 0 if the step finds that out itself.
     """
     global _of_ended_stages
     _of_ended_stages = Counted()
@@ -112,7 +112,7 @@ def _now() -> Counted:
                 )
             )
             answer = handler.control_conn.push(request).get()
-            # A worker that has done its part says nothing of it any more.
+            # A worker that has finished its bundle no longer reports anything about it.
             infos = answer.process_bundle_progress.monitoring_infos
             if infos and _stage is stage:
                 _of_bundles[instruction] = _counted(infos)

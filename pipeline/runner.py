@@ -1,4 +1,4 @@
-"""Beam's in-process runner, with workers in processes and an account of the rows that were read."""
+"""Beam's in-process runner, extended by worker processes and counts of the rows read."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from pipeline import in_process, rows, workers
 
 
 class Runner(fn_runner.FnApiRunner):
-    """Tells `pipeline.rows` what it runs; gives the work to `pipeline.workers` if it has some."""
+    """Runner that lets `pipeline.rows` watch its stages and uses `pipeline.workers` if any."""
 
     def __init__(self):
         in_process.spare_work()
@@ -40,7 +40,7 @@ class Runner(fn_runner.FnApiRunner):
 
 
 class _Part:
-    """A worker's part of a bundle: the same as the whole, but for its worker and its outputs."""
+    """A worker's part of a bundle: the whole bundle, except for its worker, inputs and outputs."""
 
     def __init__(self, whole: Any, number: int):
         self._whole = whole
@@ -56,10 +56,10 @@ class _Part:
 
 
 class _InOrder(fn_runner.ParallelBundleManager):
-    """Puts the parts' outputs behind one another; Beam's takes them as they come.
+    """Bundle manager that concatenates the workers' outputs in a fixed order.
 
-    What is added up in another order has other last digits, and examples in another order train
-    another model.
+    Beam's own takes them as they arrive. Sums in another order differ in their last digits, and
+    examples in another order train another model.
     """
 
     def process_bundle(

@@ -1,4 +1,4 @@
-"""What commands say of a run, and how."""
+"""Messages about a run that commands print to the console."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from pipeline.table_report import TableReport
 
 _MOST_COLUMNS = 40
-"""Of a wider table only the columns with something odd are shown."""
+"""For a wider table, only columns with odd values are shown."""
 
 
 def say(console: Console, text: str) -> None:
-    """Prints a line as it is: neither wrapped, which would break paths, nor coloured by guess."""
+    """Prints a line without wrapping, which would break paths, or automatic highlighting."""
     console.print(text, highlight=False, soft_wrap=True)
 
 
 def shown(path: pathlib.PurePath) -> pathlib.PurePath:
-    """As the user would type it."""
+    """Returns a path relative to the current directory, if it is below it."""
     here = pathlib.Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def escaped(path: pathlib.PurePath) -> str:
-    """Returns a path as the user would type it, for `say`: `[v1]` in it is no markup."""
+    """Returns `shown(path)` escaped for `say`, so that `[v1]` in it is not read as markup."""
     return escape(str(shown(path)))
 
 
 def show_table(console: Console, report: "TableReport") -> None:
-    """Prints what was read from the table, if something is odd about it."""
+    """Prints the columns of a table and notes on it, if there are any notes."""
     if not report.notes:
         return
-    from pipeline import table_report  # what it takes to import, `--help` need not wait for
+    from pipeline import table_report  # slow to import; `--help` must not wait
 
     columns = report.columns
     if len(columns) > _MOST_COLUMNS:
@@ -52,7 +52,7 @@ def show_table(console: Console, report: "TableReport") -> None:
 
 
 def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
-    """Prints every bound and how the model stands to it (`components.evaluator.verdict.make`)."""
+    """Prints every bound and whether the model meets it (`components.evaluator.verdict.make`)."""
     say(console, "")
     for line in verdict["lines"]:
         mark = "[green]pass[/]" if line["passed"] else "[bold red]FAIL[/]"
@@ -63,7 +63,7 @@ def show_verdict(console: Console, verdict: Mapping[str, Any]) -> None:
 
 
 def show_quarantine(console: Console, rows: int, folder: pathlib.PurePath) -> None:
-    """Prints how many rows could not be read, and where they are."""
+    """Prints how many rows could not be read, and where they were put."""
     what = (
         "1 row could not be read and was"
         if rows == 1
@@ -73,7 +73,7 @@ def show_quarantine(console: Console, rows: int, folder: pathlib.PurePath) -> No
 
 
 def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> None:
-    """Prints which tasks of a cluster did not last, and why (`models.training.RECORD`)."""
+    """Prints which tasks of a cluster were restarted, and why (`models.training.RECORD`)."""
     if restarts:
         say(console, "")
     for restart in restarts:
@@ -82,7 +82,7 @@ def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> No
 
 
 def show_notes(console: Console, notes: Sequence[str]) -> None:
-    """Prints what was decided for the user, or was found damaged."""
+    """Prints notes, such as decisions made for the user."""
     if notes:
         say(console, "")
     for note in notes:
@@ -96,7 +96,7 @@ def show_push(
     unchanged: bool,
     kept_back: str = "",
 ) -> None:
-    """Prints where the model was pushed to, if it was, or that this is no news."""
+    """Prints where the model was pushed, or why it was not."""
     if not blessed:
         say(
             console,

@@ -1,15 +1,15 @@
-"""What a machine may lack: room on a disk, memory, open files; and what to do about it."""
+"""Advice on errors that come from a shortage of disk space, memory or open files."""
 
 import errno
 
 _FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 _NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
-"""What the loader, the system and the interpreter say of it."""
+"""How the dynamic loader, the operating system and Python report a lack of memory."""
 _AGAIN = "then run the same command again: it continues"
 
 
 def advice(error: BaseException | None) -> str | None:
-    """Returns what the machine lacked, and what to do, if that is why something failed."""
+    """Returns what the machine lacked and what to do; None if the error has another cause."""
     number, text = getattr(error, "errno", None), str(error)
     if number in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in _FULL):
         where = f"{name}: " if (name := getattr(error, "filename", None)) else ""

@@ -1,8 +1,8 @@
-"""How many rows each split will get, counted before the run by the hash that ingestion uses.
+"""Counts the rows of each split before a run, with the hash that ingestion uses.
 
-Rows are counted one by one until every split has enough and the labels differ in the train split:
-however long a table is, and however often its rows repeat, no split that is empty or has a handful
-goes unseen. Of a key with few values the rows are counted by value.
+Rows are hashed one by one until every split has enough of them and the labels vary in the train
+split. So an empty or very small split is found however long the table is and however often its rows
+repeat. If the key has few values, their row counts are summed instead.
 """
 
 import dataclasses
@@ -25,21 +25,23 @@ from pipeline import data_config
 
 NAMES = ("train", "eval", "test")
 MOST_ROWS = 5_000
-"""Longer tables are counted to the end only where fewer rows do not tell."""
+"""Rows after which counting may stop early."""
 
 FEW_ROWS = 10
-"""With fewer rows a split says little."""
+"""A split with fewer rows is reported as small."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitCounts:
-    """What the splits of a table get.
+    """The contents of a table's splits.
+
+    Only `rows` is set if the table was not counted row by row to its end.
 
     Attributes:
-        rows: by split; of a table that was not counted to the end, at least `FEW_ROWS` each.
-        constants: labels that have one value in all rows of the train split, and that value.
-        labels: by label and split, the values that occur, of a table that was counted to the end.
-        without_values: features of which no value in the train split can be used, likewise.
+        rows: the number of rows by split; if counting stopped early, at least `FEW_ROWS` each.
+        constants: labels that are constant in the train split, with their value.
+        labels: the values that occur, by label and split.
+        without_values: features that have no usable value in the train split.
     """
 
     rows: Mapping[str, int]
@@ -60,13 +62,13 @@ def count(
     """Counts the rows of each split.
 
     Args:
-        shares: of the splits.
+        shares: the configured shares of the splits.
         source: reads the files.
-        files: of the table.
-        kinds: of the columns, as ingestion has them.
-        profile: of the table.
-        labels: which may be constant.
-        features: which may have no value in the train split.
+        files: the table's files.
+        kinds: the columns' types, as ingestion reads them.
+        profile: the table's profile.
+        labels: labels to check for constant values.
+        features: features to check for usable values.
 
     Raises:
         BadTable: see `Splits.of_rows`.
@@ -121,7 +123,7 @@ _PATTERNS = {
 
 
 def _is_used(feature: Feature, batch: pa.RecordBatch) -> bool:
-    """Whether some row has a value that the feature can be made of."""
+    """Returns whether some row has a usable value of the feature."""
     if feature.kind == features_lib.DERIVED:
         numbers = _derived(feature, batch)
         return numbers is None or bool(np.isfinite(numbers).any())
@@ -129,7 +131,7 @@ def _is_used(feature: Feature, batch: pa.RecordBatch) -> bool:
         return True
     lists = batch.column(feature.name)
     if pa.types.is_null(lists.type):
-        return True  # which is said of the column as a whole
+        return True  # an empty column is reported elsewhere
     column = lists.flatten().drop_null()
     is_number = not pa.types.is_large_binary(column.type)
     if feature.kind == features_lib.ORDINAL:
@@ -143,7 +145,7 @@ def _is_used(feature: Feature, batch: pa.RecordBatch) -> bool:
 
 
 def _derived(feature: Feature, batch: pa.RecordBatch) -> np.ndarray | None:
-    """The values of a derived feature, NaN where missing; None if it reads more than numbers."""
+    """Returns a derived feature's values, NaN if missing; None if an operand is no number."""
     operands: dict[str, np.ndarray] = {}
     for operand in feature.operands:
         if operand.kind == features_lib.DERIVED:
@@ -165,7 +167,7 @@ def _derived(feature: Feature, batch: pa.RecordBatch) -> np.ndarray | None:
 
 
 def _numbers(column: pa.Array) -> np.ndarray:
-    """One number for each row of a column of lists."""
+    """Returns the number of each row of a column of lists; NaN unless the list has one value."""
     found = np.full(len(column), np.nan)
     present = np.diff(column.offsets.to_numpy()) == 1
     present &= column.is_valid().to_numpy(zero_copy_only=False)
@@ -189,7 +191,7 @@ _STEPS: Mapping[str, Callable[..., np.ndarray]] = {
 
 
 def _step(name: str, arguments: list[np.ndarray]) -> np.ndarray:
-    """Does a step as `preprocessing` does: what is missing stays missing."""
+    """Applies an operation as `preprocessing` does: missing operands give missing results."""
     result = _STEPS[name](*arguments)
     there = np.isfinite(result) & ~np.isnan(arguments).any(axis=0)
     return np.where(there, result, np.nan)

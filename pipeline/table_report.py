@@ -1,4 +1,4 @@
-"""What a run reads from its table: for each column its role, its gaps, and what is odd about it."""
+"""Report on the table of a run: each column's role, missing values and odd values."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,14 @@ from pipeline.table_view import TableView
 
 @dataclasses.dataclass(frozen=True)
 class ReportedColumn:
-    """What is reported of a column.
+    """The report on one column.
 
     Attributes:
-        name: of the column.
+        name: the name of the column.
         role: label, weight, key, ignored, empty, or the kind of the feature.
-        missing: share of the rows without a value.
-        unreadable: share of the rows with a value that counts as missing.
-        odd: the first odd value and its place, or empty.
+        missing: the share of rows without a value.
+        unreadable: the share of rows with a value that counts as missing.
+        odd: the first odd value and its place; empty if there is no such value.
     """
 
     name: str
@@ -35,12 +35,12 @@ class ReportedColumn:
 
 @dataclasses.dataclass(frozen=True)
 class TableReport:
-    """What a run reads from its table.
+    """The report on the table of a run.
 
     Attributes:
-        rows: how many there are.
-        columns: in the table's order.
-        notes: sentences about what a person should know before the model is trained.
+        rows: the number of rows.
+        columns: the reported columns, in the table's order.
+        notes: sentences that the user should read before the model is trained.
     """
 
     rows: int
@@ -48,7 +48,7 @@ class TableReport:
     notes: tuple[str, ...]
 
     def __str__(self):
-        """Lays it out for a log."""
+        """Formats the report as plain text for a log."""
         lines = [HEAD, *(cells(column) for column in self.columns)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
         laid_out = [
@@ -64,7 +64,7 @@ HEAD = ("column", "role", "missing", "unreadable", "first odd value")
 
 
 def cells(column: ReportedColumn) -> tuple[str, str, str, str, str]:
-    """Returns what a table shows of a column."""
+    """Returns a column's row in the displayed table."""
     return (
         column.name,
         column.role,
@@ -75,7 +75,7 @@ def cells(column: ReportedColumn) -> tuple[str, str, str, str, str]:
 
 
 def _percent(share: float) -> str:
-    """Shows a share; one that is neither nothing nor all is not shown as such."""
+    """Formats a share; one between 0 and 1 is never rounded to 0 % or 100 %."""
     if not share:
         return "-"
     if 0.999 < share < 1:
@@ -84,7 +84,7 @@ def _percent(share: float) -> str:
 
 
 def report(view: TableView) -> TableReport:
-    """Makes the report of a table that keeps the rules."""
+    """Returns the report on a table that has passed the rules."""
     roles = _roles(view)
     columns = []
     numbers = [name for name, role in roles.items() if role in features_lib.NUMBERS]
@@ -123,7 +123,7 @@ def _roles(view: TableView) -> dict[str, str]:
 
 
 def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | None, Iterable[str]]:
-    """The values of a column that are not what its role wants, and what to say of them."""
+    """Returns the values of a column that do not fit its role, and notes about them."""
     name, kind = column.name, column.kind
     share = f"of {column.present:,} values"
     if role == "empty":
@@ -173,7 +173,7 @@ def _counted(misfits: Misfits, noun: str) -> str:
 
 
 def _is_figures(view: TableView, column: ColumnProfile) -> bool:
-    """Whether a column became text because of how its numbers are written."""
+    """Returns whether a column became text because of the format of its numbers."""
     return (
         _is_text_by_itself(view, column)
         and column.words is not None
@@ -183,13 +183,13 @@ def _is_figures(view: TableView, column: ColumnProfile) -> bool:
 
 
 def _is_text_by_itself(view: TableView, column: ColumnProfile) -> bool:
-    """Whether nobody but the values says that a column is text."""
+    """Returns whether only its values make a column text, not the schema or the configuration."""
     named = column.name in view.config.features
     return column.kind == Kind.BYTES and not named and not view.is_curated
 
 
 def _is_numbers_with_words(view: TableView, column: ColumnProfile) -> bool:
-    """Whether a column became text because of few words among numbers."""
+    """Returns whether a column became text because of a minority of words among numbers."""
     return (
         _is_text_by_itself(view, column)
         and not column.is_text
@@ -252,7 +252,7 @@ _UNUSED = {
 
 
 def _class_notes(splits: SplitCounts, classes: Iterable[str]) -> Iterator[str]:
-    """Says which classes a split lacks."""
+    """Yields a note for each split that lacks some classes of a label."""
     effects = {
         "train": "the model cannot learn",
         "eval": "the training is not steered by",

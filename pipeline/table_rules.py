@@ -1,6 +1,6 @@
-"""The rules that a table has to keep before anything runs: a function for each.
+"""Rules that a table must pass before anything runs, one function for each.
 
-A rule looks at a `TableView` and yields mistakes, a line each. A table with one is refused.
+A rule checks a `TableView` and yields mistakes, one line each. A table with any is refused.
 """
 
 import math
@@ -21,10 +21,10 @@ RULES: list[Rule] = []
 MISSING_WORDS = frozenset(
     ("", "-", "--", "?", ".", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "missing")
 )
-"""Words that stand for a missing value in other people's tables, in lower case."""
+"""Words, in lower case, that commonly mean a missing value."""
 
 LEAST_DEVIATION = 1e-6
-"""A label that deviates less, relative to its mean, is constant in 32 bits."""
+"""A label whose deviation is smaller, relative to its mean, is nearly constant in 32-bit floats."""
 
 _REMOVE = "remove the row or fill it in"
 
@@ -36,7 +36,7 @@ def rule(function: Rule) -> Rule:
 
 
 def mistakes(view: TableView) -> list[str]:
-    """Returns what is wrong with a table, a line each; of a kind of mistake, the first."""
+    """Returns the mistakes, one line each, that the first failing rule finds."""
     for check in RULES:
         if found := list(check(view)):
             return found
@@ -45,14 +45,14 @@ def mistakes(view: TableView) -> list[str]:
 
 @rule
 def rows_can_be_read(view: TableView) -> Iterator[str]:
-    """Every row can be read, unless those that cannot are put aside."""
+    """Checks that every row can be read, unless unreadable rows are quarantined."""
     if view.profile.first_bad and view.config.data.on_bad_rows == "refuse":
         yield str(view.profile.first_bad)
 
 
 @rule
 def numbers_of_the_schema_are_numbers(view: TableView) -> Iterator[str]:
-    """A column of CSV to which the curated schema gives numbers holds no words."""
+    """Checks that CSV columns that are numbers in the curated schema hold no words."""
     if not (view.is_curated and view.is_csv) or _words_are_bad_rows(view):
         return
     for name, kind in view.kinds().items():
@@ -71,14 +71,14 @@ _EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
 
 @rule
 def there_are_rows(view: TableView) -> Iterator[str]:
-    """The table has rows."""
+    """Checks that the table has rows."""
     if not view.profile.rows and not view.profile.bad_rows:
         yield f"data.path: {view.config.data.path}: has a header but no rows"
 
 
 @rule
 def values_that_every_row_needs(view: TableView) -> Iterator[str]:
-    """Labels, the weight and the key are in every row."""
+    """Checks that every row has its labels, weight and key."""
     for name, role in _needed(view).items():
         column = view.columns[name]
         if column.first_gap:
@@ -96,7 +96,7 @@ def _needed(view: TableView) -> dict[str, str]:
 
 @rule
 def labels_of_regressions_are_numbers(view: TableView) -> Iterator[str]:
-    """The label of a regression holds numbers."""
+    """Checks that the label of a regression holds numbers."""
     for name, task in view.config.tasks.items():
         if task == "regression":
             column = view.columns[name]
@@ -111,7 +111,7 @@ def labels_of_regressions_are_numbers(view: TableView) -> Iterator[str]:
 
 @rule
 def weights_are_numbers_from_zero_up(view: TableView) -> Iterator[str]:
-    """Weights are numbers from zero up, and some are above."""
+    """Checks that weights are numbers from zero up, and not all zero."""
     name = view.config.weight
     if not name:
         return
@@ -132,7 +132,7 @@ def weights_are_numbers_from_zero_up(view: TableView) -> Iterator[str]:
 
 @rule
 def bands_are_of_numbers(view: TableView) -> Iterator[str]:
-    """Only a column of numbers is sliced by bands."""
+    """Checks that only columns of numbers are sliced by bands."""
     for part in view.config.slices:
         if part.bands:
             column = view.columns[part.column]
@@ -143,7 +143,7 @@ def bands_are_of_numbers(view: TableView) -> Iterator[str]:
 def _not_numbers(
     view: TableView, column: ColumnProfile, expected: str, wanted: str
 ) -> Iterator[str]:
-    """Yields the first value of a column that is no number."""
+    """Yields a mistake for the first value of a column that is not a number."""
     if _words_are_bad_rows(view):
         return
     if not view.is_csv and (column.is_list or column.kind == Kind.BYTES):
@@ -161,13 +161,13 @@ def _not_numbers(
 
 
 def _words_are_bad_rows(view: TableView) -> bool:
-    """Whether ingestion puts rows aside that have a word where the schema wants a number."""
+    """Returns whether ingestion quarantines rows with a word where the schema has a number."""
     return view.is_curated and view.config.data.on_bad_rows != "refuse"
 
 
 @rule
 def keys_are_text_or_whole_numbers(view: TableView) -> Iterator[str]:
-    """The key that splits rows holds text or whole numbers."""
+    """Checks that the key of the splits holds text or whole numbers."""
     name = view.config.splits.key
     if not name:
         return
@@ -183,7 +183,7 @@ def keys_are_text_or_whole_numbers(view: TableView) -> Iterator[str]:
 
 @rule
 def regressions_have_something_to_learn(view: TableView) -> Iterator[str]:
-    """The label of a regression varies, and 32-bit floats can hold it."""
+    """Checks that the label of a regression varies and fits into 32-bit floats."""
     for name, task in view.config.tasks.items():
         column = view.columns[name]
         if task != "regression" or column.kind == Kind.BYTES:
@@ -207,11 +207,11 @@ def regressions_have_something_to_learn(view: TableView) -> Iterator[str]:
 
 
 MOST_LABEL = 1e18
-"""Greater labels have squares that overflow 32-bit floats."""
+"""Squares of larger labels overflow 32-bit floats."""
 
 
 def _round_offset(column: ColumnProfile) -> str:
-    """A number of few digits near the column's, to subtract."""
+    """Returns a round number near the column's values, to subtract from them."""
     spread = column.high - column.low
     unit = 10.0 ** math.ceil(math.log10(spread)) if spread > 0 else 1.0
     return _number(math.floor(column.low / unit) * unit)
@@ -219,7 +219,7 @@ def _round_offset(column: ColumnProfile) -> str:
 
 @rule
 def logarithms_are_of_labels_from_zero_up(view: TableView) -> Iterator[str]:
-    """A label that is learned on a log scale is nowhere below zero."""
+    """Checks that a label learned on a log scale is never below zero."""
     logs: dict[str, bool | None] = {view.config.label: view.config.log_label}
     logs |= {name: label.log_label for name, label in view.config.more_labels.items()}
     for name, is_log in logs.items():
@@ -233,7 +233,7 @@ def logarithms_are_of_labels_from_zero_up(view: TableView) -> Iterator[str]:
 
 @rule
 def classes_can_be_told_apart(view: TableView) -> Iterator[str]:
-    """Classes are what the table holds, and as many as the task has."""
+    """Checks that a label's classes are distinct, present and as many as its task requires."""
     for name, task in view.config.tasks.items():
         column = view.columns[name]
         if task == "regression":
@@ -279,7 +279,7 @@ def _class_mistakes(name: str, task: str, classes: Mapping[str, Misfits]) -> Ite
 
 @rule
 def class_weights_are_of_classes(view: TableView) -> Iterator[str]:
-    """Only classes that the label has are given a weight."""
+    """Checks that every class with a weight occurs in the label."""
     weights: dict[str, Any] = {view.config.label: view.config.class_weights}
     weights |= {name: label.class_weights for name, label in view.config.more_labels.items()}
     for name, own in weights.items():
@@ -294,7 +294,7 @@ def class_weights_are_of_classes(view: TableView) -> Iterator[str]:
 
 @rule
 def overrides_fit(view: TableView) -> Iterator[str]:
-    """A column can be what `features` says that it is."""
+    """Checks that columns can be read as the kinds that `features` gives them."""
     for column in view.overridden(features_lib.NUMERIC):
         if column.kind == Kind.BYTES and column.words and not _words_are_bad_rows(view):
             first = column.words.first
@@ -342,7 +342,7 @@ def _ordinal_mistakes(view: TableView, column: ColumnProfile) -> Iterator[str]:
 
 
 def how_to_mend(view: TableView, column: ColumnProfile, word: str) -> str:
-    """Says what to do about a word in a column of numbers."""
+    """Returns advice on a word in a column of numbers."""
     them = "it" if column.words and column.words.count == 1 else "them"
     if view.is_csv and (_is_missing_word(word) or not column.is_text):
         return f"data: {{missing: [{_yaml(word)}]}} reads {them} as missing"
@@ -351,7 +351,7 @@ def how_to_mend(view: TableView, column: ColumnProfile, word: str) -> str:
 
 @rule
 def there_is_something_to_learn_from(view: TableView) -> Iterator[str]:
-    """The schema and the configuration make features, which some column has values for."""
+    """Checks that there are features, that some have values, and that numbers fit 32-bit floats."""
     try:
         features = view.features()
     except ValueError as error:
@@ -382,7 +382,7 @@ def there_is_something_to_learn_from(view: TableView) -> Iterator[str]:
 
 
 def splits_have_rows(view: TableView) -> Iterator[str]:
-    """Every split gets rows, and the train split different labels; looked at last."""
+    """Checks, after all other rules, that every split has rows and that labels vary in train."""
     if not view.splits:
         return
     counts = ", ".join(f"{name} {rows:,}" for name, rows in view.splits.rows.items())

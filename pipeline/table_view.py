@@ -1,4 +1,4 @@
-"""A table as the pipeline will see it: the profile of its columns, and what each is used for."""
+"""A table as the pipeline will see it: the profiles of its columns, its schema and its features."""
 
 import dataclasses
 import re
@@ -30,14 +30,14 @@ _KINDS = {_TYPES[kind]: kind for kind in (Kind.INT, Kind.FLOAT, Kind.BYTES)}
 
 @dataclasses.dataclass(frozen=True)
 class TableView:
-    """What the checks of a table look at.
+    """The input of the checks of a table.
 
     Attributes:
-        config: the problem.
-        profile: what the table holds.
-        schema: the curated one; without it, about the one that SchemaGen will infer.
-        is_curated: whether a person wrote the schema.
-        splits: what the splits will get, if it was counted.
+        config: the problem's configuration.
+        profile: the profile of the table.
+        schema: the curated schema, or an approximation of the one that SchemaGen will infer.
+        is_curated: whether the schema is the curated one.
+        splits: the contents of the splits, if they were counted.
     """
 
     config: Config
@@ -50,22 +50,22 @@ class TableView:
     def of(
         cls, config: Config, profile: TableProfile, curated: schema_pb2.Schema | None
     ) -> "TableView":
-        """Makes the view; of columns that the curated schema has and the table lacks, none."""
+        """Makes a view with the curated schema, or an inferred one if `curated` is None."""
         schema = _inferred(config, profile) if curated is None else curated
         return cls(config, profile, schema, curated is not None)
 
     @property
     def columns(self) -> Mapping[str, ColumnProfile]:
-        """Profiles by column."""
+        """The profiles by column."""
         return self.profile.columns
 
     @property
     def is_csv(self) -> bool:
-        """Whether values are texts on lines."""
+        """Whether the table consists of CSV files."""
         return self.config.data.format == "csv"
 
     def features(self) -> tuple[Feature, ...]:
-        """Returns the features that the schema and the configuration make.
+        """Returns the features that the schema and the configuration define.
 
         Raises:
             ValueError: see `features.resolve`.
@@ -74,11 +74,11 @@ class TableView:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `features.resolve` wants."""
+        """The problem's settings for `features.resolve`."""
         return settings(self.config)
 
     def kinds(self) -> dict[str, Kind]:
-        """Returns what ingestion reads columns as: a curated schema says it of CSV."""
+        """Returns the types that ingestion reads; for CSV, a curated schema overrides the profile."""
         kinds = {name: column.kind for name, column in self.columns.items()}
         if self.is_curated and self.is_csv:
             named = {feature.name: feature.type for feature in self.schema.feature}
@@ -86,7 +86,7 @@ class TableView:
         return kinds
 
     def overridden(self, kind: str) -> list[ColumnProfile]:
-        """Columns with values that the configuration says to be of a kind."""
+        """Returns the columns configured as features of a kind, except lists and empty columns."""
         return [
             self.columns[name]
             for name, feature in self.config.features.items()
@@ -97,7 +97,7 @@ class TableView:
 
 
 def wanted(config: Config, curated: schema_pb2.Schema | None) -> dict[str, Wanted]:
-    """Returns what to find out about single columns of a problem's table."""
+    """Returns what the profile must find out about each column, beyond the default."""
     found: dict[str, Wanted] = {}
 
     def want(name: str | None, own: Wanted) -> None:
@@ -138,7 +138,7 @@ def _inferred(config: Config, profile: TableProfile) -> schema_pb2.Schema:
         feature = schema.feature.add(name=column.name, type=_TYPES[column.kind])
         if column.kind == Kind.UNKNOWN:
             override = config.features.get(column.name)
-            # What the column is said to be, a column without values can be.
+            # A column without values can be of whatever type its configured kind needs.
             if override and override.kind in ("numeric", "sequence"):
                 feature.type = schema_pb2.FLOAT
             elif override and override.order and isinstance(override.order[0], int):

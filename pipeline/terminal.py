@@ -1,8 +1,8 @@
-"""Keeps the terminal for us and gives everything else to the log file.
+"""Keeps the terminal for the user's messages and redirects everything else to the log file.
 
 TensorFlow, Beam and TFX write thousands of lines to stdout and stderr, some of them from C++. So
-the process's descriptors 1 and 2 are pointed at the log, and what the user sees goes to a copy of
-the terminal's descriptor. This must happen before TensorFlow is imported.
+the process's descriptors 1 and 2 are redirected to the log, and messages to the user go to a copy
+of the terminal's descriptor. This must happen before TensorFlow is imported.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from rich.console import Console
 
 
 class _Console(Console):
-    """A console that never hides the cursor: what is killed could not show it again."""
+    """A console that never hides the cursor, which a killed process could not show again."""
 
     def show_cursor(self, show: bool = True) -> bool:  # noqa: D102 (rich's)
         return False
 
 
 class _Terminal(io.TextIOWrapper):
-    """A stream whose reader may leave: `run | head` goes on, and its log has what is not shown."""
+    """A stream that discards output once its reader is gone, so that `run | head` continues."""
 
     def write(self, text: str) -> int:  # noqa: D102 (io's)
         with self._until_closed():
@@ -48,16 +48,16 @@ class _Terminal(io.TextIOWrapper):
 
 
 def repair_streams() -> None:
-    """Makes the standard streams usable, whatever the process was started with.
+    """Makes the standard streams usable, however the process was started.
 
-    A stream that was closed (`>&-`) would otherwise leave its number to the next file that is
-    opened, which would then get what is printed.
+    Otherwise, if a stream was closed (`>&-`), the next file to be opened would get its descriptor
+    and receive what is printed.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -66,10 +66,12 @@ def repair_streams() -> None:
 
 @contextlib.contextmanager
 def logging_to(path: pathlib.Path) -> Iterator[Console]:
-    """Sends stdout, stderr and logging to a file; gives a console on the real stdout.
+    """Context manager: redirects stdout and stderr to a file; yields a console on the real stdout.
+
+    The streams are restored only if an error leaves the context.
 
     Args:
-        path: the log; appended to, its directory exists.
+        path: the log file, in an existing directory; output is appended.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -83,8 +85,8 @@ def logging_to(path: pathlib.Path) -> Iterator[Console]:
         with _Terminal(raw, encoding="utf-8", errors="surrogateescape") as stream:
             yield _Console(file=stream)
     except BaseException:
-        # Who handles it has something to say. Without an error the streams stay as they are: what
-        # the libraries say when the interpreter ends belongs in the log too.
+        # The handler of the error will print a message. Without an error the streams stay
+        # redirected: what libraries print at interpreter exit belongs in the log too.
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(terminal, 1)
@@ -96,10 +98,10 @@ def logging_to(path: pathlib.Path) -> Iterator[Console]:
 
 
 def quiet_logging() -> None:
-    """After the imports, which install handlers of their own: one format, informative level."""
+    """Sets one log format and level; to be called after imports that install their own handlers."""
     from absl import logging as absl_logging
 
     absl_logging.use_absl_handler()
     absl_logging.set_verbosity(absl_logging.INFO)
-    # Beam tells of every bundle it runs.
+    # Beam logs every bundle at INFO.
     logging.getLogger("apache_beam").setLevel(logging.WARNING)

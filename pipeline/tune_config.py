@@ -1,4 +1,4 @@
-"""The `tune` section of a configuration: which hyperparameters to search, where, and how."""
+"""The `tune` section of a configuration: which hyperparameters are searched, and how."""
 
 import difflib
 import json
@@ -16,7 +16,7 @@ _HIGHER_IS_BETTER = ("accuracy", "auc", "precision", "recall")
 
 
 class _Amount:
-    """A finite number; a whole one stays whole."""
+    """A finite number; whole numbers stay `int`."""
 
     @classmethod
     def __get_validators__(cls):
@@ -24,7 +24,7 @@ class _Amount:
 
     @classmethod
     def validate(cls, value: Any) -> int | float:
-        """Takes it, or raises `ValueError`."""
+        """Returns an int as it is and other numbers as float, or raises `ValueError`."""
         number = Number.validate(value)
         return value if isinstance(value, int) else number
 
@@ -33,11 +33,11 @@ class Dimension(Section):
     """The values that one hyperparameter may take: a range or a list.
 
     Attributes:
-        low, high: the ends of a range, which are part of it. All its values are whole numbers if
-            its ends and its step are.
-        step: between the values of a range, from `low` on; by default 1 between whole numbers.
-        log: whether a range is searched on a logarithmic scale.
-        choices: the values of a list.
+        low, high: the ends of the range, inclusive. If they and `step` are whole numbers, so are
+            all values.
+        step: the distance between values, counted from `low`; by default 1 for whole numbers.
+        log: whether the range is searched on a logarithmic scale.
+        choices: the values of the list.
     """
 
     low: _Amount | None = None
@@ -83,25 +83,25 @@ class Dimension(Section):
 
     @property
     def samples(self) -> list[Any]:
-        """Values that must all be allowed: the list, or the ends of the range."""
+        """Values that stand for all others in checks: the whole list, or the ends of the range."""
         return list(self.choices) if self.choices is not None else [self.low, self.high]
 
 
 class Tune(Section):
-    """How the hyperparameters are searched.
+    """The `tune` section: how hyperparameters are searched.
 
     Attributes:
-        trials: how many, the configuration's own parameters among them.
-        parallel: how many at a time, each in a process of its own.
-        pruner: what stops hopeless trials early: `median` those below the median of the others at
-            the same step, `asha` all but the best third of those that came so far, at each of a few
-            steps.
-        metric: the eval metric that is compared, as the model names it.
-        goal: by default `maximize` for scores whose name says that they are, otherwise `minimize`.
-        max_steps: the length of a trial, in place of the configuration's.
-        evaluate_every: steps between the evaluations of a trial, likewise.
-        seed: of what is tried; by default `train.seed`.
-        search: the dimensions by key, as `model.params.learning_rate`.
+        trials: the number of trials, including one of the configuration as it is.
+        parallel: the number of trials that run at a time, each in its own process.
+        pruner: the rule that stops poor trials early. `median` stops a trial worse than the median
+            of the others at the same step; `asha` keeps, at each of a few steps, the best third of the
+            trials that have reached it.
+        metric: the eval metric that is compared, by the model's name for it.
+        goal: by default `maximize` for metrics with a known score's name, otherwise `minimize`.
+        max_steps: the length of a trial; overrides the length of `train`.
+        evaluate_every: steps between the evaluations of a trial; overrides that of `train`.
+        seed: the seed of the sampler; by default `train.seed`.
+        search: the dimensions by key, such as `model.params.learning_rate`.
     """
 
     trials: Count = 30
@@ -160,7 +160,7 @@ def _meant(key: str) -> str:
 
 
 def fits_training(cls, value: Tune | None, values: dict[str, Any]) -> Tune | None:
-    """Validates `tune` beside `train`: trials that are to be pruned are evaluated on their way."""
+    """Validates `tune` against `train`: trials can be pruned only if evaluated before their end."""
     train = values.get("train")
     if value is None or train is None or any(key in value.search for key in LENGTHS):
         return value

@@ -1,4 +1,4 @@
-"""What a search for hyperparameters came to, for people: a table, a sentence, YAML."""
+"""Presents the result of a hyperparameter search: as a table, a sentence or YAML."""
 
 import json
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ class Tuning:
     """The trials of a search.
 
     Attributes:
-        metric, maximize: what was compared, and whether higher is better.
-        keys: what was searched.
-        trials: by number, see `components.tuner.study.Study.trials`.
-        best: the best of them.
+        metric, maximize: the metric that was compared, and whether higher is better.
+        keys: the keys that were searched.
+        trials: the trials by number, see `components.tuner.study.Study.trials`.
+        best: the best trial.
         own: trial 0, the configuration as it is.
     """
 
@@ -31,7 +31,7 @@ class Tuning:
 
     @property
     def ranked(self) -> list[dict[str, Any]]:
-        """The trials from the best on: those that are complete, the pruned, the failed."""
+        """The trials: complete, then pruned, then failed ones, each from best to worst."""
         order = list(_STATES)
 
         def rank(trial: Mapping[str, Any]) -> tuple:
@@ -42,7 +42,7 @@ class Tuning:
         return sorted(self.trials, key=rank)
 
     def table(self) -> Table:
-        """The trials, the best first."""
+        """Returns a table of the trials, the best first."""
         table = Table(
             box=box.SIMPLE_HEAD,
             collapse_padding=True,
@@ -70,7 +70,7 @@ class Tuning:
         return table
 
     def conclusion(self) -> str:
-        """How much better the best is than the configuration's own parameters, in a sentence."""
+        """Returns a sentence that compares the best trial with trial 0."""
         best, own = self.best, self.own
         whose = "the configuration's own parameters"
         if best is own:
@@ -81,7 +81,7 @@ class Tuning:
         return f"{found} against {number(own['value'])} of {whose} ({self._to_own(best)})."
 
     def yaml(self) -> str:
-        """The best parameters as a part of a configuration."""
+        """Returns the best parameters as the YAML of a configuration."""
         nested: dict[str, Any] = {}
         for key, value in self.best["values"].items():
             *sections, name = key.split(".")
@@ -92,7 +92,7 @@ class Tuning:
         return yaml.dump(nested, Dumper=_Dumper, sort_keys=False).rstrip()
 
     def chosen(self) -> str:
-        """The best parameters on one line, rounded."""
+        """Returns the best parameters, rounded, on one line."""
         of = f"the best of {len(self.trials)} trials"
         if self.best is self.own:
             return f"the configuration's own parameters, {of}"
@@ -103,7 +103,7 @@ class Tuning:
         return f"{', '.join(values)} ({of})"
 
     def _to_own(self, trial: Mapping[str, Any]) -> str:
-        """The change to the configuration's own value: in percent, or absolute near zero."""
+        """Formats the change from trial 0, in percent if its value is above 0, else absolute."""
         if self.own["state"] != "complete":
             return ""
         value, own = trial["value"], self.own["value"]
@@ -111,7 +111,7 @@ class Tuning:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists stand on one line, as people write them."""
+    """YAML dumper that writes lists on one line."""
 
 
 _Dumper.add_representer(
@@ -123,7 +123,7 @@ _Dumper.add_representer(
 
 
 def number(value: float | None) -> str:
-    """A metric as people write it."""
+    """Formats a metric's value; None as `-`."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"

@@ -1,4 +1,4 @@
-"""Draws the trials of a search: what each came to, and the evaluations on its way."""
+"""Plots the trials of a search: the value of each trial, and its evaluations by step."""
 
 import pathlib
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ _PALE = "#a8b3c2"
 
 
 def draw(tuning: Tuning, path: pathlib.Path) -> None:
-    """Writes the chart as a PNG."""
-    # A second of imports that only a search is worth.
+    """Writes the chart to a PNG file."""
+    # This import takes a second; only `tune` needs it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -24,7 +24,7 @@ def draw(tuning: Tuning, path: pathlib.Path) -> None:
 
 
 def _values(axes, tuning: Tuning) -> None:
-    """The value of each trial in the order in which they were tried, and the best so far."""
+    """Plots the value of each trial in order, and the best value so far."""
     best_so_far: list[tuple[int, float]] = []
     for trial in tuning.trials:
         if trial["state"] == "complete":
@@ -52,7 +52,7 @@ def _values(axes, tuning: Tuning) -> None:
 
 
 def _courses(axes, tuning: Tuning) -> None:
-    """The evaluations of each trial; those that were stopped end in a cross."""
+    """Plots the evaluations of each trial; pruned and failed ones end in a cross."""
     for trial in reversed(tuning.ranked):
         course = [(step, value) for step, value in trial["evaluations"] if value is not None]
         if not course:
@@ -74,7 +74,7 @@ def _finish(axes, tuning: Tuning, values: Sequence[float | None]) -> None:
         own = tuning.own["value"]
         axes.axhline(own, color="black", linestyle="--", linewidth=1, label="as configured")
     known = [value for value in values if value is not None]
-    # Else a trial that went astray flattens all the others.
+    # Otherwise one diverged trial would flatten all the others.
     if min(known) > 0 and max(known) > 10 * min(known):
         axes.set_yscale("log")
     axes.grid(alpha=0.3)

@@ -1,9 +1,9 @@
-"""Processes that do the work of Beam's steps side by side, and are there at once.
+"""Worker processes that run Beam's steps in parallel and start at once.
 
-Beam's own (`--direct_running_mode=multi_processing`) import TensorFlow and TFX anew at each step,
-which takes each 20 CPU seconds and 700 MB. As in `multiprocessing`'s fork server, these are forked
-from a process that has done nothing but import, so that no lock or thread is lost on the way; it is
-itself a fork of this one, so that all share what none of them changes.
+Beam's own worker processes (`--direct_running_mode=multi_processing`) import TensorFlow and TFX at
+each step, which costs each of them 20 CPU seconds and 700 MB. As in `multiprocessing`'s fork server,
+ours are forked from a process that has only done imports, so that no lock is copied while held.
+That server is a fork of this process, so that all share unchanged memory.
 """
 
 import contextlib
@@ -31,26 +31,27 @@ from pipeline import checks, in_process
 from pipeline.config import Config
 
 _WORTH_BYTES = Options(format="csv").shard_bytes
-"""Of the table, for each worker: a file of examples is read by one, and a start costs seconds."""
+"""Bytes of the table per worker: starting one takes seconds, and a shard has one reader."""
 _RUN_MB, _WORKER_MB = 1000, 550
-"""What a run holds without any, and each of them at a million rows: `benchmarks/pipeline.py`."""
+"""Memory of a run without workers, and of each worker at a million rows: `benchmarks/pipeline.py`."""
 _PATIENCE = 10.0
-"""Seconds for a worker to end by itself."""
+"""Seconds that a worker has to end by itself before it is killed."""
 _MOMENT = 1.0
-"""Seconds in which one that was killed is missed."""
+"""Seconds within which the end of a killed worker becomes known."""
 _URN = "forked_worker:v1"
 
 _fork = multiprocessing.get_context("fork")
-# Beam makes runners and their workers by name, so what these come from is found through the module.
+# Module globals, because Beam creates runners and handlers by name, without arguments of ours.
 _server: "_Server | None" = None
 count = 1
-"""How many there are for each step; with one, this process does it all."""
+"""Number of workers of each step; with one, this process runs the steps itself."""
 
 
 def number(config: Config) -> int:
-    """How many workers pay for a table: what is configured, or what size, cores and memory allow.
+    """Returns the number of workers: as configured, or by the table's size, cores and memory.
 
-    Of memory there may be used `memory_mb`, or half of the machine's.
+    The memory that may be used is `memory_mb`, by default half of the machine's. With `beam.args`,
+    or on systems other than Linux, the default is 1 worker.
     """
     if config.beam.workers or config.beam.args or sys.platform != "linux":
         return config.beam.workers or 1
@@ -64,7 +65,7 @@ def number(config: Config) -> int:
 def ready(wanted: int) -> Iterator[None]:
     """Context manager: Beam steps inside it run on `wanted` worker processes.
 
-    To be entered once all is imported, and before there are threads.
+    To be entered after all imports and before any thread starts.
     """
     global _server, count
     if wanted == 1:
@@ -82,7 +83,7 @@ class _Server:
     """The process that forks the workers."""
 
     def __init__(self):
-        in_process.spare_work()  # of workers too: they read what is pickled so
+        in_process.spare_work()  # patches the workers too: they unpickle what it pickles
         no_proxy.exempt()
         self._requests, there = _fork.Pipe()
         self._process = _fork.Process(target=_serve, args=(there, self._requests))
@@ -93,7 +94,7 @@ class _Server:
         threading.Thread(target=self._hear, daemon=True).start()
 
     def start(self, worker: str, address: str, on_end: Callable[[int], None]) -> None:
-        """Starts a worker of this name; `on_end` gets its exit code, below zero if killed."""
+        """Starts a worker; `on_end` is called with its exit code, negative if a signal killed it."""
         self._on_end[worker] = on_end
         self._ask((worker, address))
 
@@ -101,7 +102,7 @@ class _Server:
         self._ask((worker, None))
 
     def close(self) -> None:
-        """Ends it, and with it all workers."""
+        """Ends the server and all of its workers."""
         self._ask(None)
         self._process.join()
 
@@ -121,16 +122,16 @@ class _Server:
         self._all_ended()
 
     def _all_ended(self) -> None:
-        """Workers whose server was killed may live on, but nobody would hear of their end."""
+        """Reports all workers as killed: without the server, nobody would notice their end."""
         while self._on_end:
             _, on_end = self._on_end.popitem()
             on_end(-signal.SIGKILL)
 
 
 def _serve(requests: connection.Connection, other_end: connection.Connection) -> None:
-    """Forks workers as long as the process that wants them is there."""
+    """Forks and kills workers on request, until the requesting process ends or asks to stop."""
     other_end.close()
-    # Ctrl-C and a closed terminal are for that process, which ends this one.
+    # Ctrl-C and a closed terminal are handled by that process, which then ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -142,7 +143,7 @@ def _serve(requests: connection.Connection, other_end: connection.Connection) ->
             ended.join()
             requests.send((worker, ended.exitcode))
             if ended.exitcode:
-                # The others' results are of no use without its own.
+                # Without this worker's results the others' are useless.
                 _kill(workers)
         if requests in ready_now:
             try:
@@ -167,8 +168,8 @@ def _kill(workers: dict[str, Any]) -> None:
 
 def _work(worker: str, address: str, requests: connection.Connection) -> None:
     requests.close()
-    random.seed(0)  # as `beam_args.seed`, for what is shuffled here
-    # TensorFlow would take the whole of a GPU, for each worker.
+    random.seed(0)  # like `beam_args.seed`: this worker may shuffle too
+    # In each worker, TensorFlow would reserve the whole GPU.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     sdk_worker.SdkHarness(
         address,
@@ -176,13 +177,13 @@ def _work(worker: str, address: str, requests: connection.Connection) -> None:
         state_cache_size=0,
         runner_capabilities=worker_handlers.FNAPI_RUNNER_CAPABILITIES,
     ).run()
-    # Threads of gRPC would be waited for.
+    # A normal exit would wait for gRPC's threads.
     os._exit(0)
 
 
 @environments.Environment.register_urn(_URN, None)
 class Environment(environments.EmbeddedPythonEnvironment):
-    """Where Beam's functions run: in this process's workers."""
+    """Beam environment whose functions run in forked workers."""
 
     def to_runner_api_parameter(self, context):  # noqa: D102 (Beam's)
         return _URN, None
@@ -194,10 +195,10 @@ class Environment(environments.EmbeddedPythonEnvironment):
 
 @worker_handlers.WorkerHandler.register_environment(_URN, None)
 class Handler(worker_handlers.GrpcWorkerHandler):
-    """What Beam's runner knows of a worker.
+    """Beam's handler of one forked worker.
 
     Attributes:
-        at_work: what the worker was told to do last.
+        at_work: the id of the last bundle that the worker was given; empty before the first.
     """
 
     def __init__(self, payload, state, provision_info, grpc_server):
@@ -218,10 +219,10 @@ class Handler(worker_handlers.GrpcWorkerHandler):
             _server.kill(self.worker_id)
 
     def failure(self, text: str) -> Exception:
-        """What is to be raised for an error that Beam has as text."""
+        """Returns the exception to raise for an error that Beam reports as text."""
         if self._has_ended.wait(_MOMENT):
             return RuntimeError(self._end.error)
-        # Of a trace the error is what stands behind the last indented line.
+        # In a trace, the error follows the last indented line.
         error = re.split(r"^ .*\n", text, flags=re.MULTILINE)[-1].strip()
         if error.startswith("ValueError: "):
             return ValueError(error.removeprefix("ValueError: "))
@@ -237,7 +238,7 @@ class Handler(worker_handlers.GrpcWorkerHandler):
         return answer
 
     def _on_end(self, code: int) -> None:
-        """Answers in its place whatever it is asked; nobody else would."""
+        """Answers all pending and later requests to the worker with an error, once it has ended."""
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._end.error = (
             f"a worker process ended ({how}); if the machine was short of memory, lower "

@@ -1,4 +1,4 @@
-"""One directory holds everything that runs of a problem produced."""
+"""The workspace: one directory for everything that the runs of a problem produce."""
 
 import contextlib
 import dataclasses
@@ -18,12 +18,12 @@ from pipeline import metadata_store
 from pipeline.errors import UserError
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._+=~-]*")
-"""Paths that no library takes for a pattern, an address or a format: not `[v1]`, `100%`, `a b`."""
+"""Paths that no library misreads as a pattern, URL or format string, unlike `[v1]` or `100%`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Workspace:
-    """The paths below a workspace's root, which is created when it is first used."""
+    """The paths in a workspace; its directories are created on first use."""
 
     root: pathlib.Path
 
@@ -39,26 +39,26 @@ class Workspace:
 
     @property
     def training(self) -> pathlib.Path:
-        """Checkpoints and summaries, one directory for each training."""
+        """Checkpoints and summaries, one directory per training."""
         return self.root / "training"
 
     @property
     def serving(self) -> pathlib.Path:
-        """Pushed models, one directory for each version."""
+        """Pushed models, one directory per version."""
         return self.root / "serving"
 
     @property
     def logs(self) -> pathlib.Path:
-        """A log for each run."""
+        """Log files, one per call of a command."""
         return self.root / "logs"
 
     @property
     def scratch(self) -> pathlib.Path:
-        """Temporary files, one directory for each process that runs."""
+        """Temporary files, one directory per running process."""
         return self.root / "tmp"
 
     def new_log(self, command: str) -> pathlib.Path:
-        """Path of a log for one call of a command.
+        """Returns the path of the log for one call of a command.
 
         Raises:
             UserError: the workspace cannot be written.
@@ -68,11 +68,11 @@ class Workspace:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the workspace for one run.
+        """Context manager: locks the workspace for one run and checks its metadata store.
 
         Raises:
-            UserError: another run holds it, it cannot be written, or its metadata store cannot be
-                used.
+            UserError: another run holds the lock, the workspace cannot be written, or its metadata
+                store cannot be used.
         """
         self._make()
         with open(self.root / ".lock", "w") as lock:
@@ -90,10 +90,10 @@ class Workspace:
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[pathlib.Path]:
-        """Makes a directory for this process's temporary files the default of `tempfile`.
+        """Context manager: makes a new directory the default for this process's temporary files.
 
-        TensorFlow, Beam and TFX leave files behind. The directory is removed at the end; those of
-        processes that were killed are removed now.
+        TensorFlow, Beam and TFX leave files behind, so the directory is removed at the end.
+        Directories left by killed processes are removed on entry.
 
         Raises:
             UserError: the workspace cannot be written.
@@ -121,12 +121,12 @@ class Workspace:
 
     @contextlib.contextmanager
     def plain(self) -> Iterator["Workspace"]:
-        """This workspace under a path that TensorFlow, Beam and TFX take as it is.
+        """Context manager: yields this workspace under a path without special characters.
 
-        They look for files by patterns in which `[`, `*` and `?` of a directory's name count too,
-        and only some of them can be escaped. Where the path has such letters, a link in the
-        system's temporary directory leads to it while the context lasts. The link's name depends
-        on the path alone, so that a later run finds the artifacts where the earlier one did.
+        TensorFlow, Beam and TFX find files by patterns, in which `[`, `*` and `?` in a directory's
+        name are special too, and not all of them allow escaping. If the path has such characters,
+        a link in the system's temporary directory leads to it inside the context. The link's name
+        depends on the path alone, so that a later run finds artifacts under the same path.
 
         Raises:
             UserError: the link cannot be made.
@@ -152,7 +152,7 @@ class Workspace:
                 link.parent.rmdir()
 
     def plain_path(self, folder: pathlib.Path) -> pathlib.Path:
-        """A folder outside, under a path that libraries take as it is: its own, or a link in here.
+        """Returns a folder's path, or a link to it in here if the path has special characters.
 
         Raises:
             OSError: the link cannot be made.
@@ -197,9 +197,9 @@ class Workspace:
 
 @contextlib.contextmanager
 def plain_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a folder under a path that TensorFlow takes as it is, while the context lasts.
+    """Context manager: yields a path of a folder without special characters.
 
-    It takes the name of a model's variables for a pattern: below `[v1]` it does not find them.
+    TensorFlow uses the path of a model's variables as a pattern, which finds nothing below `[v1]`.
     """
     if _PLAIN.fullmatch(str(folder)):
         yield folder
@@ -215,20 +215,20 @@ def _is_blocked(folder: pathlib.Path) -> bool:
 
 
 def _link_of(root: pathlib.Path) -> pathlib.Path:
-    """Where a link to a workspace goes: a name of its path, in a directory of this user."""
+    """Returns the path of the link to a workspace: its hash, in a directory of this user."""
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     return _plain_place() / f"workspaces-{os.getuid()}" / digest
 
 
 def _plain_place() -> pathlib.Path:
-    """The directory for temporary files that has a plain path."""
+    """Returns a writable directory for temporary files whose path has no special characters."""
     places = ("/tmp", "/var/tmp", tempfile.gettempdir())
     usable = (place for place in places if os.access(place, os.W_OK) and _PLAIN.fullmatch(place))
     return pathlib.Path(next(usable, "/tmp"))
 
 
 def _make_private(directory: pathlib.Path) -> None:
-    """Makes a directory, where anybody may write, that nobody else can change."""
+    """Makes a directory that no other user can change, inside one where anybody may write."""
     directory.mkdir(mode=0o700, exist_ok=True)
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
@@ -243,7 +243,7 @@ def _make_link(link: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _remove_unused(scratch: pathlib.Path) -> None:
-    """Removes the directories of processes that have ended."""
+    """Removes the directories of processes that have ended, which no longer hold a lock on them."""
     for left in scratch.iterdir():
         with contextlib.suppress(OSError), _flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
             shutil.rmtree(left, ignore_errors=True)

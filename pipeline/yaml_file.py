@@ -1,4 +1,4 @@
-"""Reads YAML files strictly, and says in plain words where one is not YAML."""
+"""Reads YAML files strictly and reports syntax errors with their line."""
 
 import datetime
 import pathlib
@@ -10,20 +10,20 @@ from pipeline.errors import UserError
 
 
 def read(path: pathlib.Path, kind: str) -> Any:
-    """What a file holds.
+    """Reads a YAML file.
 
     Args:
         path: the file.
-        kind: what it should be, for the messages, as "configuration file".
+        kind: the kind of file, for messages, such as "configuration file".
 
     Raises:
-        UserError: it does not exist, cannot be read or is not YAML.
+        UserError: the file does not exist, cannot be read or is not YAML.
     """
     return parse(text_of(path, kind), str(path))
 
 
 def text_of(path: pathlib.Path, kind: str) -> str:
-    """The text of a file; for the rest see `read`."""
+    """Reads the text of a file; see `read` for arguments and errors."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -35,7 +35,7 @@ def text_of(path: pathlib.Path, kind: str) -> str:
 
 
 def parse(text: str, path: str) -> Any:
-    """What a text holds, of a file that messages name; for the rest see `read`."""
+    """Parses the YAML text of the file that messages name; see `read` for errors."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.reader.ReaderError as error:
@@ -50,18 +50,18 @@ def parse(text: str, path: str) -> Any:
 
 
 class Loader(yaml.SafeLoader):
-    """Stricter than PyYAML: keys are text and no key stands twice; every error has its line."""
+    """A stricter `SafeLoader`: keys are unique text, and every error has its line."""
 
     def construct_object(self, node, deep=False):
-        """Makes a value, or says in which line it is none."""
+        """Constructs a value; reports an invalid one with its line."""
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:  # such as the 45th of a month
+        except ValueError as error:  # such as a date on the 45th of a month
             message = f"{node.value!r}: {error}; put text in quotes"
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
 
     def construct_mapping(self, node, deep=False):
-        """Makes a mapping of keys that are text and stand once."""
+        """Constructs a mapping; refuses keys that are not text or occur twice."""
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -79,7 +79,7 @@ class Loader(yaml.SafeLoader):
 
 
 def shown(value: Any) -> str:
-    """A value as it may stand in the file, on one line and not too long."""
+    """Formats a value as in the file, on one line of at most 60 characters."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime.date):

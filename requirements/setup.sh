@@ -7,10 +7,10 @@
 # A second call with an unchanged lock returns at once. Set PYTHON to choose the Python 3.10.
 # Exits 2 when there is no Python 3.10 to be had, 1 on any other failure.
 #
-# What counts as done: .venv/.setup-GROUP holds the hash of GROUP's lock and the folder's path,
-# and is written last. Every lock contains run.lock's packages at the same versions, so adding a
-# group touches nothing of run: its stamp stays valid while .venv/.setup-partial tells that an
-# addition began, and one that was cut short makes the next call for that group start afresh.
+# .venv/.setup-GROUP marks a complete set-up: it holds the hash of GROUP's lock and the folder's
+# path, and is written last. Every lock contains run.lock's packages at the same versions, so adding
+# a group leaves run's packages and its stamp valid. .venv/.setup-partial marks an addition that has
+# begun; if it was interrupted, the next call for that group starts afresh.
 set -eu
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
@@ -34,9 +34,9 @@ current() {
     [ "$(stamp "$1")" = "$(cat ".venv/.setup-$1")" ]
 }
 
-# Prints the path behind $1 if it runs and is a whole CPython 3.10. A pyenv shim exists without
-# running, a Python built without some header lacks the module, and a virtual environment's Python
-# may be the one about to be replaced, hence the base's path.
+# Prints the real path of $1 if it runs and is a complete CPython 3.10. A pyenv shim may exist but
+# not run, and a Python built without some header lacks that module. The base interpreter's path is
+# printed, because a virtual environment's Python may be the one about to be replaced.
 python310() {
   "$1" -I -c '
 import bz2, ctypes, os, ssl, sys
@@ -75,7 +75,7 @@ find_python() {
 
 uv_runs() { "$1" pip install --help 2>/dev/null </dev/null | grep -q -e --build-constraint; }
 
-# Fetches the pinned uv with the pip of the Python 3.10 or of any other Python.
+# Fetches the pinned uv with the pip of Python 3.10 or of any other Python.
 fetch_uv() {
   rm -rf .venv-tools
   {
@@ -84,7 +84,7 @@ fetch_uv() {
     on_path python
   } | while IFS= read -r with; do
     if ! "$with" -m pip --version; then
-      # No pip: a virtual environment may bring one (not on a Debian without python3-venv).
+      # No pip: a virtual environment may have one (but not on a Debian without python3-venv).
       "$with" -m venv .venv-tools/pip && with=.venv-tools/pip/bin/python || continue
     fi >>"$log" 2>&1 </dev/null
     if PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 "$with" -m pip install --disable-pip-version-check \
@@ -142,7 +142,7 @@ log=$root/.venv-setup.log
 : >"$log"
 no_uv="no uv, and no Python here could fetch it by pip: put uv on PATH or apt-get install python3-pip (log: $log)"
 no_python="no Python 3.10 that runs and has bz2, ctypes and ssl: get one with 'pyenv install 3.10', 'uv python install 3.10' or, where apt has it, 'apt-get install python3.10-dev'"
-# uv is told the interpreter by its path: left to look for one, it stops at a shim that won't run.
+# uv gets the interpreter's path: its own search would stop at a shim that does not run.
 unset UV_PYTHON UV_SYSTEM_PYTHON VIRTUAL_ENV
 
 if current run && [ ! -e ".venv/.setup-$group" ] && [ ! -e .venv/.setup-partial ]; then
@@ -171,7 +171,7 @@ else
 fi
 
 : >.venv/.setup-partial
-# run.lock also pins what the few packages without a wheel are built with.
+# run.lock also pins the build tools of the few packages without a wheel.
 "$uv" pip install --python .venv/bin/python --require-hashes -r "requirements/$group.lock" \
   -b requirements/run.lock >>"$log" 2>&1 </dev/null || failed "installing requirements/$group.lock"
 
