@@ -87,7 +87,7 @@ class Progress:
 
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[Node]:
-        """Marks a node as running, then as done, failed or interrupted; callers may set `CACHED`."""
+        """Marks a node running, then done, failed or interrupted; the caller may set `CACHED`."""
         node = self.nodes[name]
         node.state, node.started = RUNNING, time.monotonic()
         try:

@@ -78,7 +78,7 @@ class TableView:
         return settings(self.config)
 
     def kinds(self) -> dict[str, Kind]:
-        """Returns the types that ingestion reads; for CSV, a curated schema overrides the profile."""
+        """Returns the types that ingestion reads; in CSV, those of a curated schema come first."""
         kinds = {name: column.kind for name, column in self.columns.items()}
         if self.is_curated and self.is_csv:
             named = {feature.name: feature.type for feature in self.schema.feature}

@@ -94,8 +94,8 @@ class Tune(Section):
         trials: the number of trials, including one of the configuration as it is.
         parallel: the number of trials that run at a time, each in its own process.
         pruner: the rule that stops poor trials early. `median` stops a trial worse than the median
-            of the others at the same step; `asha` keeps, at each of a few steps, the best third of the
-            trials that have reached it.
+            of the others at the same step; `asha` keeps, at each of a few steps, the best third of
+            the trials that have reached it.
         metric: the eval metric that is compared, by the model's name for it.
         goal: by default `maximize` for metrics with a known score's name, otherwise `minimize`.
         max_steps: the length of a trial; overrides the length of `train`.

@@ -1,9 +1,9 @@
 """Worker processes that run Beam's steps in parallel and start at once.
 
 Beam's own worker processes (`--direct_running_mode=multi_processing`) import TensorFlow and TFX at
-each step, which costs each of them 20 CPU seconds and 700 MB. As in `multiprocessing`'s fork server,
-ours are forked from a process that has only done imports, so that no lock is copied while held.
-That server is a fork of this process, so that all share unchanged memory.
+each step, which costs each of them 20 CPU seconds and 700 MB. As in `multiprocessing`'s fork
+server, ours are forked from a process that has only done imports, so that no lock is copied while
+held. That server is a fork of this process, so that all share unchanged memory.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from pipeline.config import Config
 _WORTH_BYTES = Options(format="csv").shard_bytes
 """Bytes of the table per worker: starting one takes seconds, and a shard has one reader."""
 _RUN_MB, _WORKER_MB = 1000, 550
-"""Memory of a run without workers, and of each worker at a million rows: `benchmarks/pipeline.py`."""
+"""MB of a run without workers and of each worker at a million rows: `benchmarks/pipeline.py`."""
 _PATIENCE = 10.0
 """Seconds that a worker has to end by itself before it is killed."""
 _MOMENT = 1.0
@@ -83,7 +83,7 @@ class _Server:
     """The process that forks the workers."""
 
     def __init__(self):
-        in_process.spare_work()  # patches the workers too: they unpickle what it pickles
+        in_process.spare_work()  # for the workers too: they unpickle its pickles
         no_proxy.exempt()
         self._requests, there = _fork.Pipe()
         self._process = _fork.Process(target=_serve, args=(there, self._requests))
@@ -94,7 +94,7 @@ class _Server:
         threading.Thread(target=self._hear, daemon=True).start()
 
     def start(self, worker: str, address: str, on_end: Callable[[int], None]) -> None:
-        """Starts a worker; `on_end` is called with its exit code, negative if a signal killed it."""
+        """Starts a worker; `on_end` gets its exit code, which is negative if a signal killed it."""
         self._on_end[worker] = on_end
         self._ask((worker, address))
 

@@ -1,4 +1,4 @@
-"""Certificates for the servers of the tests."""
+"""Certificates for the test servers."""
 
 import datetime
 import pathlib
@@ -12,7 +12,7 @@ SERVER = "server.pem"
 
 
 def write(folder: pathlib.Path, name: x509.GeneralName) -> None:
-    """Writes an authority, and a server's certificate by it with the server's key."""
+    """Writes an authority's certificate, and a server's key with a certificate signed by it."""
     now = datetime.datetime.now(datetime.timezone.utc)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     subject, issuer = (

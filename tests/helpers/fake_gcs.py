@@ -1,14 +1,14 @@
-"""Google Cloud Storage on this machine: enough of its JSON API for TensorFlow's client and Beam's.
+"""Fake Google Cloud Storage: as much of its JSON API as TensorFlow's and Beam's clients use.
 
-TensorFlow's client takes no other address than Google's, but a proxy and certificates from the
-environment. So this is a proxy, which answers for Google itself and connects to nobody; everything
-that makes a store differ from a disk is as it is there: objects without directories, a rename
-that copies and deletes, and credentials that are asked for.
+TensorFlow's client accepts no address but Google's, but reads a proxy and certificates from the
+environment. So this is a proxy that answers for Google itself and connects to nobody. It differs
+from a disk as the real store does: there are objects without directories, a rename copies and
+deletes, and credentials are required.
 
     with fake_gcs.serving(folder) as store:
         subprocess.run(command, env={**os.environ, **store.environment})
 
-Tests have it as the fixture `store`.
+Tests use it as the fixture `store`.
 """
 
 import contextlib
@@ -27,34 +27,34 @@ from google.cloud import storage
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        environment: what leads clients there.
-        folder: of the server's own files.
+        environment: environment variables that direct clients to the server.
+        folder: the folder of the server's files.
     """
 
     environment: Mapping[str, str]
     folder: pathlib.Path
 
     def refuse(self, pattern: str) -> None:
-        """Has no object written whose name matches, until it is called with an empty pattern."""
+        """Refuses writes of objects whose name matches, until called with an empty pattern."""
         (self.folder / fake_gcs_server.REFUSED).write_text(pattern)
 
     def written(self, bucket: str, below: str = "") -> list[str]:
-        """The names of objects, in the order in which they were written last."""
+        """Returns the names of objects, in the order of their last write."""
         blobs = storage.Client().list_blobs(bucket, prefix=below)
         return [blob.name for blob in sorted(blobs, key=lambda blob: blob.generation)]
 
     def unknown_requests(self) -> list[str]:
-        """What clients asked for that this server does not have."""
+        """Returns the requests that this server does not support."""
         file = self.folder / fake_gcs_server.UNKNOWN
         return file.read_text().splitlines() if file.exists() else []
 
 
 @contextlib.contextmanager
 def serving(folder: pathlib.Path) -> Iterator[Store]:
-    """Runs a server in a process of its own, with one bucket of every name."""
+    """Context manager: runs a server, in its own process, that has a bucket of every name."""
     folder.mkdir(parents=True)
     certificates.write(folder, x509.DNSName("*.googleapis.com"))
     credentials = folder / "credentials.json"
@@ -69,7 +69,7 @@ def serving(folder: pathlib.Path) -> Iterator[Store]:
         authority = str(folder / certificates.AUTHORITY)
         environment = {
             "HTTPS_PROXY": address,
-            "https_proxy": address,  # curl, which is inside TensorFlow, reads this one alone
+            "https_proxy": address,  # TensorFlow's built-in curl reads only this one
             "no_proxy": "127.0.0.1,localhost",
             "CURL_CA_BUNDLE": authority,
             "REQUESTS_CA_BUNDLE": authority,

@@ -1,7 +1,7 @@
-"""The server of `fake_gcs`: a proxy that answers for Google Cloud Storage out of its memory.
+"""The server of `fake_gcs`: a proxy that answers for Google Cloud Storage from memory.
 
-It connects to nobody. What it has is what TensorFlow's client, TFX's and Beam's ask for: a request
-of another kind is written down, and answered with an error.
+It connects to nobody. It supports the requests of TensorFlow's, TFX's and Beam's clients; any other
+request is recorded and answered with an error.
 """
 
 import collections
@@ -26,9 +26,9 @@ import certificates
 
 TOKEN = "a-token"
 REFUSED = "refused-names.txt"
-"""In the server's folder: a pattern of names that are not written."""
+"""File in the server's folder: a pattern of object names whose writes are refused."""
 UNKNOWN = "unknown-requests.txt"
-"""In the server's folder: what was asked for in vain."""
+"""File in the server's folder: the unsupported requests."""
 
 
 @dataclasses.dataclass
@@ -69,7 +69,7 @@ def _error(status: int, message: str) -> _Answer:
 
 
 class _Buckets:
-    """All objects, and what may be done with them."""
+    """All objects, and the requests on them."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
@@ -79,7 +79,7 @@ class _Buckets:
         self._lock = threading.RLock()
 
     def answer(self, method: str, url: str, headers: Message, body: bytes) -> _Answer:
-        """Does what is asked for."""
+        """Answers a request."""
         parts = urllib.parse.urlsplit(url)
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         if parts.path.endswith("/token"):
@@ -176,7 +176,7 @@ class _Buckets:
         )
 
     def _go_on(self, upload: str, headers: Message, body: bytes) -> _Answer:
-        """Takes a part of a resumable upload; without a total or at its end, the last one."""
+        """Takes a part of a resumable upload; stores the object at the last part."""
         bucket, name, content = self._uploads[upload]
         content += body
         place = re.fullmatch(r"bytes (?:\*|\d+-\d+)/(\d+|\*)", headers.get("Content-Range", ""))
@@ -208,7 +208,7 @@ class _Buckets:
         pattern = refused.read_text() if refused.exists() else ""
         if pattern and re.search(pattern, name):
             return _error(403, f"{name} is refused")
-        # Microseconds, as it is there; and later objects have later ones.
+        # Microseconds, as in the real store, and strictly increasing.
         self._last_generation = max(self._last_generation + 1, int(time.time() * 1e6))
         stored = _Object(name, content, self._last_generation)
         self._buckets[bucket][name] = stored
@@ -225,7 +225,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., _Answer]], ...] = (
     ("POST", f"{_OBJECT}/(rewrite|copy)To/b/([^/]+)/o/([^/]+)", _Buckets.copy),
     ("POST", "/upload/storage/v1/b/([^/]+)/o", _Buckets.upload),
     ("POST", "/batch/storage/v1", _Buckets.batch),
-    ("GET", "/([^/]+)/(.+)", _Buckets.download),  # of the XML API
+    ("GET", "/([^/]+)/(.+)", _Buckets.download),  # XML API
 )
 
 
@@ -235,7 +235,7 @@ class _Part(NamedTuple):
 
 
 def _parts(headers: Message, body: bytes) -> list[_Part]:
-    """The parts of a multipart body."""
+    """Splits a multipart body into its parts."""
     boundary = re.search(r'boundary="?([^";]+)', headers["Content-Type"])
     assert boundary
     parts = []
@@ -248,15 +248,15 @@ def _parts(headers: Message, body: bytes) -> list[_Part]:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Of one connection to the proxy."""
+    """Handler of one connection to the proxy."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or every answer waits for what its headers' receipt takes
+    disable_nagle_algorithm = True  # otherwise the body waits for the headers' acknowledgement
     buckets: _Buckets
     certificates: ssl.SSLContext
 
     def do_CONNECT(self) -> None:
-        """Goes on as the host that was asked for."""
+        """Accepts a tunnel to Google and serves the rest of the connection as that host."""
         if not self.path.endswith("googleapis.com:443"):
             self.send_error(403)
             return
@@ -290,11 +290,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
 
     def log_message(self, *unused) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 def main(folder: pathlib.Path) -> None:
-    """Serves until it is killed; says its port."""
+    """Prints the port, then serves until killed."""
     _Handler.buckets = _Buckets(folder)
     _Handler.certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _Handler.certificates.load_cert_chain(folder / certificates.SERVER)

@@ -1,12 +1,12 @@
-"""The Kubernetes API of one namespace: TFJobs, their pods, and the pod of the step that makes them.
+"""Fake Kubernetes API of one namespace: TFJobs, their pods, and the pod of the creating step.
 
     with Api(folder) as api:
         ...             # api.url, for a real client
         api.jobs        # by name, see `training_operator.Job`
 
-A request, a field or a parameter that the API does not know is refused, and so is who is not signed
-in where there is a service account, see `service_account`. A job that nothing owns any more is
-collected, see `Api.collect`.
+It refuses requests, fields and parameters that the real API does not know and, if it has a service
+account, clients that are not signed in (see `service_account`). Jobs whose owners are all gone are
+deleted (see `Api.collect`).
 """
 
 import http.server
@@ -46,11 +46,11 @@ class Api:
     """The server.
 
     Args:
-        folder: of the containers' logs.
-        forbidden: verbs and resources that the service account may not use, as `create tfjobs`.
-        has_operator: whether TFJobs are known, and looked after.
-        verdict: what the operator says of a job at once, as `Succeeded`, instead of making pods.
-        account: who must be signed in, over TLS; by default nobody.
+        folder: the folder of the containers' logs.
+        forbidden: verbs and resources denied to the service account, such as `create tfjobs`.
+        has_operator: whether the training operator, and so the resource TFJob, is installed.
+        verdict: the condition, such as `Succeeded`, that every job gets at once, without pods.
+        account: the account that clients must sign in with, over TLS; by default none.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Api:
         account: ServiceAccount | None = None,
     ):
         self.jobs: dict[str, Job] = {}
-        self.owners = [RUN, STEP_POD]  # what there is that a job can belong to
+        self.owners = [RUN, STEP_POD]  # the existing objects that can own a job
         self.requests: list[str] = []
-        self.fail_next = 0  # that many answers are 503
-        self.break_next = ""  # the next answer to this method ends in its middle
-        self.linger = 0  # that many more answers have the job that is being deleted
+        self.fail_next = 0  # number of next answers that are 503
+        self.break_next = ""  # method whose next answer is cut off halfway
+        self.linger = 0  # number of answers that still show a job being deleted
         self._folder, self._forbidden, self._has_operator = folder, forbidden, has_operator
         self._verdict, self._account = verdict, account
         self._lock, self._stop = threading.Lock(), threading.Event()
@@ -100,16 +100,16 @@ class Api:
         self.owners.clear()
 
     def collect(self):
-        """Collects garbage once; between times a thread does it again and again."""
+        """Collects garbage now; a thread also does so continuously."""
         with self._lock:
             self._collect()
 
     def _collect(self):
-        """Deletes the jobs that have owners, of which none is there.
+        """Deletes the jobs that have owners none of which exists.
 
-        As pkg/controller/garbagecollector/garbagecollector.go of kubernetes (02830ed2) has it, in
-        attemptToDeleteItem and isDangling: an owner is looked up by its name, and one with another
-        uid is another object.
+        Follows attemptToDeleteItem and isDangling in kubernetes (02830ed2),
+        pkg/controller/garbagecollector/garbagecollector.go: an owner is looked up by its name, and
+        one with another uid is another object.
         """
         for name, job in list(self.jobs.items()):
             references = job.manifest["metadata"].get("ownerReferences") or ()
@@ -186,7 +186,7 @@ class Api:
         return manifest
 
     def _step_pod(self):
-        """As workflow/controller/workflowpod.go of argo-workflows (v3.4.16) makes it."""
+        """Returns the step's pod, as workflow/controller/workflowpod.go in argo-workflows (v3.4.16)."""
         if STEP_POD not in self.owners:
             raise Refused(404, f'pods "{STEP_POD["name"]}" not found')
         owner = {**RUN, "controller": True, "blockOwnerDeletion": True}

@@ -1,6 +1,6 @@
-"""Holds a TFJob to kubeflow.org/v1: unknown fields, types and enums are refused.
+"""Checks a TFJob against kubeflow.org/v1: its fields, types and enums.
 
-The pods in it are held to the types of Kubernetes' own client library.
+Pods are checked against the types of Kubernetes' own client library.
 """
 
 import re
@@ -34,7 +34,7 @@ TYPES = ("Chief", "Master", "PS", "Worker", "Evaluator")
 
 
 def mistakes(job):
-    """What is wrong with a TFJob, in sentences."""
+    """Returns the mistakes of a TFJob, one message each."""
     found = strict.mistakes(job, "TFJob", {"models": MODELS, "enums": {}}, "TFJob")
     if found:
         return found

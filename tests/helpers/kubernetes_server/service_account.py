@@ -1,4 +1,4 @@
-"""What a pod may show to the API: the files that Kubernetes mounts, and the check of them."""
+"""A pod's service account: the files that Kubernetes mounts, and the check of its token."""
 
 import ipaddress
 import pathlib
@@ -15,7 +15,7 @@ class ServiceAccount:
     """The files of a pod's service account, for a server on the loopback address.
 
     Args:
-        folder: an empty one; `folder / "pod"` is what the pod has.
+        folder: an empty folder; its subfolder `pod` gets the files that are mounted into the pod.
     """
 
     def __init__(self, folder: pathlib.Path):

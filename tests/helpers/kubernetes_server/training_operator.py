@@ -1,11 +1,13 @@
-"""Plays Kubeflow's training operator, and the node: the containers are processes of this machine.
+"""Fake of Kubeflow's training operator and of a node: containers are processes of this machine.
 
-As pkg/controller.v1/tensorflow/tfjob_controller.go of the operator (v1.8.1) has it: a pod
-`JOB-type-index` for each replica, TF_CONFIG in its container, the chief's end is the job's success,
-status conditions and replicaStatuses. As pkg/controller.v1/common/pod.go has it (ReconcilePods):
-restartPolicy ExitCode, with another pod from exit code 128 on, else the job has failed. As job.go
-beside it has it (ReconcileJobs): cleanPodPolicy, and of backoffLimit that 0 lets no pod fail at
-all; pods that were replaced do not count (pkg/core/job.go, PastBackoffLimit).
+The rules are those of the operator (v1.8.1):
+
+- pkg/controller.v1/tensorflow/tfjob_controller.go: a pod `JOB-type-index` for each replica with
+  TF_CONFIG in its container; the job succeeds when the chief does; conditions and replicaStatuses.
+- pkg/controller.v1/common/pod.go, ReconcilePods: with restartPolicy ExitCode, a pod that ends with
+  exit code 128 or higher is replaced; any other failure fails the job.
+- job.go beside it, ReconcileJobs: cleanPodPolicy, and a backoffLimit of 0, with which no pod may
+  fail. Replaced pods do not count (pkg/core/job.go, PastBackoffLimit).
 """
 
 import datetime
@@ -29,7 +31,7 @@ def now():
 
 
 class Pod:
-    """A pod, whose one container is a process in a group of its own."""
+    """A pod whose only container is a process in its own process group."""
 
     def __init__(self, job, kind, index, tf_config, logs):
         name = job["metadata"]["name"]
@@ -61,7 +63,7 @@ class Pod:
                     **node,
                     **variables,
                     "TF_CONFIG": json.dumps(tf_config),
-                    # Here the pods share one network, in which the ports are reserved.
+                    # These pods share one network, and their ports are already reserved.
                     "TF_GRPC_REUSE_PORT": "true",
                 },
                 stdout=log,
@@ -96,7 +98,7 @@ class Pod:
 
 
 class Job:
-    """A TFJob as the operator has it."""
+    """A TFJob and its pods."""
 
     def __init__(self, manifest, logs):
         self.manifest = manifest
@@ -169,7 +171,7 @@ class Job:
                 del self.pods[key]
 
     def _add(self, kind, reason, message):
-        """Running and Restarting exclude each other, and both end with the job."""
+        """Adds a condition; Running and Restarting exclude each other and end with the job."""
         if self._conditions and self._conditions[-1]["type"] == kind:
             return
         changing = ("Running", "Restarting")
@@ -198,7 +200,7 @@ class Job:
         return {**self.manifest, "status": status}
 
     def conclude(self, kind):
-        """Says so, whatever the pods do."""
+        """Adds a final condition, whatever the pods do."""
         self._add(kind, f"TFJob{kind}", f"TFJob {self.manifest['metadata']['name']}: {kind}.")
 
     def delete(self):

@@ -1,12 +1,12 @@
-"""A Kubeflow Pipelines server on 127.0.0.1 that holds every request to the published API.
+"""Fake Kubeflow Pipelines server on 127.0.0.1 that checks requests against the published API.
 
     with ApiServer(execute) as server:
         ...                     # server.url, for a real client
         server.tick(to=time)    # the schedules due by then fire
 
-What a route is, takes and gives comes from the generated client libraries (`published_api`). A
-request with an unknown query parameter or field, a wrong type, enum or content type is refused,
-and an answer that would break the API fails the test that asked for it.
+The routes, with their parameters and answers, come from the generated client libraries
+(`published_api`). Requests with an unknown query parameter or field, or a wrong type, enum or
+content type, are refused. An answer that violates the API fails the test that asked for it.
 """
 
 import datetime
@@ -40,10 +40,11 @@ class ApiServer:
 
     Args:
         execute: runs a workflow, see `cluster.Cluster`.
-        serves: the generations of the API.
-        users: by bearer token or cookie, the namespaces of a user; none for a server without users.
-        login: what one who is not signed in gets: `status` (401), `redirect` or `page`.
-        tls: an `ssl.SSLContext`.
+        serves: the versions of the API.
+        users: the namespaces of each user, by bearer token or cookie; None for a server without
+            users.
+        login: the answer to a client that is not signed in: `status` (401), `redirect` or `page`.
+        tls: an `ssl.SSLContext`; None for plain HTTP.
     """
 
     def __init__(self, execute=None, serves=("v1beta1",), users=None, login="status", tls=None):
@@ -52,7 +53,7 @@ class ApiServer:
         self.cluster = c.Cluster(execute, START, self.is_2x)
         self.users, self.login = users, login
         self.requests, self.broken = [], []
-        self.fail_next = []  # (status, body) of the next answers, whatever is asked
+        self.fail_next = []  # (status, body) of the next answers, whatever the request
         if not users:
             self.cluster.create_experiment("Default")
         self._routes = []
@@ -60,7 +61,7 @@ class ApiServer:
             api = APIS[own]()
             handlers = VIEWS[own](self.cluster).handlers()
             handlers["GET", f"/apis/{own}/healthz"] = lambda call: {"multi_user": bool(users)}
-            # Fixed paths before those with ids in them.
+            # Fixed paths take precedence over paths with ids.
             for route in sorted(api["routes"], key=lambda route: "{" in route["path"]):
                 pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", route["path"])
                 handler = handlers.pop((route["method"], route["path"]), None)
@@ -96,7 +97,7 @@ class ApiServer:
         return self.cluster.tick(to)
 
     def answer(self, request):
-        """Status, headers and body for a request."""
+        """Returns status, headers and body for a request."""
         if self.fail_next:
             status, body = self.fail_next.pop(0)
             return status, {"Content-Type": "text/plain"}, body
@@ -137,10 +138,10 @@ class ApiServer:
         return self._error(refused)
 
     def _error(self, refused):
-        """An error as its gateway (grpc-gateway 1.16, runtime/errors.go) writes it.
+        """Returns an error in the form of the gateway (grpc-gateway 1.16, runtime/errors.go).
 
-        common/util/error.go, ToGRPCError: the short message is in a detail, which is an api.Error
-        in 1.8.5 and a google.rpc.Status from 2.0.0 on, the long one around it.
+        common/util/error.go, ToGRPCError: the long message is at the top level, the short one in a
+        detail, which is an api.Error in 1.8.5 and a google.rpc.Status from 2.0.0 on.
         """
         short = "Internal Server Error" if refused.code == c.INTERNAL else refused.message
         if self.is_2x:
@@ -154,10 +155,10 @@ class ApiServer:
         return HTTP[refused.code], {"Content-Type": "application/json"}, body
 
     def _error_of_upload(self, refused):
-        """An upload does not go through the gateway.
+        """Returns the error of an upload, which does not go through the gateway.
 
         apiserver/server/pipeline_upload_server.go, writeErrorToResponse: the long message, and
-        500 whatever is wrong with the file; since 2.5.0 another status for a name that is taken.
+        status 500 for any problem with the file; since 2.5.0 another status for a taken name.
         """
         what = "Failed to create a pipeline version" if self.is_2x else "Error creating pipeline"
         message = f"{what}: {refused.details}"
@@ -168,7 +169,7 @@ class ApiServer:
     def _handler(server):  # noqa: N805
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # head and body in one packet; a second one waits for an acknowledgement
+            wbufsize = -1  # one packet: a second would wait for an acknowledgement
 
             def _serve(self):
                 request = Request(self, server.users)
@@ -191,9 +192,9 @@ class ApiServer:
 
 
 def _filled(value):
-    """Leaves out what is empty, as the real server does."""
+    """Removes empty values, as the real server does."""
     if isinstance(value, dict):
         kept = {key: _filled(own) for key, own in value.items()}
-        # A metric's value is one of a choice of fields, which is told even if 0.
+        # A metric's value is in a oneof, which is sent even if it is 0.
         return {k: own for k, own in kept.items() if own or k == "number_value"}
     return [_filled(own) for own in value] if isinstance(value, list) else value

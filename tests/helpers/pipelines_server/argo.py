@@ -1,11 +1,15 @@
-"""What Argo makes of a run: the nodes in the status of its Workflow.
+"""Fake of Argo's view of a run: the nodes in the status of its Workflow.
 
-As argo-workflows has it (v3.4.16): a node for the Workflow, which is its DAG, and one for each
-task; a task that may be tried again is a node of type Retry, whose children are a Pod for each try
-(workflow/controller/operator.go, executeTemplate and processNodeRetries); the tasks behind a node
-are children of it, of a Retry of its last try (workflow/controller/dag.go, connectDependencies, and
-getOutboundNodes); what is never begun is Omitted (dag.go, executeDAGTask); ids are hashes of the
-names (pkg/apis/workflow/v1alpha1/workflow_types.go, NodeID), so that they are in no order of time.
+The rules are those of argo-workflows (v3.4.16):
+
+- The Workflow, which is a DAG, has a node, and so has each of its tasks. A task with retries is a
+  node of type Retry, whose children are one Pod per try (workflow/controller/operator.go,
+  executeTemplate and processNodeRetries).
+- Downstream tasks are children of a node, or of the last try of a Retry
+  (workflow/controller/dag.go, connectDependencies, and getOutboundNodes). A task that never starts
+  is Omitted (dag.go, executeDAGTask).
+- Ids are hashes of names (pkg/apis/workflow/v1alpha1/workflow_types.go, NodeID), so they are not in
+  chronological order.
 """
 
 import datetime
@@ -21,7 +25,7 @@ def fnv32a(text):
 
 
 def with_status(run):
-    """The workflow of a run as Argo reports it."""
+    """Returns the workflow of a run with the status that Argo reports."""
     nodes = Nodes(run)
     for node in run.result.nodes:
         nodes.add(node)
@@ -34,7 +38,7 @@ def with_status(run):
 
 
 class Nodes:
-    """The nodes of a run, whose tasks ran one after another."""
+    """The nodes of a run whose tasks ran one after another."""
 
     def __init__(self, run):
         self.run, self.time, self.nodes = run, run.scheduled, {}
@@ -53,7 +57,7 @@ class Nodes:
         self.last = root
 
     def add(self, node):
-        """The node of a task, and of its tries."""
+        """Adds the node of a task, and of its tries."""
         name, began = f"{self.workflow}.{node.name}", self.time
         ended = node.phase in ("Succeeded", "Failed", "Error")
         if node.name not in self.retried and not node.failed_tries:
@@ -71,7 +75,7 @@ class Nodes:
             phase = node.phase if last else "Failed"
             end = self.time if ended or not last else None
             tries.append(self._put(f"{name}({number})", "Pod", phase, began_try, end, message))
-        # What failed is said by the try; the whole says that there is no other one.
+        # The last try has the error; the Retry node only says that there are no more tries.
         message = "No more retries left" if node.phase in ("Failed", "Error") else ""
         whole = self._put(name, "Retry", node.phase, began, self.time if ended else None, message)
         self._follows(whole)
@@ -79,7 +83,7 @@ class Nodes:
         self.last = tries[-1]
 
     def omit_the_rest(self):
-        """The tasks that were never begun."""
+        """Adds the tasks that never started."""
         there = {node["displayName"] for node in self.nodes.values()}
         for task in self.tasks:
             if task not in there:

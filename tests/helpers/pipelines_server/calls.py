@@ -1,4 +1,4 @@
-"""A request to the server, held to its route, and what its handler may ask of it."""
+"""Requests to the server, checked against their route, with helpers for their handlers."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from pipelines_server import strict
 
 
 class Request:
-    """A request as it came."""
+    """A request as received."""
 
     def __init__(self, handler, users):
         url = urllib.parse.urlsplit(handler.path)
@@ -26,7 +26,7 @@ class Request:
 
 
 class Call:
-    """A request that fits its route."""
+    """A request that matches its route; others are refused."""
 
     def __init__(self, server, request, path, route, api):
         self._server, self._request, self._api = server, request, api
@@ -49,7 +49,7 @@ class Call:
             raise c.Refused(c.INVALID, "; ".join(wrong))
 
     def allow(self, namespace):
-        """Refuses a namespace that is not the user's."""
+        """Raises `Refused` unless the namespace is one of the user's."""
         if self._server.users is None:
             return
         if not namespace:
@@ -60,7 +60,7 @@ class Call:
             )
 
     def of_namespace(self, entries, namespace):
-        """The entries of a namespace, which only a server with users has."""
+        """Returns the entries of a namespace; without users there are no namespaces."""
         if self._server.users is None:
             if namespace:
                 raise c.Refused(c.INVALID, "In single-user mode, cannot filter by namespace.")
@@ -69,10 +69,10 @@ class Call:
         return [own for own in entries if own.namespace == namespace]
 
     def page(self, field, entries, tell):
-        """A page of a list, filtered and sorted as asked for.
+        """Returns a page of a list, filtered and sorted as requested.
 
         apiserver/list/list.go, and apiserver/server/list_request_util.go, validatedListOptions: a
-        token has the order and the filter in it, which later requests may only repeat.
+        token contains the order and the filter, which later requests may only repeat.
         """
         order = {"sort_by": self.query.get("sort_by", ""), "filter": self.query.get("filter", "")}
         first = 0
@@ -97,8 +97,8 @@ class Call:
         }
 
     def _wanted_names(self, text):
-        """The names that the filter asks for; of its operations only equality is used here."""
-        # The generations differ in what they call the operation and the name.
+        """Returns the names that the filter asks for; equality is the only supported operation."""
+        # The versions of the API name the operation and the key differently.
         first = "ApiRun" in self._api["models"]
         operation, keys = ("op", {"name"}) if first else ("operation", {"name", "display_name"})
         names = set()
@@ -115,7 +115,7 @@ class Call:
         if field not in ("created_at", "name") or order not in ("", "asc", "desc"):
             raise c.Refused(c.INVALID, f"Invalid sorting field: {field} {order}")
         key = {"created_at": "created", "name": "name"}[field]
-        # Of the same second, the later is the newer.
+        # Within the same second, the later entry is the newer.
         ordered = sorted(enumerate(entries), key=lambda pair: (getattr(pair[1], key), pair[0]))
         found = [own for _, own in ordered]
         return found[::-1] if order == "desc" else found

@@ -1,4 +1,4 @@
-"""What a Kubeflow Pipelines server knows and does, whichever API it is asked by."""
+"""The state and actions of a Kubeflow Pipelines server, independent of the API's version."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ import uuid
 import yaml
 from pipelines_server import argo, robfig
 
-# gRPC's codes, as KFP's errors carry them.
+# The gRPC codes in KFP's errors.
 INVALID, NOT_FOUND, EXISTS, DENIED, INTERNAL, UNAUTHENTICATED = 3, 5, 6, 7, 13, 16
 
 
@@ -23,18 +23,18 @@ class Refused(Exception):
 
 @dataclasses.dataclass
 class Node:
-    """A task as the executor leaves it."""
+    """The outcome of one task, as reported by the executor."""
 
     name: str
     phase: str = "Succeeded"
     message: str = ""
-    seconds: float = 1.0  # of each try
-    failed_tries: tuple = ()  # the messages of those before the last
+    seconds: float = 1.0  # per try
+    failed_tries: tuple = ()  # messages of the tries before the last
 
 
 @dataclasses.dataclass
 class Result:
-    """What became of a workflow: the executor's answer."""
+    """The outcome of a workflow, as reported by the executor."""
 
     phase: str = "Succeeded"
     nodes: list = dataclasses.field(default_factory=list)
@@ -44,7 +44,7 @@ class Result:
 
 @dataclasses.dataclass
 class Entry:
-    """Anything that has an id."""
+    """An object with an id."""
 
     id: str
     name: str
@@ -87,12 +87,12 @@ class Job(Entry):
 
 
 class Cluster:
-    """The state, with a clock of its own and a way to run workflows.
+    """The state of the server, with its own clock and a function that runs workflows.
 
     Args:
-        execute: takes the workflow as JSON text and the values of its parameters, and gives a
-            `Result`; called in a thread of its own.
-        now: the time the clock shows.
+        execute: takes the workflow as JSON text and the values of its parameters, and returns a
+            `Result`; called in a new thread.
+        now: the initial time of the clock.
         is_2x: whether it is Kubeflow Pipelines 2.x.
     """
 
@@ -162,7 +162,7 @@ class Cluster:
             raise
         metadata = run.workflow.setdefault("metadata", {})
         metadata["name"] = name if job else metadata.get("generateName", "") + run.id[:5]
-        # apiserver/template/template.go, setDefaultServiceAccount: a workflow's own one stays,
+        # apiserver/template/template.go, setDefaultServiceAccount: a workflow's own account stays,
         # unless it is the default.
         spec = run.workflow["spec"]
         spec["serviceAccountName"] = (
@@ -173,7 +173,7 @@ class Cluster:
         return run
 
     def with_parameters(self, template, values, run_id):
-        """The workflow of a run.
+        """Returns the workflow of a run, with its parameters and uid filled in.
 
         apiserver/template/argo_template.go, RunWorkflow; common/util/workflow.go,
         VerifyParameters and ReplaceUID.
@@ -226,7 +226,7 @@ class Cluster:
         )
 
     def tick(self, to):
-        """Moves the clock; the schedules that are due fire, and each run ends before the next.
+        """Moves the clock and fires due schedules; each run ends before the next starts.
 
         Returns the runs in order.
         """
@@ -252,7 +252,7 @@ class Cluster:
             fired.append(run)
 
     def _name_of_next_run(self, job):
-        """Of a run by the clock, which is its Workflow's.
+        """Returns the name of a scheduled run, which is also its Workflow's name.
 
         apiserver/template/template.go, toSWFCRDResourceGeneratedName (and five letters by
         Kubernetes), and crd/controller/scheduledworkflow/util/scheduled_workflow.go,
@@ -264,7 +264,7 @@ class Cluster:
         return f"{name}-{argo.fnv32a(name)}"
 
     def join(self):
-        """Waits until every run has ended."""
+        """Waits for all runs to end."""
         for run in list(self.runs.values()):
             run.thread.join()
 
@@ -284,7 +284,7 @@ class Cluster:
         parameters = arguments(run.workflow)
         try:
             run.result = self.execute(json.dumps(run.workflow), parameters)
-        except Exception as error:  # in its own thread it would be lost
+        except Exception as error:  # otherwise it would be lost with the thread
             run.result = Result(phase="Error", message=repr(error))
         run.finished = self.now + datetime.timedelta(
             seconds=sum(node.seconds for node in run.result.nodes)

@@ -1,4 +1,4 @@
-"""A workflow of one step, compiled by kfp, and an executor that runs its command for real."""
+"""A workflow of one step, compiled by kfp, and an executor that really runs its command."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ implementation:
 
 
 def compile_to(path):
-    """Writes the workflow, as Kubeflow's compiler makes it."""
+    """Compiles the workflow with Kubeflow's compiler and writes it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import kfp
@@ -50,7 +50,7 @@ def compile_to(path):
 
 
 def execute(text, parameters):
-    """Runs every step's command in a process of its own; reads the metrics it wrote."""
+    """Runs each step's command in a process and reads the metrics that it wrote."""
     spec = json.loads(text)["spec"]
     steps = [own for own in spec["templates"] if "container" in own]
     nodes, metrics = [], dict[str, float]()

@@ -1,10 +1,12 @@
-"""What Kubeflow Pipelines publishes of its API, read from its generated client library.
+"""The published API of Kubeflow Pipelines, read from its generated client library.
 
-As a script it writes the description of the 2.x API, whose library cannot be installed beside that
-of 1.x, from a folder where it is:
+The library of the 2.x API cannot be installed beside that of 1.x. Run as a script, this file writes
+a description of the 2.x API from a folder with its library:
 
     uv pip install --no-deps --target FOLDER kfp-server-api==2.4.0
-    PYTHONPATH=FOLDER python tests/kubeflow/published_api.py > tests/kubeflow/v2beta1.json
+    PYTHONPATH=FOLDER python tests/helpers/pipelines_server/published_api.py > v2beta1.json
+
+The result belongs beside this file.
 """
 
 import inspect
@@ -17,7 +19,7 @@ V2BETA1 = pathlib.Path(__file__).parent / "v2beta1.json"
 
 
 def describe(library):
-    """Routes, models and enums of a generated client library."""
+    """Returns the routes, models and enums of a generated client library."""
     routes, models, enums = [], {}, {}
     for service in vars(library).values():
         if inspect.isclass(service) and service.__name__.endswith("ServiceApi"):
@@ -65,7 +67,7 @@ def v2beta1():
 if __name__ == "__main__":
     import importlib.metadata
 
-    sys.path.pop(0)  # this folder, where `kubeflow` would be found
+    sys.path.pop(0)  # this folder, whose modules must not shadow installed ones
     import kfp_server_api as own
 
     source = (

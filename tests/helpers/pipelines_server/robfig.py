@@ -1,4 +1,4 @@
-"""Cron as Kubeflow's scheduler has it: the rules of Go's robfig/cron 1.2, second by second."""
+"""Cron schedules by the rules of Go's robfig/cron 1.2, which Kubeflow's scheduler uses."""
 
 import calendar
 import datetime
@@ -10,7 +10,7 @@ NAMES: tuple[dict, ...] = ({}, {}, {}, {}, MONTHS, DAYS)
 
 
 class Schedule:
-    """Six fields, seconds first; of five, the day of week is free."""
+    """A schedule of six fields, seconds first; a sixth field left out means any day of the week."""
 
     def __init__(self, text):
         fields = text.split()
@@ -25,7 +25,7 @@ class Schedule:
         self.any_star = parsed[3][1] or parsed[5][1]
 
     def next(self, after):
-        """The first time after another; none within five years."""
+        """Returns the first matching time after another; None if five years have no match."""
         time = after.replace(microsecond=0) + datetime.timedelta(seconds=1)
         day = time.replace(hour=0, minute=0, second=0)
         while day.year <= after.year + 5:

@@ -1,17 +1,17 @@
-"""Checks JSON against a published API: unknown fields, types and enums."""
+"""Checks JSON against a published API: its fields, types and enums."""
 
 import datetime
 import re
 
 from dateutil import parser
 
-# Proto's int64: a string in JSON, but a number is taken as well.
+# Proto's int64: a string in JSON, but a number is accepted as well.
 INT64 = {"max_concurrency", "interval_second", "pipeline_context_id", "pipeline_run_context_id"}
 PLAIN: dict = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 
 def mistakes(value, kind, api, where="body"):
-    """What is wrong with a value, in sentences."""
+    """Returns the mistakes of a value, one message each."""
     if kind in api["enums"]:
         allowed = api["enums"][kind]
         return [] if value in allowed else [f"{where}: {value!r} is none of {allowed}"]

@@ -1,4 +1,4 @@
-"""The API of Kubeflow Pipelines 1.x as a view of a cluster: what it takes and tells."""
+"""The API v1beta1 of Kubeflow Pipelines as a view of a cluster."""
 
 import json
 
@@ -7,7 +7,7 @@ from pipelines_server import cluster as c
 
 
 class V1Beta1:
-    """Kubeflow Pipelines 1.x, and 2.x for its sake."""
+    """The handlers of Kubeflow Pipelines 1.x, which 2.x also serves for compatibility."""
 
     def __init__(self, cluster):
         self.cluster = cluster
@@ -116,7 +116,7 @@ class V1Beta1:
         return {}
 
     def _mine(self, call, kind):
-        """The entries that the resource reference in the query asks for."""
+        """Returns the entries selected by the query's resource reference."""
         key = call.query.get("resource_reference_key.type")
         value = call.query.get("resource_reference_key.id")
         every = list(getattr(self.cluster, kind).values())

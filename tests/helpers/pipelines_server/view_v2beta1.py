@@ -1,4 +1,4 @@
-"""The API of Kubeflow Pipelines 2.x as a view of a cluster: what it takes and tells."""
+"""The API v2beta1 of Kubeflow Pipelines as a view of a cluster."""
 
 import uuid
 
@@ -7,12 +7,12 @@ from pipelines_server import cluster as c
 
 
 class V2Beta1:
-    """Kubeflow Pipelines 2.x.
+    """The handlers of Kubeflow Pipelines 2.x.
 
-    Of the tasks of a run it tells what backend/src/common/util/workflow.go (NodeStatuses) takes
-    from Argo's nodes, and of that what apiserver/server/api_converter.go (toApiPipelineTaskDetail,
-    2.0.0 to 2.5.0) passes on: no types, no messages, and as `child_tasks` what follows a node. A
-    run has no error either, but where it could not be converted (toApiRun).
+    The tasks of a run are what backend/src/common/util/workflow.go (NodeStatuses) takes from Argo's
+    nodes and apiserver/server/api_converter.go (toApiPipelineTaskDetail, 2.0.0 to 2.5.0) passes on:
+    no types, no messages, and the nodes that follow as `child_tasks`. A run has an error only if it
+    could not be converted (toApiRun).
     """
 
     STATES = {
@@ -144,7 +144,7 @@ class V2Beta1:
         version = self.cluster.find("version", reference.get("pipeline_version_id"))
         if version.pipeline != reference.get("pipeline_id"):
             raise c.Refused(c.INVALID, "pipeline ID should be parent of pipeline version")
-        # As the real server: what runtime_config says does not reach an Argo Workflow.
+        # As on the real server, runtime_config does not reach an Argo Workflow.
         return experiment, version.id, {}
 
     def _experiment(self, own):
@@ -179,7 +179,7 @@ class V2Beta1:
                 "run_id": own.id,
                 "task_id": str(uuid.uuid5(uuid.NAMESPACE_OID, key)),
                 "display_name": node["displayName"],
-                # What it has no word for, as Omitted, is unspecified, and so left out.
+                # Phases without a counterpart, such as Omitted, are unspecified and so left out.
                 "state": self.STATES.get(node["phase"]),
                 "create_time": node["startedAt"],
                 "start_time": node["startedAt"],

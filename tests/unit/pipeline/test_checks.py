@@ -1,4 +1,4 @@
-"""What is said before a run when the data or the model is not what the configuration names."""
+"""Tests of the messages when the data or the model does not match the configuration."""
 
 import gzip
 import pathlib
@@ -23,7 +23,7 @@ feature { name: "rooms" type: INT }
 
 @pytest.fixture
 def problem(tmp_path):
-    """Makes a configuration of houses.csv, with more lines of YAML."""
+    """Returns a function that makes a configuration for houses.csv, with additional YAML."""
     (tmp_path / "houses.csv").write_text(GOOD)
 
     def make(extra="", data="houses.csv", task="regression", label="price"):
@@ -42,7 +42,7 @@ def problem(tmp_path):
 
 @pytest.fixture(autouse=True)
 def splits_are_not_counted(monkeypatch):
-    """The tables here are too short to be split; see `test_split_counts`."""
+    """Disables split counts: these tables are too short to be split. See `test_table_rules`."""
     monkeypatch.setattr(split_counts, "count", lambda *arguments: None)
 
 
@@ -122,7 +122,7 @@ def test_rows_that_are_put_aside_stop_nothing(problem):
     empty = f"{problem.csv}:4: price: the label is empty; remove the row or fill it in"
     assert mistakes(problem(data=data)) == [empty]
 
-    # The schema says that a word is no price, and the row is put aside.
+    # By the schema a word is not a price, so the row is quarantined.
     (problem.folder / "schema.pbtxt").write_text(SCHEMA)
     data = "{path: houses.csv, on_bad_rows: quarantine, schema: schema.pbtxt}"
     assert mistakes(problem(data=data)) == [empty]
@@ -351,7 +351,7 @@ def test_a_model_that_replicas_cannot_train_is_refused(problem, name):
 
 
 class TestModel:
-    """A `model_fn` beside the configuration, as `local_runner` makes it importable."""
+    """Tests of a `model_fn` beside the configuration, importable as in `local_runner`."""
 
     @pytest.fixture
     def check(self, problem, monkeypatch):
@@ -434,7 +434,7 @@ MANY = "id,price,sea,sure\n1,10,yes,0.5\n2,20,no,0\n"
 
 
 class TestRoles:
-    """What is learned beside the label, what weighs rows and what splits them."""
+    """Tests of further labels, the weight and the split key."""
 
     ALL = "more_labels: {sea: binary}\nweight: sure\nsplits: {key: id}\nderived: {half: 'id / 2'}"
 

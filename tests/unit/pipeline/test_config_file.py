@@ -1,4 +1,4 @@
-"""The configuration: what a valid file means, and what is said about every kind of mistake."""
+"""Tests of the configuration: the meaning of valid files, and messages for every mistake."""
 
 import copy
 import pathlib
@@ -41,7 +41,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def mistakes(load):
-    """The lines of the message, without the file's name at their beginning."""
+    """Returns a function that gives the lines of a message, without the leading file name."""
 
     def call(text, *overrides):
         with pytest.raises(UserError) as caught:
@@ -55,7 +55,7 @@ def mistakes(load):
 
 
 def replaced(**values):
-    """The base with other YAML text for some keys; None leaves a key out."""
+    """Returns the base with other YAML text for some keys; None removes a key."""
     keys = {
         "task": "regression",
         "label": "price",
@@ -851,7 +851,7 @@ push: {directory: out}
 
 
 def _containers(value, path=()):
-    """Paths of the mappings and lists below a value, the value included."""
+    """Yields the paths of the non-empty mappings and lists in a value, itself included."""
     if isinstance(value, (dict, list)) and value:
         yield path
         for key in value if isinstance(value, dict) else range(len(value)):

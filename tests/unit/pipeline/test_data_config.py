@@ -1,4 +1,4 @@
-"""How the configuration says that a table is read."""
+"""Tests of the `data` section of the configuration."""
 
 import pydantic
 import pytest

@@ -1,4 +1,4 @@
-"""A fingerprint follows the code that it names, and nothing else."""
+"""Tests that a fingerprint depends on the named code and nothing else."""
 
 import os
 
@@ -86,7 +86,7 @@ def test_of_a_folder_follows_all_that_a_model_may_read(tmp_path):
 
 
 def test_where_a_file_stands_counts(tmp_path):
-    """Two files that are exchanged are another model."""
+    """Swapping two files changes the fingerprint."""
     for name, text in (("a/x", "1"), ("b/x", "2")):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)

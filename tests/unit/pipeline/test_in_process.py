@@ -15,7 +15,7 @@ from pipeline import in_process
 
 @pytest.fixture
 def spared(monkeypatch):
-    """Pickles of before, and the spared state, which ends with the test."""
+    """Patches Beam until the end of the test; returns a function pickled before the patch."""
     monkeypatch.setattr(cloudpickle_pickler, "bz2", bz2)
     monkeypatch.setattr(core, "get_function_args_defaults", core.get_function_args_defaults)
     monkeypatch.setattr(PipelineOptions, "view_as", PipelineOptions.view_as)
@@ -26,7 +26,7 @@ def spared(monkeypatch):
 
 
 def test_functions_travel_as_they_are_and_those_of_before_arrive_too(spared):
-    # What compression would make much smaller.
+    # Data that compresses well, to show that it is not compressed.
     data = bytes(10_000)
     pickled = pickler.dumps(lambda: data)
     assert data in base64.b64decode(pickled)
@@ -42,7 +42,7 @@ def test_nobody_looks_for_translations(spared, monkeypatch):
 
 
 class Counts(beam.DoFn):
-    """Has a state among its arguments."""
+    """A DoFn with a state among its arguments."""
 
     STATE = userstate.CombiningValueStateSpec("count", VarIntCoder(), sum)
     PARAM = beam.DoFn.StateParam(STATE)
@@ -66,7 +66,7 @@ def test_the_arguments_of_a_method_are_looked_at_once(spared, monkeypatch):
 
     monkeypatch.setattr(core, "get_signature", noted)
     for _ in range(3):
-        # Of each object and class its own, and of a function, which may be new, again.
+        # Methods are inspected once each; functions every time, as they may be new.
         assert core.get_function_arguments(Counts(), "process") == (
             ["element", "number", "state"],
             [3, Counts.PARAM],
@@ -76,7 +76,7 @@ def test_the_arguments_of_a_method_are_looked_at_once(spared, monkeypatch):
         assert userstate.get_dofn_specs(Counts()) == ({Counts.STATE}, set())
     methods = [found.__func__ for found in looks if found.__name__ != "<lambda>"]
     assert len(methods) == len(set(methods))
-    # What one got and changes is not what the next one gets.
+    # A caller that changes its list does not change the cached one.
     core.get_function_arguments(Counts(), "process")[0].clear()
     assert core.get_function_arguments(Counts(), "process")[0]
 

@@ -1,4 +1,4 @@
-"""Interrupts, and what the machine lacks, are one line with the right exit code."""
+"""Tests that interrupts and shortages end with one line and the right exit code."""
 
 import pathlib
 import signal
@@ -26,7 +26,7 @@ WAIT = "print('ready', flush=True); signal.pause()"
 
 @pytest.fixture(autouse=True)
 def heeded():
-    """A shell's background jobs ignore some signals, and so would what they start."""
+    """Restores default handling of signals that a shell's background jobs pass on as ignored."""
     ignored = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
@@ -93,7 +93,7 @@ try:
 
 
 def test_ignored_ones_stay_ignored():
-    """As `nohup` has it."""
+    """Signals ignored at the start, as under `nohup`, stay ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         process = start("-c", COMMAND.format(f"{WAIT}; print('at the end')"))

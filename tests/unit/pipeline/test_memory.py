@@ -1,4 +1,4 @@
-"""A run's memory, with a process that does take it."""
+"""Tests of the memory watch, with a process that really holds memory."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ input()
 
 @pytest.fixture
 def child():
-    """A process that holds 300 MB, from the moment on at which it is asked to begin."""
+    """Starts a process that holds 300 MB once it is told to begin."""
     command = [sys.executable, "-c", f"input()\n{HOLDS}"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     yield process
@@ -52,7 +52,7 @@ print(own, watch.peak_mb, watch.is_exceeded, watch, sep="|")
 
 
 def test_the_most_that_was_held_is_known_and_that_of_processes_it_started_too():
-    # In a process of its own: what other tests have started is not counted.
+    # In a separate process, so that processes started by other tests do not count.
     command = [sys.executable, "-c", WATCHES]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     own, peak, is_exceeded, watch = said.strip().split("|")
@@ -63,7 +63,7 @@ def test_the_most_that_was_held_is_known_and_that_of_processes_it_started_too():
 
 @pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN], ids=["terminal", "background job"])
 def started_in(request):
-    """How Ctrl-C's signal is handled where a shell starts a process."""
+    """Sets the handling of SIGINT to what a shell gives the processes that it starts."""
     before = signal.signal(signal.SIGINT, request.param)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""A metadata store that cannot be used is one line at the start; any other just works."""
+"""Tests that an unusable metadata store ends a run with one line, and any other works."""
 
 import contextlib
 import pathlib
@@ -57,7 +57,7 @@ def filled(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(params=["w", "w [v1] {a} #%é?*'"])
 def file(request, filled, tmp_path) -> pathlib.Path:
-    """A store with three executions, in a folder with a plain and with an odd name."""
+    """Copies a store with three executions into a folder with a plain or an odd name."""
     folder = tmp_path / request.param
     folder.mkdir()
     return pathlib.Path(shutil.copy(filled, folder))

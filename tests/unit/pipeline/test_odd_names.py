@@ -1,4 +1,4 @@
-"""Columns may be called anything, whatever they are used for."""
+"""Tests that columns in every role may have any name."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What was removed from an artifact is made again, and not taken from the cache."""
+"""Tests that an artifact with missing or changed files is not taken from the cache."""
 
 import pathlib
 import shutil
@@ -22,7 +22,7 @@ class Cache:
         self.context = context_lib.register_context_if_not_exists(store, "execution_cache", "key")
 
     def execute(self, record: bool = True) -> pathlib.Path:
-        """Makes an execution's outputs and publishes them."""
+        """Writes and publishes the outputs of a new execution; returns their folder."""
         step = metadata_store_pb2.ExecutionType(name="Step")
         execution = execution_publish_utils.register_execution(self.store, step, [self.context])
         examples = standard_artifacts.Examples()
@@ -42,7 +42,7 @@ class Cache:
         return pathlib.Path(examples.uri)
 
     def answer(self) -> pathlib.Path | None:
-        """Asks the cache, and publishes what it has as a cached execution, as TFX does."""
+        """Publishes the cache's answer as a cached execution, as TFX does; returns its folder."""
         outputs = cache_utils.get_cached_outputs(self.store, self.context)
         if outputs is None:
             return None

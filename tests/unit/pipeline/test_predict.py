@@ -1,4 +1,4 @@
-"""Scoring a CSV, with an exported model of two features whose predictions are known."""
+"""Tests of scoring tables with exported models whose predictions are known."""
 
 import csv
 import dataclasses
@@ -34,7 +34,7 @@ COLUMNS = ["id", "rooms", "area", "kind", "note", "price"]
 
 
 class _Rooms(tf.Module):
-    """100 times the rooms, plus the area, plus 0.5 if there is a kind."""
+    """Predicts 100 times the rooms, plus the area, plus 0.5 if there is a kind."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):
@@ -52,7 +52,7 @@ class _Rooms(tf.Module):
 
 
 class _Classes(tf.Module):
-    """Class `many` with a probability of 0.75 from three rooms on."""
+    """Predicts class `many` with probability 0.75 for three or more rooms."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):
@@ -87,7 +87,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def score(model, tmp_path):
-    """Scores a text; gives the rows of the result as they are."""
+    """Returns a function that scores CSV text and returns the rows of the result."""
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
 
     def call(text, model=model):
@@ -105,7 +105,7 @@ def score(model, tmp_path):
 
 @pytest.fixture
 def mistake(score):
-    """The message of a refusal, which must leave the target and the folder as they were."""
+    """Returns a function that gives the error for a text; target and folder must be unchanged."""
 
     def call(text, *model):
         score.target.write_text("of the last time")
@@ -148,7 +148,7 @@ def test_a_class_and_its_probabilities(score, tmp_path_factory):
 
 
 class _Several(tf.Module):
-    """The mean of a list with an interval, whether it is short, and the sum of another one."""
+    """Predicts a list's mean with an interval, whether it is short, and the sum of another list."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):
@@ -242,7 +242,7 @@ def test_a_model_that_was_exported_in_an_earlier_form(mistake, tmp_path_factory)
 
 @pytest.fixture
 def deployed(model, tmp_path_factory):
-    """A copy of the model as a version of a serving directory, with its record."""
+    """Copies the model into a serving directory as a version, with a record of its deployment."""
     serving = epath.Path(tmp_path_factory.mktemp("serving"))
     version = serving / "7"
     shutil.copytree(model, version)
@@ -275,7 +275,7 @@ def test_a_model_from_before_there_were_checksums_says_what_to_do(mistake, deplo
 
 
 class _Fails(tf.Module):
-    """Loads, and fails for every request."""
+    """A model that loads but fails at every request."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):
@@ -296,7 +296,7 @@ class _Fails(tf.Module):
     ],
 )
 def test_a_model_that_cannot_be_used_is_one_line(mistake, tmp_path, tmp_path_factory, harm, said):
-    """As TensorFlow itself says it: the files are those that were exported."""
+    """The checksums match the broken files, so the error is TensorFlow's own."""
     folder = tmp_path_factory.mktemp("broken") / "1"
     export(_Fails(), [Label("price", "regression")], folder)
     harm(folder)

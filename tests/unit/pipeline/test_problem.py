@@ -1,4 +1,4 @@
-"""What the steps of the pipeline are told of a configuration."""
+"""Tests of the settings that steps of the pipeline get from a configuration."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The states of a run's nodes, as a table on a terminal and as plain lines elsewhere."""
+"""Tests of a run's progress: as a table on a terminal and as plain lines elsewhere."""
 
 import io
 import re

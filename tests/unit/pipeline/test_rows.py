@@ -1,4 +1,4 @@
-"""How many rows a step has read, asked while it reads them."""
+"""Tests of the row counts reported while a step reads."""
 
 import re
 import threading
@@ -11,11 +11,11 @@ from pipeline import beam_args, rows
 from pipeline.config import Beam
 
 TOLD = threading.Event()
-"""Beam pickles the functions it runs, so what they wait for is found through the module."""
+"""A module global, because Beam pickles the functions it runs and events cannot be pickled."""
 
 
 class Reads(beam.DoFn):
-    """Of ten rows it reads two, and five more, and waits then until somebody was told of them."""
+    """Reads ten rows as two, five and three, and waits for a report after the first two parts."""
 
     def process(self, count):
         counters.found(10)
@@ -49,7 +49,7 @@ def test_it_is_told_how_many_and_how_long_the_rest_will_take(to_read, total):
     assert heard[0] == "2 rows"
     first = next(text for text in heard if text.startswith("7"))
     found = re.fullmatch(rf"7 of {total} rows, (\d+) s left", first)
-    # Five rows took half a second: three take less, and a thousand a hundred seconds.
+    # Five rows took half a second: three take less, and a thousand take about a hundred seconds.
     assert found and (int(found[1]) <= 1 if not to_read else 50 <= int(found[1]) <= 500)
     assert heard[-1] == "10 rows"
 

@@ -1,4 +1,4 @@
-"""Whatever a run accepts, `predict` accepts, and reads the same features, to the last bit."""
+"""Tests that `predict` reads every table that a run accepts as exactly the same features."""
 
 import json
 import string
@@ -19,7 +19,7 @@ DTYPES = {Kind.INT: "whole numbers", Kind.FLOAT: "numbers", Kind.BYTES: "text"}
 
 
 def of_a_run(path, reading, size) -> tuple[dict, list[bytes]]:
-    """The columns that a model trained on a file reads, and its rows' features."""
+    """Returns the columns that a model trained on a file reads, and the rows' encoded features."""
     source = sources.open_source([str(path)], reading, block_bytes=size)
     pieces = list(source.pieces(str(path), 0))
     kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
@@ -190,7 +190,7 @@ def test_a_csv_of_the_frame_that_the_parquet_was_made_of(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 def test_days_and_times_begin_alike(tmp_path, monkeypatch, zone):
-    """The day is what the model reads; to_csv() writes fewer digits of a second."""
+    """Days agree, which is all the model reads; `to_csv` writes fewer digits of a second."""
     frame = pd.DataFrame({"sold": pd.to_datetime(["2020-01-18 23:30", "2019-10-17"], utc=True)})
     frame["sold"] = frame.sold.dt.tz_convert(zone)
     parquet, csv = tmp_path / "t.parquet", tmp_path / "t.csv"

@@ -1,4 +1,4 @@
-"""What a run says of its push."""
+"""Tests of a run's message about its push."""
 
 import io
 import pathlib

@@ -1,4 +1,4 @@
-"""What a table must keep before a run, and what is reported of one that does."""
+"""Tests of the rules that a table must pass before a run, and of the report on it."""
 
 import math
 from typing import Any
@@ -18,7 +18,8 @@ ROWS = 60
 
 @pytest.fixture
 def table(tmp_path):
-    """Makes a configuration of a table of 60 rows, with columns in place of or beside its own."""
+    """Returns a function that makes a table of 60 rows, with columns replaced or added, and its
+    configuration."""
 
     def make(settings=None, /, *, suffix="csv", **columns):
         own: dict[str, Any] = {
@@ -50,7 +51,7 @@ def table(tmp_path):
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch):
-    """Sixty rows are not reported as few."""
+    """Keeps the splits of 60 rows from being reported as small; returns the usual bound."""
     usual = table_report.FEW_ROWS
     monkeypatch.setattr(table_report, "FEW_ROWS", 1)
     return usual
@@ -85,7 +86,7 @@ def notes(report, tmp_path):
 
 
 def some(value, odd, *places):
-    """Sixty times a value, and an odd one in places."""
+    """Returns 60 values, of which those at `places` are the odd one."""
     return [odd if number in places else value(number) for number in range(ROWS)]
 
 
@@ -146,7 +147,7 @@ def test_other_text_is_text(notes, form):
 
 
 def test_text_that_is_not_counted_to_the_end_is_not_taken_for_numbers(notes):
-    rows = 12_000  # some megabytes, of which the first show that the column is text
+    rows = 12_000  # several megabytes; the first of them show that `town` is text
     columns = {"size": range(rows), "town": ["x" * 1000] * rows, "cost": range(rows)}
     assert notes(**columns) == []
 
@@ -406,7 +407,7 @@ class TestSplits:
         )
 
     def test_a_key_of_few_values(self, refusal, monkeypatch):
-        """However many rows there are."""
+        """Counts by value are used for a long table."""
         monkeypatch.setattr(split_counts, "MOST_ROWS", 10)
         line = refusal({"splits": {"key": "town"}})
         assert "gets none of the 60 rows" in line
@@ -489,5 +490,5 @@ def test_numbers_as_people_write_them_are_not_called_missing(notes, odd):
 
 
 def to_splits():
-    """All rows to train, but for three."""
+    """Assigns all rows but three to the train split."""
     return pa.array([1 if n == 2 else 2 if n in (3, 4) else 0 for n in range(ROWS)]).to_numpy()

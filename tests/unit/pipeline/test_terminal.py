@@ -1,6 +1,6 @@
-"""What libraries write goes to the log, from whatever level; what we say goes to the terminal.
+"""Tests that output of libraries, even from C, goes to the log, and ours to the terminal.
 
-Descriptors belong to the whole process, so each case has one of its own.
+Descriptors belong to the whole process, so each case runs in its own process.
 """
 
 import contextlib
@@ -144,7 +144,7 @@ with terminal.logging_to(log) as console:
     with start(code, tmp_path / "x.log", stdout=theirs) as process:
         os.close(theirs)
         said = b""
-        with contextlib.suppress(OSError):  # what a terminal without programs says
+        with contextlib.suppress(OSError):  # reading a terminal without programs fails
             while part := os.read(ours, 4096):
                 said += part
         assert process.communicate()[1] == ""

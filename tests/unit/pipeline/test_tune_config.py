@@ -1,4 +1,4 @@
-"""The `tune` section: what a valid one means, and what is said about every kind of mistake."""
+"""Tests of the `tune` section: the meaning of a valid one, and messages for every mistake."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def mistakes(load):
-    """The lines of the message, from `tune.` on."""
+    """Returns a function that gives the lines of a message, from `tune.` on."""
 
     def call(*arguments):
         with pytest.raises(UserError) as caught:

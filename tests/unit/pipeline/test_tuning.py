@@ -1,4 +1,4 @@
-"""What people are shown of a search."""
+"""Tests of the presentation of a search."""
 
 import copy
 from typing import Any

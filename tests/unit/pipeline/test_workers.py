@@ -1,4 +1,4 @@
-"""Processes that share the work of Beam's steps: how many there are, and what becomes of it."""
+"""Tests of the worker processes of Beam's steps: their number and their results."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SHARD_MB = 32
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict:
-    """What `with_workers.py` found out."""
+    """Returns the output of `with_workers.py main`."""
     process = started("main", tmp_path_factory.mktemp("workers"))
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
@@ -28,7 +28,7 @@ def found(tmp_path_factory) -> dict:
 
 def started(what: str, folder: pathlib.Path) -> subprocess.Popen:
     command = [sys.executable, str(HERE / "with_workers.py"), what, str(folder)]
-    # Nothing that they say to each other goes to a proxy; this one refuses everything.
+    # Workers must talk to each other without a proxy; this one refuses everything.
     proxies = dict.fromkeys(["http_proxy", "https_proxy", "grpc_proxy"], "http://127.0.0.1:9")
     environment = {**os.environ, **proxies, "PYTHONPATH": str(HERE.parents[2])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -40,7 +40,7 @@ def test_outputs_stand_in_the_order_of_the_parts_whoever_is_faster(found, case):
 
 
 def test_the_parts_are_done_by_two_other_processes_at_the_same_time(found):
-    # Each waited for the other to begin.
+    # Each worker waited for the other to begin.
     pids = [pid for _, pid in found["first last"]]
     assert len(set(pids[:4])) == len(set(pids[4:])) == 1
     assert len({*pids, found["pid"]}) == 3
@@ -77,7 +77,7 @@ def test_they_do_not_outlive_the_process_they_work_for(tmp_path, number):
     assert process.stdout
     assert {process.stdout.readline() for _ in range(2)} == {"at work\n"}
     theirs = psutil.Process(process.pid).children(recursive=True)
-    assert len(theirs) == 3  # and the one that forks them
+    assert len(theirs) == 3  # two workers and the server that forks them
     process.send_signal(number)
     process.wait()
     gone, left = psutil.wait_procs(theirs, timeout=30)
@@ -86,7 +86,7 @@ def test_they_do_not_outlive_the_process_they_work_for(tmp_path, number):
 
 @pytest.fixture
 def number(tmp_path):
-    """How many there are for a table of so many MB."""
+    """Returns a function that gives the number of workers for a table of `table_mb` MB."""
 
     def call(table_mb: int, *settings: str) -> int:
         with open(tmp_path / "table.csv", "wb") as file:

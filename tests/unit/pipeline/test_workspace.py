@@ -1,4 +1,4 @@
-"""One run at a time in a workspace, and where things are in it."""
+"""Tests of a workspace: its lock, its paths and its temporary files."""
 
 import glob
 import os
@@ -193,7 +193,7 @@ def test_a_folder_has_a_plain_path_while_it_is_read(tmp_path, name):
     folder.mkdir()
     (folder / "variables.index").touch()
     with workspace_lib.plain_folder(folder) as plain:
-        found = glob.glob(f"{plain}/variables.index")  # as TensorFlow looks for it
+        found = glob.glob(f"{plain}/variables.index")  # as TensorFlow does
         assert len(found) == 1
         assert (plain == folder) == (name == "plain")
     assert plain.parent.exists() == (name == "plain")

@@ -1,4 +1,4 @@
-"""What two workers do, in a process that has done nothing before: see test_workers.py."""
+"""Program that runs Beam steps on two workers in a fresh process, for test_workers.py."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def wait_for(path: pathlib.Path) -> None:
 
 
 class Listed(beam.CombineFn):
-    """Everything, in the order in which it comes."""
+    """Combines all elements into a list, in the order of arrival."""
 
     def create_accumulator(self) -> list:
         return []
@@ -41,13 +41,13 @@ class Listed(beam.CombineFn):
 
 
 class Meets(beam.DoFn):
-    """Waits until somebody else has begun too; of the two the one that is named waits longer."""
+    """Waits until the other worker has begun too; worker `last` also waits for the other to end."""
 
     def __init__(self, folder: pathlib.Path, last: int):
         self._folder, self._last = folder, last
 
     def process(self, element):
-        # Elements go to the workers in turn.
+        # Elements go to the two workers alternately.
         (self._folder / f"began-{element % 2}").touch()
         wait_for(self._folder / f"began-{1 - element % 2}")
         counters.read(1)
@@ -59,7 +59,7 @@ class Meets(beam.DoFn):
 
 
 def run(folder: pathlib.Path, name: str, step: Any) -> Any:
-    """What becomes of the elements, and in which order."""
+    """Runs a step on `ELEMENTS`; returns its outputs in order."""
     place = folder / f"{name}.json"
     with beam.Pipeline(argv=beam_args.for_components(Beam())) as pipeline:
         _ = (
@@ -122,7 +122,7 @@ def main(folder: pathlib.Path) -> None:
 
 
 def hang(folder: pathlib.Path) -> None:
-    """Has workers that wait for what does not come, and tell that they do."""
+    """Runs a step whose workers report that they are at work, then wait forever."""
 
     def wait(element: int) -> None:
         os.write(sys.stdout.fileno(), b"at work\n")
