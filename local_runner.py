@@ -98,7 +98,7 @@ def predict(
 ) -> None:
     """Score CSV or Parquet of any size with the pushed model.
 
-    A file, a folder of files or a pattern of files in quotes is read as the model was trained.
+    The input is a file, a folder of files or a pattern in quotes; it is read as in training.
     """
     from rich.markup import escape
 

@@ -35,7 +35,7 @@ Task = Literal["regression", "binary", "multiclass"]
 
 
 class Feature(Section):
-    """How one column is used, where the schema alone does not determine it.
+    """The settings of one column, where the schema alone does not determine its use.
 
     Attributes:
         kind: `ignore` keeps the column out of the model.
@@ -140,7 +140,7 @@ class Model(Section):
 
 
 class EarlyStopping(Section):
-    """Stops training when the eval loss has not fallen for `patience` steps."""
+    """The rule that stops training when the eval loss has not fallen for `patience` steps."""
 
     patience: Count
 
@@ -267,7 +267,7 @@ class Beam(Section):
 
 
 class Push(Section):
-    """Where blessed models are deployed; by default `serving/` in the workspace."""
+    """The `push` section: where blessed models go; by default `serving/` in the workspace."""
 
     directory: pathlib.Path | None = None
 

@@ -13,7 +13,7 @@ _NOT_CODE = ("workspace", "__pycache__")
 
 
 def of_modules(*names: str) -> str:
-    """Returns a fingerprint of the sources of modules and of all modules of packages.
+    """Returns a fingerprint of the sources of modules, and of all modules in packages.
 
     Args:
         names: dotted names of modules and packages.

@@ -12,7 +12,7 @@ NOTHING_COMPARED = (
     f"the configuration has gates: {NEVER}, so no model is compared or deployed; leave it out, or "
     "give gates bounds"
 )
-"""The message for a reason for a new baseline under `gates: never`."""
+"""The message if a new baseline is requested under `gates: never`."""
 
 
 @dataclasses.dataclass(frozen=True)

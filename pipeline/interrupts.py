@@ -1,4 +1,4 @@
-"""Ends on Ctrl-C, SIGTERM or a closed terminal with one line and exit code 130."""
+"""Handling of Ctrl-C, SIGTERM and a closed terminal: one line and exit code 130."""
 
 import os
 import signal

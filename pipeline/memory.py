@@ -19,7 +19,7 @@ _SIGNAL = signal.SIGUSR1
 
 
 class TooMuchMemory(KeyboardInterrupt):
-    """The bound was exceeded. Not an `Exception`, so that no step catches it as its own error."""
+    """Raised at the bound. Not an `Exception`, so that no step catches it as its own error."""
 
 
 class Watch:

@@ -72,7 +72,7 @@ def check(file: pathlib.Path) -> None:
 
 
 class LockedError(ValueError):
-    """Another process has kept the store locked for too long."""
+    """Raised if another process keeps the store locked for too long."""
 
 
 def wait_until_free(file: pathlib.Path) -> None:

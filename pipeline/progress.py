@@ -62,7 +62,7 @@ def spinner(console: Console, text: str) -> Live:
 
 
 class Progress:
-    """Tracks and shows the nodes of one run."""
+    """The progress of one run's nodes, tracked and shown."""
 
     def __init__(self, console: Console, names: Sequence[str]):
         self.nodes = {name: Node(name) for name in names}

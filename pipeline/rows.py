@@ -45,7 +45,7 @@ _stage: Any = None
 
 @contextlib.contextmanager
 def of_stage(stage: Any) -> Iterator[Callable[[Iterable[Any]], None]]:
-    """Context manager: inside it the row counts of a running Beam stage are read for reports.
+    """Context manager: makes the row counts of a running Beam stage available to reports.
 
     Yields:
         A function to be called with the final monitoring infos of the stage.
@@ -67,7 +67,7 @@ def _ended(infos: Iterable[Any]) -> None:
 
 @contextlib.contextmanager
 def told(tell: Callable[[str], None], to_read: int = 0) -> Iterator[None]:
-    """Context manager: inside it the rows read are reported regularly, and once more at the end.
+    """Context manager: reports the rows read, regularly and once more at the end.
 
     Args:
         tell: called with a text such as `1,200,000 of 3,000,000 rows, 40 s left`.

@@ -97,7 +97,7 @@ class Tune(Section):
             of the others at the same step; `asha` keeps, at each of a few steps, the best third of
             the trials that have reached it.
         metric: the eval metric that is compared, by the model's name for it.
-        goal: by default `maximize` for metrics with a known score's name, otherwise `minimize`.
+        goal: by default `maximize` for accuracy, auc, precision and recall, otherwise `minimize`.
         max_steps: the length of a trial; overrides the length of `train`.
         evaluate_every: steps between the evaluations of a trial; overrides that of `train`.
         seed: the seed of the sampler; by default `train.seed`.

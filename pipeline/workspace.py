@@ -152,7 +152,7 @@ class Workspace:
                 link.parent.rmdir()
 
     def plain_path(self, folder: pathlib.Path) -> pathlib.Path:
-        """Returns a folder's path, or a link to it in here if the path has special characters.
+        """Returns a folder's path, or a link in the workspace if the path has special characters.
 
         Raises:
             OSError: the link cannot be made.

@@ -35,7 +35,7 @@ def text_of(path: pathlib.Path, kind: str) -> str:
 
 
 def parse(text: str, path: str) -> Any:
-    """Parses the YAML text of the file that messages name; see `read` for errors."""
+    """Parses YAML text; messages name its file, `path`. See `read` for errors."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.reader.ReaderError as error:

@@ -1,4 +1,4 @@
-"""Fake Kubernetes API of one namespace: TFJobs, their pods, and the pod of the creating step.
+"""Fake Kubernetes API of one namespace: TFJobs, their pods, and the pod of their step.
 
     with Api(folder) as api:
         ...             # api.url, for a real client
@@ -186,7 +186,7 @@ class Api:
         return manifest
 
     def _step_pod(self):
-        """Returns the step's pod, as workflow/controller/workflowpod.go in argo-workflows (v3.4.16)."""
+        """Returns the step's pod (argo-workflows v3.4.16, workflow/controller/workflowpod.go)."""
         if STEP_POD not in self.owners:
             raise Refused(404, f'pods "{STEP_POD["name"]}" not found')
         owner = {**RUN, "controller": True, "blockOwnerDeletion": True}

@@ -182,13 +182,13 @@ class Cluster:
         if unknown:
             message = f"Unrecognized input parameter: {unknown[0]}"
             inner = f"Failed to verify parameters: Invalid input error: {message}"
-            if self.is_2x:  # resource/resource_manager.go, CreateRun: it wraps the error ...
+            if self.is_2x:  # resource/resource_manager.go, CreateRun: 2.x wraps the error,
                 what = "Failed to create a run: Failed to generate the ExecutionSpec"
                 raise Refused(INVALID, message, f"{what}: {inner}")
             what = (
                 "Failed to create a new run.: InternalServerError: failed to generate the workflow."
             )
-            raise Refused(INTERNAL, f"{what}: {inner}")  # ... or, in 1.8.5, has one of its own
+            raise Refused(INTERNAL, f"{what}: {inner}")  # 1.8.5 raises another
         workflow = json.loads(json.dumps(template).replace("{{workflow.uid}}", run_id))
         for own in workflow["spec"].get("arguments", {}).get("parameters", ()):
             own["value"] = values.get(own["name"], own.get("value"))

@@ -34,7 +34,7 @@ COLUMNS = ["id", "rooms", "area", "kind", "note", "price"]
 
 
 class _Rooms(tf.Module):
-    """Predicts 100 times the rooms, plus the area, plus 0.5 if there is a kind."""
+    """A model that predicts 100 times the rooms, plus the area, plus 0.5 if there is a kind."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):
@@ -52,7 +52,7 @@ class _Rooms(tf.Module):
 
 
 class _Classes(tf.Module):
-    """Predicts class `many` with probability 0.75 for three or more rooms."""
+    """A model that predicts class `many` with probability 0.75 for three or more rooms."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):
@@ -148,7 +148,7 @@ def test_a_class_and_its_probabilities(score, tmp_path_factory):
 
 
 class _Several(tf.Module):
-    """Predicts a list's mean with an interval, whether it is short, and the sum of another list."""
+    """A model of a list's mean with an interval, whether it is short, and another list's sum."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def predict(self, examples):

@@ -15,7 +15,7 @@ TOLD = threading.Event()
 
 
 class Reads(beam.DoFn):
-    """Reads ten rows as two, five and three, and waits for a report after the first two parts."""
+    """A DoFn that reads two, five and three rows, and waits for a report between them."""
 
     def process(self, count):
         counters.found(10)

@@ -18,8 +18,7 @@ ROWS = 60
 
 @pytest.fixture
 def table(tmp_path):
-    """Returns a function that makes a table of 60 rows, with columns replaced or added, and its
-    configuration."""
+    """Returns a function that configures a table of 60 rows, with columns replaced or added."""
 
     def make(settings=None, /, *, suffix="csv", **columns):
         own: dict[str, Any] = {

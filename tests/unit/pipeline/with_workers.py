@@ -25,7 +25,7 @@ def wait_for(path: pathlib.Path) -> None:
 
 
 class Listed(beam.CombineFn):
-    """Combines all elements into a list, in the order of arrival."""
+    """A combiner of all elements into a list, in the order of arrival."""
 
     def create_accumulator(self) -> list:
         return []
@@ -41,7 +41,7 @@ class Listed(beam.CombineFn):
 
 
 class Meets(beam.DoFn):
-    """Waits until the other worker has begun too; worker `last` also waits for the other to end."""
+    """A DoFn that waits for the other worker to begin too; worker `last` also waits for its end."""
 
     def __init__(self, folder: pathlib.Path, last: int):
         self._folder, self._last = folder, last
