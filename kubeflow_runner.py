@@ -11,7 +11,7 @@ from pipeline import interrupts
 if __name__ == "__main__":
     interrupts.end_process()
 
-# Read once, when TensorFlow is imported: nothing below warnings on the screen or in the log.
+# TensorFlow reads this once, on import: from then on it logs errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
@@ -209,7 +209,7 @@ def schedule(
         bool, typer.Option("--catchup", help="Makes up for every time that was missed.")
     ] = False,
 ) -> None:
-    """Upload the compiled workflow and have it run by the clock."""
+    """Upload the compiled workflow and run it on a schedule."""
     from rich.console import Console
 
     from pipeline.kubeflow import run_parameters
@@ -347,7 +347,7 @@ def _place(config: Config, root: pathlib.Path | None) -> Workspace:
 
 
 def _compiled(config: pathlib.Path, place: Workspace, file: pathlib.Path | None) -> pathlib.Path:
-    """The workflow's file, with a note if it does not know the last changes of `config`."""
+    """Returns the workflow's file; prints a note if `config` has changed since it was compiled."""
     if file:
         return file
     file = place.root / "workflow.yaml"

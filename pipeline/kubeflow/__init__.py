@@ -1,1 +1,1 @@
-"""The pipeline on Kubeflow: compiled, checked, executed, submitted."""
+"""The pipeline on Kubeflow: compiling, checking, executing and submitting it."""

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds the container image of the steps; `make image` calls it.
+# Builds the container image of the steps; called by `make image`.
 #
 #   pipeline/kubeflow/build_image.sh NAME:TAG [BUILD OPTION]...
 #
-# Takes docker, podman or buildah, whichever runs; set ENGINE to choose. The options are the
-# engine's, as --build-arg BASE=... or --secret id=ca,src=...
+# Uses the first of docker, podman and buildah that runs, or the one in ENGINE. Options are passed
+# to it, such as --build-arg BASE=... or --secret id=ca,src=...
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 image=$1
 shift
 
-# A docker without its daemon is no engine.
+# Checks `info` as well, as docker may be installed without a running daemon.
 runs() { command -v "$1" >/dev/null && "$1" info >/dev/null 2>&1; }
 
 if [ -n "${ENGINE:-}" ]; then
@@ -34,7 +34,7 @@ version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 revision=$(git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null || echo unknown)
 set -- --file "$folder/Dockerfile" --tag "$image" \
   --build-arg VERSION="$version" --build-arg REVISION="$revision" "$@" .
-ignore="--ignorefile $folder/Dockerfile.dockerignore" # docker finds it by its name
+ignore="--ignorefile $folder/Dockerfile.dockerignore" # docker finds it by itself
 
 case $ENGINE in
   docker)

@@ -1,4 +1,4 @@
-"""Compiles the pipeline: an Argo Workflow for Kubeflow Pipelines, and a V2 pipeline spec."""
+"""Compilation of the pipeline to an Argo Workflow for Kubeflow Pipelines and to V2 pipelines."""
 
 import json
 import pathlib
@@ -28,25 +28,25 @@ from pipeline.pipeline import create_pipeline
 WORKFLOW = "workflow.yaml"
 UI_METADATA = "mlpipeline-ui-metadata"
 
-_USER = 1000  # of the image
+_USER = 1000  # the image's user and group
 
 
 class Compiled(NamedTuple):
-    """The files for the clusters, and what of the configuration is not in each of them."""
+    """The compiled files, with notes on settings that some of them leave out."""
 
     files: list[pathlib.Path]
     notes: list[str]
 
 
 def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
-    """Writes what the clusters run.
+    """Compiles the pipeline and writes the files that clusters run.
 
     Args:
-        config: with a `kubeflow` section.
-        folder: where the files go; made if need be.
+        config: has a `kubeflow` section.
+        folder: the output directory; created if missing.
 
     Raises:
-        UserError: what the section names does not exist, or would not be in the image.
+        UserError: a setting is wrong, or the data or the model would not be in the image.
     """
     pipeline = create_pipeline(config, parameters.of_cluster(config))
     assert config.kubeflow
@@ -91,7 +91,7 @@ def _check(config: Config, steps: list[str]) -> None:
 
 
 def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, Any]:
-    """The Argo Workflow of a pipeline, the same for the same configuration and code."""
+    """Returns the Argo Workflow of a pipeline, which depends only on configuration and code."""
     settings = config.kubeflow
     assert settings
     runner_config = kubeflow_dag_runner.KubeflowDagRunnerConfig(
@@ -99,7 +99,7 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
         kubeflow_metadata_config=_metadata(settings),
         pipeline_operator_funcs=[_configured(config), *_metadata_of_installation(settings)],
     )
-    # Without TFX's label "add-pod-env", by which every step would get variables it does not read.
+    # Leaves out TFX's label "add-pod-env", which would give steps variables that they never read.
     labels = {telemetry_utils.LABEL_KFP_SDK_ENV: "tfx"}
     with tempfile.TemporaryDirectory() as scratch:
         kubeflow_dag_runner.KubeflowDagRunner(
@@ -112,7 +112,7 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
     spec["description"] = f"{config.name}: predicts {config.label}"
     annotations["pipelines.kubeflow.org/pipeline_spec"] = json.dumps(spec)
     spec = workflow["spec"]
-    # The volume's files belong to the group that the steps run as.
+    # fsGroup: the volumes' files belong to the group that the steps run as.
     spec["securityContext"] = {"runAsNonRoot": True, "runAsUser": _USER, "fsGroup": _USER}
     spec["serviceAccountName"] = settings.service_account or spec["serviceAccountName"]
     if settings.image_pull_secrets:
@@ -132,16 +132,16 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
 
 
 def _sort_representation(args: list[str]) -> None:
-    """TFX writes the keys of its maps in whatever order they have in memory.
+    """Sorts the keys of a step's IR, which TFX writes in arbitrary order, and escapes `{{`.
 
-    A column or a file may be called `{{a}}`, which is no variable of Argo's.
+    A column or a file may be called `{{a}}`, which Argo would take for a variable.
     """
     place = args.index("--tfx_ir") + 1
     args[place] = literal(json.dumps(json.loads(args[place]), sort_keys=True))
 
 
 def _give_outputs_own_directory(template: dict[str, Any]) -> None:
-    """Steps that run side by side on one file system must not write over each other."""
+    """Gives a step its own output directory, as parallel steps may share a file system."""
     args = template["container"]["args"]
     step = _step_of(args)
     place = f"{OUTPUTS}/{step}"
@@ -153,7 +153,7 @@ def _give_outputs_own_directory(template: dict[str, Any]) -> None:
 
 
 def _step_of(args: list[str]) -> str:
-    """The node that a container runs; Kubernetes' names have no capitals."""
+    """Returns the id of a container's node, with the capitals that Kubernetes' names lack."""
     return args[args.index("--node_id") + 1]
 
 
@@ -167,19 +167,19 @@ def _metadata(settings: Kubeflow) -> Any:
 
 
 def _metadata_of_installation(settings: Kubeflow) -> list[Callable]:
-    """What sets the variables that the default metadata configuration reads."""
+    """Returns functions that set the variables which the default metadata configuration reads."""
     if settings.metadata:
         return []
     return kubeflow_dag_runner.get_default_pipeline_operator_funcs()
 
 
 def _configured(config: Config) -> Callable[[dsl.ContainerOp], None]:
-    """Gives every step what the `kubeflow:` section asks for."""
+    """Returns a function that applies the `kubeflow:` section to a step."""
     settings = config.kubeflow
     assert settings
 
     def configure(op: dsl.ContainerOp) -> None:
-        # The cache is TFX's; the installation's own knows nothing of artifacts that are gone.
+        # TFX caches; the installation's own cache would return artifacts that no longer exist.
         op.enable_caching = False
         container = op.container
         container.command = list(STEP)

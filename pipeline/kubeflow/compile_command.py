@@ -1,4 +1,4 @@
-"""The `compile` command: checks what can be checked here, then writes what clusters run."""
+"""The `compile` command: checks the data and the model, then writes the files for clusters."""
 
 from rich.markup import escape
 
@@ -10,11 +10,11 @@ from pipeline.workspace import Workspace
 
 
 def run(config: Config, workspace: Workspace) -> int:
-    """Compiles the pipeline and says where the files are.
+    """Compiles the pipeline and prints the paths of the files.
 
     Args:
-        config: with a `kubeflow` section.
-        workspace: where the files go.
+        config: has a `kubeflow` section.
+        workspace: the workspace that receives the files.
 
     Returns:
         An exit code of `pipeline.errors`.
@@ -27,7 +27,7 @@ def run(config: Config, workspace: Workspace) -> int:
     log = workspace.new_log("compile")
     with workspace.temporary(), terminal.logging_to(log) as console:
         if config.kubeflow.data is None and (report := checks.check_data(config)):
-            print(report, flush=True)  # into the log
+            print(report, flush=True)  # to the log
             screen.show_table(console, report)
         with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
             from pipeline.kubeflow import compile as compile_lib

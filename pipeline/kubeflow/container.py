@@ -1,18 +1,18 @@
-"""What a step's container has: told without TFX, whose import takes seconds."""
+"""Facts about a step's container, without importing TFX, which takes seconds."""
 
 import pathlib
 
 STEP = ("python", "-m", "pipeline.kubeflow.step")
 """The command of every step."""
 TFJOB = "--tfjob"
-"""The argument of the Trainer's step that has the TFJob of its tasks, as JSON."""
+"""The Trainer's argument that holds the TFJob of its tasks, as JSON."""
 POD_NAME = "POD_NAME"
-"""The variable of that step with the name of its pod, by which it finds the run that it is of."""
+"""The variable with the name of the Trainer's pod, through which it finds the run's Workflow."""
 V2_STEP = ("python", "-m", "pipeline.kubeflow.v2_step")
 """The command of every step of a V2 pipeline."""
 OUTPUTS = "/tmp/outputs"
-"""Where a step leaves what Kubeflow Pipelines shows of it, in a directory named after the step."""
+"""The directory for files that Kubeflow Pipelines displays, with a subdirectory for each step."""
 REPOSITORY = pathlib.Path(__file__).parents[2]
-"""The project, a part of which the image has in its working directory ..."""
+"""The project's root directory."""
 IN_IMAGE = ("components", "data", "models", "pipeline")
-"""... these folders (and the runners)."""
+"""The folders of the project that the image contains, in addition to the runners."""

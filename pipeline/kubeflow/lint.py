@@ -1,4 +1,4 @@
-"""Checks a compiled workflow without a cluster."""
+"""Static checks of a compiled workflow, without a cluster."""
 
 import pathlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def check(path: pathlib.Path) -> list[str]:
         path: the YAML file.
 
     Returns:
-        A line for each finding: the place, what was found, what was expected.
+        One line per problem: the place, what was found and what was expected.
 
     Raises:
         UserError: the file is not a workflow.
@@ -27,10 +27,10 @@ def check(path: pathlib.Path) -> list[str]:
 
 
 def findings(workflow: Mapping[str, Any]) -> list[str]:
-    """The findings in a workflow that was read already; see `check`."""
+    """Returns the problems of a workflow that is already loaded; see `check`."""
     found = schema.check(workflow)
     if not found:
-        # These take what they find for what the schema says that it is.
+        # These rules rely on types that match the schema.
         given = places.without_nulls(workflow)
         for rules in (graph, pods, variables, steps):
             found += rules.check(given)
@@ -38,7 +38,7 @@ def findings(workflow: Mapping[str, Any]) -> list[str]:
 
 
 def check_command(path: pathlib.Path) -> int:
-    """Checks a workflow and prints what was found.
+    """Checks a workflow and prints the problems.
 
     Args:
         path: the YAML file.

@@ -1,4 +1,4 @@
-"""The compiled workflow as a file: what is executed here, and what is uploaded."""
+"""The compiled workflow file, which is executed on this machine or uploaded to a server."""
 
 import copy
 import dataclasses
@@ -13,13 +13,13 @@ from pipeline import yaml_file
 from pipeline.errors import UserError, nearest
 
 BLESSED = "blessed"
-"""The metric by which the Evaluator's step tells its verdict: 1 or 0."""
+"""The Evaluator's metric for its verdict: 1 if the model is blessed, else 0."""
 DEPLOYED = "deployed"
-"""The metric by which the Pusher's step tells whether the run's model serves: 1 or 0."""
+"""The Pusher's metric for whether the run's model is deployed: 1 or 0."""
 UNCHANGED = "unchanged"
-"""The metric by which it tells whether the model served before the run: 1 or 0."""
+"""The Pusher's metric for whether the model was already deployed before the run: 1 or 0."""
 PUSHER = "Pusher"
-"""The node that reports these two."""
+"""The node that reports `DEPLOYED` and `UNCHANGED`."""
 
 METRICS = "mlpipeline-metrics"
 
@@ -29,9 +29,9 @@ class Manifest:
     """An Argo Workflow.
 
     Attributes:
-        where: its file, as messages name it.
-        text: of the file.
-        content: what is in it.
+        where: the name of the file in messages.
+        text: the text of the file.
+        content: the parsed text.
     """
 
     where: str
@@ -43,7 +43,7 @@ class Manifest:
         """Reads a compiled file.
 
         Raises:
-            UserError: there is none, or it is something else.
+            UserError: the file is missing, or is not an Argo Workflow.
         """
         try:
             return cls.parse(yaml_file.text_of(path, "workflow"), str(path))
@@ -52,10 +52,10 @@ class Manifest:
 
     @classmethod
     def parse(cls, text: str, where: str) -> "Manifest":
-        """Reads the text of a compiled file, which `where` names in messages.
+        """Parses the text of a compiled file, which messages call `where`.
 
         Raises:
-            UserError: it is something else.
+            UserError: the text is not an Argo Workflow.
         """
         content = yaml_file.parse(text, where)
         kind = content.get("kind") if isinstance(content, dict) else None
@@ -68,12 +68,12 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """What tells one workflow from another."""
+        """A short hash of the text, which identifies the workflow."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:10]
 
     @property
     def steps(self) -> frozenset[str]:
-        """The names of its steps: of the tasks that run a container."""
+        """The names of the steps, which are the tasks that run a container."""
         templates = {own["name"]: own for own in self.content["spec"].get("templates") or ()}
         tasks = [
             task for own in templates.values() for task in (own.get("dag") or {}).get("tasks") or ()
@@ -84,7 +84,7 @@ class Manifest:
 
     @property
     def reported(self) -> frozenset[str]:
-        """The metrics that a run of it reports: the verdict, and what the Pusher did."""
+        """The metrics that every run reports: the verdict, and whether the model is deployed."""
         reporting = [
             own["name"]
             for own in self.content["spec"].get("templates", ())
@@ -97,13 +97,13 @@ class Manifest:
         )
 
     def parameters(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The values of the workflow's parameters.
+        """Returns the values of the workflow's parameters.
 
         Args:
-            given: other values than the workflow's own.
+            given: values that replace the workflow's defaults, by name.
 
         Raises:
-            UserError: it has no such parameter, or one has no value.
+            UserError: the workflow has no such parameter, or a parameter has no value.
         """
         declared = self.content["spec"].get("arguments", {}).get("parameters") or ()
         values = {own["name"]: own.get("value") for own in declared}
@@ -118,7 +118,7 @@ class Manifest:
         return {name: str(value) for name, value in values.items()}
 
     def having(self, given: Mapping[str, str]) -> "Manifest":
-        """The same workflow with other values as its parameters' own."""
+        """Returns the same workflow with other defaults for its parameters."""
         content: Any = copy.deepcopy(self.content)
         for own in content["spec"]["arguments"]["parameters"]:
             own["value"] = given.get(own["name"], own.get("value"))

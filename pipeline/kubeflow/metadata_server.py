@@ -1,8 +1,8 @@
-"""The metadata store as a cluster has it: ML Metadata's gRPC service, on a SQLite file.
+"""ML Metadata's gRPC service on a SQLite file, in place of a cluster's metadata store.
 
-The service's own binary comes in images only; the Python package has the same C++ store, and
-takes and gives the service's messages as bytes. It lacks three of the service's 52 calls, which
-TFX does not make; whoever makes one is told that it is not implemented.
+The service's binary is only published in images. The Python package contains the same C++ store,
+which takes and returns the service's messages as bytes. It lacks three of the service's 52 calls,
+none of which TFX makes; gRPC answers them with UNIMPLEMENTED.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 @contextlib.contextmanager
 def serving(file: pathlib.Path) -> Iterator[int]:
-    """Serves the store while the context lasts.
+    """Context manager: serves the store until it exits.
 
     Args:
-        file: the SQLite file, made if need be.
+        file: the SQLite file; created if missing.
 
     Yields:
-        The port, on the loopback address.
+        The port on the loopback address.
     """
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(file)
@@ -37,7 +37,7 @@ def serving(file: pathlib.Path) -> Iterator[int]:
     database = store.CreateMetadataStore(
         config.SerializeToString(), metadata_store_pb2.MigrationOptions().SerializeToString()
     )
-    # SQLite takes one writer at a time, and the store is one connection.
+    # SQLite allows one writer at a time, and the store has a single connection.
     lock = threading.Lock()
     handlers = {
         method.name: grpc.unary_unary_rpc_method_handler(

@@ -1,4 +1,4 @@
-"""What a run on a cluster may set: its parameters, with the configuration's values as defaults."""
+"""The runtime parameters of a run on a cluster, with defaults from the configuration."""
 
 import dataclasses
 import os
@@ -22,17 +22,17 @@ from pipeline.kubeflow.run_parameters import (
     literal,
 )
 
-_LONGEST_NAME = 128  # of a V2 pipeline
+_LONGEST_NAME = 128  # limit for the name of a V2 pipeline
 
 
 def of_cluster(config: Config) -> Arguments:
-    """The arguments of a pipeline on a cluster.
+    """Returns the arguments of a pipeline on a cluster.
 
     Args:
-        config: with a `kubeflow` section.
+        config: has a `kubeflow` section.
 
     Raises:
-        UserError: the table is not where a step finds it.
+        UserError: steps would not find the table, or Argo would misread its folder's name.
     """
     assert config.kubeflow
     workspace = config.kubeflow.workspace.rstrip("/")
@@ -56,7 +56,7 @@ def of_cluster(config: Config) -> Arguments:
 
 
 def of_v2(config: Config) -> Arguments:
-    """The arguments of a V2 pipeline, which has another name.
+    """Returns the arguments of a V2 pipeline, whose name may not contain underscores.
 
     Raises:
         UserError: see `of_cluster`.
@@ -66,19 +66,19 @@ def of_v2(config: Config) -> Arguments:
 
 
 def defaults(arguments: Arguments) -> dict[str, Any]:
-    """The parameters of a run by name, with the configuration's values."""
+    """Returns the default value of each runtime parameter, by name."""
     values = [getattr(arguments, field.name) for field in dataclasses.fields(arguments)]
     return {value.name: value.default for value in values if isinstance(value, RuntimeParameter)}
 
 
 def python_path(config: Config) -> str:
-    """Where steps find Python modules: the code, and what stands beside the configuration."""
+    """Returns the steps' PYTHONPATH: the code, and the configuration's folder if in the image."""
     places = [".", relative_folder(config)]
     return os.pathsep.join(place for place in dict.fromkeys(places) if place)
 
 
 def relative_folder(config: Config) -> str | None:
-    """The configuration's folder as the image has it; None if it is not in there."""
+    """Returns the path of the configuration's folder in the image; None if it is not there."""
     return _of_image(config.folder)
 
 
@@ -99,7 +99,7 @@ def _in_image(config: Config) -> str:
 
 
 def _of_image(folder: pathlib.Path) -> str | None:
-    """A folder's place in the image; None if it is not in there."""
+    """Returns a folder's path in the image; None if it is not there."""
     if not folder.is_relative_to(REPOSITORY):
         return None
     own = folder.relative_to(REPOSITORY)

@@ -1,4 +1,4 @@
-"""Parameters that somebody gives a run: refused here, not hours later by the step they are for."""
+"""Checks of the parameters given to a run, so that no step fails on them hours later."""
 
 import json
 from collections.abc import Mapping
@@ -12,40 +12,40 @@ from pipeline.errors import UserError, nearest
 from pipeline.kubeflow.settings import misplaced
 
 PIPELINE_ROOT = "pipeline-root"
-"""TFX's own: where the artifacts go."""
+"""TFX's own parameter: the directory of the artifacts."""
 DATA_DIRECTORY = "data-directory"
 TRAINING_ROOT = "training-root"
 SERVING_DIRECTORY = "serving-directory"
 MAX_STEPS = "max-steps"
 GATES = "gates"
 NEW_BASELINE = "new-baseline"
-"""Why the deployed model is set aside in this run, see the Evaluator."""
+"""The reason for setting the deployed model aside in this run; see the Evaluator."""
 
 
 def literal(text: str) -> str:
-    """Returns the same JSON without what Argo takes for the beginning of a variable.
+    """Escapes `{{` in JSON, which Argo would take for the start of a variable.
 
-    In JSON two braces open next to each other only within a string, where one may be escaped.
+    Valid JSON has `{{` only inside strings, where a brace may be escaped.
     """
     return text.replace("{{", "{\\u007b")
 
 
 def check(config: Config, given: Mapping[str, str]) -> None:
-    """Refuses values that a step would refuse.
+    """Checks the values of a run's parameters as the steps would.
 
     Args:
-        config: the problem.
-        given: values by name; the workflow knows which names there are.
+        config: the problem's configuration.
+        given: values by name; `Manifest.parameters` checks the names.
 
     Raises:
-        UserError: with one line for each mistake.
+        UserError: a value is wrong; the message has one line per mistake.
     """
     mistakes = [f"--param {name}: is empty" for name, value in given.items() if not value.strip()]
     mistakes += [
         f"--param {name}: found {{{{ in {value!r}, which Argo takes for the beginning of a "
         "variable; write it without"
         for name, value in given.items()
-        if "{{" in value and name != GATES  # in JSON it can be escaped
+        if "{{" in value and name != GATES  # in JSON `literal` escapes it
     ]
     if given.get(NEW_BASELINE, "").strip() and config.gates is None:
         mistakes.append(f"--param {NEW_BASELINE}: {gates.NOTHING_COMPARED}")
@@ -62,15 +62,15 @@ def check(config: Config, given: Mapping[str, str]) -> None:
 
 
 def check_places(config: Config, given: Mapping[str, str]) -> None:
-    """Refuses places that the steps on a cluster do not share.
+    """Checks that all steps on a cluster can reach the given directories.
 
     Raises:
-        UserError: with one line for each.
+        UserError: they cannot; the message has one line per directory.
     """
     assert config.kubeflow
     shared = {name: given.get(name) for name in (PIPELINE_ROOT, TRAINING_ROOT, SERVING_DIRECTORY)}
     data = given.get(DATA_DIRECTORY, "")
-    if data.startswith("/") or "://" in data:  # else it is a folder in the image
+    if data.startswith("/") or "://" in data:  # otherwise a folder in the image
         shared[DATA_DIRECTORY] = data
     mistakes = {
         name: misplaced(place, config.kubeflow.volumes, name != DATA_DIRECTORY)

@@ -1,4 +1,4 @@
-"""The `kubeflow:` section of a configuration: what a cluster has to know."""
+"""The types of the `kubeflow:` section of a configuration."""
 
 import re
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ import pydantic
 from pipeline.fields import Count, Natural, Section, Text, mapping, refuse
 
 DEFAULT = "default"
-"""In `resources`: what every step gets that is not named there."""
+"""The key in `resources` for all steps that are not named there."""
 
 OBJECT_STORES = ("gs://",)
-"""Where a workspace may be without a volume: what TensorFlow and Beam read and write alike."""
+"""Object stores that may hold a workspace: both TensorFlow and Beam read and write them."""
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(
@@ -24,7 +24,7 @@ _TAKEN = ("WORKFLOW_ID", "PYTHONPATH")
 
 
 class _Pattern(str):
-    """Text of one form; numbers are taken as they would be written."""
+    """Text that matches a pattern; numbers are converted to text first."""
 
     pattern: re.Pattern[str]
     expected: str
@@ -35,7 +35,7 @@ class _Pattern(str):
 
     @classmethod
     def validate(cls, value: Any) -> str:
-        """Takes it, or raises `ValueError`."""
+        """Returns the value as text; raises `ValueError` if it does not match."""
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise ValueError(f"expected {cls.expected}")
         if not cls.pattern.fullmatch(str(value)):
@@ -44,21 +44,21 @@ class _Pattern(str):
 
 
 class Image(_Pattern):
-    """A container image with its tag or digest: without one nobody knows what runs."""
+    """A container image with a tag or digest, which says what runs."""
 
     pattern = _IMAGE
     expected = "an image with its tag or digest, as registry.example.com/houses:1.0"
 
 
 class Memory(_Pattern):
-    """An amount of memory; Kubeflow's compiler takes no fractions."""
+    """An amount of memory; Kubeflow's compiler accepts no fractions."""
 
     pattern = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti)")
     expected = "a whole amount with its unit, as 512Mi or 8Gi"
 
 
 class Cpu(_Pattern):
-    """Cores, or thousandths of one."""
+    """A number of cores or of thousandths of a core."""
 
     pattern = re.compile(r"[1-9]\d*m?|\d+\.\d+")
     expected = "cores or thousandths of one, as 2, 0.5 or 500m"
@@ -79,12 +79,12 @@ class Label(_Pattern):
 
 
 class Resources(Section):
-    """What a step asks for, and may not exceed.
+    """Resource requests and limits of a step.
 
     Attributes:
-        cpu, memory: asked for; the memory is the limit too.
-        cpu_limit: by default there is none.
-        gpu: whole NVIDIA devices.
+        cpu, memory: the requests; `memory` is also the limit.
+        cpu_limit: no limit by default.
+        gpu: the number of NVIDIA devices.
     """
 
     cpu: Cpu | None = None
@@ -94,12 +94,12 @@ class Resources(Section):
 
 
 class TfJob(Section):
-    """The pods of `train.cluster`, as a TFJob that Kubeflow's training operator looks after.
+    """Pods for the tasks of `train.cluster`, in a TFJob of Kubeflow's training operator.
 
     Attributes:
-        chief, worker, ps, evaluator: what each task of that kind gets; by default what the step of
-            the Trainer does.
-        keep_hours: how long the job is still there when it has ended, with its pods' logs.
+        chief, worker, ps, evaluator: the resources of each task with that role; by default those
+            of the Trainer's step.
+        keep_hours: how long the job and its pods' logs are kept after the job has ended.
     """
 
     chief: Resources | None = None
@@ -110,13 +110,14 @@ class TfJob(Section):
 
 
 class Retries(Section):
-    """What happens when a step fails.
+    """Retries of a step that fails.
 
     Attributes:
-        limit: how often it is tried again.
-        backoff: seconds before the first time ...
-        factor: ... and by how much longer before each later one.
-        policy: `Always`, or `OnError`, if only the cluster's faults count (a node that is gone).
+        limit: the maximum number of retries.
+        backoff: seconds before the first retry.
+        factor: the wait grows by this factor with each further retry.
+        policy: which failures are retried: the step's own (`OnFailure`), the cluster's, such as
+            a lost node (`OnError`), or both (`Always`).
     """
 
     limit: Natural
@@ -126,7 +127,7 @@ class Retries(Section):
 
 
 class MetadataService(Section):
-    """The metadata store's gRPC address."""
+    """The gRPC address of the metadata store."""
 
     host: Text
     port: Count = 8080
@@ -136,25 +137,26 @@ class Kubeflow(Section):
     """How the pipeline runs on a cluster.
 
     Attributes:
-        image: holds the code; the steps run in it.
-        workspace: where runs keep what they make, on the cluster: an object store, or a directory
-            on one of the `volumes`.
-        data: the folder of the table there; by default the table is in the image.
-        push: where blessed models go; by default `serving/` in the workspace.
-        host: of the Kubeflow Pipelines API.
-        namespace: of the runs, where the installation has many.
-        service_account: which the steps run as.
-        metadata: by default the installation's own, as its config map `metadata-grpc-configmap`
-            says.
-        volumes: claims, and where each is mounted in every step.
-        resources: by step, `default` for the others.
-        tfjob: whether the tasks of `train.cluster` are pods of their own, and what they get;
-            without it they are processes in the Trainer's pod.
+        image: the container image with the code, in which the steps run.
+        workspace: the cluster's directory for the outputs of runs: in an object store, or on one
+            of the `volumes`.
+        data: the table's folder on the cluster; by default the table is in the image.
+        push: the serving directory; by default `serving/` in the workspace.
+        host: the address of the Kubeflow Pipelines API.
+        namespace: the namespace of the runs, on a multi-user installation.
+        service_account: the account that the steps run as.
+        metadata: the metadata store; by default the one that the installation's config map
+            `metadata-grpc-configmap` names.
+        volumes: mount paths in every step, by persistent volume claim.
+        resources: resources by step; `default` applies to the others.
+        tfjob: runs the tasks of `train.cluster` in pods of their own; without it they are
+            processes in the Trainer's pod.
+        retries: how failed steps are retried; by default they are not.
         environment: variables of every step.
-        secrets: variables of every step that take their values from secrets, as `name/key`.
-        labels: of every step's pod.
-        node_selector: the labels of the nodes that may run the steps.
-        image_pull_secrets: with which the image is pulled.
+        secrets: variables of every step whose values are in secrets, as `name/key`.
+        labels: labels of every step's pod.
+        node_selector: labels of the nodes that may run the steps.
+        image_pull_secrets: the secrets for pulling the image.
     """
 
     image: Image
@@ -187,7 +189,7 @@ class Kubeflow(Section):
     )(mapping)
 
     def resources_of(self, step: str) -> Resources | None:
-        """What a step gets."""
+        """Returns a step's resources; None if it has none and there is no default."""
         return self.resources.get(step, self.resources.get(DEFAULT))
 
     @pydantic.validator("retries", pre=True)
@@ -246,7 +248,7 @@ class Kubeflow(Section):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _workspace_is_shared(cls, values):
-        """Every step must find there what the others left."""
+        """Checks that the steps share their directories and that no variable is set twice."""
         mistakes: list[tuple[tuple[str, ...], str]] = []
         for key in ("workspace", "data", "push"):
             mistake = values[key] and misplaced(values[key], values["volumes"], key != "data")
@@ -259,16 +261,16 @@ class Kubeflow(Section):
 
 
 def misplaced(place: str, volumes: Mapping[str, str], is_written: bool = True) -> str:
-    """What is wrong with a place where steps leave what others need; empty if nothing is.
+    """Returns why steps cannot share a directory; an empty string if they can.
 
     Args:
         place: a directory, or a folder in an object store.
-        volumes: where each claim is mounted.
-        is_written: whether steps write there, and not only read.
+        volumes: mount paths by claim.
+        is_written: whether steps write there rather than only read.
     """
     pattern = re.search(r"[*?[]", place) if is_written else None
     if pattern:
-        # Beam and TFX look for what they wrote by patterns, and have no way to escape a folder.
+        # Beam and TFX find their files by glob patterns, in which they cannot escape a folder.
         return f"found {place}, in which {pattern[0]} begins a pattern; name the folder without it"
     if "{{" in place:
         return f"found {place}, in which Argo takes {{{{ for the beginning of a variable"

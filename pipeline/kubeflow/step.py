@@ -1,8 +1,8 @@
-"""What a step's container runs: `python -m pipeline.kubeflow.step --node_id Trainer ...`.
+"""The program in a step's container: `python -m pipeline.kubeflow.step --node_id Trainer ...`.
 
-TFX's own entry point does the work: it resolves the inputs, looks into the cache, runs the
-executor and publishes the outputs. Here the step becomes reproducible, and the Evaluator's verdict
-and what the Pusher did are written down where Kubeflow Pipelines shows them and reads metrics.
+TFX's own entry point does the work: it resolves the inputs, looks them up in the cache, runs the
+executor and publishes the outputs. This module makes the step reproducible, and writes the
+Evaluator's verdict and the Pusher's result where Kubeflow Pipelines displays them as metrics.
 """
 
 import json
@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from models import no_proxy  # noqa: E402
 
 _SERVICES = ("METADATA_GRPC_SERVICE_HOST", "KUBERNETES_SERVICE_HOST")
-"""Variables that name services of the cluster, which a proxy does not know."""
+"""Variables with the hosts of services in the cluster, which a proxy cannot reach."""
 no_proxy.exempt(os.environ[name] for name in _SERVICES if os.environ.get(name))
 
 from absl import logging  # noqa: E402
@@ -43,7 +43,7 @@ from pipeline.kubeflow.manifest import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # n
 from pipeline.kubeflow.tfjob import api, launcher  # noqa: E402
 
 METRICS_FILE = "mlpipeline-metrics.json"
-"""Beside the file of `--metadata_ui_path`."""
+"""The metrics file, in the same directory as `--metadata_ui_path`."""
 
 _show: Callable = container_entrypoint._dump_ui_metadata
 
@@ -51,11 +51,11 @@ _show: Callable = container_entrypoint._dump_ui_metadata
 def main(argv: list[str]) -> None:
     """Runs one step with the arguments of TFX's entry point.
 
-    The Trainer's may have `--tfjob` beside them: the TFJob whose pods do the tasks of a cluster.
+    The Trainer may also get `--tfjob`: the TFJob whose pods run the tasks of its cluster.
 
     Raises:
-        SystemExit: with `BAD_INPUT`, if the data cannot be read or does not fit the schema: no
-            retry mends that.
+        SystemExit: with `BAD_INPUT`, if the data cannot be read or does not fit the schema, which
+            no retry can change.
     """
     beam_args.seed()
     if TFJOB in argv:
@@ -64,11 +64,11 @@ def main(argv: list[str]) -> None:
         argv = [*argv[:at], *argv[at + 2 :]]
     place = argv[argv.index("--metadata_ui_path") + 1]
     pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
-    # It has no other hook for what a step shows, and cached steps have something to show too.
+    # TFX has no other hook for what a step displays; cached steps have something to display too.
     setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
     setattr(container_entrypoint.launcher, "Launcher", output_files.Launcher)  # noqa: B010
     try:
-        # A step that ends with 0 before its outputs are published would count as done.
+        # A step that exits with 0 before its outputs are published would count as done.
         with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
             container_entrypoint.main(argv)
     except (AnomaliesFound, BadTable):
@@ -86,7 +86,7 @@ def _train_on_pods(job: Mapping[str, Any]) -> None:
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
     if node.node_info.id == "Evaluator":
         found = _verdict(execution_info.execution_id)
-        # TFX adds what stands in the file to what it has itself.
+        # TFX merges the contents of this file with its own.
         page = json.dumps({"outputs": [_page(found)]})
         pathlib.Path(ui_metadata_path).write_text(page, encoding="utf-8")
         _report({BLESSED: found["blessed"]}, ui_metadata_path)
@@ -96,7 +96,10 @@ def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
 
 
 def _verdict(execution: int) -> dict[str, Any]:
-    """The verdict of an execution; of a cached one TFX tells where it would have been written."""
+    """Reads an execution's verdict from its recorded path.
+
+    For a cached execution TFX passes a path on, but has written nothing there.
+    """
     file = epath.Path(_output(execution, "evaluation").uri) / verdict.FILE_NAME
     return json.loads(file.read_text(encoding="utf-8"))
 

@@ -1,22 +1,23 @@
-"""Compiles V2 pipelines: a PipelineJob for Vertex AI, a spec for open-source Kubeflow Pipelines 2.
+"""V2 pipelines: a PipelineJob for Vertex AI and a spec for open-source Kubeflow Pipelines 2.
 
-TFX's compiler writes the graph; what it leaves out is put in here, as either engine reads it. What
-open-source Kubeflow Pipelines (KFP) does with a spec is told by its sources:
+TFX's compiler writes the graph; this module adds what it leaves out, in the form that each engine
+reads. The sources of open-source Kubeflow Pipelines (KFP) show how it treats a spec:
 
-- It takes schema 2.1.0 alone (`backend/src/apiserver/template/v2_template.go`), and of values
+- It only accepts schema 2.1.0 (`backend/src/apiserver/template/v2_template.go`), and as values
   `runtimeValue.constant` and `componentInputParameter` (`backend/src/v2/driver/driver.go`,
   `resolveInputParameter`).
-- It ignores the `lifecycle` of a container, by which on Vertex AI a fingerprint of the table gets
-  into the key of ExampleGen's cache. It would answer with the examples of another table, so there
-  ExampleGen is not cached.
-- An artifact's address is in an object store (`backend/src/v2/component/launcher_v2.go`,
-  `prepareOutputFolders`): a volume is no place for it, the installation's own pipeline root is.
-- Requests and limits are numbers of cores and of 10^9 bytes, an accelerator's type is the name of a
-  Kubernetes resource (`driver.go`, `initPodSpecPatch`). Vertex AI chooses a machine by the limits,
-  and knows accelerators by their models.
-- What only Kubernetes has stands in a second document of the YAML file
+- It ignores a container's `lifecycle`, which on Vertex AI adds a fingerprint of the table to the
+  key of ExampleGen's cache. KFP's cache could return the examples of another table, so ExampleGen
+  is not cached there.
+- An artifact's address must be in an object store (`backend/src/v2/component/launcher_v2.go`,
+  `prepareOutputFolders`). If the workspace is on a volume, the installation's own pipeline root
+  is used.
+- Requests and limits are in cores and in units of 10^9 bytes; an accelerator's type is the name of
+  a Kubernetes resource (`driver.go`, `initPodSpecPatch`). Vertex AI chooses a machine by the
+  limits, and names accelerators by model.
+- Settings specific to Kubernetes are in a second document of the YAML file
   (`kubernetes_platform/proto/kubernetes_executor_config.proto`).
-- Without a longest duration nothing is retried (`compiler/argocompiler/container.go` makes it 0).
+- Nothing is retried without a maximum duration (`compiler/argocompiler/container.go` sets it to 0).
 """
 
 import copy
@@ -34,27 +35,27 @@ from pipeline.kubeflow.settings import Kubeflow, Resources
 from pipeline.pipeline import create_pipeline
 
 JOB = "pipeline_job.json"
-"""For Vertex AI."""
+"""The file for Vertex AI."""
 SPEC = "pipeline_spec.yaml"
-"""For open-source Kubeflow Pipelines 2."""
+"""The file for open-source Kubeflow Pipelines 2."""
 
 _BUCKET = "gs://"
 _PATHS = (parameters.DATA_DIRECTORY, parameters.TRAINING_ROOT, parameters.SERVING_DIRECTORY)
 _ACCELERATOR = "cloud.google.com/gke-accelerator"
-"""The label of nodes that tells a GPU's model."""
+"""The node label with the model of the GPU."""
 _BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _LONGEST_RETRYING = {"vertex": "3600s", "kfp": f"{30 * 24 * 3600}s"}
-"""What Vertex AI allows; KFP counts from the first attempt's start, however long that ran."""
+"""Maximum time for retries: Vertex AI's limit; KFP counts from the start of the first attempt."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """A V2 pipeline.
+    """A compiled V2 pipeline.
 
     Attributes:
         job: the PipelineJob for Vertex AI.
-        spec: the documents for KFP: the pipeline, and what Kubernetes adds, if there is any.
-        notes: what of the configuration is in neither or only one of them.
+        spec: the YAML documents for KFP: the pipeline and, if any, the settings for Kubernetes.
+        notes: notes on settings that are missing from one or both of them.
     """
 
     job: dict[str, Any]
@@ -63,10 +64,10 @@ class Compiled:
 
 
 def compiled(config: Config) -> Compiled:
-    """The V2 pipeline of a problem, the same for the same configuration and code.
+    """Returns the V2 pipeline of a problem, which depends only on configuration and code.
 
     Args:
-        config: with a `kubeflow` section.
+        config: has a `kubeflow` section.
 
     Raises:
         UserError: see `parameters.of_cluster`.
@@ -95,14 +96,14 @@ def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]
     )
     job = runner.run(pipeline, write_out=False)
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
-    # What is deployed changes without any of their inputs, and no driver is asked for it.
+    # The deployed model may change while their inputs do not, and no driver checks for that.
     for name in ("Baseline", "Pusher"):
         tasks[name]["cachingOptions"] = {"enableCache": False}
     return job
 
 
 def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The container of each step."""
+    """Returns the containers by step."""
     executors = spec["deploymentSpec"]["executors"]
     return {
         step: executors[component["executorLabel"]]["container"]
@@ -111,7 +112,7 @@ def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> list[str]:
-    """Vertex AI has buckets, and nothing else that outlives a step."""
+    """Adapts the job to Vertex AI, where only buckets outlive a step; returns notes."""
     spec = job["pipelineSpec"]
     values = parameters.defaults(arguments)
     missing = []
@@ -153,7 +154,7 @@ def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -
 
 
 def _fit_kfp(spec: dict[str, Any], settings: Kubeflow, arguments: Arguments) -> None:
-    """KFP has object stores for artifacts, and volumes for everything else if need be."""
+    """Adapts the spec to KFP; artifacts must be in object stores, the rest may be on volumes."""
     _give_defaults(spec, parameters.defaults(arguments))
     tasks = spec["root"]["dag"]["tasks"]
     for step, container in _containers(spec).items():
@@ -189,7 +190,7 @@ def _amounts(memory: str | None, **cpus: str | None) -> dict[str, Any]:
 
 
 def _give_defaults(spec: dict[str, Any], values: dict[str, Any]) -> None:
-    """TFX drops them."""
+    """Sets the defaults of the parameters, which TFX drops."""
     for name, parameter in spec["root"]["inputDefinitions"]["parameters"].items():
         if name in values:
             parameter["defaultValue"] = values[name]
@@ -209,7 +210,7 @@ def _retry(spec: dict[str, Any], settings: Kubeflow, longest: str) -> None:
 
 
 def _kubernetes(settings: Kubeflow, steps: list[str]) -> list[dict[str, Any]]:
-    """The second document: the same for every step."""
+    """Returns the second document, with the same settings for every step; no document if none."""
     config: dict[str, Any] = {}
     if settings.volumes:
         config["pvcMount"] = [
@@ -235,7 +236,7 @@ def _kubernetes(settings: Kubeflow, steps: list[str]) -> list[dict[str, Any]]:
 
 
 def _notes(config: Config, settings: Kubeflow) -> list[str]:
-    """What the configuration asks for and a V2 engine takes elsewhere or not at all."""
+    """Returns notes on settings that V2 engines take at submission or not at all."""
     notes = []
     if settings.service_account:
         notes.append(

@@ -1,14 +1,16 @@
-"""What a step's container of a V2 pipeline runs: `python -m pipeline.kubeflow.v2_step ...`.
+"""The program in the container of a V2 step: `python -m pipeline.kubeflow.v2_step ...`.
 
-TFX's own entry point does the work: it makes artifacts and parameters of the `ExecutorInput` that
-the engine hands over, runs the executor and writes an `ExecutorOutput`. Here the step becomes
-reproducible, and fit for open-source Kubeflow Pipelines:
+TFX's own entry point does the work: it converts the engine's `ExecutorInput` to artifacts and
+parameters, runs the executor and writes an `ExecutorOutput`. This module makes the step
+reproducible and adapts it to open-source Kubeflow Pipelines:
 
-- Artifacts are read and written as files (see `mounts`): TFX knows no `minio://`, the engine's
-  default, and the engine keeps only what is in the files.
-- Input artifacts have no type there (`backend/src/v2/metadata/converter.go`, `toRuntimeArtifact`),
-  without which TFX fails; the component's definition, which is among the arguments, has it.
-- Directories of outputs are not made (`launcher_v2.go`, `prepareOutputFolders`).
+- Artifacts are read and written as files (see `mounts`): TFX does not support `minio://`, the
+  engine's default, and the engine keeps only what is in the files.
+- Input artifacts arrive without a type (`backend/src/v2/metadata/converter.go`,
+  `toRuntimeArtifact`), which TFX requires; it comes from the component's definition, which is one
+  of the arguments.
+- Output directories are created here, as the engine does not (`launcher_v2.go`,
+  `prepareOutputFolders`).
 """
 
 import argparse
@@ -38,7 +40,7 @@ _EVALUATION = "evaluation"
 
 
 def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
-    """Runs one step with the arguments of TFX's entry point, as that parses them."""
+    """Runs one step with the arguments of TFX's entry point, as parsed by it."""
     arguments, beam_arguments = parsed
     beam_args.seed()
     given = json_format.Parse(
@@ -51,7 +53,7 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     )
     as_files = _as_files(given, definitions)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(as_files)
-    # A step that ends with 0 before its outputs are there would count as done.
+    # A step that exits with 0 before its outputs are written would count as done.
     with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
         kubeflow_v2_run_executor.main((arguments, beam_arguments))
     _name_addresses(given.outputs)
@@ -60,7 +62,7 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
 
 
 def _as_files(given, definitions):
-    """The input with directories for addresses, and the types of all artifacts."""
+    """Returns the input with directories for addresses and all types; makes output directories."""
     changed = pipeline_spec_pb2.ExecutorInput()
     changed.CopyFrom(given)
     for name, inputs in changed.inputs.artifacts.items():
@@ -76,7 +78,7 @@ def _as_files(given, definitions):
 
 
 def _name_addresses(outputs) -> None:
-    """Puts the addresses back into what TFX wrote: other steps and machines know those."""
+    """Restores the addresses in TFX's output, which other steps and machines use."""
     with fileio.open(outputs.output_file, "r") as file:
         written = json.loads(file.read())
     for name, artifacts in written.get("artifacts", {}).items():
@@ -87,7 +89,7 @@ def _name_addresses(outputs) -> None:
 
 
 def _print_verdict(evaluation: str) -> None:
-    """Into the step's log: V2 engines show no page of a step's own."""
+    """Prints the verdict to the step's log, as V2 engines display no page for a step."""
     text = (pathlib.Path(evaluation) / verdict.FILE_NAME).read_text(encoding="utf-8")
     found = json.loads(text)
     for line in found["lines"]:

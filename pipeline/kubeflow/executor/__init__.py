@@ -1,1 +1,1 @@
-"""Executes a compiled Argo Workflow on one machine, as a cluster would."""
+"""Executor of a compiled Argo Workflow on one machine."""

@@ -1,4 +1,4 @@
-"""Executes a workflow: what may run runs, what fails is tried again or ends it."""
+"""Execution of a workflow: starts steps when their dependencies are done, retries failed ones."""
 
 import contextlib
 import dataclasses
@@ -21,9 +21,9 @@ from pipeline.progress import SKIPPED, Node, Progress
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
 _BETWEEN_LOOKS = 0.5
-"""Seconds."""
+"""Seconds between checks of a running container."""
 _NO_OUTPUT = 64
-"""The exit code of a step without the outputs that it declares, as Argo has it."""
+"""The exit code of a step that lacks a declared output, as in Argo."""
 
 _WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 _RETRIED_UNLESS = re.compile(r"asInt\(lastRetry\.exitCode\) != (\d+)")
@@ -32,12 +32,12 @@ _SECONDS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600}
 
 
 class StepFailed(Exception):
-    """A container ended with an error, for the last time.
+    """A step has failed and is not retried any more.
 
     Attributes:
-        step: its path.
-        exit_code: of its last attempt.
-        log: what it said.
+        step: the path of the step.
+        exit_code: the exit code of its last attempt.
+        log: the step's log file.
     """
 
     def __init__(self, step: str, exit_code: int, log: pathlib.Path):
@@ -46,7 +46,7 @@ class StepFailed(Exception):
 
 
 class _Stopped(KeyboardInterrupt):
-    """The execution was ended from outside."""
+    """The execution was stopped, see `Execution.stop`."""
 
 
 @dataclasses.dataclass
@@ -54,15 +54,16 @@ class Execution:
     """One run of a workflow.
 
     Attributes:
-        workflow: what runs.
-        name: of the run; in a cluster each has its own.
-        parameters: the workflow's.
-        cluster: what pods refer to.
+        workflow: the workflow to run.
+        name: the name of the run, which is unique in a cluster.
+        parameters: the values of the workflow's parameters.
+        cluster: the objects that pods refer to.
         isolation: how containers run.
-        folder: for the logs, and what steps write outside their volumes while they run.
-        parallel: how many containers run at a time.
-        progress: is told of each step's start and end, by its path.
-        on_done: is called after each step that ended well, with its path and what to show of it.
+        folder: holds the logs, and what steps write outside their volumes while they run.
+        parallel: the maximum number of containers that run at a time.
+        progress: receives the start and end of each step, by path.
+        on_done: called after each successful step with its path and its node in the progress.
+        labels: labels of every pod.
     """
 
     workflow: Workflow
@@ -78,18 +79,18 @@ class Execution:
 
     def __post_init__(self):
         self.uid = str(uuid.uuid4())
-        self.least_free = float("inf")  # bytes on the disk of the folder, while containers ran
+        self.least_free = float("inf")  # bytes, on the disk of `folder`, while containers ran
         self._slots = threading.Semaphore(self.parallel)
         self._stop = threading.Event()
         self._running: set[Any] = set()
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Executes the workflow, and its `onExit` whatever became of it.
+        """Executes the workflow and then, unless it was stopped, its `onExit` template.
 
         Raises:
-            StepFailed: the first step that failed for good, when all that ran beside it has ended.
-            UserError: the workflow refers to what is not there.
+            StepFailed: a step failed for good; raised after the steps beside it have ended.
+            UserError: the workflow refers to something that does not exist.
         """
         scope = {f"workflow.parameters.{key}": value for key, value in self.parameters.items()}
         scope |= {"workflow.name": self.name, "workflow.uid": self.uid}
@@ -100,7 +101,7 @@ class Execution:
             self._template(entry, dict(self.parameters), scope, "")
             status = SUCCEEDED
         except BaseException:
-            # Ctrl-C, or our own mistake: nothing may go on behind it.
+            # Stopped by Ctrl-C or by an internal error: nothing else may start.
             if self._stop.is_set():
                 on_exit = None
             raise
@@ -109,7 +110,7 @@ class Execution:
                 self._template(on_exit, {}, scope | {"workflow.status": status}, "")
 
     def stop(self) -> None:
-        """Ends every container; `run` ends soon after."""
+        """Kills every container, upon which `run` ends."""
         self._stop.set()
         with self._lock:
             for process in self._running:
@@ -118,7 +119,7 @@ class Execution:
     def _template(
         self, name: str, arguments: Mapping[str, str], scope: Mapping[str, str], path: str
     ) -> dict[str, str]:
-        """Executes a template; gives the values of its output parameters."""
+        """Executes a template and returns the values of its output parameters."""
         template = self.workflow.templates[name]
         inner = dict(scope)
         for item in template.get("inputs", {}).get("parameters", []):
@@ -148,7 +149,7 @@ class Execution:
                         name = running.pop(future)
                         ended.add(name)
                         if failed := future.exception():
-                            # Like Argo: what runs may end, nothing else begins.
+                            # Like Argo: running tasks may finish, but no others start.
                             error = error or failed
                         else:
                             scope.update(future.result())
@@ -220,7 +221,7 @@ class Execution:
         )
 
     def _attempt(self, step: str, pod: Pod, log: pathlib.Path) -> tuple[int, dict[str, str]]:
-        """Runs a pod; its exit code and output parameters."""
+        """Runs a pod and returns its exit code and output parameters."""
         container = pod.container
         command = Command(
             argv=[*container.get("command", []), *container.get("args", [])],
@@ -244,13 +245,14 @@ class Execution:
             if self._stop.is_set():
                 raise _Stopped()
             if code < 0:
-                code = 128 - code  # ended by a signal, as containers report it
+                code = 128 - code  # killed by a signal; containers report 128 + signal
             return (code, {}) if code else self._outputs(step, pod, command, out)
 
     def _wait(self, process: subprocess.Popen) -> int:
-        """Waits for a container's end, and looks how full the disk becomes in the meantime.
+        """Waits for a container to end, and records the least free disk space in the meantime.
 
-        What a step has written is removed when it fails, and its log may have had no room.
+        Later would be too late: the files of a failed step are removed, and its log may say
+        nothing for want of space.
         """
         while True:
             self.least_free = min(self.least_free, shutil.disk_usage(self.folder).free)
@@ -260,7 +262,7 @@ class Execution:
     def _outputs(
         self, step: str, pod: Pod, command: Command, log: Any
     ) -> tuple[int, dict[str, str]]:
-        """What a pod must leave behind; without it the step has failed, as in Argo."""
+        """Collects a pod's outputs; without a required one the step has failed, as in Argo."""
         outputs = pod.template.get("outputs", {})
         for artifact in outputs.get("artifacts", []):
             file = self.isolation.found(command, artifact["path"])
@@ -291,7 +293,7 @@ def _folder(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _is_retried(retries: Mapping[str, Any], code: int) -> bool:
-    """Whether a failure of the container counts; the machine's own faults are none of ours."""
+    """Returns whether the step of a container with this exit code is retried, as in Argo."""
     if retries.get("retryPolicy", "OnFailure") not in ("Always", "OnFailure"):
         return False
     match = _RETRIED_UNLESS.fullmatch(retries.get("expression", ""))

@@ -1,7 +1,7 @@
-"""Runs a container's command on this machine, as far from everything else as it can be.
+"""Ways to run a container's command on this machine, isolated as far as possible.
 
-As root a container gets namespaces: a file system of its own, in which what it writes outside its
-volumes is gone afterwards, and a process tree of its own, which ends with its first process.
+As root a container runs in namespaces. It has its own file system, from which everything outside
+its volumes is removed afterwards, and its own process tree, which ends with its first process.
 Without root it is a process group that works in the project's folder.
 """
 
@@ -20,14 +20,14 @@ from typing import Any
 from pipeline.errors import UserError
 
 WORKING_DIRECTORY = "/app"
-"""Of the image."""
+"""The image's working directory."""
 _CODE = ("components", "data", "models", "pipeline", "kubeflow_runner.py", "local_runner.py")
 _PROCESSOR = ("OPENBLAS_", "MKL_", "OMP_", "TF_ENABLE_ONEDNN_OPTS")
-"""Variables that tell libraries about this machine's processor: part of the machine."""
+"""Prefixes of variables that adapt libraries to this machine's processor, which steps keep."""
 
-# Arguments: the new root with its three layers, triples of what to bind where and whether it may be
-# written, "--", who to be, the directory to work in, and the command. The shell stays, as the
-# first process of its tree: its exit code tells which signal ended the command; unshare's does not.
+# Arguments: the new root with its three layers; triples of mode (rw or ro), source and target of a
+# bind mount; "--"; the user; the working directory; the command. The shell stays as the first
+# process of its tree, as its exit code, unlike unshare's, tells which signal ended the command.
 _SCRIPT = """
 set -e
 root=$1 lower=$2 upper=$3 work=$4; shift 4
@@ -51,14 +51,14 @@ exec chroot --userspec="$user" "$root" /bin/sh -c 'cd "$0" && "$@"; exit $?' "$@
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a container is asked to do.
+    """The command of a container, with what the container sees.
 
     Attributes:
         argv: the command and its arguments.
-        environment: its variables, beside the image's.
-        mounts: directories of this machine by where the container sees them.
+        environment: variables in addition to the image's.
+        mounts: directories of this machine, by path in the container.
         working_directory: by default the image's.
-        scratch: an empty directory for what it writes elsewhere.
+        scratch: an empty directory for what the container writes outside its mounts.
     """
 
     argv: Sequence[str]
@@ -73,18 +73,18 @@ class Isolation(abc.ABC):
 
     @abc.abstractmethod
     def start(self, command: Command, log: Any) -> subprocess.Popen:
-        """Starts the command, with its output in an open file."""
+        """Starts the command, which writes its output to the open file `log`."""
 
     @abc.abstractmethod
     def found(self, command: Command, path: str) -> pathlib.Path:
-        """Where on this machine is what the container has at a path."""
+        """Returns the path on this machine of a path in the container."""
 
 
 def best(code: pathlib.Path) -> Isolation:
-    """The best isolation that this machine allows.
+    """Returns the strongest isolation that this machine allows.
 
     Args:
-        code: the project's folder, which the image would have.
+        code: the project's folder, from which the code comes instead of from an image.
     """
     return Namespaces(code) if _may_unshare() else Processes(code)
 
@@ -97,7 +97,7 @@ def _may_unshare() -> bool:
 
 
 class Namespaces(Isolation):
-    """For root: namespaces, and an overlay over this machine's own files.
+    """Isolation for root: namespaces, and an overlay over this machine's own files.
 
     Args:
         code: the project's folder.
@@ -109,7 +109,7 @@ class Namespaces(Isolation):
         self._code = code
 
     def start(self, command: Command, log: Any) -> subprocess.Popen:
-        """Starts it; the whole tree ends with the process that this gives, or with ours."""
+        """Starts the command; its process tree ends with the returned process, or with this one."""
         scratch = command.scratch
         places = [scratch / name for name in ("root", "upper", "work", "tmp")]
         for place in places:
@@ -133,7 +133,7 @@ class Namespaces(Isolation):
         )
 
     def found(self, command: Command, path: str) -> pathlib.Path:
-        """In a volume, in the container's /tmp, or in what it wrote over the image."""
+        """Returns the path in a volume, in the container's /tmp or in the overlay's upper layer."""
         places = {**command.mounts, "/tmp": command.scratch / "tmp"}
         return _below(places, path) or command.scratch / "upper" / path.lstrip("/")
 
@@ -144,26 +144,26 @@ class Namespaces(Isolation):
         binds = []
         for name in _CODE:
             binds += ["ro", str(self._code / name), f"{WORKING_DIRECTORY}/{name}"]
-        # They may be on other file systems than the root, which the overlay does not show.
+        # Python may be on another file system than the root, which the overlay does not show.
         for prefix in dict.fromkeys((sys.prefix, sys.base_prefix)):
             binds += ["ro", prefix, prefix]
         return binds
 
     def _give(self, place: pathlib.Path) -> None:
-        """Lets the container's user write."""
+        """Gives the container's user write access."""
 
     def _environment(self) -> dict[str, str]:
         return _base_environment(str(pathlib.Path(sys.executable).parent))
 
 
 class Image(Namespaces):
-    """For root: the steps run from the image's own files, as the image's own user.
+    """Isolation for root: steps run from the image's own files, as the image's own user.
 
     Args:
         root: the image's root file system, as a directory.
 
     Raises:
-        UserError: it is none of ours, or this machine allows no namespaces.
+        UserError: the directory is not from our image, or this machine allows no namespaces.
     """
 
     _user = 1000
@@ -185,7 +185,7 @@ class Image(Namespaces):
         return []
 
     def _give(self, place: pathlib.Path) -> None:
-        # What fsGroup does: the group may write, and new files are the group's.
+        # Like fsGroup: the group may write, and new files belong to it.
         os.chown(place, -1, self._user)
         place.chmod(0o2775)
 
@@ -194,7 +194,7 @@ class Image(Namespaces):
 
 
 class Processes(Isolation):
-    """For everybody: a process group with the project's folder to work in.
+    """Isolation without root: a process group in the project's folder.
 
     Args:
         code: the project's folder.
@@ -204,7 +204,7 @@ class Processes(Isolation):
         self._code = code
 
     def start(self, command: Command, log: Any) -> subprocess.Popen:
-        """Starts it."""
+        """Starts the command."""
         temporary = command.scratch / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -224,12 +224,12 @@ class Processes(Isolation):
         )
 
     def found(self, command: Command, path: str) -> pathlib.Path:
-        """Where it is for the container."""
+        """Returns the same path, as the container sees this machine's files."""
         return pathlib.Path(path)
 
 
 def kill(process: subprocess.Popen) -> None:
-    """Ends a container with all that it started."""
+    """Kills a container and everything it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -243,7 +243,7 @@ def _below(places: Mapping[str, pathlib.Path], path: str) -> pathlib.Path | None
 
 
 def _base_environment(binaries: str) -> dict[str, str]:
-    """What an image sets, and nothing else of ours."""
+    """Returns the variables that the image sets, with those for this machine's processor."""
     own = {name: value for name, value in os.environ.items() if name.startswith(_PROCESSOR)}
     return own | {
         "PATH": f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

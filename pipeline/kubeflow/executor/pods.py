@@ -1,4 +1,4 @@
-"""What a container of a pod sees: its variables, and its volumes."""
+"""Pods as the executor runs them: the variables and directories of their containers."""
 
 import dataclasses
 import os
@@ -14,11 +14,11 @@ _LABEL_PATH = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """What a namespace of a cluster has, that pods refer to.
+    """The objects of a cluster's namespace that pods refer to.
 
     Attributes:
-        volumes: the directory that has one for each persistent volume claim.
-        config_maps, secrets: keys and values by name.
+        volumes: a directory with a subdirectory for each persistent volume claim.
+        config_maps, secrets: keys and values, by name.
     """
 
     volumes: pathlib.Path
@@ -31,8 +31,8 @@ class Pod:
     """One attempt of a step.
 
     Attributes:
-        name, uid, namespace, labels, annotations: its metadata.
-        template: the step's, filled in.
+        name, uid, namespace, labels, annotations: the pod's metadata.
+        template: the step's template, with its references replaced.
         scratch: a directory for what the container writes outside its volumes.
     """
 
@@ -46,14 +46,14 @@ class Pod:
 
     @property
     def container(self) -> Mapping[str, Any]:
-        """Its one container."""
+        """The pod's only container."""
         return self.template["container"]
 
     def environment(self, cluster: Cluster) -> dict[str, str]:
-        """The variables that its manifest asks for.
+        """Returns the container's variables, as its manifest defines them.
 
         Raises:
-            UserError: one refers to what is not there.
+            UserError: a variable refers to something that does not exist or is not supported.
         """
         found: dict[str, str] = {}
         for source in self.container.get("envFrom", []):
@@ -102,18 +102,18 @@ class Pod:
             return plain[path]
         if match := _LABEL_PATH.fullmatch(path):
             values = self.labels if match.group(1) == "labels" else self.annotations
-            return values.get(match.group(2), "")  # as Kubernetes does
+            return values.get(match.group(2), "")  # "" as in Kubernetes
         raise UserError(f"workflow: {name}: fieldPath {path}: the executor does not know this")
 
     def mounts(self, cluster: Cluster, volumes: list[Mapping[str, Any]]) -> dict[str, pathlib.Path]:
-        """The directories of this machine that the container sees, by where it sees them.
+        """Returns the directories of this machine that the container mounts, by mount path.
 
         Args:
-            cluster: has the claims' directories, which are made here.
-            volumes: of the workflow; the template has its own beside them.
+            cluster: has the claims' directories, which are created if missing.
+            volumes: the workflow's volumes; the template may have more.
 
         Raises:
-            UserError: a volume of a kind that only a cluster has, or none of that name.
+            UserError: a volume is unknown, or of a kind that only a cluster has.
         """
         known = {item["name"]: item for item in [*volumes, *self.template.get("volumes", [])]}
         found = {}

@@ -1,6 +1,6 @@
-"""What the metadata store knows of a run: which steps the cache had, the verdict, the push.
+"""Records of a run in the metadata store: cached steps, the verdict and the push.
 
-It asks ML Metadata itself: TFX's functions for that take ten seconds to import.
+They are read through ML Metadata, as TFX's functions for them take ten seconds to import.
 """
 
 import dataclasses
@@ -12,21 +12,21 @@ from etils import epath
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
-_VERDICT_FILE = "verdict.json"  # components.evaluator.verdict.FILE_NAME
+_VERDICT_FILE = "verdict.json"  # see components.evaluator.verdict.FILE_NAME
 _RUN, _NODE = "pipeline_run", "node"
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
 
 
-_UNCHANGED, _KEPT_BACK = "unchanged", "kept_back"  # of components.pusher.executor
+_UNCHANGED, _KEPT_BACK = "unchanged", "kept_back"  # see components.pusher.executor
 
 
 @dataclasses.dataclass(frozen=True)
 class Push:
-    """What a Pusher did.
+    """The result of the Pusher.
 
     Attributes:
-        version: what the run's model is deployed as; None if it is not.
-        unchanged: whether it was before.
+        version: the directory in which the run's model is deployed; None if it is not.
+        unchanged: whether the model was already deployed before the run.
         kept_back: why a blessed model was not pushed; empty if it was.
     """
 
@@ -40,9 +40,9 @@ class Records:
     """The records of one run.
 
     Attributes:
-        run: its name.
-        port: of the metadata service on this machine.
-        place: where this process finds what a step has at a path.
+        run: the name of the run.
+        port: the port of the metadata service on this machine.
+        place: converts a step's path to a path of this process.
     """
 
     run: str
@@ -50,12 +50,12 @@ class Records:
     place: Callable[[str], epath.Path]
 
     def was_cached(self, node: str) -> bool:
-        """Whether the cache had a node's result."""
+        """Returns whether a node's result came from the cache."""
         found = self._execution(node)
         return found is not None and found.last_known_state == found.CACHED
 
     def verdict(self) -> dict[str, Any] | None:
-        """See `components.evaluator.verdict.make`; None if nothing was evaluated."""
+        """Returns the verdict, see `components.evaluator.verdict.make`, or None."""
         folder = self._output("Evaluator", "evaluation")
         if folder is None:
             return None
@@ -63,7 +63,7 @@ class Records:
         return json.loads(file.read_text(encoding="utf-8"))
 
     def push(self) -> Push:
-        """What the Pusher did."""
+        """Returns the result of the Pusher."""
         artifact = self._output("Pusher", "pushed_model")
         if artifact is None:
             return Push(None, False, "")
@@ -81,7 +81,7 @@ class Records:
         )
 
     def _execution(self, node: str) -> Any:
-        """The newest execution of a node in this run."""
+        """Returns the newest execution of a node in this run, or None."""
         store = self._store()
         context = store.get_context_by_type_and_name(_RUN, self.run)
         if context is None:
@@ -106,7 +106,7 @@ class Records:
 
 
 def _nodes(store: metadata_store.MetadataStore, execution: int) -> set[str]:
-    """The nodes that an execution is of; contexts are named as `king_county.Trainer`."""
+    """Returns the nodes of an execution, from contexts with names as `king_county.Trainer`."""
     return {
         context.name.rpartition(".")[2]
         for context in store.get_contexts_by_execution(execution)

@@ -1,4 +1,4 @@
-"""The `run` command: executes a compiled workflow on this machine and tells what happened."""
+"""The `run` command: executes a compiled workflow on this machine and prints the result."""
 
 import contextlib
 import errno
@@ -32,8 +32,8 @@ from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
 _LEAST_FREE = 64 << 10
-"""Bytes on the disk of the logs: a step that fails when there were fewer had no room."""
-_METADATA_SERVICE = "metadata-grpc-configmap"  # as Kubeflow Pipelines calls it
+"""Bytes; if less was free on the logs' disk, a failed step is said to have filled the disk."""
+_METADATA_SERVICE = "metadata-grpc-configmap"  # the name in Kubeflow Pipelines
 
 
 def run(
@@ -48,19 +48,20 @@ def run(
     """Executes a workflow and prints its verdict.
 
     Args:
-        config: the problem.
-        workspace: for the metadata, the volumes and the logs.
-        file: the compiled workflow, which is executed as it is.
-        parameters: other values than the workflow's own, by name.
-        secrets: what the cluster would have, keys and values by name.
-        parallel: how many steps run at a time.
-        image: the image's root file system as a directory, for the steps to run in.
+        config: the problem's configuration.
+        workspace: holds the metadata, the volumes and the logs.
+        file: the compiled workflow, which is executed unchanged.
+        parameters: values that replace the workflow's defaults, by name.
+        secrets: keys and values of the cluster's secrets, by name.
+        parallel: the maximum number of steps that run at a time.
+        image: the image's root file system as a directory; the steps run in it.
 
     Returns:
         An exit code of `pipeline.errors`.
 
     Raises:
-        UserError: what the workflow refers to is not there, or the workspace is in use.
+        UserError: the workflow refers to something that does not exist, or the workspace is in
+            use.
     """
     assert config.kubeflow
     if config.kubeflow.metadata:
@@ -73,7 +74,7 @@ def run(
     isolated = isolation.Image(image) if image else isolation.best(REPOSITORY)
     name = f"{config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
     with workspace.locked(), workspace.plain() as plain:
-        # Mounts take `,` and `:` in a path for separators.
+        # Mount options treat `,` and `:` in a path as separators; the plain path has neither.
         volumes = plain.root / "volumes"
         local = _local_places(config, plain, isolated)
         values = manifest.parameters({**local, **parameters})
@@ -90,7 +91,7 @@ def run(
                 place = _places(config, volumes, isolated)
 
                 def place_as_known(path: str) -> epath.Path:
-                    """Not through the link of `Workspace.plain`, which lasts as long as the run."""
+                    """Returns a path that outlives the link of `Workspace.plain`."""
                     return epath.Path(
                         str(place(path)).replace(str(plain.root), str(workspace.root), 1)
                     )
@@ -136,12 +137,12 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
 
 
 def _prepared(workspace: Workspace, artifacts: epath.Path, moves: bool) -> list[str]:
-    """Makes the metadata store fit the artifacts, and returns a sentence about each change.
+    """Brings the metadata store in line with the artifacts; returns a sentence about each change.
 
     Args:
-        workspace: the store's.
-        artifacts: where they are on this machine.
-        moves: whether their paths are this machine's, which change with the workspace's.
+        workspace: holds the metadata store.
+        artifacts: the directory of the artifacts on this machine.
+        moves: whether the recorded paths are this machine's, so that they move with the workspace.
     """
     if str(artifacts).startswith(OBJECT_STORES):
         return []
@@ -154,7 +155,7 @@ def _prepared(workspace: Workspace, artifacts: epath.Path, moves: bool) -> list[
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends what runs as Ctrl-C does; otherwise the steps would outlive us."""
+    """Context manager: SIGTERM ends the steps as Ctrl-C does; otherwise they would outlive us."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -167,7 +168,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> dict[str, str]:
-    """Parameters that lead to this machine what a step could not reach from here: a volume."""
+    """Returns parameters with local directories in place of volumes that the steps cannot reach."""
     assert config.kubeflow
     if isinstance(isolated, Namespaces) or config.kubeflow.workspace.startswith(OBJECT_STORES):
         return {}
@@ -179,7 +180,7 @@ def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> 
 
 
 def _places(config: Config, volumes: pathlib.Path, isolated: Isolation):
-    """Where this process finds what a step has at a path; a bucket's is the same everywhere."""
+    """Returns a function that converts a step's path to this process's; buckets stay the same."""
     assert config.kubeflow
     mounts = config.kubeflow.volumes if isinstance(isolated, Namespaces) else {}
 
@@ -201,7 +202,7 @@ def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) ->
 
 
 def _show_failure(console: Console, failure: StepFailed, least_free: float) -> None:
-    log = failure.log.resolve()  # not through the link of `Workspace.plain`
+    log = failure.log.resolve()  # follows the temporary link of `Workspace.plain`
     screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
     cause = _cause(log)
     if advice := shortage.advice(RuntimeError("\n".join(cause))) or _full_disk(log, least_free):
@@ -212,14 +213,14 @@ def _show_failure(console: Console, failure: StepFailed, least_free: float) -> N
 
 
 def _full_disk(log: pathlib.Path, least_free: float) -> str | None:
-    """What to do if the disk of a log was full: then the log itself need not say so."""
+    """Returns advice if the disk of a log was full, which the log itself may not say."""
     if least_free >= _LEAST_FREE:
         return None
     return shortage.advice(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log.parent)))
 
 
 def _cause(log: pathlib.Path) -> list[str]:
-    """The message behind the last trace in a log, or the log's last line."""
+    """Returns the message after the last traceback in a log, or the log's last line."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     traces = [i for i, line in enumerate(lines) if line.startswith("Traceback ")]
     behind = itertools.dropwhile(_is_indented, lines[traces[-1] + 1 :]) if traces else iter(())

@@ -1,7 +1,7 @@
-"""An Argo Workflow as the executor sees it: templates, parameters, and what refers to what.
+"""An Argo Workflow as the executor sees it: templates, parameters and references.
 
-Only what Kubeflow Pipelines' compiler writes is understood; a field that would change what happens
-and is not understood is refused, not skipped.
+Only fields that Kubeflow Pipelines' compiler writes are supported. Any other field is refused, as
+ignoring it might change what the workflow does.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import UserError, nearest
 from pipeline.kubeflow.manifest import Manifest
 
-# What is understood, and what only a cluster can act on.
+# The supported fields, including some that only a cluster can act on.
 _SPEC = {"entrypoint", "templates", "arguments", "onExit", "volumes"} | {
     "serviceAccountName",
     "securityContext",
@@ -45,11 +45,11 @@ _OPERATORS = {
 
 @dataclasses.dataclass(frozen=True)
 class Workflow:
-    """A workflow's parts.
+    """The parts of a workflow.
 
     Attributes:
-        spec: of the manifest.
-        templates: by name.
+        spec: the manifest's `spec`.
+        templates: the templates by name.
     """
 
     spec: Mapping[str, Any]
@@ -57,10 +57,10 @@ class Workflow:
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Workflow":
-        """The parts of a compiled file.
+        """Returns the parts of a compiled workflow.
 
         Raises:
-            UserError: it has what the executor does not understand.
+            UserError: the workflow has a field that the executor does not support.
         """
         spec = manifest.content["spec"]
         templates = {template["name"]: template for template in spec["templates"]}
@@ -69,7 +69,7 @@ class Workflow:
         return cls(spec, templates)
 
     def steps(self) -> list[str]:
-        """The paths of the containers that may run, in an order in which they could."""
+        """Returns the paths of all steps, in an order in which they could run."""
         found = self._steps_below(self.spec["entrypoint"], "")
         if on_exit := self.spec.get("onExit"):
             found += self._steps_below(on_exit, "") or [on_exit]
@@ -86,10 +86,10 @@ class Workflow:
 
 
 def in_order(tasks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Tasks with each behind those that it depends on.
+    """Sorts tasks so that each comes after its dependencies.
 
     Raises:
-        UserError: they wait for one another.
+        UserError: the tasks wait for one another.
     """
     left = list(tasks)
     done: list[Mapping[str, Any]] = []
@@ -105,15 +105,15 @@ def in_order(tasks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def join(path: str, name: str) -> str:
-    """The path of a task below another."""
+    """Returns the path of a task in the DAG at `path`."""
     return f"{path}/{name}" if path else name
 
 
 def filled_in(value: Any, scope: Mapping[str, str]) -> Any:
-    """A part of a workflow with every `{{reference}}` replaced.
+    """Replaces every `{{reference}}` in a part of a workflow.
 
     Raises:
-        UserError: a reference to what is not in scope.
+        UserError: a reference is not in scope.
     """
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: _resolve(match.group(1), scope), value)
@@ -133,10 +133,10 @@ def _resolve(reference: str, scope: Mapping[str, str]) -> str:
 
 
 def holds(condition: str) -> bool:
-    """Whether a `when`, filled in, is true: `"heads" == "tails"`, `3 > 2`.
+    """Returns whether a `when` without references is true: `"heads" == "tails"`, `3 > 2`.
 
     Raises:
-        UserError: another kind of condition.
+        UserError: the condition is not a single comparison.
     """
     match = _COMPARISON.fullmatch(condition.strip())
     if not match or "&&" in condition or "||" in condition:

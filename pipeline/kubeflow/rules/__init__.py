@@ -1,5 +1,6 @@
-"""What a compiled workflow has to keep to: one module for each kind of rule.
+"""Rules for a compiled workflow: one module for each kind of rule.
 
-Each has `check(workflow) -> list[str]`, with a line for each finding: the place, what was found
-there, what was expected. All but `schema` and `leaks` presuppose that the types are right.
+The modules that `lint` calls have `check(workflow) -> list[str]`, which returns one line per
+problem: the place, what was found there and what was expected. All but `schema` and `leaks` rely
+on correct types.
 """

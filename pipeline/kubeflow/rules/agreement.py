@@ -1,7 +1,7 @@
-"""How the steps fit together: with each other, with the tasks that run them, with a run's values.
+"""Rules for how steps fit together: with each other, with their tasks and with a run's values.
 
-The nodes' intermediate representations (IR) say it too: the same upstream nodes, what a node reads
-is what another one writes.
+The nodes' intermediate representations (IR) must agree with the workflow and with each other: each
+has the same upstream nodes in both, and reads what other nodes write.
 """
 
 import collections
@@ -20,18 +20,18 @@ from pipeline.yaml_file import shown
 _NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
 _SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")
 _KEPT = ("pipeline-root", "training-root", "serving-directory")
-"""Parameters that say where a run writes."""
+"""The parameters with the directories to which a run writes."""
 _DESCRIPTION = "pipelines.kubeflow.org/pipeline_spec"
 _CONDITIONS = ("when", "continueOn", "withItems", "withParam", "withSequence")
 _ALL_OF = re.compile(r"([-\w]+(\.Succeeded)?(\s*&&\s*[-\w]+(\.Succeeded)?)*)?")
 
 
 def check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> list[str]:
-    """The findings about steps that do not fit together.
+    """Returns the problems of steps that do not fit together.
 
     Args:
         workflow: the workflow.
-        steps: by template.
+        steps: the steps by the name of their template.
     """
     return list(_check(workflow, steps))
 
@@ -62,7 +62,7 @@ def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 
 
 def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
-    """All steps have the same image, variables and volumes: what one writes, another reads."""
+    """Checks that all steps have the same image, variables and volumes, as they share files."""
     templates = [(place, one) for place, one in places.templates(workflow) if one["name"] in steps]
     for key in _SAME:
         found = {}
@@ -70,7 +70,7 @@ def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
             holder = template if key == "volumes" else template["container"]
             inner = f"{place}.{key}" if key == "volumes" else f"{place}.container.{key}"
             value = holder.get(key)
-            if key == "env":  # of which one step has its own, see `tfjobs`
+            if key == "env":  # which one step may have, see `tfjobs`
                 value = [variable for variable in value or () if variable["name"] != POD_NAME]
             found[inner] = json.dumps(value, sort_keys=True)
         most = collections.Counter(found.values()).most_common(1)
@@ -82,7 +82,7 @@ def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 
 
 def _kept(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
-    """Places on a file system are on a volume: what else a container writes is gone with it."""
+    """Checks that local directories are on a volume: everything else is lost with the container."""
     mounts = [
         mount["mountPath"].rstrip("/")
         for _, template in places.templates(workflow)
@@ -102,7 +102,7 @@ def _kept(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[st
 
 
 def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
-    """What Kubeflow Pipelines shows of the parameters are those that there are."""
+    """Checks that Kubeflow Pipelines displays exactly the workflow's parameters."""
     text = (workflow["metadata"].get("annotations") or {}).get(_DESCRIPTION)
     if text is None:
         return
@@ -119,7 +119,7 @@ def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _channels(step: Step, by_node: Mapping[str, Step]) -> Iterator[str]:
-    """What a node reads comes from a node before it, which writes it."""
+    """Checks that a node's inputs are outputs of its upstream nodes."""
     for name, given in (step.node.get("inputs", {}).get("inputs") or {}).items():
         where = f"{step.place} --tfx_ir: input {name} of {step.node_id}"
         for channel in given.get("channels") or ():
@@ -132,13 +132,13 @@ def _channels(step: Step, by_node: Mapping[str, Step]) -> Iterator[str]:
                 node = by_node[producer].node
                 outputs = node.get("outputs", {}).get("outputs") or {}
                 key = channel.get("outputKey", "")
-                # What a resolver gives on is known in a run only.
+                # The outputs of a resolver are only known during a run.
                 if key not in outputs and "inputGraphs" not in node.get("inputs", {}):
                     yield f"{where}: {producer} has no output {key}{nearest(key, outputs)}"
 
 
 def _numbers(workflow: Mapping[str, Any], step: Step) -> Iterator[str]:
-    """What a run takes by default can be read as its type."""
+    """Checks that the defaults of numeric parameters can be read as numbers."""
     arguments = (workflow["spec"].get("arguments") or {}).get("parameters") or ()
     for argument in arguments:
         number = _NUMBERS.get(step.used.get(argument["name"], ""))

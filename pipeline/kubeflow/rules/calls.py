@@ -1,4 +1,4 @@
-"""The calls in a workflow: the tasks of its DAGs, the steps of its templates of steps."""
+"""The calls in a workflow: the tasks of `dag` templates and the steps of `steps` templates."""
 
 import dataclasses
 import re
@@ -12,14 +12,14 @@ _DEPENDS = re.compile(r"([A-Za-z][-A-Za-z0-9_]*)(\.[A-Z][A-Za-z]+)?")
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A task of a DAG or a step of a template of steps.
+    """A task of a `dag` template or a step of a `steps` template.
 
     Attributes:
-        place, name: of the call.
-        body: what stands there.
-        group: `tasks` or `steps`, as variables call them.
-        dependencies: names of the calls that it waits for, directly.
-        upstream: all calls that are done before it.
+        place, name: the place and the name of the call.
+        body: the content of the call.
+        group: `tasks` or `steps`, the prefix of its variables.
+        dependencies: the names of the calls that it directly waits for.
+        upstream: the names of all calls that are done before it.
     """
 
     place: str
@@ -31,12 +31,12 @@ class Call:
 
     @property
     def template(self) -> str | None:
-        """The name of the template; None if it is elsewhere."""
+        """The name of the called template; None if it is not in this workflow."""
         return self.body.get("template")
 
 
 def calls(place: str, template: Mapping[str, Any]) -> list[Call]:
-    """What a template calls."""
+    """Returns the calls that a template makes."""
     if template.get("dag"):
         tasks = template["dag"]["tasks"]
         direct = {task["name"]: _dependencies(task) for task in tasks}
@@ -77,7 +77,7 @@ def _upstream(name: str, direct: Mapping[str, Sequence[str]]) -> frozenset[str]:
 
 
 def reached(names: Iterable[str], templates: Mapping[str, Any]) -> set[str]:
-    """The templates of these names, and all that they call, directly or not."""
+    """Returns the names of templates and of all that they call, directly or indirectly."""
     found: set[str] = set()
     ahead = list(names)
     while ahead:

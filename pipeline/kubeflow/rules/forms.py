@@ -1,4 +1,4 @@
-"""The forms of names, amounts and images, as Kubernetes and Argo take them."""
+"""The forms of names, amounts and images that Kubernetes and Argo accept."""
 
 import decimal
 import re
@@ -52,19 +52,19 @@ _BINARY = "KMGTPE"
 
 
 def fits(text: Any, form: tuple[str, str]) -> bool:
-    """Whether something is a text of a form."""
+    """Returns whether a value is text that matches a form."""
     return isinstance(text, str) and re.fullmatch(form[0], text) is not None
 
 
 def wrong(place: str, text: Any, form: tuple[str, str]) -> list[str]:
-    """The finding, if a text is not of a form; one with a variable in it is known in a run only."""
+    """Returns the problem if text does not match a form; ignores text with a variable in it."""
     if fits(text, form) or (isinstance(text, str) and "{{" in text):
         return []
     return [f"{place}: found {shown(text)}, expected {form[1]}"]
 
 
 def amount(value: Any) -> decimal.Decimal | None:
-    """A quantity's value; None if it is not one."""
+    """Returns the value of a quantity; None if it is not one."""
     found = _QUANTITY.fullmatch(str(value))
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""What calls what: entry point, templates, tasks, dependencies, arguments."""
+"""Rules for calls: entry point, templates, tasks, dependencies and arguments."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ _BARE = {"name", "description", "enum", "globalName", "path", "mode", "archive",
 
 
 def check(workflow: Mapping[str, Any]) -> list[str]:
-    """The findings about templates and how they call each other."""
+    """Returns the problems of templates and of the calls between them."""
     return list(_check(workflow))
 
 
@@ -66,14 +66,14 @@ def _known(place: str, name: str, templates: Mapping[str, Any]) -> Iterator[str]
 
 
 def _aside(place: str, holder: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The templates that hooks call, with their places."""
+    """Yields the place and the name of each template that a hook calls."""
     for event, hook in (holder.get("hooks") or {}).items():
         if "template" in hook:
             yield f"{place}.hooks.{event}.template", hook["template"]
 
 
 def _unread(spec: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[str]:
-    """Arguments of the workflow that neither an entry nor a variable takes."""
+    """Finds arguments of the workflow that neither an entry template nor a variable reads."""
     taken = set(re.findall(r"\{\{\s*workflow\.parameters\.([-\w]+)\s*\}\}", str(spec)))
     for key in ("entrypoint", "onExit"):
         entry = templates.get(spec.get(key, ""), {})
@@ -167,7 +167,7 @@ def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _supplied(place: str, arguments: Any, template: Mapping[str, Any]) -> Iterator[str]:
-    """Every input has an argument or a default."""
+    """Checks that every input has an argument or a default."""
     for kind in ("parameters", "artifacts"):
         given = _by_name(arguments, kind)
         for name, item in _by_name(template.get("inputs"), kind).items():

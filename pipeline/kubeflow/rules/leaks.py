@@ -1,4 +1,4 @@
-"""What must not leave this machine in a workflow: local paths, secrets, too many bytes."""
+"""Rules for what a workflow must not contain: local paths, secrets and too many bytes."""
 
 import json
 import pathlib
@@ -11,11 +11,11 @@ from pipeline.kubeflow.container import OUTPUTS, REPOSITORY
 from pipeline.kubeflow.rules import places
 
 WORKFLOW_BYTES = 2**20
-"""What a cluster's store (etcd) takes as one object, give or take."""
+"""The approximate size limit of an object in a cluster's store (etcd)."""
 ARGUMENT_BYTES = 2**17
-"""Linux takes no longer argument or variable (MAX_ARG_STRLEN, with the byte that ends it)."""
+"""Linux's limit for an argument or variable, with its final null byte (MAX_ARG_STRLEN)."""
 
-# Before a path there is no part of another one; "\\n" may stand before it in JSON.
+# No part of another path precedes a path, but in JSON an escape such as "\\n" may.
 _START = r"(?:(?<![\w./-])|(?<=\\[nrt]))"
 _SECRETS = {
     "a PEM block": r"-----BEGIN [A-Z0-9 ]+-----",
@@ -31,12 +31,12 @@ _SECRET_NAME = re.compile(
     r"(\w*(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIALS?|APIKEY)S?|(\w*_)?(KEYS?|CREDS))",
     re.IGNORECASE,
 )
-# Such variables say where a secret is.
+# Variables with these names hold the path of a secret.
 _PLACE_NAME = re.compile(r"\w+_(FILE|PATH|DIR)|GOOGLE_APPLICATION_CREDENTIALS", re.IGNORECASE)
 
 
 def check(workflow: Any) -> list[str]:
-    """The findings about paths, secrets and sizes; the tree need not be a workflow."""
+    """Returns the problems of paths, secrets and sizes; the tree need not be a workflow."""
     found = list(_size(workflow))
     paths = _paths()
     for place, text in places.texts("", workflow):
@@ -46,7 +46,7 @@ def check(workflow: Any) -> list[str]:
 
 
 def _paths() -> list[tuple[re.Pattern[str], str]]:
-    """Patterns of what begins a path of this machine, with what it is."""
+    """Returns patterns for the start of a local path, each with a description."""
     own = {"the project's checkout": REPOSITORY, "the home directory": pathlib.Path.home()}
     patterns = [
         (re.compile(rf"{_START}{re.escape(str(path))}(?![\w-])"), kind)
@@ -86,7 +86,7 @@ def _size(workflow: Any) -> Iterator[str]:
 
 
 def _variables(place: str, value: Any) -> Iterator[str]:
-    """Variables whose names say that they hold a secret take it from one."""
+    """Checks that variables that are named like a secret take their value from a secret."""
     if isinstance(value, list):
         for inner, item in places.entries(place, value):
             yield from _variables(inner, item)

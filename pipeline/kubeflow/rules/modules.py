@@ -1,6 +1,6 @@
-"""Whether a class is where its path says, found without importing anything.
+"""Lookup of a class by its dotted path, without importing it.
 
-An import would take TensorFlow and TFX with it, and seconds.
+An import would load TensorFlow and TFX, which takes seconds.
 """
 
 import ast
@@ -9,12 +9,12 @@ import importlib.machinery
 import pathlib
 
 _FUNCTION_EXECUTOR = "_Executor"
-"""TFX adds such a class to the module of a function that is a component."""
+"""The suffix of the class that TFX adds to the module of a function component."""
 
 
 @functools.cache
 def missing(path: str) -> str:
-    """What is wrong with the path of a class, as `components.pusher.executor.Executor`, or ""."""
+    """Returns what is wrong with a path such as `components.pusher.executor.Executor`, or ""."""
     module, _, name = path.rpartition(".")
     file = _file(module)
     if file is None:
@@ -33,13 +33,13 @@ def _file(module: str) -> pathlib.Path | None:
         spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: number + 1]), places)
         if spec is None:
             return None
-        # What is no package has nothing below it.
+        # A module that is not a package has no submodules.
         places = list(spec.submodule_search_locations or ())
     return pathlib.Path(spec.origin) if spec and spec.origin else None
 
 
 def _names(file: pathlib.Path) -> set[str]:
-    """What a module's source binds at its top level."""
+    """Returns the names that a module's source binds at its top level."""
     names: set[str] = set()
     for node in ast.parse(file.read_bytes()).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)):

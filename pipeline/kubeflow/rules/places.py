@@ -1,4 +1,4 @@
-"""Where things are in a workflow: the names of places, and ways to walk over them."""
+"""Places in a workflow: their names in messages, and iterators over them."""
 
 import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,24 +8,24 @@ TEMPLATES = "templates"
 
 
 def entries(place: str, items: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:
-    """The entries of a list with their places: by name where they have one, else by number."""
+    """Yields the entries of a list with their places: by name if they have one, else by index."""
     for number, item in enumerate(items or ()):
         name = item.get("name") if isinstance(item, Mapping) else None
         yield (f"{place}.{name}" if isinstance(name, str) and name else f"{place}[{number}]"), item
 
 
 def below(place: str, key: Any) -> str:
-    """The place of a key of a mapping."""
+    """Returns the place of a key in a mapping."""
     return f"{place}.{key}" if place else str(key)
 
 
 def templates(workflow: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The templates with their places."""
+    """Returns an iterator over the templates with their places."""
     return entries(TEMPLATES, workflow["spec"]["templates"])
 
 
 def containers(place: str, template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The containers of a template's pod, with their places."""
+    """Yields the containers of a template's pod with their places."""
     for key in ("container", "script"):
         if template.get(key):
             yield f"{place}.{key}", template[key]
@@ -36,7 +36,7 @@ def containers(place: str, template: Mapping[str, Any]) -> Iterator[tuple[str, d
 
 
 def texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text at any depth, keys too, with its place."""
+    """Yields every text at any depth, including keys, with its place."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):
@@ -50,7 +50,7 @@ def texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def values(tree: Any, key: str) -> Iterator[Any]:
-    """What stands at a key, at any depth."""
+    """Yields the values of a key at any depth."""
     if isinstance(tree, Mapping):
         for name, item in tree.items():
             if name == key:
@@ -62,7 +62,7 @@ def values(tree: Any, key: str) -> Iterator[Any]:
 
 
 def without_nulls(value: Any) -> Any:
-    """The same without keys that have no value, which a cluster takes for absent ones."""
+    """Returns a copy without the keys whose value is null, which a cluster treats as absent."""
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -71,13 +71,13 @@ def without_nulls(value: Any) -> Any:
 
 
 def named(place: str, items: Sequence[Mapping[str, Any]] | None) -> tuple[dict, list[str]]:
-    """Things by name, and the findings about names that stand twice."""
+    """Returns items by name, and the problems of names that occur more than once."""
     names = [item["name"] for item in items or ()]
     return {item["name"]: item for item in items or ()}, twice(place, names)
 
 
 def twice(place: str, found: Iterable[str]) -> list[str]:
-    """The findings about values that stand more than once."""
+    """Returns the problems of values that occur more than once."""
     counts = collections.Counter(found)
     return [
         f"{place}: {value} stands {count} times, expected once"

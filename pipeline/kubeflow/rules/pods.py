@@ -1,4 +1,4 @@
-"""What Kubernetes asks of the pods that the templates become, beyond types."""
+"""Kubernetes' rules for the pods of the templates, beyond types."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _FIELDS = (
     "status.podIPs",
 )
 _OF_ARGO = ("workflows.argoproj.io/workflow", "workflows.argoproj.io/completed")
-# Names that stand as values of these keys, wherever they are.
+# Keys with names as values, at any depth.
 _NAMED = {
     "serviceAccountName": forms.SUBDOMAIN,
     "claimName": forms.SUBDOMAIN,
@@ -32,13 +32,13 @@ _NAMED = {
     "runtimeClassName": forms.SUBDOMAIN,
 }
 _OF_PLATFORM = ("/argo", "/var/run/argo", "/var/run/secrets/kubernetes.io")
-"""Where Argo and Kubernetes mount their own."""
+"""Directories in which Argo and Kubernetes mount their own files."""
 _EXPANDED = re.compile(r"\$\$|\$\(([\w.-]+)\)")
 _REFERENCES = ("secretKeyRef", "configMapKeyRef", "secretRef", "configMapRef", "configMap")
 
 
 def check(workflow: Mapping[str, Any]) -> list[str]:
-    """The findings about names, labels, images, variables, volumes, resources and retries."""
+    """Returns the problems of names, labels, images, variables, volumes, resources and retries."""
     return list(_check(workflow))
 
 
@@ -48,7 +48,7 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     if not metadata.get("name") and not metadata.get("generateName"):
         yield "metadata: found neither name nor generateName, expected one of them"
     if metadata.get("name"):
-        # It becomes the value of a label of every pod.
+        # The name becomes the value of a label of every pod.
         yield from forms.wrong("metadata.name", metadata["name"], forms.DNS_LABEL)
     if metadata.get("generateName"):
         yield from forms.wrong("metadata.generateName", metadata["generateName"], forms.GENERATED)
@@ -110,7 +110,7 @@ def _labels(place: str, labels: Mapping[str, str]) -> Iterator[str]:
 
 
 def _names(place: str, value: Any) -> Iterator[str]:
-    """Names of other objects, and what nodes and resources are called, at any depth."""
+    """Checks names of other objects, node selectors and resources, at any depth."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             inner = places.below(place, key)
@@ -133,7 +133,7 @@ def _names(place: str, value: Any) -> Iterator[str]:
 
 
 def _patch(place: str, text: str | None) -> Iterator[str]:
-    """A patch is YAML within YAML."""
+    """Checks a patch of the pod's spec, which is YAML in a YAML string."""
     if text is None:
         return
     try:
@@ -149,7 +149,7 @@ def _volumes(place: str, volumes: Any) -> Iterator[str]:
         yield from forms.wrong(f"{inner}.name", volume["name"], forms.DNS_LABEL)
         sources = [key for key in volume if key != "name"]
         if len(sources) != 1:
-            # Without a source it is an empty directory, which is gone with the pod.
+            # Without a source the volume is an empty directory, which is lost with the pod.
             yield f"{inner}: found sources {', '.join(sources) or 'none'}, expected exactly one"
         if "hostPath" in volume:
             path = volume["hostPath"]["path"]
@@ -175,10 +175,10 @@ def _container(place: str, container: Any, template: Any, spec: Any) -> Iterator
     for key in ("command", "args"):
         for number, text in enumerate(container.get(key) or ()):
             for found in _EXPANDED.finditer(text):
-                # Kubernetes does this itself, before the container starts.
+                # Kubernetes expands these itself, before the container starts.
                 if found[0] == "$$" or found[1] in variables:
                     yield f"{place}.{key}[{number}]: found {found[0]}, which Kubernetes replaces"
-    # A container's own settings win.
+    # A container's own settings take precedence.
     settings: dict[str, Any] = {}
     for holder in (spec, template, container):
         settings |= holder.get("securityContext") or {}

@@ -1,4 +1,4 @@
-"""What a pod asks of the cluster, and how often it is tried again."""
+"""Rules for the resources and retries of a pod."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _EXTENDED = r"([-a-z0-9.]+/[-A-Za-z0-9_.]+|hugepages-\w+)"
 
 
 def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
-    """The findings about a container's `resources`."""
+    """Yields the problems of a container's `resources`."""
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
     amounts = {}
     for kind, values in (("requests", requests), ("limits", limits)):
@@ -38,7 +38,7 @@ def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
 
 
 def retried(place: str, retries: Mapping[str, Any]) -> Iterator[str]:
-    """The findings about a `retryStrategy`."""
+    """Yields the problems of a `retryStrategy`."""
     limit = retries.get("limit")
     if limit is not None and not re.fullmatch(r"\d+|\{\{.*\}\}", str(limit)):
         yield f"{place}.limit: found {limit!r}, expected a whole number"

@@ -1,7 +1,7 @@
-"""The types of an Argo Workflow and of the Pods in it, more strictly than a cluster takes them.
+"""Type checks of an Argo Workflow and of its pods, stricter than a cluster's.
 
-A cluster ignores a key that it does not know, so that a misspelled one does nothing; here it is
-refused. The types are hera's, which are made from the OpenAPI specification of Argo Workflows.
+A cluster ignores unknown keys, so that a misspelled one has no effect; here it is a problem. The
+types are hera's, which are generated from the OpenAPI specification of Argo Workflows.
 """
 
 import datetime
@@ -18,13 +18,13 @@ from pipeline.kubeflow.rules import places
 from pipeline.yaml_file import shown
 
 Model: typing.Any = models.Workflow.__mro__[1]
-"""What hera's types are made of."""
+"""The base class of hera's types."""
 
-# What a cluster's own checks add to the specification.
+# Keys that a cluster requires in addition to the specification.
 _ALSO_REQUIRED = {
     "Workflow": ("apiVersion", "kind"),
     "WorkflowSpec": ("entrypoint", "templates"),
-    "RetryStrategy": ("limit",),  # without one there is no end to it
+    "RetryStrategy": ("limit",),  # without it retries never end
     "Backoff": ("duration",),
     "TemplateRef": ("name", "template"),
     "SecretKeySelector": ("name",),
@@ -71,19 +71,19 @@ _CHOICES = {
 for _container in ("Container", "UserContainer", "ScriptTemplate", "ContainerNode"):
     _CHOICES[_container, "imagePullPolicy"] = ("Always", "IfNotPresent", "Never")
     _CHOICES[_container, "terminationMessagePolicy"] = ("File", "FallbackToLogsOnError")
-# Bounds of whole numbers by the key's name, wherever it stands; no number may be negative.
+# Bounds of whole numbers by key, at any depth; no others may be negative.
 _NEGATIVE_TOO = ("priority", "weight")
 _AT_MOST = {"containerPort": 65535, "hostPort": 65535, "defaultMode": 0o777, "mode": 0o777}
 _AT_LEAST = {"activeDeadlineSeconds": 1, "parallelism": 1, "containerPort": 1}
-# Models without fields: some take anything, the others nothing.
+# Models without fields that accept anything; others without fields accept nothing.
 _FREE = ("Plugin", "FieldsV1", "Item")
 
 
 def check(workflow: Any) -> list[str]:
-    """The findings about keys and types."""
+    """Returns the problems of keys and types."""
     found = list(_walk("", workflow, models.Workflow))
     if not found:
-        # Only there: a template of defaults has no name.
+        # The types do not require a name, as `templateDefaults` has none.
         for place, template in places.templates(workflow):
             if not template.get("name"):
                 found.append(f"{place}.name: missing")
@@ -91,7 +91,7 @@ def check(workflow: Any) -> list[str]:
 
 
 def of(model: type, value: Mapping[str, Any]) -> list[str]:
-    """The findings about what is no workflow, but of a type of its own."""
+    """Returns the problems of keys and types in an object other than a workflow."""
     return list(_walk("", value, model))
 
 
@@ -145,7 +145,7 @@ def _walk_model(place: str, value: Any, model: type) -> typing.Iterator[str]:
             yield f"{places.below(place, key)}: unknown key{nearest(str(key), fields)}"
         elif key in _OF_CLUSTER.get(name, ()):
             yield f"{inner}: found {shown(item)}, expected none: the cluster writes it"
-        elif item is not None:  # null is as good as absent
+        elif item is not None:  # null counts as absent
             yield from _walk(inner, item, fields[key].outer_type_)
             yield from _bounds(inner, key, item)
             choices = _CHOICES.get((name, key))
@@ -181,7 +181,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_whole_or_text(value: Any) -> bool:
-    # 2.0 is written as 2 where YAML becomes JSON; 1.5 is refused there.
+    # When YAML becomes JSON, 2.0 is written as 2; a cluster then refuses 1.5.
     return isinstance(value, str) or (_is_number(value) and float(value).is_integer())
 
 
@@ -215,7 +215,7 @@ def _fields(model: Any) -> dict[str, Any]:
 
 
 def _plain(kind: Any) -> Any:
-    """Without what pydantic and `Optional` put around a type."""
+    """Returns a type without the `Annotated` and `Optional` around it."""
     while True:
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if origin is typing.Annotated:

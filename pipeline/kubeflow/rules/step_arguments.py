@@ -1,4 +1,4 @@
-"""Reads a step's arguments as TFX's entry point does."""
+"""Parsing of a step's arguments, equivalent to TFX's entry point."""
 
 import argparse
 import dataclasses
@@ -14,29 +14,29 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.rules import places
 
-# Not used by name: the messages in a deployment config are found once they are imported.
+# Imported so that protobuf can find the types of the messages in a deployment config.
 _ = executable_spec_pb2
 _RUNTIME_PARAMETER = re.compile(r"(?P<name>[^=]+)=(?P<kind>INT|DOUBLE|STRING):(?P<value>.*)", re.S)
 
 
 class Unreadable(Exception):
-    """The finding about arguments that cannot be read."""
+    """The arguments cannot be parsed; the message is the problem that `check` returns."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What a step's arguments say.
+    """The parsed arguments of a step.
 
     Attributes:
-        place: of the arguments.
-        node_id: the node that it runs.
-        root: the pipeline's root.
-        metadata_variables: which the address of the metadata store is read from.
-        ui_path: where it leaves what is shown of it.
-        passed: type and value by runtime parameter, as passed.
-        used: type by runtime parameter, as the IR uses them.
-        ir: the IR of the pipeline, with this one node.
-        tfjob: the TFJob of the step's tasks, if there is one, as JSON.
+        place: the place of the arguments.
+        node_id: the node that the step runs.
+        root: the pipeline root.
+        metadata_variables: the variables with the address of the metadata store.
+        ui_path: the file with what Kubeflow Pipelines displays of the step.
+        passed: type and value of each runtime parameter that is passed.
+        used: type of each runtime parameter that the IR uses.
+        ir: the IR of the pipeline, reduced to this node.
+        tfjob: the TFJob of the step's tasks as JSON, if there is one.
     """
 
     place: str
@@ -56,19 +56,19 @@ class Step:
 
     @property
     def upstream(self) -> frozenset[str]:
-        """The nodes right before it."""
+        """The nodes directly before it."""
         return frozenset(self.node.get("upstreamNodes") or ())
 
 
 def read(place: str, args: Sequence[str]) -> Step:
-    """Reads the arguments of one step.
+    """Parses the arguments of one step.
 
     Args:
-        place: of the arguments.
+        place: the place of the arguments.
         args: the arguments.
 
     Raises:
-        Unreadable: TFX's entry point would not take them.
+        Unreadable: TFX's entry point would not accept the arguments.
     """
     parser = _Parser(place)
     for flag in ("pipeline_root", "kubeflow_metadata_config", "tfx_ir", "node_id"):
@@ -107,7 +107,7 @@ def read(place: str, args: Sequence[str]) -> Step:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises where argparse would end the process; flags are written in full."""
+    """A parser that raises instead of exiting, and accepts no abbreviated flags."""
 
     def __init__(self, place: str):
         super().__init__(add_help=False, allow_abbrev=False)
@@ -120,7 +120,7 @@ class _Parser(argparse.ArgumentParser):
 def _message(place: str, text: str, message: Message) -> dict[str, Any]:
     try:
         json_format.Parse(text, message)
-    except (json_format.ParseError, TypeError) as error:  # TypeError: JSON, but no object
+    except (json_format.ParseError, TypeError) as error:  # TypeError: JSON, but not an object
         kind = message.DESCRIPTOR.full_name
         reason = " ".join(str(error).split())
         raise Unreadable(f"{place}: not a {kind} in JSON: {reason}") from None
@@ -140,5 +140,5 @@ def _passed(place: str, parameters: Sequence[str]) -> dict[str, tuple[str, str]]
 
 
 def variable_of(name: str) -> str:
-    """Argo's variable for a parameter of a template."""
+    """Returns Argo's variable for an input parameter of a template."""
     return f"{{{{inputs.parameters.{name}}}}}"

@@ -1,6 +1,6 @@
-"""What TFX's entry point asks of a step's arguments, told without running it.
+"""Rules for the arguments of steps, so that TFX's entry point accepts them.
 
-Each step carries its node of the pipeline's intermediate representation (IR).
+Each step's arguments contain its node of the pipeline's intermediate representation (IR).
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ from pipeline.kubeflow.run_parameters import PIPELINE_ROOT
 
 UI_METADATA = "mlpipeline-ui-metadata"
 _RUN_ID = "pipeline-run-id"
-"""The one parameter that TFX's entry point sets itself, from a variable of the container."""
+"""The only parameter that TFX's entry point sets itself, from a variable of the container."""
 _RUN_ID_VARIABLE = "WORKFLOW_ID"
 _RUN_ID_FIELD = "metadata.labels['workflows.argoproj.io/workflow']"
 _CACHING = "pipelines.kubeflow.org/enable_caching"
 
 
 def check(workflow: Mapping[str, Any]) -> list[str]:
-    """The findings about the steps' arguments and IR."""
+    """Returns the problems of the steps' arguments and IR."""
     found: list[str] = []
     steps: dict[str, Step] = {}
     for place, template in places.templates(workflow):
@@ -38,7 +38,7 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
         found += _classes(step)
         if step.tfjob is not None:
             found += tfjobs.check(f"{step.place} {TFJOB}", step.tfjob, template)
-    # How the steps fit together, once each of them can be read.
+    # Whether the steps fit together is only checked if each of them is correct.
     return found or agreement.check(workflow, steps)
 
 
@@ -59,7 +59,7 @@ def _container(place: str, template: Mapping[str, Any], step: Step) -> Iterator[
             yield f"{place}.container.env.{name}: missing; --kubeflow_metadata_config reads it"
     labels = (template.get("metadata") or {}).get("labels") or {}
     if labels.get(_CACHING) != "false":
-        # The installation's cache knows nothing of artifacts that are gone; TFX's does.
+        # Unlike TFX's cache, the installation's may return artifacts that no longer exist.
         yield f"{place}.metadata.labels.{_CACHING}: expected 'false'"
     if template.get("daemon"):
         yield f"{place}.daemon: found true, with which nobody waits for the step"

@@ -1,6 +1,6 @@
-"""The types of a TFJob (kubeflow.org/v1), as far as ours has it: `schema` holds one against them.
+"""The types of a TFJob (kubeflow.org/v1) that `schema` checks, as far as this project uses them.
 
-Those of what is Kubernetes' own are hera's.
+The types of Kubernetes' own objects are hera's.
 """
 
 from hera.workflows import models
@@ -9,7 +9,7 @@ from pipeline.kubeflow.rules.schema import Model
 
 
 class RunPolicy(Model):
-    """What becomes of the job's pods, and of the job."""
+    """When pods and the job are deleted, and how often tasks are restarted."""
 
     cleanPodPolicy: str
     ttlSecondsAfterFinished: int
@@ -28,14 +28,14 @@ class Pod(Model):
 
 
 class Template(Model):
-    """The pod of a task."""
+    """The template of a task's pod."""
 
     metadata: models.ObjectMeta
     spec: Pod
 
 
 class Replica(Model):
-    """The tasks of one kind."""
+    """The tasks with one role."""
 
     replicas: int
     restartPolicy: str
@@ -43,14 +43,14 @@ class Replica(Model):
 
 
 class Spec(Model):
-    """What a TFJob asks for."""
+    """The `spec` of a TFJob."""
 
     runPolicy: RunPolicy
     tfReplicaSpecs: dict[str, Replica]
 
 
 class TFJob(Model):
-    """A TFJob that is to be created."""
+    """A TFJob to be created."""
 
     apiVersion: str
     kind: str

@@ -1,4 +1,4 @@
-"""What the TFJob of the Trainer's tasks must be: of pods like the step's own, which train alike."""
+"""Rules for the TFJob of the Trainer's tasks, whose pods must be like the step's own."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ _ALONE = ("Chief", "Evaluator")
 
 
 def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
-    """The findings about a TFJob.
+    """Returns the problems of a TFJob.
 
     Args:
-        place: of the argument that has it.
+        place: the place of the argument that contains it.
         text: the TFJob, as JSON.
         step: the template of the step that creates it.
     """
@@ -30,7 +30,7 @@ def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
     if not isinstance(job, Mapping):
         return [f"{place}: found {shown(job)}, expected a {KIND}"]
     found = schema.of(TFJob, job)
-    # These take what they find for what the types say that it is.
+    # The other rules rely on correct types.
     found = found or list(_check(places.without_nulls(job), step))
     found = [f"{place} {finding}" for finding in found]
     own_name = {"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
@@ -49,10 +49,10 @@ def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield from forms.wrong("metadata.name", name, forms.DNS_LABEL)
     if len(name or "") > LONGEST_PREFIX:
-        # The step puts the training's fingerprint behind it, and the operator the task.
+        # The step appends the training's fingerprint, and the operator the task.
         yield f"metadata.name: found {len(name)} letters, expected at most {LONGEST_PREFIX}"
     if job["metadata"].get("ownerReferences"):
-        # Kubeflow Pipelines replaces {{workflow.uid}} by the id of the run, which owns nothing.
+        # Kubeflow Pipelines replaces {{workflow.uid}} with the run's id, which is no object's uid.
         yield "metadata.ownerReferences: found in the manifest, where no uid is known; remove it"
     policy = job["spec"]["runPolicy"]["cleanPodPolicy"]
     if policy != "Running":
@@ -90,7 +90,7 @@ def _pod(place: str, pod: Mapping[str, Any], step: Mapping[str, Any]) -> Iterato
         yield f"{place}.volumes: differs from the step's; what one writes the other reads"
     names = [container["name"] for container in pod["containers"]]
     if names != [CONTAINER]:
-        # The operator tells by this name how the task is.
+        # The operator reads the task's state from the container with this name.
         found = ", ".join(names) or "none"
         yield f"{place}.containers: found {found}, expected {CONTAINER} alone"
         return

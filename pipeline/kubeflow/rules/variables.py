@@ -1,4 +1,4 @@
-"""Every `{{variable}}` must be one that Argo knows where it stands."""
+"""Rule that Argo must know every `{{variable}}` at its place."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ _OF_CALLS = (
 
 
 def check(workflow: Mapping[str, Any]) -> list[str]:
-    """The findings about variables; the metadata of a workflow has none."""
+    """Returns the problems of variables; the workflow's metadata is not checked, as it has none."""
     return list(_check(workflow))
 
 

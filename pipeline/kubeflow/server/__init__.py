@@ -1,1 +1,1 @@
-"""A Kubeflow Pipelines server: what `submit`, `schedule` and `schedules` ask of it."""
+"""Client of a Kubeflow Pipelines server, for the commands `submit`, `schedule` and `schedules`."""

@@ -1,4 +1,4 @@
-"""What the commands need of a Kubeflow Pipelines server, whichever generation of API it serves."""
+"""Interface to a Kubeflow Pipelines server, the same for each generation of its API."""
 
 import dataclasses
 import datetime
@@ -9,7 +9,7 @@ from typing import Protocol
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
 SKIPPED, CANCELED = "skipped", "canceled"
 FINISHED = (DONE, FAILED, SKIPPED, CANCELED)
-"""The states after which nothing changes."""
+"""The final states."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Named:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of a run, or one try of it.
+    """One step of a run, or one attempt at it.
 
     Attributes:
-        state: of the states above.
-        message: what the cluster says of it, where it failed and the API tells.
-        tries: how often it was begun.
+        state: one of the states above.
+        message: the cluster's message, if the step failed and the API has one.
+        tries: the number of attempts.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The step's duration; 0 if it has not started or not ended."""
         if self.started is None or self.finished is None:
             return 0.0
         return max((self.finished - self.started).total_seconds(), 0.0)
@@ -47,12 +47,13 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run as the server tells it.
+    """A run as the server reports it.
 
     Attributes:
-        message: why it failed, where the server says so.
-        steps: also what is no step, and each try beside its step, see `tries.folded`.
-        metrics: what its steps reported; none where the API has no metrics.
+        message: why the run failed, if the server says so.
+        steps: all nodes of the run, including attempts and nodes that are not steps; see
+            `tries.folded`.
+        metrics: the metrics that the steps reported; None if the API has no metrics.
     """
 
     id: str
@@ -68,8 +69,8 @@ class RecurringRun:
     """A schedule.
 
     Attributes:
-        cron: the expression, of six fields; empty for one by intervals.
-        every: the interval in seconds; 0 for one by cron.
+        cron: the cron expression with six fields; empty for a schedule with an interval.
+        every: the interval in seconds; 0 for a schedule with a cron expression.
     """
 
     id: str
@@ -81,13 +82,13 @@ class RecurringRun:
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What to run, where.
+    """A request for a run or a recurring run.
 
     Attributes:
-        name: of the run or recurring run.
-        experiment, pipeline, version: ids.
-        parameters: values of the workflow's parameters, where they differ from its own.
-        service_account: which the steps run as; by default the server's own.
+        name: the name of the run or recurring run.
+        experiment, pipeline, version: their ids.
+        parameters: values that replace the workflow's defaults, by name.
+        service_account: the account that the steps run as; by default the server's own.
     """
 
     name: str
@@ -101,12 +102,12 @@ class Order:
 class PipelinesApi(Protocol):
     """One generation of the API of Kubeflow Pipelines.
 
-    Every method raises `transport.ServerError`, in one line, where the server cannot be reached or
-    refuses.
+    Every method raises `transport.ServerError`, with a message of one line, if the server cannot
+    be reached or refuses the request.
 
     Attributes:
         generation: `v1beta1` or `v2beta1`.
-        host: as URLs begin.
+        host: the beginning of the server's URLs.
         takes_parameters: whether a run of an Argo Workflow can have parameters of its own.
     """
 
@@ -115,36 +116,36 @@ class PipelinesApi(Protocol):
     takes_parameters: bool
 
     def experiments(self) -> list[Named]:
-        """The experiments of the namespace."""
+        """Returns the experiments of the namespace."""
 
     def create_experiment(self, name: str) -> Named:
-        """Makes one."""
+        """Creates an experiment."""
 
     def pipeline(self, name: str) -> Named | None:
-        """The pipeline of that name, if there is one."""
+        """Returns the pipeline with this name, or None."""
 
     def create_pipeline(self, name: str, workflow: pathlib.Path) -> Named:
-        """Makes a pipeline; an API that cannot make an empty one gives it the workflow."""
+        """Creates a pipeline, from the workflow if the API cannot create an empty one."""
 
     def versions(self, pipeline: str) -> list[Named]:
-        """The versions of a pipeline, the newest first."""
+        """Returns the versions of a pipeline, newest first."""
 
     def upload_version(self, pipeline: str, name: str, workflow: pathlib.Path) -> Named:
         """Uploads a workflow as a version of a pipeline."""
 
     def create_run(self, order: Order) -> str:
-        """Starts a run; its id."""
+        """Starts a run and returns its id."""
 
     def run(self, run_id: str) -> Run:
-        """How far a run is."""
+        """Returns the current state of a run."""
 
     def recurring_runs(self) -> list[RecurringRun]:
-        """The schedules of the namespace."""
+        """Returns the schedules of the namespace."""
 
     def create_recurring_run(
         self, order: Order, cron: str, max_concurrency: int, catchup: bool
     ) -> str:
-        """Makes a schedule by a cron expression of six fields; its id."""
+        """Creates a schedule from a cron expression with six fields and returns its id."""
 
     def pause(self, schedule: str) -> None:
         """Stops a schedule from firing."""
@@ -153,9 +154,9 @@ class PipelinesApi(Protocol):
         """Lets a paused schedule fire again."""
 
     def delete(self, schedule: str) -> None:
-        """Removes a schedule; its runs stay."""
+        """Deletes a schedule; its runs stay."""
 
 
 def by_name(name: str, key: str, operation: str) -> dict:
-    """The filter of a list request, for one name; the generations call its parts differently."""
+    """Returns the filter of a list request for one name; its keys differ between the APIs."""
     return {"predicates": [{operation: "EQUALS", "key": key, "stringValue": name}]}

@@ -1,4 +1,4 @@
-"""Signs in to a Kubeflow Pipelines server and finds out which API it serves."""
+"""Connection to a Kubeflow Pipelines server: signs in and finds out which API it serves."""
 
 import dataclasses
 import pathlib
@@ -13,23 +13,24 @@ from pipeline.kubeflow.server.v1beta1 import V1Beta1
 from pipeline.kubeflow.server.v2beta1 import V2Beta1
 
 GENERATIONS: dict[str, type[V1Beta1] | type[V2Beta1]] = {"v1beta1": V1Beta1, "v2beta1": V2Beta1}
-"""The APIs, the preferred one first: only v1beta1 tells a run's metrics, and so its verdict."""
+"""The APIs, preferred one first: only v1beta1 has a run's metrics, and so its verdict."""
 
 _POD_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 
 
 @dataclasses.dataclass(frozen=True)
 class SignIn:
-    """Where the server is, and who the user is.
+    """The address of the server, and the user's credentials.
 
     Attributes:
-        host: its address; none for the cluster that this process runs in.
-        namespace: the user's own, on a server for several.
-        token: a bearer token; without it ...
-        token_file: ... a file of one, read anew for every request, as it may be renewed.
-        cookie: as a browser sends it, `authservice_session=...`.
-        ca_cert: the CA that signed the server's certificate.
-        pod: where Kubernetes puts a pod's own tokens.
+        host: the server's address; None for the cluster that this process runs in.
+        namespace: the user's namespace, on a multi-user server.
+        token: a bearer token; takes precedence over `token_file`.
+        token_file: a file with a bearer token, which is read for every request, as it may be
+            renewed.
+        cookie: a cookie as browsers send it, `authservice_session=...`.
+        ca_cert: the certificate of the CA that signed the server's.
+        pod: the directory in which Kubernetes puts a pod's own tokens.
     """
 
     host: str | None = None
@@ -45,12 +46,12 @@ def connect(sign_in: SignIn, generation: str | None = None) -> PipelinesApi:
     """Connects to a server.
 
     Args:
-        sign_in: where, and as whom.
-        generation: of `GENERATIONS`; by default the first that the server has.
+        sign_in: the address and the credentials.
+        generation: a key of `GENERATIONS`; by default the first that the server serves.
 
     Raises:
-        UserError: an option is wrong.
-        ServerError: the server cannot be reached, refuses, or serves no such API.
+        UserError: an option is wrong or missing.
+        ServerError: the server cannot be reached, refuses the request, or serves no such API.
     """
     configuration, namespace = _configure(sign_in)
     client = kfp.ApiClient(configuration, cookie=sign_in.cookie)
@@ -65,7 +66,7 @@ def connect(sign_in: SignIn, generation: str | None = None) -> PipelinesApi:
             raise UserError(
                 f"{configuration.host}: serves several users; give yours as --namespace"
             )
-        # A server for one refuses every request that names a namespace.
+        # A single-user server refuses every request that names a namespace.
         return GENERATIONS[own](client, namespace if several else None)
     raise ServerError(
         f"{configuration.host}: no Kubeflow Pipelines here that serves {' or '.join(wanted)}; "
@@ -92,7 +93,7 @@ def _health(client: kfp.ApiClient, generation: str) -> dict | None:
 
 
 def _configure(sign_in: SignIn) -> tuple[kfp.Configuration, str | None]:
-    """The client library's configuration, and the namespace."""
+    """Returns the client library's configuration, and the namespace."""
     configuration = kfp.Configuration()
     token_file, namespace = sign_in.token_file, sign_in.namespace
     if sign_in.host:
@@ -127,7 +128,7 @@ def _configure(sign_in: SignIn) -> tuple[kfp.Configuration, str | None]:
 def _address(host: str) -> str:
     if not host.startswith(("http://", "https://")):
         raise UserError(f"--host {host}: write http:// or https:// before it")
-    # Whoever copies it from a browser copies the page as well.
+    # An address copied from a browser includes the page.
     return host.partition("/#")[0].rstrip("/")
 
 

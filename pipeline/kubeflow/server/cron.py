@@ -1,8 +1,8 @@
-"""Cron expressions: from the five fields people write to the six that Kubeflow Pipelines takes.
+"""Conversion of cron expressions from the usual five fields to Kubeflow Pipelines' six.
 
-Kubeflow's scheduler reads them with Go's robfig/cron, which wants seconds first, knows Sunday as 0
-only, refuses ranges that wrap around, and has no `#`, `L` or `W`. So each field is written anew
-from the values it stands for.
+Kubeflow's scheduler parses them with Go's robfig/cron, which expects seconds first, accepts only 0
+for Sunday, refuses ranges that wrap around, and does not support `#`, `L` or `W`. So each field is
+expanded to its values and written anew.
 """
 
 import datetime
@@ -32,7 +32,7 @@ _SHORT = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-# Signs of other crons, which croniter knows or, worse, passes over.
+# Syntax of other crons, which croniter supports or, worse, silently ignores.
 _FOREIGN = {"#": "#", "l": "L", "w": "W", "h": "H", "r": "R"}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -40,18 +40,18 @@ _NUMBERS = {
     "month": {name: number for number, name in enumerate(_MONTHS, 1)},
     "day of week": {name: number for number, name in enumerate(_WEEKDAYS)},
 }
-# How far robfig/cron looks ahead.
+# Years that robfig/cron looks ahead.
 _YEARS = 5
 
 
 def to_six_fields(text: str) -> str:
-    """Converts five fields, or a short form as `@daily`, to Kubeflow's six with seconds first.
+    """Converts five fields, or a short form such as `@daily`, to Kubeflow's six, seconds first.
 
     Args:
-        text: as in a crontab: minute, hour, day of month, month, day of week.
+        text: minute, hour, day of month, month and day of week, as in a crontab.
 
     Raises:
-        UserError: which field is wrong, and how.
+        UserError: a field is wrong, or no day matches the expression.
     """
     fields = _split(text)
     values = [_values(text, position, field) for position, field in enumerate(fields)]
@@ -73,17 +73,17 @@ def to_six_fields(text: str) -> str:
 def firing_times(
     six: str, after: datetime.datetime, count: int = 3, zone: str = "UTC"
 ) -> list[datetime.datetime]:
-    """The next times at which an expression fires.
+    """Returns the next times at which an expression fires.
 
     Args:
-        six: as Kubeflow has it.
-        after: an aware time.
-        count: how many.
-        zone: in which the cluster's scheduler evaluates, as `Europe/Berlin`.
+        six: the expression, with six fields.
+        after: a time with a time zone.
+        count: the number of times.
+        zone: the time zone in which the cluster evaluates schedules, as `Europe/Berlin`.
 
     Raises:
         UserError: the zone is unknown.
-        CroniterError: the expression is none.
+        CroniterError: the expression is invalid.
     """
     times = croniter(
         six,
@@ -96,9 +96,9 @@ def firing_times(
 
 
 def next_time(cron: str, after: datetime.datetime, zone: str = "UTC") -> datetime.datetime | None:
-    """When an expression that is on the server fires next; none where that is not to be told."""
+    """Returns when an expression from the server fires next; None if it cannot be parsed."""
     fields = cron.split()
-    # To robfig/cron five fields are seconds to month.
+    # robfig/cron reads five fields as seconds to month.
     six = f"{cron} *" if len(fields) == 5 else cron
     try:
         return firing_times(six, after, 1, zone)[0] if len(six.split()) == 6 else None
@@ -127,7 +127,7 @@ def _split(text: str) -> list[str]:
 
 
 def _values(text: str, position: int, field: str) -> list[int] | None:
-    """The values of a field; none for all of them."""
+    """Returns the values of a field; None if the field is unrestricted."""
     title, low, high = _FIELDS[position]
     where = f"--cron {text!r}: {title} {field!r}"
     numbers = _NUMBERS.get(title, {})
@@ -150,12 +150,12 @@ def _values(text: str, position: int, field: str) -> list[int] | None:
         ) from None
     if "*" not in expanded:
         return sorted(int(value) for value in expanded)
-    # All days without a star are still a restriction, beside another day.
+    # A list of all days, without a star, is still a restriction beside the other field of days.
     return None if "*" in field or "?" in field else list(range(low, high + 1))
 
 
 def _forwards(where: str, part: str, numbers: Mapping[str, int], position: int) -> str:
-    """A range in numbers; croniter takes one that runs backwards, or stands still, around."""
+    """Returns a range in numbers, as croniter wraps backward ranges and those of one value."""
     match = re.fullmatch(r"(\w+)-(\w+)(/\d+)?", part)
     ends = [numbers.get(end, end) for end in match.groups()[:2]] if match else []
     if not match or not all(str(end).isdigit() for end in ends):
@@ -169,14 +169,14 @@ def _forwards(where: str, part: str, numbers: Mapping[str, int], position: int) 
 
 
 def _written(title: str, low: int, high: int, values: Sequence[int] | None) -> str:
-    """A field as robfig/cron takes it, and short."""
+    """Returns a field in a short form that robfig/cron accepts."""
     if values is None:
         return "*"
     gaps = {after - before for before, after in zip(values, values[1:])}
     step = gaps.pop() if len(gaps) == 1 and len(values) > 2 else 1
     if step > 1:
         whole = list(values) == list(range(low, high + 1, step))
-        # To robfig/cron the star of `*/2` makes a day unrestricted.
+        # robfig/cron takes a day field with a star, such as `*/2`, as unrestricted.
         free = whole and not title.startswith("day")
         return f"*/{step}" if free else f"{values[0]}-{values[-1]}/{step}"
     runs = itertools.groupby(enumerate(values), key=lambda pair: pair[1] - pair[0])

@@ -1,4 +1,4 @@
-"""Follows a run on the cluster to its end."""
+"""Display of a run on the cluster until it ends."""
 
 import dataclasses
 import time
@@ -14,10 +14,10 @@ from pipeline.kubeflow.server.api import PipelinesApi, Run
 from pipeline.kubeflow.server.transport import ServerError
 from pipeline.kubeflow.server.tries import folded
 
-# So many answers in a row may be missing; the run does not depend on them.
+# Number of attempts at a request; the run itself does not depend on the answers.
 _PATIENCE = 10
 _NOT_SAID = "the server does not say why"
-# The cluster hands the metrics on a little later than the last state.
+# Number of further requests for the metrics, which may arrive later than the final state.
 _LATE = 5
 
 
@@ -30,19 +30,19 @@ def follow(
     metrics: Collection[str],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Run:
-    """Shows the steps of a run as they end; returns when the run has.
+    """Prints the steps of a run as they end; returns when the run has ended.
 
     Args:
-        server: where it runs.
-        run_id: the run.
+        server: the server that the run is on.
+        run_id: the id of the run.
         steps: the names of the workflow's steps.
-        console: where it is shown.
-        poll: seconds between two questions.
-        metrics: the names of those that the run will report.
-        sleep: waits that long.
+        console: receives the output.
+        poll: seconds between requests.
+        metrics: the names of the metrics that the run will report.
+        sleep: waits for a number of seconds.
 
     Raises:
-        ServerError: the server refuses, or has not answered for long.
+        ServerError: the server refuses a request, or has not answered several in a row.
     """
     shown: set[str] = set()
     late = _LATE
@@ -85,10 +85,10 @@ def _line(run: Run) -> Text:
 
 
 def failure(run: Run) -> str:
-    """Says in a line of markup why a run has failed.
+    """Returns a line of markup that says why a run has failed.
 
     Args:
-        run: as `follow` returns it: its steps in the order of their ends.
+        run: a run from `follow`, with its steps in the order in which they ended.
     """
     step = next((own for own in run.steps if own.state == api.FAILED), None)
     if step is None:

@@ -1,4 +1,4 @@
-"""The options of every command that asks a server: where it is, and who the user is."""
+"""Options of the commands that use a server: its address, and the user's credentials."""
 
 import functools
 import inspect
@@ -75,7 +75,7 @@ def _connect(
         _option("--api", None, "v1beta1 or v2beta1.", show_default="v1beta1 where it is served"),
     ] = None,
 ) -> "PipelinesApi":
-    # Only now: the client libraries take their time, which --help need not wait for.
+    # Imported here, as the client libraries load slowly and --help does not need them.
     from pipeline.kubeflow.server import connection
 
     assert config.kubeflow
@@ -89,9 +89,9 @@ def _connect(
 
 
 def asks_the_server(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command these options, and a `connect` that has them filled in.
+    """Decorates a command with these options, and passes it a `connect` that applies them.
 
-    The command calls it with its configuration when it has checked everything else.
+    The command calls `connect` with its configuration after it has checked everything else.
     """
     own, theirs = (dict(inspect.signature(f).parameters) for f in (command, _connect))
     del own["connect"], theirs["config"]

@@ -1,4 +1,4 @@
-"""What can be asked of a Kubeflow Pipelines server: run the workflow now, or by the clock."""
+"""Operations on a Kubeflow Pipelines server: run the workflow now or on a schedule."""
 
 import dataclasses
 import datetime
@@ -24,16 +24,16 @@ _TIME = "%Y-%m-%d %H:%M:%S %Z"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is to be run.
+    """A workflow to run, and how to run it.
 
     Attributes:
-        pipeline: what the workflow's pipeline is called on the server.
+        pipeline: the name of the workflow's pipeline on the server.
         manifest: the workflow.
-        values: of the workflow's parameters, where they differ from its own.
-        name: of the run or the schedule; by default the pipeline's, for a run with the time.
-        experiment: that groups the runs.
-        create_experiment: whether to make it where it does not exist.
-        service_account: which the steps run as; by default the server's own.
+        values: values that replace the defaults of the workflow's parameters, by name.
+        name: the name of the run or schedule; by default the pipeline's, for a run with the time.
+        experiment: the name of the experiment that groups the runs.
+        create_experiment: whether to create the experiment if it does not exist.
+        service_account: the account that the steps run as; by default the server's own.
     """
 
     pipeline: str
@@ -56,18 +56,18 @@ def submit(
     """Uploads a workflow and starts a run of it.
 
     Args:
-        server: where.
-        job: what.
-        console: where it is told.
-        now: for the names.
-        wait: until the run has ended.
-        poll: seconds between two looks at it.
+        server: the server that runs it.
+        job: the workflow to run.
+        console: receives the output.
+        now: the time for generated names.
+        wait: whether to wait until the run has ended.
+        poll: seconds between requests while waiting.
 
     Returns:
         An exit code of `pipeline.errors`.
 
     Raises:
-        UserError: the server has no such experiment, refuses, or cannot be reached.
+        UserError: the server has no such experiment, refuses a request, or cannot be reached.
     """
     order = _order(server, job, job.name or f"{job.pipeline} {now:%Y-%m-%d %H:%M:%S}", console, now)
     run_id = server.create_run(order)
@@ -102,21 +102,21 @@ def schedule(
     max_concurrency: int = 1,
     catchup: bool = False,
 ) -> None:
-    """Uploads a workflow and has it run by the clock.
+    """Uploads a workflow and runs it on a schedule.
 
     Args:
-        server: where.
-        job: what.
-        console: where it is told.
-        now: for the names and the next times.
-        six: the cron expression as Kubeflow has it, see `cron.to_six_fields`.
-        zone: in which the cluster's scheduler evaluates it.
-        max_concurrency: how many runs there may be at a time.
-        catchup: whether firing times that were missed are made up for, one by one.
+        server: the server that runs it.
+        job: the workflow to run.
+        console: receives the output.
+        now: the time for generated names, after which the next times are printed.
+        six: the cron expression with six fields, see `cron.to_six_fields`.
+        zone: the time zone in which the cluster evaluates schedules.
+        max_concurrency: the maximum number of runs at a time.
+        catchup: whether missed runs are made up for, one by one.
 
     Raises:
-        UserError: the name is taken, the server has no such experiment, refuses, or cannot be
-            reached.
+        UserError: the name is taken, the server has no such experiment, refuses a request, or
+            cannot be reached.
     """
     name = job.name or job.pipeline
     times = cron.firing_times(six, now, zone=zone)
@@ -141,10 +141,10 @@ def list_schedules(
     """Prints the schedules of the namespace.
 
     Args:
-        server: where.
-        console: where it is told.
-        now: for the next times.
-        zone: in which the cluster's scheduler evaluates them.
+        server: the server with the schedules.
+        console: receives the output.
+        now: the time after which they fire next.
+        zone: the time zone in which the cluster evaluates schedules.
     """
     found = server.recurring_runs()
     if not found:
@@ -163,15 +163,15 @@ def list_schedules(
             _next(own, now, zone),
         )
     if not console.is_terminal:
-        console.width = 200  # a file is as wide as what is in it
+        console.width = 200  # a file need not fit a terminal's width
     console.print(table)
 
 
 def find_schedule(server: PipelinesApi, name: str) -> RecurringRun:
-    """A schedule by its name or id.
+    """Returns the schedule with a name or id.
 
     Raises:
-        UserError: there is none, or several have the name.
+        UserError: no schedule has it, or several have the name.
     """
     every = server.recurring_runs()
     found = [own for own in every if own.id == name] or [own for own in every if own.name == name]
@@ -187,7 +187,7 @@ def find_schedule(server: PipelinesApi, name: str) -> RecurringRun:
 def _order(
     server: PipelinesApi, job: Job, name: str, console: Console, now: datetime.datetime
 ) -> Order:
-    """The experiment and the uploaded version, as ids."""
+    """Finds or creates the experiment and the version; returns the order with their ids."""
     experiment = _experiment(server, job)
     _say(console, f"experiment  {job.experiment}")
     manifest, values = job.manifest, job.values
@@ -215,7 +215,7 @@ def _experiment(server: PipelinesApi, job: Job) -> api.Named:
 def _version(
     server: PipelinesApi, name: str, manifest: Manifest, now: datetime.datetime
 ) -> tuple[api.Named, api.Named]:
-    """The pipeline, and its version that has this workflow; both are made where missing."""
+    """Finds or creates the pipeline, and its version with this workflow."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / f"{name}.yaml"
         file.write_text(manifest.text, encoding="utf-8")

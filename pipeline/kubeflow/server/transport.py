@@ -1,7 +1,7 @@
-"""The HTTP under Kubeflow's client library, with errors that say what to do.
+"""HTTP transport of Kubeflow's client library, with errors that say what to do.
 
-The library leaves errors of the network as they are, has no timeouts, and follows the redirect to
-a login page, which it then takes for an empty answer.
+The library itself passes network errors on unchanged, has no timeouts, and follows the redirect to
+a login page, which it then takes for an empty response.
 """
 
 import functools
@@ -25,7 +25,7 @@ class ServerError(UserError):
     """The server cannot be reached, or refused a request.
 
     Attributes:
-        status: HTTP's; 0 where there was no answer.
+        status: the HTTP status; 0 if there was no response.
     """
 
     def __init__(self, message: str, status: int = _NO_ANSWER):
@@ -39,24 +39,24 @@ class ServerError(UserError):
 
 
 class Transport(rest.RESTClientObject):
-    """Sends the requests of an `ApiClient`.
+    """The HTTP client of an `ApiClient`.
 
     Args:
-        configuration: of the client library.
+        configuration: the client library's configuration.
     """
 
     def __init__(self, configuration):
         super().__init__(configuration)
         self._host = configuration.host
         pool = self.pool_manager
-        # Which also leaves redirects as they are.
+        # Without retries urllib3 does not follow redirects either.
         pool.urlopen = functools.partial(pool.urlopen, retries=False)
 
     def request(self, method: str, url: str, **options: Any) -> Any:
         """Sends one request.
 
         Raises:
-            ServerError: in one line, what the server or the network had against it.
+            ServerError: the request failed; the message says why in one line.
         """
         options["_request_timeout"] = options.get("_request_timeout") or (
             _CONNECT_SECONDS,
@@ -115,14 +115,15 @@ def _refusal(status: int, body: str) -> str:
 
 
 def _message(body: str) -> str:
-    """What a server says, from the JSON of its errors or its plain text."""
+    """Returns a server's error message, which is JSON or plain text."""
     try:
         error = json.loads(body)
     except ValueError:
         return "" if _is_page(body) else " ".join(body.split())
     if not isinstance(error, dict):
         return ""
-    # For people: an `api.Error` of 1.x, a `google.rpc.Status` of 2.x, and of an upload the whole.
+    # The readable message is in an `api.Error` (1.x), a `google.rpc.Status` (2.x) or, of an
+    # upload, at the top.
     details = [error, *(own for own in error.get("details") or () if isinstance(own, dict))]
     kinds = [(own, str(own.get("@type", ""))) for own in details]
     short = next((own["error_message"] for own in details if own.get("error_message")), "")

@@ -1,7 +1,7 @@
-"""The steps of a run, of whose tries Argo makes nodes of their own.
+"""Merging of Argo's nodes into the steps of a run.
 
-A step that may be tried again is a node with its name, and each try of it another one: `trainer`,
-`trainer(0)`, `trainer(1)`. Beside them a run has nodes that are no steps, as that of the whole DAG.
+A step that may be retried has a node with its name, and one more for each attempt: `trainer`,
+`trainer(0)`, `trainer(1)`. A run also has nodes that are not steps, such as that of the whole DAG.
 """
 
 import collections
@@ -17,11 +17,11 @@ _LATER = datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
 
 
 def folded(nodes: Iterable[Step], names: Collection[str]) -> list[Step]:
-    """Returns the steps, each with what became of all its tries, in the order of their ends.
+    """Returns the steps, each merged with its attempts, in the order in which they ended.
 
     Args:
-        nodes: of the run, as the server tells them.
-        names: of the workflow's steps.
+        nodes: the nodes of the run, as the server reports them.
+        names: the names of the workflow's steps.
     """
     steps: dict[str, Step] = {}
     tries: dict[str, dict[int, Step]] = collections.defaultdict(dict)
@@ -33,7 +33,7 @@ def folded(nodes: Iterable[Step], names: Collection[str]) -> list[Step]:
     for name, own in tries.items():
         last = own[max(own)]
         whole = steps.get(name, last)
-        # What went wrong is with the try; the whole only says that there is no other one.
+        # The attempt has the cause; the step's own node only says that there are no more retries.
         message = last.message or whole.message
         steps[name] = dataclasses.replace(whole, name=name, message=message, tries=len(own))
     return sorted(steps.values(), key=lambda step: (step.finished or _LATER, step.name))

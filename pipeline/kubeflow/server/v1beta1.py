@@ -1,4 +1,4 @@
-"""The API of Kubeflow Pipelines 1.x, which 2.x servers still have: through the client library."""
+"""The API of Kubeflow Pipelines 1.x, which 2.x servers still serve, through its client library."""
 
 import datetime
 import json
@@ -29,11 +29,11 @@ _PAGE = 100
 
 
 class V1Beta1:
-    """Implements `api.PipelinesApi` on a client.
+    """The v1beta1 API, as `api.PipelinesApi`.
 
     Args:
-        client: of the client library.
-        namespace: of the user, on a server for several; else none.
+        client: a client of the library.
+        namespace: the user's namespace on a multi-user server, else None.
     """
 
     generation = "v1beta1"
@@ -203,7 +203,7 @@ def _step(node: dict[str, Any]) -> api.Step:
 
 
 def _state(status: str | None) -> str:
-    # A state that is new to us is none of the last ones.
+    # An unknown state is not a final one.
     return _STATES.get((status or "").lower(), api.RUNNING)
 
 

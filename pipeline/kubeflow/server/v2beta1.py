@@ -1,10 +1,10 @@
-"""The API of Kubeflow Pipelines 2.x, as plain JSON.
+"""The API of Kubeflow Pipelines 2.x, in plain JSON.
 
-Its client library has the import name of the 1.x library and cannot be installed beside it, so the
-requests go through the transport that the 1.x library shares with it.
+Its client library has the same import name as the 1.x library and cannot be installed beside it, so
+requests go through the 1.x library's generic client.
 
-A 2.x server gives an Argo Workflow only the v1 parameters, which this API cannot express, and
-passes over `runtime_config` without a word: so parameters have to be in the workflow itself.
+A 2.x server passes only v1 parameters to an Argo Workflow, which this API cannot express, and
+silently ignores `runtime_config`: parameters must be in the workflow itself.
 """
 
 import datetime
@@ -34,11 +34,11 @@ _PAGE = 100
 
 
 class V2Beta1:
-    """Implements `api.PipelinesApi` on a client.
+    """The v2beta1 API, as `api.PipelinesApi`.
 
     Args:
-        client: of the 1.x client library.
-        namespace: of the user, on a server for several; else none.
+        client: a client of the 1.x library.
+        namespace: the user's namespace on a multi-user server, else None.
     """
 
     generation = "v2beta1"
@@ -95,14 +95,14 @@ class V2Beta1:
         run = self._call("GET", f"runs/{run_id}")
         tasks = run.get("run_details", {}).get("task_details") or ()
         state = _state(run.get("state"))
-        # A state that this API lacks, as Argo's "Omitted" for what was never begun, is left out.
+        # The API leaves out states it lacks, such as Argo's "Omitted" for steps that never started.
         absent = api.SKIPPED if state in api.FINISHED else api.PENDING
         return api.Run(
             id=run_id,
             name=run["display_name"],
             state=state,
             message=run.get("error", {}).get("message", ""),
-            # Their `child_tasks` are no parts of them: Argo's children of a node follow it.
+            # Not their `child_tasks`: an Argo node's children follow it and are not parts of it.
             steps=[_step(task, absent) for task in tasks],
             metrics=None,
         )
@@ -201,10 +201,10 @@ def _step(task: dict[str, Any], absent: str) -> api.Step:
 
 
 def _state(state: str | None) -> str:
-    # A state that is new to us is none of the last ones.
+    # An unknown state is not a final one.
     return _STATES.get(state or _ABSENT, api.RUNNING)
 
 
 def _time(text: str | None) -> datetime.datetime | None:
-    # What has no end yet ends in the year 1 here.
+    # The API gives the year 1 as the end of what has not ended.
     return parser.isoparse(text) if text and not text.startswith("0001-") else None

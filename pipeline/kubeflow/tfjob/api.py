@@ -1,4 +1,4 @@
-"""What a step asks of the cluster that it runs in: TFJobs, and the pods of one."""
+"""Client for TFJobs and their pods in the cluster that a step runs in."""
 
 import contextlib
 import json
@@ -19,19 +19,19 @@ from pipeline.kubeflow.container import POD_NAME
 from pipeline.kubeflow.tfjob.manifest import GROUP, PLURAL, VERSION
 
 SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where Kubernetes puts what a pod may show to its API."""
+"""The directory in which Kubernetes puts a pod's credentials for its API."""
 JOB_LABEL = "training.kubeflow.org/job-name"
 
 _TIMEOUT = 30
 _OVERLOADED = 429
 _PATIENCE = 600.0
-"""Seconds for which the API may be away."""
+"""Seconds for which the API may be unavailable."""
 
 _Answer = TypeVar("_Answer")
 
 
 class Away(TaskError):
-    """The API does not answer, or cannot at present."""
+    """The API does not answer, or is unavailable at present."""
 
 
 class Jobs:
@@ -40,8 +40,8 @@ class Jobs:
     Every method raises `TaskError` if the API refuses, and `Away` if it does not answer.
 
     Args:
-        client: of the API.
-        namespace: the step's own.
+        client: the client of the API.
+        namespace: the step's namespace.
         pod: the name of the step's pod.
     """
 
@@ -54,10 +54,10 @@ class Jobs:
 
     @classmethod
     def of_this_pod(cls) -> "Jobs":
-        """Those of the namespace that this process runs in, with its pod's service account.
+        """Returns the TFJobs of this pod's namespace, accessed with its service account.
 
         Raises:
-            TaskError: the pod has none, or does not know its own name.
+            TaskError: the pod has no service account, or does not know its own name.
         """
         pod = os.environ.get(POD_NAME)
         if not pod:
@@ -81,13 +81,13 @@ class Jobs:
         return cls(k8s.ApiClient(configuration), namespace, pod)
 
     def owner(self) -> dict[str, str]:
-        """Returns the reference to the run's Workflow, with which a job is to be deleted.
+        """Returns the owner reference for a job, so that it is deleted with the run's Workflow.
 
-        It stands in the step's pod, which Argo makes with the Workflow as its controller. A
-        manifest cannot have it: Kubeflow Pipelines replaces `{{workflow.uid}}` by the id of the
-        run (backend/src/common/util/workflow.go, ReplaceUID), and a job whose owner has another
-        uid is garbage to Kubernetes. The pod itself would be too short-lived an owner: another
-        try of the step has another pod, and the first one may be removed meanwhile.
+        The reference comes from the step's pod, whose controller is the Workflow; a pod without a
+        controller is the owner itself. A manifest cannot contain it: Kubeflow Pipelines replaces
+        `{{workflow.uid}}` with the id of the run (backend/src/common/util/workflow.go,
+        ReplaceUID), and Kubernetes deletes a job whose owner has another uid. The pod would be too
+        short-lived an owner: a retry of the step has another pod, and the first may be deleted.
         """
         try:
             answer = self._ask(
@@ -102,12 +102,12 @@ class Jobs:
         found = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
         for reference in pod.get("ownerReferences") or ():
             if reference.get("controller"):
-                # Without the rest: to block the owner's deletion takes further permissions.
+                # These keys only: to block the owner's deletion takes further permissions.
                 found = {key: reference[key] for key in found}
         return found
 
     def create(self, job: Mapping[str, Any]) -> bool:
-        """Creates a job; False if there is one of that name."""
+        """Creates a job; returns False if one with its name exists."""
         try:
             self._ask(
                 "create tfjobs.kubeflow.org",
@@ -125,7 +125,7 @@ class Jobs:
         return True
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """A job as it is now; None if there is none of that name."""
+        """Returns the current state of a job; None if it does not exist."""
         try:
             answer = self._ask(
                 "get tfjobs.kubeflow.org",
@@ -138,7 +138,7 @@ class Jobs:
         return json.loads(answer)
 
     def delete(self, name: str) -> None:
-        """Deletes a job and its pods, if it is there."""
+        """Deletes a job and its pods, if it exists."""
         with contextlib.suppress(_Missing):
             self._ask(
                 "delete tfjobs.kubeflow.org",
@@ -149,7 +149,7 @@ class Jobs:
             )
 
     def pods(self, name: str) -> list[dict[str, Any]]:
-        """The pods of a job, in the order of their names."""
+        """Returns the pods of a job, sorted by name."""
         answer = self._ask(
             "list pods",
             self._core.list_namespaced_pod,
@@ -159,7 +159,7 @@ class Jobs:
         return sorted(json.loads(answer)["items"], key=lambda pod: pod["metadata"]["name"])
 
     def log(self, pod: str, lines: int) -> list[str]:
-        """The last lines of a pod's log; none if it is not there any more."""
+        """Returns the last lines of a pod's log; none if the pod no longer exists."""
         try:
             answer = self._ask(
                 "get pods/log",
@@ -174,8 +174,8 @@ class Jobs:
 
     def _ask(self, what: str, method: Callable, *args: Any, **kwargs: Any) -> bytes:
         try:
-            # As bytes: this client's own types refuse what is new to them. They are read here,
-            # because a connection may also end within an answer.
+            # As bytes: the client's own types refuse values that are new to them. They are read
+            # here, as a connection may also break in the middle of a response.
             return method(*args, **kwargs, _preload_content=False, _request_timeout=_TIMEOUT).data
         except urllib3.exceptions.HTTPError as error:
             raise Away(f"the Kubernetes API does not answer: {error}") from None
@@ -213,15 +213,15 @@ def _message(error: ApiException) -> str:
 
 
 def patiently(every: float, ask: Callable[..., _Answer], *args: Any) -> _Answer:
-    """What the API says, which may be away for a while; training goes on meanwhile.
+    """Calls the API until it answers; training goes on while it is unavailable.
 
     Args:
-        every: seconds between tries.
+        every: seconds between calls.
         ask: a method of `Jobs`.
         args: its arguments.
 
     Raises:
-        TaskError: the API is away for too long, or refuses.
+        TaskError: the API is unavailable for too long, or refuses the request.
     """
     began = time.monotonic()
     while True:
@@ -235,5 +235,5 @@ def patiently(every: float, ask: Callable[..., _Answer], *args: Any) -> _Answer:
 
 
 def in_a_cluster() -> bool:
-    """Whether this process runs in a pod."""
+    """Returns whether this process runs in a pod."""
     return incluster_config.SERVICE_HOST_ENV_NAME in os.environ

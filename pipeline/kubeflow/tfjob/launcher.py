@@ -1,4 +1,4 @@
-"""Creates the TFJob of a training, follows it, ends with its verdict, and deletes it on abort."""
+"""Training with a TFJob: creates it, follows it to its end, and deletes it on abort."""
 
 import contextlib
 import functools
@@ -20,23 +20,23 @@ from pipeline.kubeflow.tfjob.api import Away, Jobs
 from pipeline.kubeflow.tfjob.pods import Pod
 
 PROBLEM = "problem.json"
-"""In the training's directory: what the tasks are told."""
+"""The file in the training's directory that tells the tasks what to train."""
 
 _EVERY = 5.0
 _VERDICT_SECONDS = 60.0
-"""A task has failed for good and the operator says nothing: it is then not waited for."""
+"""How long the operator may take to fail a job after one of its tasks has failed for good."""
 _NOTICE_SECONDS = 120.0
-"""After so long an operator that runs has seen a job."""
+"""How long a running operator may take to notice a job."""
 _LOG_LINES = 500
 
 
 class Launcher:
-    """Trains on pods; see `models.cluster.launch.Launcher`.
+    """Launcher on pods; see `models.cluster.launch.Launcher`.
 
     Args:
-        job: the TFJob as compiled, see `manifest.of`.
-        jobs: where it is created.
-        every: seconds between looks at it.
+        job: the compiled TFJob, see `manifest.of`.
+        jobs: the TFJobs among which it is created.
+        every: seconds between checks of the job.
     """
 
     def __init__(self, job: Mapping[str, Any], jobs: Jobs, every: float = _EVERY):
@@ -46,7 +46,7 @@ class Launcher:
         self._ask = functools.partial(api.patiently, every)
 
     def clear(self, directory: epath.Path) -> bool:
-        """See `Launcher`; a job that does the same already, for an earlier try, goes on."""
+        """See `Launcher`; an identical job of an earlier attempt goes on, any other is deleted."""
         job = self._filled(directory)
         name = job["metadata"]["name"]
         where = f"TFJob {name} in {self._jobs.namespace}"
@@ -70,11 +70,11 @@ class Launcher:
     ) -> list[dict[str, Any]]:
         """Trains to the end; see `Launcher`.
 
-        What ends the wait deletes the job: a signal, too many restarts, an API that is away for
-        long. One that has ended by itself stays until its time is over, with its pods' logs.
+        Whatever aborts the wait deletes the job: a signal, too many restarts, an API that stays
+        unavailable. A job that ended by itself is kept for a while, with its pods' logs.
 
         Raises:
-            TaskError: the job failed, cannot be created, or was deleted by somebody else.
+            TaskError: the job failed, cannot be created, or was deleted by someone else.
         """
         directory.mkdir(parents=True, exist_ok=True)
         (directory / PROBLEM).write_text(json.dumps(launch.told(fn_args)))
@@ -100,7 +100,7 @@ class Launcher:
         return self._ask(self._jobs.owner)
 
     def _created(self, job: Mapping[str, Any]) -> str:
-        """The uid of the job, which is created if it is not there."""
+        """Creates the job if it does not exist; returns its uid."""
         name = job["metadata"]["name"]
         created = False
         while (found := self._ask(self._jobs.read, name)) is None:
@@ -120,7 +120,7 @@ class Launcher:
 
 
 class _Ended(Exception):
-    """The job has failed by itself."""
+    """The job failed by itself or was deleted by someone else, so it is not deleted here."""
 
     def __init__(self, error: TaskError):
         self.error = error
@@ -131,7 +131,7 @@ def _deleted(name: str) -> _Ended:
 
 
 class _Follower:
-    """Follows one TFJob, and says what is new."""
+    """Follower of one TFJob; logs what changes."""
 
     def __init__(
         self,
@@ -157,11 +157,11 @@ class _Follower:
         self._broken: float | None = None
 
     def look(self, max_restarts: int) -> bool:
-        """Looks once; whether the job has succeeded.
+        """Checks the job once; returns whether it has succeeded.
 
         Raises:
-            TaskError: there is no use in waiting any longer.
-            _Ended: the job has failed.
+            TaskError: waiting any longer is useless.
+            _Ended: the job has failed or was deleted.
         """
         job, found = self._ask(self._jobs.read, self._name), self._ask(self._jobs.pods, self._name)
         if job is None or job["metadata"]["uid"] != self._uid:
@@ -180,11 +180,11 @@ class _Follower:
         if failed := _condition(status, "Failed"):
             worst = self._worst()
             if worst and not broken and not max_restarts:
-                # The operator itself does not start a task again where none may be.
+                # If no restarts are allowed, the operator itself does not restart a task.
                 raise _Ended(_too_often(str(worst.task), f"ended with {worst.why}", step, 0))
             raise _Ended(self._error(broken or worst, failed.get("message", "")))
         if broken:
-            # An operator that restarts one task meanwhile may overlook that another one failed.
+            # An operator that is restarting one task may overlook that another has failed.
             self._broken = self._broken or now
             if now - self._broken > _VERDICT_SECONDS:
                 raise self._error(broken, "")
@@ -236,7 +236,7 @@ class _Follower:
         return next((pod for pod in self._pods.values() if pod.phase == "Failed"), None)
 
     def _error(self, pod: Pod | None, message: str) -> TaskError:
-        """What is to be said of a job that failed, and of the task that was the reason."""
+        """Returns the error for a job that failed because of a pod, with its task's own message."""
         if pod is None:
             return TaskError(
                 f"TFJob {self._name}: {message}; "
@@ -263,7 +263,7 @@ def _too_often(task: str, reason: str, step: int, max_restarts: int) -> TaskErro
 
 
 def _is_same(found: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
-    """Whether a job is this one, and still has something to do."""
+    """Returns whether an existing job is identical to this one and has not ended."""
     status, metadata = found.get("status") or {}, found["metadata"]
     ended = _holds(status, "Succeeded") or _holds(status, "Failed")
     digest = (metadata.get("annotations") or {}).get(manifest.DIGEST)
@@ -284,7 +284,7 @@ def _holds(status: Mapping[str, Any], kind: str) -> bool:
 
 @contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Lets SIGTERM, by which a run is aborted, end the wait as Ctrl-C does."""
+    """Context manager: SIGTERM, which aborts a run, ends the wait as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
 """The TFJob (kubeflow.org/v1) of a pipeline's Trainer.
 
-All but what only the step knows is said when the pipeline is compiled, where it can be checked: the
-step puts in the name and the arguments. The pods are as the step's own.
+It is built when the pipeline is compiled, so that it can be checked. The step only adds what nobody
+else knows: the full name, the owner and the arguments. The pods are like the step's own.
 """
 
 import collections
@@ -18,30 +18,30 @@ from pipeline.kubeflow.settings import Kubeflow, Resources
 
 GROUP, VERSION, PLURAL, KIND = "kubeflow.org", "v1", "tfjobs", "TFJob"
 COMMAND = ("python", "-m", "models.cluster.task")
-"""Of each task; its arguments are the training's directory and the file of the problem."""
+"""The command of a task; its arguments are the training's directory and the problem's file."""
 TYPES = {
     "Chief": layout.CHIEF,
     "Worker": layout.WORKER,
     "PS": layout.PARAMETER_SERVER,
     "Evaluator": layout.EVALUATOR,
 }
-"""What a TFJob calls the roles of tasks."""
+"""The roles of tasks by their names in a TFJob."""
 CONTAINER = "tensorflow"
-"""The operator looks for it by this name."""
+"""The name by which the operator finds the container."""
 DIGEST = "spec-digest"
-"""The annotation that tells whether a TFJob of the same name is the same."""
+"""The annotation with a hash, which tells whether a TFJob of the same name is identical."""
 LONGEST_PREFIX = 31
-"""With the fingerprint and `-evaluator-0` behind it, no name of a Service is longer than 63."""
+"""With the fingerprint and `-evaluator-0` appended, it fits the 63 characters of a Service."""
 
 _SAME = ("image", "imagePullPolicy", "volumeMounts")
 
 
 def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> dict[str, Any]:
-    """The TFJob, but for what the step puts in (`filled`).
+    """Returns the TFJob, except for what the step adds (see `filled`).
 
     Args:
-        config: with `train.cluster` and `kubeflow.tfjob`.
-        step: the Trainer's template, as compiled.
+        config: has `train.cluster` and `kubeflow.tfjob`.
+        step: the Trainer's compiled template.
         workflow: the `spec` of the workflow.
     """
     settings, cluster = config.kubeflow, config.train.cluster
@@ -57,7 +57,7 @@ def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> 
         },
         "spec": {
             "runPolicy": {
-                # What has ended stays, and with it its log; the servers, which do not end, go.
+                # Pods that have ended stay, with their logs; the servers, which never end, go.
                 "cleanPodPolicy": "Running",
                 "ttlSecondsAfterFinished": settings.tfjob.keep_hours * 3600,
                 "backoffLimit": cluster.max_restarts,
@@ -65,7 +65,7 @@ def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> 
             "tfReplicaSpecs": {
                 kind: {
                     "replicas": roles[role],
-                    # An error of the model or the data comes again: see `models.cluster.task`.
+                    # An error of the model or the data would recur: see `models.cluster.task`.
                     "restartPolicy": "ExitCode",
                     "template": _pod(settings, role, step, workflow),
                 }
@@ -97,7 +97,7 @@ def _pod(
     for key in ("serviceAccountName", "securityContext", "imagePullSecrets"):
         if key in workflow:
             spec[key] = workflow[key]
-    # A proxy beside the task, as Istio's, would not end with it.
+    # A sidecar proxy, such as Istio's, would not end with the task.
     annotations = {"sidecar.istio.io/inject": "false"}
     metadata = {"labels": dict(settings.labels), "annotations": annotations}
     return copy.deepcopy({"metadata": metadata, "spec": spec})
@@ -115,12 +115,13 @@ def _resources(asked: Resources) -> dict[str, Any]:
 def filled(
     job: Mapping[str, Any], owner: Mapping[str, str], directory: str, problem: str
 ) -> dict[str, Any]:
-    """The TFJob of one training.
+    """Returns the TFJob of one training.
 
     Args:
-        job: the compiled one.
-        owner: the reference to what it is deleted with, whatever became of the step.
-        directory: the training's; its last part is the fingerprint, and ends the job's name.
+        job: the compiled TFJob.
+        owner: the reference to the object with which the job is deleted.
+        directory: the training's directory; its last part, the fingerprint, is appended to the
+            job's name.
         problem: the file that tells the tasks what to train.
     """
     found = copy.deepcopy(dict(job))

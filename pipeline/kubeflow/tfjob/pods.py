@@ -1,4 +1,4 @@
-"""How the tasks of a TFJob are: their pods, in words."""
+"""The state of a TFJob's tasks, as their pods show it."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from pipeline.kubeflow.tfjob.manifest import CONTAINER
 _TYPE = "training.kubeflow.org/replica-type"
 _INDEX = "training.kubeflow.org/replica-index"
 _RETRYABLE = 128
-"""From this exit code on the operator starts a task again."""
+"""The lowest exit code with which the operator restarts a task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Pod:
     """The pod of one task.
 
     Attributes:
-        task: which one.
-        name, uid: the pod's. Another one of the same name is another try.
-        phase: as Kubernetes has it.
-        why: what there is to say of it; may be empty.
-        exit_code: of the task, if it has ended.
+        task: the name of the task.
+        name, uid: the pod's; another uid with the same name is another attempt.
+        phase: Kubernetes' phase, or `Terminating`.
+        why: the reason for its state; may be empty.
+        exit_code: the task's exit code, if it has ended.
     """
 
     task: Name
@@ -35,7 +35,7 @@ class Pod:
 
     @classmethod
     def of(cls, pod: Mapping[str, Any]) -> "Pod":
-        """What the API says of a pod."""
+        """Returns the pod that an object of the API describes."""
         metadata, status = pod["metadata"], pod.get("status") or {}
         labels = metadata["labels"]
         state: Mapping[str, Any] = {}
@@ -54,7 +54,7 @@ class Pod:
 
     @property
     def has_failed_for_good(self) -> bool:
-        """Whether the operator does not start its task again."""
+        """Whether the task failed with an exit code for which the operator does not restart it."""
         return self.phase == "Failed" and 0 < (self.exit_code or 0) < _RETRYABLE
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ def _why(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
         parts = [reason if reason not in ("Error", "Completed") else "", code]
     elif waiting := state.get("waiting"):
         parts = [waiting.get("reason", ""), waiting.get("message", "")]
-    elif status.get("reason"):  # as Evicted, which no container knows of
+    elif status.get("reason"):  # such as Evicted, which no container reports
         parts = [status["reason"], status.get("message", "")]
     else:
         parts = [
@@ -81,14 +81,14 @@ def _why(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """What a task said of its end; see `models.cluster.task`."""
+    """A task's own report of its failure; see `models.cluster.task`."""
 
     error: str
     traceback: str
 
 
 def failure(log: Sequence[str]) -> Failure | None:
-    """What the end of a task's log says of why it failed, if it does."""
+    """Returns the failure that the end of a task's log reports, or None."""
     for line in reversed(log):
         if line.startswith("{"):
             try:
