@@ -1,8 +1,8 @@
 """The program in a step's container: `python -m pipeline.kubeflow.step --node_id Trainer ...`.
 
-TFX's own entry point does the work: it resolves the inputs, looks them up in the cache, runs the
-executor and publishes the outputs. This module makes the step reproducible, and writes the
-Evaluator's verdict and the Pusher's result where Kubeflow Pipelines displays them as metrics.
+TFX's own entry point does the work: it resolves the inputs, checks the cache, runs the executor and
+publishes the outputs. This module makes the step reproducible, and writes the Evaluator's verdict
+and the Pusher's result to the files that Kubeflow Pipelines displays and reads metrics from.
 """
 
 import json
@@ -86,7 +86,7 @@ def _train_on_pods(job: Mapping[str, Any]) -> None:
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
     if node.node_info.id == "Evaluator":
         found = _verdict(execution_info.execution_id)
-        # TFX merges the contents of this file with its own.
+        # TFX appends the entries of this file to its own.
         page = json.dumps({"outputs": [_page(found)]})
         pathlib.Path(ui_metadata_path).write_text(page, encoding="utf-8")
         _report({BLESSED: found["blessed"]}, ui_metadata_path)
@@ -98,7 +98,7 @@ def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
 def _verdict(execution: int) -> dict[str, Any]:
     """Reads an execution's verdict from its recorded path.
 
-    For a cached execution TFX passes a path on, but has written nothing there.
+    For a cached execution TFX passes the path of an output that was never written.
     """
     file = epath.Path(_output(execution, "evaluation").uri) / verdict.FILE_NAME
     return json.loads(file.read_text(encoding="utf-8"))

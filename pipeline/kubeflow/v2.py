@@ -210,7 +210,7 @@ def _retry(spec: dict[str, Any], settings: Kubeflow, longest: str) -> None:
 
 
 def _kubernetes(settings: Kubeflow, steps: list[str]) -> list[dict[str, Any]]:
-    """Returns the second document, with the same settings for every step; no document if none."""
+    """Returns a list with the second document, which is empty if no setting requires one."""
     config: dict[str, Any] = {}
     if settings.volumes:
         config["pvcMount"] = [

@@ -110,7 +110,7 @@ class Execution:
                 self._template(on_exit, {}, scope | {"workflow.status": status}, "")
 
     def stop(self) -> None:
-        """Kills every container, upon which `run` ends."""
+        """Kills every container, so that `run` ends."""
         self._stop.set()
         with self._lock:
             for process in self._running:

@@ -102,7 +102,7 @@ class Pod:
             return plain[path]
         if match := _LABEL_PATH.fullmatch(path):
             values = self.labels if match.group(1) == "labels" else self.annotations
-            return values.get(match.group(2), "")  # "" as in Kubernetes
+            return values.get(match.group(2), "")  # empty if missing, as in Kubernetes
         raise UserError(f"workflow: {name}: fieldPath {path}: the executor does not know this")
 
     def mounts(self, cluster: Cluster, volumes: list[Mapping[str, Any]]) -> dict[str, pathlib.Path]:

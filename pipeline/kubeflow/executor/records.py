@@ -106,7 +106,7 @@ class Records:
 
 
 def _nodes(store: metadata_store.MetadataStore, execution: int) -> set[str]:
-    """Returns the nodes of an execution, from contexts with names as `king_county.Trainer`."""
+    """Returns the nodes of an execution, from contexts such as `king_county.Trainer`."""
     return {
         context.name.rpartition(".")[2]
         for context in store.get_contexts_by_execution(execution)

@@ -32,7 +32,7 @@ from pipeline.progress import CACHED, Node, Progress
 from pipeline.workspace import Workspace
 
 _LEAST_FREE = 64 << 10
-"""Bytes; if less was free on the logs' disk, a failed step is said to have filled the disk."""
+"""Free bytes on the logs' disk below which a failed step counts as out of space."""
 _METADATA_SERVICE = "metadata-grpc-configmap"  # the name in Kubeflow Pipelines
 
 
@@ -155,7 +155,7 @@ def _prepared(workspace: Workspace, artifacts: epath.Path, moves: bool) -> list[
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Context manager: SIGTERM ends the steps as Ctrl-C does; otherwise they would outlive us."""
+    """Context manager: SIGTERM ends the steps as Ctrl-C does, so that none outlives the run."""
 
     def interrupt(*_):
         raise KeyboardInterrupt

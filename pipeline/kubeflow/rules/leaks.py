@@ -15,7 +15,7 @@ WORKFLOW_BYTES = 2**20
 ARGUMENT_BYTES = 2**17
 """Linux's limit for an argument or variable, with its final null byte (MAX_ARG_STRLEN)."""
 
-# No part of another path precedes a path, but in JSON an escape such as "\\n" may.
+# A match must not continue another path; in JSON it may follow an escape such as "\\n".
 _START = r"(?:(?<![\w./-])|(?<=\\[nrt]))"
 _SECRETS = {
     "a PEM block": r"-----BEGIN [A-Z0-9 ]+-----",

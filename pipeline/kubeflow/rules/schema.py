@@ -71,7 +71,7 @@ _CHOICES = {
 for _container in ("Container", "UserContainer", "ScriptTemplate", "ContainerNode"):
     _CHOICES[_container, "imagePullPolicy"] = ("Always", "IfNotPresent", "Never")
     _CHOICES[_container, "terminationMessagePolicy"] = ("File", "FallbackToLogsOnError")
-# Bounds of whole numbers by key, at any depth; no others may be negative.
+# Bounds of whole numbers by key, at any depth; only `_NEGATIVE_TOO` may be negative.
 _NEGATIVE_TOO = ("priority", "weight")
 _AT_MOST = {"containerPort": 65535, "hostPort": 65535, "defaultMode": 0o777, "mode": 0o777}
 _AT_LEAST = {"activeDeadlineSeconds": 1, "parallelism": 1, "containerPort": 1}

@@ -1,4 +1,4 @@
-"""Rule that Argo must know every `{{variable}}` at its place."""
+"""Rule that every `{{variable}}` must be known to Argo where it is used."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -83,7 +83,7 @@ def firing_times(
 
     Raises:
         UserError: the zone is unknown.
-        CroniterError: the expression is invalid.
+        CroniterError: the expression is invalid or never fires.
     """
     times = croniter(
         six,
@@ -96,7 +96,7 @@ def firing_times(
 
 
 def next_time(cron: str, after: datetime.datetime, zone: str = "UTC") -> datetime.datetime | None:
-    """Returns when an expression from the server fires next; None if it cannot be parsed."""
+    """Returns when an expression from the server fires next; None if that cannot be determined."""
     fields = cron.split()
     # robfig/cron reads five fields as seconds to month.
     six = f"{cron} *" if len(fields) == 5 else cron
@@ -155,7 +155,7 @@ def _values(text: str, position: int, field: str) -> list[int] | None:
 
 
 def _forwards(where: str, part: str, numbers: Mapping[str, int], position: int) -> str:
-    """Returns a range in numbers, as croniter wraps backward ranges and those of one value."""
+    """Returns a range in numbers, but refuses 5-3; croniter would wrap both 5-3 and 3-3 around."""
     match = re.fullmatch(r"(\w+)-(\w+)(/\d+)?", part)
     ends = [numbers.get(end, end) for end in match.groups()[:2]] if match else []
     if not match or not all(str(end).isdigit() for end in ends):

@@ -24,14 +24,14 @@ PROBLEM = "problem.json"
 
 _EVERY = 5.0
 _VERDICT_SECONDS = 60.0
-"""How long the operator may take to fail a job after one of its tasks has failed for good."""
+"""The time that the operator has to fail a job after one of its tasks has failed for good."""
 _NOTICE_SECONDS = 120.0
-"""How long a running operator may take to notice a job."""
+"""The time that a running operator has to notice a job."""
 _LOG_LINES = 500
 
 
 class Launcher:
-    """Launcher on pods; see `models.cluster.launch.Launcher`.
+    """Launcher that trains on pods; see `models.cluster.launch.Launcher`.
 
     Args:
         job: the compiled TFJob, see `manifest.of`.
@@ -46,7 +46,7 @@ class Launcher:
         self._ask = functools.partial(api.patiently, every)
 
     def clear(self, directory: epath.Path) -> bool:
-        """See `Launcher`; an identical job of an earlier attempt goes on, any other is deleted."""
+        """See `Launcher`; an identical job that is still running goes on, any other is deleted."""
         job = self._filled(directory)
         name = job["metadata"]["name"]
         where = f"TFJob {name} in {self._jobs.namespace}"

@@ -31,7 +31,7 @@ CONTAINER = "tensorflow"
 DIGEST = "spec-digest"
 """The annotation with a hash, which tells whether a TFJob of the same name is identical."""
 LONGEST_PREFIX = 31
-"""With the fingerprint and `-evaluator-0` appended, it fits the 63 characters of a Service."""
+"""Limit of a name's start: with the fingerprint and `-evaluator-0` it must fit 63 characters."""
 
 _SAME = ("image", "imagePullPolicy", "volumeMounts")
 

@@ -1,4 +1,4 @@
-"""Every benchmark's configuration loads with the settings that the benchmark gives it."""
+"""Tests that every benchmark's configuration loads with the benchmark's own settings."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ TEXTS = [
 
 
 def commands(name: str) -> list[list[str]]:
-    """The arguments with which the documentation runs a benchmark."""
+    """Returns the arguments of each command in the documentation that runs a benchmark."""
     found = [
         re.search(rf"python benchmarks/{name}\.py(.*?)(#|$)", line)
         for text in TEXTS
@@ -65,12 +65,12 @@ def test_the_pipeline_beside_the_stock_one(tmp_path):
 
 def test_the_model_that_measures_memory():
     settings = [f"{key}={json.dumps(value)}" for key, value in memory.SETTINGS.items()]
-    settings.append("train.max_steps=null")  # which `Problem.replaced` does where epochs are given
+    settings.append("train.max_steps=null")  # as `Problem.replaced` does if epochs are given
     assert config_file.load(KING_COUNTY, settings).model.name == "premade.linear"
 
 
 @pytest.mark.parametrize("way", distributed.WAYS)
 def test_clusters_of_tasks(way):
     cluster = distributed.WAYS[way]
-    if cluster and cluster["workers"]:  # the chief alone is no configuration
+    if cluster and cluster["workers"]:  # a chief alone cannot be configured
         assert Cluster.parse_obj(cluster).dict() == cluster

@@ -1,4 +1,4 @@
-"""The table that ingestion is measured on, and what is made of the measurements."""
+"""Tests of the ingestion benchmark: its table, and the summary of its measurements."""
 
 import csv
 

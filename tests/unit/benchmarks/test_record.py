@@ -1,4 +1,4 @@
-"""The record: whole after every repetition, resumed by the next run, compared seed by seed."""
+"""Tests of the record: complete after every repetition, resumed by later runs, compared by seed."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_the_summary_and_the_differences_are_over_seeds(path):
     assert rows["ours", "rmse"]["steps_per_second"] == 100.0
     (difference,) = [d for d in content["differences"] if d["metric"] == "rmse"]
     assert (difference["model"], difference["reference"]) == ("ours", "trees")
-    # 9 to 10 and 9 to 12: on the same splits, not of the means.
+    # 9 against 10 and 9 against 12: differences are taken per split, not between means.
     assert difference["difference"] == pytest.approx((-0.1 - 0.25) / 2)
     assert (difference["better"], difference["seeds"]) == (2, 2)
     assert content["command"] == COMMAND

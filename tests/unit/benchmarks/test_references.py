@@ -1,4 +1,4 @@
-"""References see the numbers that our models see, and each of them learns what can be learned."""
+"""Tests that reference models see the same numbers as our models, and that each of them learns."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_columns_become_numbers_and_categories_as_for_our_models(tmp_path):
     assert problem.categories == ["street"]
     assert list(problem.features["train"]) == list(test)
     assert test["new"].tolist() == [1, 1]
-    # Not in the order, not in train, not a day, 0 / 0: missing.
+    # Not in the order, not in the train split, not a date, 0 / 0: all are missing.
     assert test[["quality", "street", "per_room"]].isna().all(axis=None)
     assert test["rooms"].isna().tolist() == [False, True]
     assert test["sold"].isna().tolist() == [True, False]

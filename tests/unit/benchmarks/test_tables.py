@@ -1,4 +1,4 @@
-"""The split of each seed: groups stay together, cells stay as they are, seeds differ."""
+"""Tests of the split by seed: groups stay together, cells are unchanged, seeds differ."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ def rows_of(path):
 
 
 def bucket(key: str, buckets: int = 10) -> int:
-    """As TFX decides a split: by the hash of the key."""
+    """Returns the bucket that TFX assigns to a key, by its hash."""
     return int(hashlib.sha256(key.encode()).hexdigest(), 16) % buckets
 
 
@@ -36,7 +36,7 @@ def test_a_group_shares_a_key_and_another_seed_is_another_split(tmp_path):
     splits = [[bucket(row[tables.KEY]) < 7 for row in copy] for copy in copies]
     for split in splits:
         assert 0.68 < sum(split) / len(split) < 0.72
-    # Of two independent splits at 70 % each, 58 % of the rows agree.
+    # Two independent splits with 70 % each agree on 58 % of the rows.
     agreement = sum(a == b for a, b in zip(*splits)) / len(before)
     assert 0.56 < agreement < 0.60
 
@@ -62,7 +62,7 @@ def test_every_dataset_in_the_repository_can_be_split_anew(tmp_path):
         schema = text_format.Parse(config.data.schema_file.read_text(), schema_pb2.Schema())
         assert schema.feature[-1].name == tables.KEY
         if own.splits.key:
-            # What was the key before must not become a feature.
+            # The original key must not become a feature.
             assert config.features[own.splits.key].kind == "ignore"
 
 

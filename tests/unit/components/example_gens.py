@@ -1,4 +1,4 @@
-"""Runs ExampleGens' executors on a folder: ours, and the stock ones to compare with."""
+"""Helpers that run the executors of ExampleGens on a folder: ours, and TFX's to compare with."""
 
 import collections
 import dataclasses
@@ -28,12 +28,12 @@ from pipeline.config import Beam
 SPLITS = {"train": 2, "eval": 1, "test": 1}
 SMALL: dict[str, Any] = {"format": "csv", "block_bytes": 300, "shard_bytes": 900}
 Rows = dict[str, collections.Counter]
-"""How often each example is in each split; examples in protobuf's own canonical bytes."""
+"""By split, how often it has each example, in protobuf's canonical bytes."""
 
 
 @dataclasses.dataclass
 class Examples:
-    """What an ExampleGen made."""
+    """The output of an ExampleGen."""
 
     artifact: standard_artifacts.Examples
 
@@ -43,7 +43,7 @@ class Examples:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The content of the splits' files by their paths."""
+        """The contents of the splits' files by path."""
         paths = sorted(self.folder.glob("Split-*/*"))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
 
@@ -58,17 +58,17 @@ class Examples:
         return sorted(rows, key=lambda row: (row["file"], row["line"]))
 
     def records(self, split: str) -> list[bytes]:
-        """The records of a split, in order."""
+        """Returns the records of a split, in order."""
         return _records(sorted(self.folder.glob(f"Split-{split}/*")))
 
     def rows(self) -> Rows:
-        """What is in each split."""
+        """Returns the examples of each split."""
         names = json.loads(self.artifact.split_names)
         return {name: _counted(self.records(name)) for name in names}
 
 
 def ours(folder: pathlib.Path, key=None, pattern="*", splits=SPLITS, **options) -> Examples:
-    """Runs ours on the files of a folder, with blocks and shards of some hundred bytes."""
+    """Runs our executor on the files of a folder, with blocks and shards of a few hundred bytes."""
     custom = Options(**{**SMALL, **options}).pack()
     return _run(executor.Executor, folder, key, pattern, splits, custom_config=_json(custom))
 
@@ -84,7 +84,7 @@ def stock_import(folder: pathlib.Path, key=None, pattern="*", splits=SPLITS) -> 
 
 
 def ours_without_beam(file: pathlib.Path, key=None, **options) -> Rows:
-    """What ours makes of a file, by the functions that its Beam pipeline calls."""
+    """Returns our examples of a file, from the functions our Beam pipeline calls."""
     config = Options(**{**SMALL, **options})
     source = sources.open_source(
         [str(file)], config.reading, config.known_kinds(), config.block_bytes
@@ -104,7 +104,7 @@ def ours_without_beam(file: pathlib.Path, key=None, **options) -> Rows:
 
 
 def stock_csv_without_beam(file: pathlib.Path, key=None) -> Rows:
-    """What CsvExampleGen makes of a file, by the functions that its Beam pipeline calls."""
+    """Returns CsvExampleGen's examples of a file, from the functions its Beam pipeline calls."""
     names = io_utils.load_csv_column_names(str(file))
     parse = csv_decoder.ParseCSVLine(",")
     parse.setup()

@@ -1,4 +1,4 @@
-"""What serves now is the baseline; the candidate itself is none."""
+"""Tests that the deployed model is the baseline, unless it is the candidate itself."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ from models import manifest
 
 
 def export(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Not a model that loads, but with all that says what it is."""
+    """Writes an export that does not load, but has all the files that identify a model."""
     for file, text in (
         ("saved_model.pb", f"graph of {name}"),
         ("variables/variables.index", f"weights of {name}"),
@@ -37,7 +37,7 @@ def record(serving: pathlib.Path, version: str, model: str = "a") -> None:
 
 
 class Setting:
-    """A candidate, a serving directory, and what the component makes of them."""
+    """A candidate, a serving directory, and the component's driver and executor."""
 
     def __init__(self, folder: pathlib.Path):
         self.serving, self.output = folder / "serving", folder / "baseline"
@@ -47,7 +47,7 @@ class Setting:
         self.parameters: dict[str, Any] = {"directory": str(self.serving)}
 
     def found(self) -> Baseline:
-        """What the driver tells the cache."""
+        """Returns the baseline that the driver adds to the cache key."""
         info = ExecutionInfo(
             input_dict=self.inputs, output_dict={}, exec_properties=dict(self.parameters)
         )
@@ -56,7 +56,7 @@ class Setting:
         return Baseline.from_json(told["baseline"].string_value)
 
     def run(self, **found: str) -> tuple[Baseline, dict[str, str]]:
-        """What the executor writes: the baseline, and the files of its copy."""
+        """Runs the executor; returns the baseline and the copied files that it has written."""
         model = artifact(standard_artifacts.Model, self.output, 2)
         executor.Executor().Do(self.inputs, {"model": [model]}, {**self.parameters, **found})
         files = {
@@ -84,9 +84,9 @@ def copy_of(version: pathlib.Path) -> dict[str, str]:
     ("versions", "others", "highest"),
     [
         (["1700000000"], [], "1700000000"),
-        # By number, not by text.
+        # Compared as numbers, not as text.
         (["1700000000", "999", "20"], [], "1700000000"),
-        # What a push that was killed left beside.
+        # Other entries, such as the remains of a killed push, are no versions.
         (["1700000000"], [".1700000009.partial", "1700000000.old", "latest"], "1700000000"),
     ],
 )
@@ -109,7 +109,7 @@ def test_where_nothing_was_pushed_there_is_no_baseline(setting, there):
 
 
 def test_a_candidate_that_serves_is_compared_with_nothing(setting):
-    """So that it has the key in the cache that it had before it was deployed, if it is alone."""
+    """If nothing else is deployed, its cache key is the same as before it was deployed."""
     before = setting.found()
     export(setting.serving / "1", "candidate")
     assert setting.found() == before == Baseline()
@@ -137,7 +137,7 @@ def test_a_damaged_version_is_the_baseline_and_says_so(setting):
 
 
 def test_a_recorded_version_without_graph_serves_and_is_damaged(setting):
-    """Another one without graph is what a push to an object store left that was cut short."""
+    """An unrecorded version without a graph is left by an interrupted push to an object store."""
     export(setting.serving / "1", "a")
     record(setting.serving, "1")
     for name in ("1", "2"):
@@ -170,7 +170,7 @@ def test_a_version_from_before_there_were_checksums_is_compared_with(setting, re
 
 
 def test_the_executor_follows_the_driver(setting):
-    """What is pushed between the two is not under the cache's key."""
+    """A version that is pushed between the two is not part of the cache key."""
     export(setting.serving / "1", "a")
     told = setting.found()
     export(setting.serving / "2", "b")

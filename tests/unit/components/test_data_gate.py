@@ -1,4 +1,4 @@
-"""The gate on anomalies that TFDV finds."""
+"""Tests of the gate on the anomalies that TFDV finds."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ GOOD = pd.DataFrame({"rooms": [1, 2], "city": ["Oslo", "Oslo"]})
 
 
 def anomalies(folder: pathlib.Path, **splits: pd.DataFrame) -> standard_artifacts.ExampleAnomalies:
-    """What ExampleValidator writes, for a table in each split."""
+    """Returns ExampleValidator's output for a table in each split."""
     made = artifact(standard_artifacts.ExampleAnomalies, folder, 1)
     made.split_names = json.dumps(list(splits))
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())

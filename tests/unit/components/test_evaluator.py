@@ -1,4 +1,4 @@
-"""The Evaluator's executor on real SavedModels: metrics, gates, slices, and the verdict."""
+"""Tests of the Evaluator's executor on real SavedModels: metrics, gates, slices and the verdict."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ from pipeline import gates
 rng = np.random.default_rng(0)
 COUNT = 400
 
-# The statistics of a training split, which the test split only resembles.
+# The statistics are a training split's, which the test split only resembles.
 PRICE = Label("price", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
 ANSWER = Label("answer", "binary", classes=("no", "yes"), frequencies=(0.6, 0.4))
 GRADE = Label("grade", "multiclass", classes=("9", "10", "11"), frequencies=(0.2, 0.5, 0.3))
@@ -55,7 +55,7 @@ def judgement(label, *bounds, slices=()) -> Judgement:
 
 
 def prices() -> list[dict]:
-    """Sales with what several models say of them."""
+    """Returns sales with the predictions of several models."""
     rows = []
     for number in range(COUNT):
         price = float(np.float32(rng.lognormal(5.2, 0.5)))
@@ -84,7 +84,7 @@ def column(name, rows=None) -> np.ndarray:
 
 
 def of_model(metrics) -> dict[str, float]:
-    """Without TFMA's differences to the baseline."""
+    """Returns the metrics without TFMA's differences from the baseline."""
     return {name: value for name, value in metrics.items() if not name.endswith("_diff")}
 
 
@@ -93,7 +93,7 @@ def failed(result) -> list[str]:
 
 
 def agrees(result, blessing) -> bool:
-    """The blessing, the verdict and its sentences say the same."""
+    """Checks that the blessing, the verdict and its sentences agree; returns the blessing."""
     blessed = blessing.get_int_custom_property("blessed") == 1
     assert result["blessed"] == blessed
     assert blessed == all(line["passed"] for line in result["lines"])
@@ -102,7 +102,7 @@ def agrees(result, blessing) -> bool:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """A good model without a baseline."""
+    """Evaluates a good model without a baseline."""
     slices = (
         Slice("area"),
         Slice("price", (100.0, 200.5)),
@@ -204,7 +204,7 @@ def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_pat
 
 
 def test_a_bound_that_only_compares_still_asks_to_beat_a_constant(tmp_path):
-    """What TFMA refuses, a sentence says."""
+    """The verdict says so in a sentence."""
     judged = judgement(PRICE, LOOSE, bound("skill", None, 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert not agrees(result, blessing)
@@ -220,7 +220,7 @@ def test_a_prediction_that_is_no_number_is_refused(tmp_path):
 
 @pytest.mark.parametrize("gated", [True, False])
 def test_a_gated_slice_must_not_fall_behind_the_baseline(tmp_path, gated):
-    """Worse in the north, better elsewhere; overall the bound is wide enough."""
+    """The candidate is worse in the north and better elsewhere; overall it meets its bounds."""
     bounds = (bound("rmse", 100.0, 0.9), bound("mae", None, 0.9))
     judged = judgement(PRICE, *bounds, slices=(Slice("area", gated=gated),))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close")
@@ -257,7 +257,7 @@ RENT_ALONE = Label("rent", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
 
 
 def test_a_deployed_model_that_cannot_be_compared_with_is_a_persons_decision(tmp_path):
-    """The candidate is worse than what is deployed, and meets every absolute bound."""
+    """The candidate is worse than the deployed model, but meets every absolute bound."""
     given = (ROWS, COMPARED, PRICE, "worse_in_north", "close", RENT_ALONE)
     result, blessing = evaluate(tmp_path / "alone", *given)
     assert not agrees(result, blessing)
@@ -297,7 +297,7 @@ def test_without_a_change_bound_nothing_is_to_be_compared(tmp_path):
 
 
 def test_a_damaged_baseline_is_a_persons_decision(tmp_path):
-    """Its files are not even there: the component Baseline copies nothing that is damaged."""
+    """The baseline has no files, as the component Baseline copies no damaged model."""
     damage = "is damaged: assets/zipcode is missing"
     empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
     model = deployed(empty, deployments.Baseline("17", "", damage))
@@ -382,7 +382,7 @@ def test_a_baseline_whose_answers_are_no_numbers_is_a_persons_decision(tmp_path)
 
 
 def test_a_baseline_that_calls_a_python_function_is_a_persons_decision(tmp_path):
-    """As those that were blessed before exports were asked in a fresh process."""
+    """Such a baseline was blessed before exports were checked in a fresh process."""
 
     def change(values):
         return tf.ensure_shape(tf.numpy_function(lambda x: x, [values], tf.float32), [None, 1])
@@ -418,7 +418,7 @@ def test_a_change_bound_that_cannot_be_checked_does_not_hold(value, before, part
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_empty_artifact_is_no_baseline(tmp_path, kept):
-    """As where nothing was ever pushed."""
+    """The artifact is empty if nothing was ever pushed."""
     inputs = {}
     if kept:
         empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
@@ -487,7 +487,7 @@ def test_a_third_class_of_a_binary_label_is_named(tmp_path):
 
 
 def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
-    """Int labels; a row of an unknown class is a miss at the price of the smallest probability."""
+    """Labels are integers; a row of an unknown class counts as a miss with minimal probability."""
     names = [9, 10, 11, 12]
     truth = rng.choice(4, COUNT, p=[0.2, 0.4, 0.3, 0.1])
     logits = rng.normal(0, 1, (COUNT, 3)) + 2.5 * np.eye(4)[truth][:, :3]
@@ -523,7 +523,7 @@ def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
 
 @pytest.fixture(scope="module")
 def of_intervals(tmp_path_factory):
-    """A model with intervals beside one whose intervals should cover another share."""
+    """Evaluates a model with intervals against a baseline with another target coverage."""
     folder = tmp_path_factory.mktemp("intervals")
     bounds = (
         bound("rmse", 25.0, 0.1),
@@ -540,7 +540,7 @@ def of_intervals(tmp_path_factory):
 
 
 def test_impossible_predictions_of_some_rows_are_told_and_spoil_the_metrics(tmp_path):
-    """A good model but for three rows, which a mean over 400 would hide."""
+    """The model is good except for three rows, which a mean over 400 would hide."""
     rows = []
     for number in range(COUNT):
         grade, good = number % 3, number >= 3
@@ -567,7 +567,7 @@ def test_impossible_predictions_of_some_rows_are_told_and_spoil_the_metrics(tmp_
 
 @pytest.mark.parametrize("required", [False, True])
 def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, required):
-    """Requests have no label: it is missing, or what a gap is filled with."""
+    """Requests have no label, so that it is missing or has the default value."""
     judged = judgement(PRICE, LOOSE)
     result, blessing = evaluate(
         tmp_path, ROWS, judged, PRICE, "price", reads=[], fill=None if required else 0.0
@@ -606,7 +606,7 @@ def test_a_model_that_does_not_answer_is_not_blessed_and_not_scored(tmp_path):
 
 
 def spans() -> list[dict]:
-    """Sales with the ends of intervals; every tenth label is the end of its interval."""
+    """Returns sales with intervals; every tenth label is the upper end of its interval."""
     rows = []
     for number, row in enumerate(ROWS):
         around = row["close"] if number % 10 else row["price"]
@@ -672,7 +672,7 @@ RENT = Label("rent/m2", "regression", False, 10.0, 5.0, 2.3, 0.4, 9.0)
 
 
 def deals() -> list[dict]:
-    """Sales with further labels: an answer, a grade and a rent; and what models say of them."""
+    """Returns sales with further labels (answer, grade and rent) and the predictions of models."""
     rows = []
     for number, (sale, answer) in enumerate(zip(ROWS, answers())):
         grade = number % 3
@@ -731,7 +731,7 @@ def expected_of_deals(outputs) -> dict[str, float]:
 
 
 def test_further_labels_are_judged_as_the_first_one(tmp_path):
-    """Beside a baseline that has the labels in another order: a gate of each kind holds, or not."""
+    """Some gates pass and others fail; the baseline has the labels in another order."""
     bounds = (
         bound("rmse", 25.0, 0.1),
         bound("answer/auc", 0.8, 0.01),
@@ -771,7 +771,7 @@ def test_further_labels_are_judged_as_the_first_one(tmp_path):
 
 
 def test_a_baseline_that_lacks_a_label_is_a_persons_decision(tmp_path):
-    """The candidate is judged alone, with all of its labels."""
+    """The candidate is evaluated alone, with all of its labels."""
     bounds = (bound("rmse", 25.0, 0.1), bound("grade/accuracy", 0.5), bound("answer/auc", 0.8))
     result, blessing = evaluate(
         tmp_path, DEALS, judgement_of_deals(*bounds), LABELS, OF_DEALS, OF_DEALS, LABELS[:-1]
@@ -786,7 +786,7 @@ def test_a_baseline_that_lacks_a_label_is_a_persons_decision(tmp_path):
 
 
 def adjusted(labels, features, predictions):
-    """What the extractor makes of a batch of a single model."""
+    """Returns what the extractor makes of a batch of a single model."""
     extracts = {"features": features, "predictions": predictions}
     return extractors._Adjust(labels, {"": labels}, [])(extracts)
 
@@ -858,7 +858,7 @@ def test_a_baseline_is_compared_if_it_can_read_the_table(tmp_path, column, probl
 
 
 def says(folder, label: str, features: str) -> str:
-    """An export with nothing but what it says of itself."""
+    """Writes an export that contains only its label and its features."""
     (folder / "assets.extra").mkdir()
     (folder / "assets.extra" / "label.json").write_text(label)
     (folder / "assets.extra" / "features.json").write_text(features)

@@ -1,4 +1,4 @@
-"""The encoder's bytes are protobuf's canonical ones, for every kind of column."""
+"""Tests that the encoder writes protobuf's canonical bytes for every kind of column."""
 
 import pyarrow as pa
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""A wide table is validated a group of columns at a time, with the same anomalies."""
+"""Tests that validating a wide table by groups of columns finds the same anomalies."""
 
 import pandas as pd
 import tensorflow_data_validation as tfdv
@@ -9,7 +9,7 @@ from components.example_validator import executor
 def test_groups_have_the_anomalies_of_the_whole():
     table = pd.DataFrame({f"column_{index}": [1.0, 2.0, 3.0] for index in range(7)})
     schema = tfdv.infer_schema(tfdv.generate_statistics_from_dataframe(table))
-    # One column is gone, one is new, one has another type, one lacks a value.
+    # One column is missing, one is new, one has another type, one lacks a value.
     odd = table.drop(columns="column_5").assign(new=[1, 2, 3], column_1=["a", "b", "c"])
     odd.loc[0, "column_3"] = float("nan")
     statistics = tfdv.generate_statistics_from_dataframe(odd)

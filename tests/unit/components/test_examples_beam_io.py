@@ -1,4 +1,4 @@
-"""Our reader and writer of examples beside TFX's own, and files that are damaged."""
+"""Tests of our reader and writer of examples against TFX's own, and of damaged files."""
 
 import collections
 import gzip
@@ -38,7 +38,7 @@ def example(number: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
-    """Two files of examples, as TensorFlow writes them."""
+    """Writes two files of examples with TensorFlow."""
     folder = tmp_path_factory.mktemp("examples")
     for part, numbers in enumerate((range(ROWS), range(ROWS, ROWS + 10))):
         path = str(folder / f"data-0000{part}.gz")
@@ -56,7 +56,7 @@ def run(*steps) -> None:
 
 
 BATCHES: list[pa.RecordBatch] = []
-"""Beam pickles the functions it runs, so what they fill is found through the module."""
+"""Filled by `keep`; global, as Beam pickles the functions that it runs."""
 
 
 def keep(batch: pa.RecordBatch) -> None:
@@ -76,7 +76,7 @@ def rows(found: list[pa.RecordBatch]) -> collections.Counter:
 
 
 def reader(folder: pathlib.Path, **options):
-    """As TFX's executors make it."""
+    """Returns a reader as TFX's executors create it."""
     return tfxio_utils.make_tfxio(
         [str(folder / "*")],
         ["Step"],

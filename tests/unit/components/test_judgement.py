@@ -1,4 +1,4 @@
-"""What a model is judged by: plain data, and the bands of a slice."""
+"""Tests of the judgement's JSON, of the bands of slices and of a run's bounds."""
 
 import pytest
 from hypothesis import given, settings

@@ -6,7 +6,7 @@ from components.evaluator.packs import PackBySlice
 
 
 def packs(column) -> dict:
-    """The labels of each slice by `column`, of examples labelled 0, 1, 2, ..."""
+    """Returns the labels of each slice by `column`, for examples with the labels 0, 1, 2, ..."""
     count = column.dense_shape[0] if hasattr(column, "dense_shape") else len(column)
     numbers = np.arange(count).reshape(-1, 1)
     extracts = {

@@ -1,4 +1,4 @@
-"""A version appears whole, once, and only if it was blessed."""
+"""Tests that a version appears complete, once, and only if it was blessed."""
 
 import datetime
 import json
@@ -21,7 +21,7 @@ from models import manifest
 
 
 class Setting:
-    """A model, its blessing, and a serving directory, which may be another setting's too."""
+    """A model, its blessing, and a serving directory that settings may share."""
 
     def __init__(self, folder: pathlib.Path, serving: pathlib.Path | None = None):
         self.folder, self.serving = folder, serving or folder / "serving"
@@ -29,7 +29,7 @@ class Setting:
         self.train("a")
 
     def train(self, name: str | None) -> None:
-        """Makes another model of it; one of no name does not say what it was made of."""
+        """Replaces the model by another one; without a name it lacks an identity."""
         export = self.folder / "model" / "Format-Serving"
         shutil.rmtree(export, ignore_errors=True)
         identity = (
@@ -47,7 +47,7 @@ class Setting:
         self.export = tree(export)
 
     def push(self, blessed: bool = True, compared: str | None = "now", set_aside: str = ""):
-        """Pushes the model; by default it was compared with what serves now."""
+        """Pushes the model; by default it was compared with the currently deployed one."""
         blessing = artifact(standard_artifacts.ModelBlessing, self.folder / "blessing", 2)
         blessing.set_int_custom_property("blessed", int(blessed))
         for path in (self.folder / "blessing").iterdir():
@@ -108,7 +108,7 @@ def test_a_blessed_model_is_pushed_whole(setting):
 
 def test_a_model_that_is_deployed_already_makes_no_new_version(setting):
     first = setting.push()
-    # Exported again: the same weights, a graph with its parts in another order.
+    # Another export with the same weights, but with the parts of its graph in another order.
     export = setting.folder / "model" / "Format-Serving"
     (export / "saved_model.pb").write_text("a of graph")
     manifest.write(epath.Path(export))
@@ -146,7 +146,7 @@ def test_what_a_person_set_aside_is_in_the_record(setting):
 
 
 def test_a_verdict_beside_what_does_not_serve_any_more_pushes_nothing(setting):
-    """Another run pushed while this model was judged, or what it was judged beside is gone."""
+    """Another run pushed during the evaluation, or the baseline is no longer deployed."""
     setting.push()
     (first,) = setting.versions()
     setting.train("b")
@@ -160,7 +160,7 @@ def test_a_verdict_beside_what_does_not_serve_any_more_pushes_nothing(setting):
 
 
 def test_of_two_runs_that_push_at_once_one_waits_and_looks_again(setting, monkeypatch):
-    """Both were judged while nothing served; the second must not replace a model it never met."""
+    """Both were evaluated without a baseline; the second must not replace the first unseen."""
     other = Setting(setting.folder / "other", setting.serving)
     fork = multiprocessing.get_context("fork")
     copying, go_on = fork.Event(), fork.Event()
@@ -208,7 +208,7 @@ def test_a_damaged_deployment_of_the_same_model_is_pushed_anew(setting):
     setting.push()
     (first,) = setting.versions()
     (setting.serving / first / "variables" / "variables.index").write_text("of another model")
-    # The component Baseline says that nothing else than the candidate serves.
+    # The component Baseline reports that nothing but the candidate is deployed.
     setting.push(compared=None)
     _, second = setting.versions()
     assert tree(setting.serving / second) == setting.export
@@ -264,7 +264,7 @@ def test_a_push_that_was_killed_before_it_was_recorded_is_recorded_by_the_next(s
 
 
 def test_a_copy_that_is_not_the_export_is_not_deployed(setting):
-    """As on a disk that gives back other bytes than it was given."""
+    """A faulty disk may return other bytes than were written."""
     (setting.folder / "model" / "Format-Serving" / "saved_model.pb").write_text("other bytes")
     with pytest.raises(ValueError, match="is damaged: saved_model.pb is not as it was exported"):
         setting.push()
@@ -321,7 +321,7 @@ def test_a_push_that_was_killed_leaves_no_version(setting, monkeypatch, killed_i
 
 @pytest.fixture
 def bucket(store, tmp_path) -> str:
-    """A bucket of the test's own, which has an exported model."""
+    """Creates a bucket for this test with an exported model."""
     name = tmp_path.name.replace("_", "-")
     for file in ("saved_model.pb", "variables/variables.index", "assets.extra/label.json"):
         with tf.io.gfile.GFile(f"gs://{name}/model/{file}", "w") as content:

@@ -1,4 +1,4 @@
-"""What a model answers is checked row by row, for each label, and counted over batches."""
+"""Tests of the checks of predictions, by row and label, and of their counts over batches."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def check(label, rows=3, **outputs):
 
 
 def findings(label, **outputs) -> list[str]:
-    """As sentences."""
+    """Returns the findings as sentences."""
     return [finding.sentence(3) for finding in check(label, **outputs)[1]]
 
 
@@ -182,7 +182,7 @@ def test_what_makes_no_sense_is_told_with_a_count_and_an_example(label, outputs,
 
 
 def rounded(outputs):
-    """Numbers that print as they are written above."""
+    """Returns outputs whose numbers print as they are written above."""
     return {
         name: values.astype(np.float64).round(6) if values.dtype == np.float32 else values
         for name, values in outputs.items()

@@ -1,4 +1,4 @@
-"""A schema inferred over splits of which one lacks a column's values."""
+"""Tests of the schema that is inferred from several splits and from the table's own values."""
 
 import json
 import pathlib

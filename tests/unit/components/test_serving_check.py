@@ -1,4 +1,4 @@
-"""Models that answer only where they were made, or not alike each time they are asked."""
+"""Tests of the serving check on models that only work where they were trained or vary."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ Answer = Callable[[tf.Tensor], Outputs]
 def export(
     folder: pathlib.Path, *labels: Label, keep: tf.Module | None = None, **signatures: Answer
 ) -> str:
-    """Saves a model whose signatures answer to sizes [batch, 1]."""
+    """Saves a model whose signatures map sizes of shape [batch, 1] to outputs."""
     module = keep or tf.Module()
 
     def signature(answer: Answer):
@@ -67,7 +67,7 @@ def batch(rows=ROWS):
 
 @pytest.fixture
 def here(monkeypatch):
-    """Asks the program in this process: for what another process does not matter to."""
+    """Runs the program in this process, for tests that do not depend on another process."""
 
     def ask(export: str, examples, alone: int, seconds: int) -> dict[str, Any]:
         encoded = [base64.b64encode(example).decode() for example in examples]
@@ -86,9 +86,9 @@ def good(size) -> Outputs:
 
 
 def test_a_good_model_is_asked_in_a_fresh_process(tmp_path, monkeypatch):
-    """Which sees neither the settings nor the modules of this one, but its TensorFlow.
+    """The process has this one's TensorFlow, but not its settings or modules.
 
-    The other interpreter has no libraries, as where they were installed with `pip install --user`.
+    Its interpreter has no libraries, as if they were installed with `pip install --user`.
     """
     venv.create(tmp_path / "bare", symlinks=True, with_pip=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
@@ -121,7 +121,7 @@ def test_the_component_reads_the_test_split_and_writes_the_report(tmp_path, here
     ("function", "op"), [(tf.numpy_function, "PyFunc"), (tf.py_function, "EagerPyFunc")]
 )
 def test_a_python_function_is_refused(tmp_path, here, function, op):
-    """It answers here, as it does where the Evaluator runs."""
+    """The model works in this process, as it does in the Evaluator's."""
 
     def answer(size):
         return {"predictions": tf.ensure_shape(function(np.tanh, [size], tf.float32), [None, 1])}
@@ -183,7 +183,7 @@ def test_a_missing_signature_or_output_is_told(tmp_path, here):
 
 
 def test_a_file_beside_the_export_is_refused(tmp_path, here):
-    """A path in a constant, or one that is computed; an asset is part of the export."""
+    """The path is a constant or is computed; an asset is part of the export."""
     (tmp_path / "factor.txt").write_text("4")
     path = str(tmp_path / "factor.txt")
 
@@ -239,7 +239,7 @@ def test_a_file_beside_the_export_is_refused(tmp_path, here):
 )  # fmt: skip
 @pytest.mark.parametrize("captured", [False, True])
 def test_files_of_datasets_and_checkpoints_are_refused(tmp_path, read, op, captured):
-    """The path is a constant of the function, or comes to it as an argument."""
+    """The path is a constant of the function or an argument."""
     path = str(tmp_path / "numbers")
     if op == "LoadDataset":
         tf.data.Dataset.range(3).save(path)
@@ -248,7 +248,7 @@ def test_files_of_datasets_and_checkpoints_are_refused(tmp_path, read, op, captu
         total = read(given).reduce(tf.constant(0, tf.int64), lambda one, two: one + two)
         return {"predictions": size + tf.cast(total, tf.float32)}
 
-    # To load a dataset, TensorFlow wants its path as a text.
+    # TensorFlow only loads a dataset from a path that is a Python string.
     given: Any = tf.constant(path) if captured and op != "LoadDataset" else path
     model = pathlib.Path(export(tmp_path, predict=answer))
     saved = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes())
@@ -284,7 +284,7 @@ def test_a_file_that_is_named_in_an_attribute(source, files):
 
 @pytest.mark.parametrize("used", [False, True])
 def test_a_checkpoint_counts_where_an_answer_depends_on_it(used):
-    """A warm start leaves the initializers of variables in the graph of an Estimator."""
+    """A warm start leaves the initializers of its variables in an Estimator's graph."""
     with tf.Graph().as_default() as graph:
         prefix = tf.compat.v1.placeholder_with_default("model", [], "save/Const")
         names = {"tensor_names": ["a"], "shape_and_slices": [""], "dtypes": [tf.float32]}
@@ -300,7 +300,7 @@ def test_a_checkpoint_counts_where_an_answer_depends_on_it(used):
 
 
 def test_assets_of_an_estimators_graph_are_no_files_beside_it(tmp_path, here):
-    """There the constant has the path at which the file was when the graph was made."""
+    """The graph's constant still has the path of the original file."""
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("a\nb\n")
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -330,7 +330,7 @@ def test_assets_of_an_estimators_graph_are_no_files_beside_it(tmp_path, here):
 
 
 class Counter(tf.Module):
-    """Counts how often it was asked."""
+    """A model that counts its calls."""
 
     def __init__(self):
         self.count = tf.Variable(0.0)
@@ -340,7 +340,7 @@ class Counter(tf.Module):
 
 
 def standardised(size) -> Outputs:
-    """BatchNorm in training mode."""
+    """Standardizes over the batch, as BatchNorm does in training mode."""
     deviation = tf.math.reduce_std(size, axis=0) + 1e-3
     return {"predictions": 200 + 40 * (size - tf.reduce_mean(size, axis=0)) / deviation}
 
@@ -350,7 +350,7 @@ def dropped(size) -> Outputs:
 
 
 def by_place(size) -> Outputs:
-    """The noise is the same each time, but it depends on the place in the batch."""
+    """Adds noise that is the same each time, but depends on the position in the batch."""
     noise = tf.random.stateless_normal(tf.shape(size), [1, 2])
     return {"predictions": size + noise}
 
@@ -406,7 +406,7 @@ BINARY = np.array([[0.25], [0.75]])
 
 
 def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE) -> Report:
-    """The report on a signature beside `predict`."""
+    """Returns the report on a signature other than `predict`."""
 
     def plain(outputs):
         return {

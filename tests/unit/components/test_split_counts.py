@@ -1,4 +1,4 @@
-"""The rows that are counted before a run are those that ingestion puts into each split."""
+"""Tests that the rows counted before a run are those that ingestion puts into each split."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ COLUMNS = {
     ("key", "most_rows"),
     [
         *((key, split_counts.MOST_ROWS) for key in (None, "id", "zip")),
-        *((key, 0) for key in ("id", "zip")),  # by value
+        *((key, 0) for key in ("id", "zip")),  # counted by value
     ],
 )
 def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key, most_rows):
@@ -53,7 +53,7 @@ def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key,
 
 
 class TestLongTables:
-    """Rows beyond `MOST_ROWS` are read only as long as some split has a handful."""
+    """Tests that rows beyond `MOST_ROWS` are only read while a split lacks rows or values."""
 
     @pytest.fixture
     def count(self, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
-"""CSV: the examples and splits of CsvExampleGen, for odd files too, cut at any place.
+"""Tests that CSV files give CsvExampleGen's examples and splits, in blocks of any size.
 
-Where Python's idea of a number is not ours (`components.tables.values`), CsvExampleGen's is not.
+Texts that only Python or only `components.tables.values` reads as numbers are left out, as
+CsvExampleGen reads them as Python does.
 """
 
 import string
@@ -69,13 +70,13 @@ def test_whole_runs(tmp_path, key):
 
 
 def is_plain(text: str) -> bool:
-    """Whether Python and we agree on what a text is."""
+    """Returns whether Python and our reader agree on what a text is."""
     try:
         number = float(text)
     except ValueError:
         return True
     held = values_lib.held(text)
-    # Large whole numbers with a point are not rounded here.
+    # Unlike Python, our reader does not round large whole numbers with a point.
     return number == number and Held.TEXT not in held and Held.POINT not in held
 
 
@@ -96,7 +97,7 @@ def tables(draw):
     ends = draw(st.sampled_from(["\n", "\r\n"]))
     lines = [",".join(string.ascii_lowercase[:width])]
     for row in rows:
-        # An empty row of one column would be a blank line.
+        # Without quotes an empty row of one column would be a blank line.
         always = width == 1
         cells = [f'"{v.replace(chr(34), chr(34) * 2)}"' if always or _odd(v) else v for v in row]
         lines.append(",".join(cells))

@@ -1,4 +1,4 @@
-"""When a table counts as changed: if its rows have, whatever its size and time say."""
+"""Tests that a table counts as changed if its rows have, whatever its size and time."""
 
 import os
 from unittest import mock
@@ -25,7 +25,7 @@ def table(tmp_path):
 
 
 def replaced(file, text: str) -> None:
-    """Writes as many bytes, with the old time."""
+    """Overwrites a file, but keeps its size and time."""
     before = file.stat()
     file.write_text(text)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))

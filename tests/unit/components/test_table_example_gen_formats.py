@@ -1,4 +1,4 @@
-"""Parquet and TFRecords: every type keeps its values, and splits are the stock ones."""
+"""Tests that Parquet and TFRecord files keep the values of every type and get TFX's splits."""
 
 import collections
 import datetime
@@ -18,7 +18,7 @@ from components.tables.table import Kind, Reading
 
 
 def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.train.Example]:
-    """The examples of a table, in its order."""
+    """Returns the examples of a table, in the order of its rows."""
     folder.mkdir(exist_ok=True)
     file = str(folder / "table.parquet")
     pa.parquet.write_table(table, file, row_group_size=2)
@@ -89,7 +89,7 @@ def test_lists_of_text(tmp_path):
 
 
 def test_lists_of_one_length():
-    # Arrow 10 does not read such a column with a null from a file.
+    # Arrow 10 cannot read such a column from a file if it has a null.
     lists = pa.array([[1.5, 0.0], None, [2.0, 3.0]], pa.list_(pa.float64(), 2))
     batch = pa.RecordBatch.from_pydict({"many": lists})
     encoded = encoder.encode(parquet_file.features(batch, {"many": Kind.FLOAT}, "file"))
@@ -170,7 +170,7 @@ def example(number: int) -> tf.train.Example:
 
 @pytest.fixture
 def records(tmp_path):
-    """Two files of 150 examples, one of them zipped."""
+    """Writes two files of 150 examples, one of them gzipped."""
     folder = tmp_path / "records"
     folder.mkdir()
     order = random.Random(0)

@@ -1,4 +1,4 @@
-"""Rows that cannot be read, other encodings, the schema's types, and what a run leaves behind."""
+"""Tests of unreadable rows, other encodings, the schema's types and the files of a run."""
 
 import gzip
 import pathlib
@@ -229,7 +229,7 @@ def test_rows_are_not_left_in_their_order(table):
 
 
 def test_spans_versions_and_the_cache(tmp_path):
-    """The driver is the stock one: the latest span's latest version is read, once."""
+    """TFX's driver applies: the latest version of the latest span is read, and only once."""
     for span, version, rows in ((1, 1, 40), (2, 1, 50), (2, 2, 60)):
         place = tmp_path / "data" / f"day-{span}" / f"v{version}"
         place.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The search: real trials of a real Estimator in real processes, and Optuna's part on its own."""
+"""Tests of the search with real trials in real processes, and of Optuna's part on its own."""
 
 import json
 import math
@@ -58,7 +58,7 @@ def tuning(**changes) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> pathlib.Path:
-    """What Transform and the schema nodes leave of a table with one feature."""
+    """Writes the outputs of Transform and the schema nodes for a table with one feature."""
     folder = tmp_path_factory.mktemp("table")
     spec = {
         preprocessing.SCALED: tf.io.FixedLenFeature([1], tf.float32),
@@ -85,7 +85,7 @@ def table(tmp_path_factory) -> pathlib.Path:
 
 
 def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
-    """Runs the executor; gives the contents of its two outputs."""
+    """Runs the executor and returns the contents of its two outputs."""
     examples = artifact(standard_artifacts.Examples, table / "examples", 1)
     examples.split_names = json.dumps(["train", "eval"])
     problem = {
@@ -134,7 +134,7 @@ def without_time(trials) -> list[dict]:
 
 
 def workers(pid: int) -> list[int]:
-    """The processes for trials that a process has started."""
+    """Returns the processes that a process has started for trials."""
     lists = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
     started = [int(child) for found in lists for child in found.read_text().split()]
     return [
@@ -161,7 +161,7 @@ def is_gone(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def found(table, tmp_path_factory) -> types.SimpleNamespace:
-    """An undisturbed search and what it told on its way."""
+    """Runs an undisturbed search; returns its outputs and its messages."""
     folder = tmp_path_factory.mktemp("undisturbed")
     told: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -201,7 +201,7 @@ def test_hopeless_trials_are_stopped_early(found):
         assert trial["steps"] < 40
         step, value = trial["evaluations"][-1]
         assert (step, value) == (trial["steps"], trial["value"])
-        # At the same step, others were better.
+        # Another trial was better at the same step.
         earlier = [dict(t["evaluations"]) for t in found.trials[: trial["number"]]]
         assert value > min(values[step] for values in earlier if step in values)
 
@@ -220,7 +220,7 @@ def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, mo
     monkeypatch.setattr(Workers, "idle", lambda pool: pytest.fail("a process was started"))
     _, results = search(table, found.folder, tuning(parallel=2))
     assert results["trials"] == found.trials
-    # Fewer trials are the first of them.
+    # A search with fewer trials has the first ones.
     best, results = search(table, found.folder, tuning(trials=1))
     assert (results["trials"], results["best"]) == (found.trials[:1], 0)
     assert best == {"values": {}}, "the configuration itself: nothing to replace"
@@ -228,7 +228,7 @@ def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, mo
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd):
-    # A process of its own: TensorFlow, which a search uses too, does not survive a fork.
+    # In a new process, as the search uses TensorFlow, which does not survive a fork.
     code = (
         f"import pathlib, sys; sys.path[:] = {sys.path}\n"
         "import test_tuner as t\n"
@@ -236,7 +236,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
     )
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     try:
-        # In the second trial, between two evaluations.
+        # The second trial is between two evaluations.
         wait_for(lambda: list(tmp_path.rglob("trial-1/model.ckpt-20.index")), 300)
         [worker] = workers(process.pid)
     finally:
@@ -262,7 +262,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
 def test_in_an_object_store_a_search_that_was_ended_goes_on(
     table, found, store, tmp_path, monkeypatch
 ):
-    """The study is on no disk between the two."""
+    """Between the two searches the study is only in the store."""
 
     class Ended(Exception):
         pass
@@ -281,7 +281,7 @@ def test_in_an_object_store_a_search_that_was_ended_goes_on(
 
 
 def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path, monkeypatch):
-    """The last one's process is killed."""
+    """The process of the last trial is killed."""
 
     def on_progress(text: str) -> None:
         if text.startswith("3/4 "):
@@ -310,7 +310,7 @@ def test_processes_end_with_who_asked_for_them():
     with pytest.raises(KeyboardInterrupt), Workers(problem, 2) as pool:
         pool.idle().trial = 0
         pool.idle().trial = 1
-        # A process that has just begun is not known by its command yet.
+        # A process does not have its command line immediately after it was started.
         pids = wait_for(lambda: len(found := workers(os.getpid())) == 2 and found)
         assert not pool.have_room
         raise KeyboardInterrupt
@@ -348,7 +348,7 @@ def test_the_result_is_read_by_the_trainer(table, found):
 
 
 class TestStudy:
-    """Without processes: a trial's evaluations are what the test says."""
+    """Tests of the study without processes; the test provides the evaluations of each trial."""
 
     @pytest.fixture
     def study(self, tmp_path):
@@ -359,7 +359,7 @@ class TestStudy:
 
     @staticmethod
     def run(study: Study, losses) -> int | None:
-        """Runs one trial with a loss for each ten steps; gives the steps it came to."""
+        """Runs one trial with a loss for every ten steps; returns the step at which it ended."""
         assignment = study.next()
         if assignment is None:
             return None
@@ -394,7 +394,7 @@ class TestStudy:
                 pass
             return [trial["values"] for trial in made.trials()]
 
-        # After ten trials at random the sampler learns from them.
+        # The sampler learns from earlier trials after the first ten, which are random.
         first, again = (values(name, trials=12) for name in ("first", "again"))
         assert first == again
         assert values("other", trials=3, seed=8)[1:] != first[1:3]
@@ -413,7 +413,7 @@ class TestStudy:
         again = study()
         assert again.next() == left
         assert again.next().number == 2
-        # It comes by the same step again, from its checkpoint.
+        # From its checkpoint it passes the same step again.
         again.report(left.number, 10, {"loss": 2.0}, False)
         again.spent(left.number, 1.5)
         again.complete(left.number, {"loss": 2.0})

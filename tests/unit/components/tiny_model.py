@@ -1,4 +1,4 @@
-"""Real SavedModels that answer what a column of the raw examples says, and their evaluation."""
+"""Helpers: SavedModels whose predictions are columns of the raw examples, and their evaluation."""
 
 import dataclasses
 import json
@@ -41,16 +41,16 @@ def save(
     fill: float | None = None,
     change: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> standard_artifacts.Model:
-    """A model artifact that answers with columns of the examples.
+    """Saves a model whose outputs are columns of the examples; returns its artifact.
 
     Args:
-        folder: below which it is made.
-        number: of the artifact.
-        labels: what its export says of its labels.
-        outputs: columns by output; the column alone for what a single label's task asks for.
-        reads: what its export says that it reads, if not those columns.
-        fill: what it takes for a missing value.
-        change: what it makes of a column.
+        folder: the parent of the artifact's directory.
+        number: the artifact's id.
+        labels: the labels that the export lists.
+        outputs: columns by output; a single column is the output of the first label's task.
+        reads: the columns that the export lists as its inputs; by default those of `outputs`.
+        fill: the default of a missing value.
+        change: the function that is applied to each column.
     """
     labels = [labels] if isinstance(labels, Label) else labels
     if isinstance(outputs, str):
@@ -82,7 +82,7 @@ def save(
 def write_export_facts(
     export: pathlib.Path, labels: Sequence[Label], widths: Mapping[str, int]
 ) -> None:
-    """Writes what an export says of itself: its labels, and the columns that it reads."""
+    """Writes the files of an export that list its labels and the columns that it reads."""
     inputs = [
         dataclasses.asdict(Input(column, "numbers", True, sequence=width > 1))
         for column, width in widths.items()
@@ -98,7 +98,7 @@ def write_export_facts(
 def deployed(
     model: standard_artifacts.Model, baseline: deployments.Baseline
 ) -> standard_artifacts.Model:
-    """A model as the component Baseline hands it over."""
+    """Makes a model artifact an output of the component Baseline."""
     (pathlib.Path(model.uri) / deployments.BASELINE).write_text(baseline.to_json())
     return model
 
@@ -112,7 +112,7 @@ def artifact(kind, folder: pathlib.Path, number: int):
 
 
 def examples(folder: pathlib.Path, rows: Sequence[dict[str, Any]]) -> standard_artifacts.Examples:
-    """Raw examples with a test split."""
+    """Writes raw examples with a test split."""
     made = artifact(standard_artifacts.Examples, folder, 900)
     made.split_names = json.dumps(["test"])
     (folder / "Split-test").mkdir()
@@ -153,7 +153,7 @@ def _schema(rows: Sequence[dict[str, Any]]) -> schema_pb2.Schema:
 
 
 def write_schema(folder: pathlib.Path, rows: Sequence[dict[str, Any]]) -> standard_artifacts.Schema:
-    """The artifact of a schema that rows fit."""
+    """Writes a schema that rows fit; returns its artifact."""
     schema = artifact(standard_artifacts.Schema, folder, 901)
     (folder / "schema.pbtxt").write_text(text_format.MessageToString(_schema(rows)))
     return schema
@@ -172,7 +172,7 @@ def evaluate(
     new_baseline: str = "",
     **candidate_settings: Any,
 ):
-    """Runs the real executor; gives the verdict and the blessing. Version 17 is the baseline."""
+    """Runs the executor with version 17 as baseline; returns the verdict and the blessing."""
     served = artifact(standard_artifacts.InfraBlessing, folder / "serving_check", 904)
     (folder / "serving_check" / report.FILE_NAME).write_text(serving.to_json())
     inputs = {

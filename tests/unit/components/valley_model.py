@@ -1,4 +1,4 @@
-"""A model whose loss is known: it falls with every step, to how far a parameter is from 3."""
+"""A model whose loss is known: it falls with every step towards a parameter's distance from 3."""
 
 import dataclasses
 

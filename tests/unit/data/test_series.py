@@ -1,4 +1,4 @@
-"""The table of windows: the same bytes again, and nothing in common between its blocks."""
+"""Tests that the table of windows is reproducible and that its blocks share no hours."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""The compiled workflow: what the `kubeflow:` section asks for is in it."""
+"""Tests that the compiled workflow contains what the `kubeflow:` section asks for."""
 
 import json
 import pathlib
@@ -89,7 +89,7 @@ def test_names_are_not_taken_for_variables_of_argo(tmp_path):
     args = step(found, "transform")["container"]["args"]
     told = json.dumps(json.loads(args[args.index("--tfx_ir") + 1]))
     for name in names:
-        # The settings are JSON within a string of the IR.
+        # The settings are JSON in a string of the IR.
         assert json.dumps(json.dumps(name))[1:-1] in told, name
     args = step(found, "tableexamplegen")["container"]["args"]
     assert "user {{x}} " in str(json.loads(args[args.index("--tfx_ir") + 1]))

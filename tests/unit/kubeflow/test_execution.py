@@ -1,4 +1,4 @@
-"""The executor on small workflows whose containers run plain commands."""
+"""Tests of the executor on small workflows whose containers run plain commands."""
 
 import io
 import os
@@ -112,7 +112,7 @@ def test_a_task_starts_when_those_before_it_have_ended(make, tmp_path):
 
 
 def test_steps_run_side_by_side_up_to_the_limit(make, tmp_path):
-    """Each waits for another one to run; three would never be seen at a time."""
+    """Each step waits until another one runs; none may see three at a time."""
     script = (
         f"touch {tmp_path}/$$.run; n=0; "
         f"while [ $(ls {tmp_path} | grep -c run$) -lt 2 ] && [ $n -lt 500 ]; do "
@@ -120,7 +120,7 @@ def test_steps_run_side_by_side_up_to_the_limit(make, tmp_path):
     )
     steps = [shell(name, script) for name in "abcd"]
     execution = make(manifest(steps, [task(name) for name in "abcd"]), parallel=2)
-    (tmp_path / "run").rename(tmp_path / "logs")  # ends in the letters that are counted
+    (tmp_path / "run").rename(tmp_path / "logs")  # its name would be counted, too
     execution.folder = tmp_path / "logs"
     execution.run()
     seen = [int(said(execution, name).split()[-1]) for name in "abcd"]
@@ -347,7 +347,7 @@ def test_a_reference_to_nothing_is_named(make):
 
 @pytest.mark.skipif(not NAMESPACES, reason="needs root's namespaces")
 def test_a_container_shares_only_its_volumes(make, tmp_path):
-    """What it writes elsewhere is gone, and it sees the code but not the rest of the project."""
+    """What it writes elsewhere is lost; it sees the code, but not the rest of the project."""
     secret = tmp_path / "beside"
     secret.write_text("")
     script = "pwd; ls; touch /data/kept /tmp/gone /gone /app/gone 2>&1; ps ax | wc -l; id -u"
@@ -435,7 +435,7 @@ def test_no_process_outlives_the_executor(kind, by, tmp_path):
         [sys.executable, "-c", program],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        # Shells have what runs in the background ignore it, the tests among it.
+        # A shell makes its background processes, such as these tests, ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until(lambda: alive(f"sleep {marker}"))

@@ -1,4 +1,4 @@
-"""The container image has the code and nothing else; tests/e2e/test_image_build.py builds it."""
+"""Tests that the image contains only the code; tests/e2e/test_image_build.py builds it."""
 
 import pathlib
 import re
@@ -37,14 +37,14 @@ def code():
 
 
 def copied():
-    """What the Dockerfile takes from the project's folder."""
+    """Returns what the Dockerfile copies from the project's folder."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
     return [source for line in lines for source in line.split()[:-1]]
 
 
 @pytest.fixture
 def context(tmp_path):
-    """Which of some files a builder gets to see."""
+    """Returns a function that selects the files that a builder sees."""
     ignore = (ROOT / FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
     patterns = [line for line in ignore if line and not line.startswith("#")]
 
@@ -104,7 +104,7 @@ def test_workflow_and_image_agree():
 
 
 def build(tmp_path, **environment):
-    """Builds where there are the commands of every system, and no engine."""
+    """Runs the build where only basic commands exist and no engine."""
     for name in ("sh", "dirname", "sed"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""A compiled workflow passes; whatever is then broken in it is refused, by place and cause."""
+"""Tests that a compiled workflow passes, and that a broken one fails with place and cause."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ def workflow(genuine):
 
 
 def step(tree, key):
-    """What stands at a key, a name, a number, or behind a flag."""
+    """Returns the value at a key, name or index, or after a flag."""
     if isinstance(tree, dict):
         return tree[key]
     if key.startswith("--"):
@@ -48,7 +48,7 @@ def step(tree, key):
 
 
 def at(workflow, path):
-    """The parent of a place, and the key or number there; `/` parts the path, `~` is a slash."""
+    """Returns the parent of a place, and its key or index; `~` in the path is a slash."""
     if path.startswith("templates"):
         path = f"spec/{path}"
     *parents, last = (part.replace("~", "/") for part in path.split("/"))
@@ -83,7 +83,7 @@ def rename(workflow, path, name):
 
 
 def add(workflow, path, item):
-    """One more entry of a list, which is made if need be."""
+    """Appends an item to a list, which is created if missing."""
     tree, key = at(workflow, path)
     tree.setdefault(key, []).append(item)
 
@@ -268,7 +268,7 @@ def test_something_is_gone(path, message, workflow):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        # Types, as a cluster takes them.
+        # Types that a cluster expects.
         ("spec/templates", {}, "templates: found {} (dict), expected a list"),
         ("metadata/generateName", 7, "metadata.generateName: found 7 (int), expected text; put it"),
         (TRAINER, "x", "templates.trainer.container: found 'x' (str), expected keys and values"),
@@ -299,7 +299,7 @@ def test_something_is_gone(path, message, workflow):
             [{"apiVersion": "v1", "kind": "Pod", "name": "x"}],
             "metadata.ownerReferences.x.uid: missing",
         ),
-        # Forms and choices.
+        # Forms, and values that are one of several.
         ("apiVersion", "argoproj.io/v1", "apiVersion: found 'argoproj.io/v1', expected one of"),
         ("status", {}, "status: found {}, expected none: the cluster writes it"),
         ("metadata/resourceVersion", "1", "resourceVersion: found '1', expected none"),
@@ -434,7 +434,7 @@ def test_something_is_gone(path, message, workflow):
             "found '{{inputs.parameters.gates}}', expected {{inputs.parameters.max-steps}}",
         ),
         ("spec/arguments/parameters/gates/value", "{{inputs.parameters.x}}", "gates.value: {{inp"),
-        # The step's arguments.
+        # Arguments of steps.
         (f"{TRAINER}/command", ["python", "-m", "step"], "command: found python -m step"),
         (f"{TRAINER}/args/--node_id", "Trainr", "found nodes Trainer, expected Trainr (--node_id"),
         (f"{TRAINER}/args/--tfx_ir", "{", "args --tfx_ir: not a tfx.orchestration.Pipeline in JSO"),
@@ -692,7 +692,7 @@ def test_a_workflow_that_the_store_does_not_take(workflow):
 
 
 def test_what_argo_knows_is_taken(workflow):
-    """Hooks, variables and forms that today's compiler does not write."""
+    """The workflow has hooks, variables and forms that the current compiler does not write."""
     put(workflow, "metadata/labels/team", "houses")
     put(workflow, "spec/onExit", "tell")
     put(workflow, "spec/hooks", {"exit": {"template": "tell"}})
@@ -774,7 +774,7 @@ def test_a_class_that_a_function_component_makes():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        # Steps that do not see what the others see.
+        # Steps that do not see the same files and variables as the others.
         (f"{TRAINER}/image", "registry.example.com/king-county:2", "image: differs from the other"),
         (f"{TRAINER}/env/PYTHONPATH/value", ".", "container.env: differs from the other steps'"),
         (f"{TRAINER}/envFrom/0/configMapRef/name", "other", "container.envFrom: differs from"),
@@ -790,12 +790,12 @@ def test_a_class_that_a_function_component_makes():
             None,
             "templates.trainer.volumes.pipelines: found sources none",
         ),
-        # Places that are gone with the container.
+        # Directories that are lost with the container.
         ("spec/arguments/parameters/pipeline-root/value", "artifacts", "is on none of the volumes"),
         ("spec/arguments/parameters/training-root/value", "/var/x", "none of the volumes (/mnt/p"),
         ("spec/arguments/parameters/data-directory/value", "/data", "found '/data', which is on"),
         ("spec/arguments/parameters/serving-directory/value", None, "serving-directory: found no"),
-        # Nodes that would not run as the pipeline says.
+        # Nodes that would not run as the pipeline defines.
         (f"{TASKS}/pusher/when", "false", "tasks.pusher.when: found 'false', expected a node to"),
         (f"{TASKS}/evaluator/continueOn", {"failed": True}, "tasks.evaluator.continueOn: found"),
         (f"{TASKS}/pusher/withItems", [1, 2], "tasks.pusher.withItems: found [1, 2]"),
@@ -813,7 +813,7 @@ def test_a_class_that_a_function_component_makes():
             "pipeline_spec: expected JSON with the inputs data-directory, gates,",
         ),
         ("metadata/annotations/pipelines.kubeflow.org~pipeline_spec", "[]", "expected JSON with"),
-        # What the platform does with a container.
+        # Conflicts with what the platform does to a container.
         (f"{TRAINER}/securityContext", {"runAsUser": 0}, "runAsNonRoot with runAsUser 0"),
         (f"{TRAINER}/args/--pipeline_root", "$(PYTHONPATH)", "found $(PYTHONPATH), which Kubernet"),
         (f"{TRAINER}/args/--pipeline_root", "a$$b", "args[1]: found $$, which Kubernetes repla"),
@@ -859,7 +859,7 @@ def test_dependencies_that_are_an_expression(depends, message, workflow):
         assert lint.findings(workflow) == []
 
 
-# Keys of these mappings are the user's, not the schema's.
+# Mappings with free keys, which the schema does not define.
 FREE = {"labels", "annotations", "nodeSelector", "requests", "limits"}
 REQUIRED = {
     "apiVersion",
@@ -897,7 +897,7 @@ REQUIRED = {
 
 
 def mappings(tree, key=""):
-    """Every mapping whose keys the schema knows, with the key that it stands at."""
+    """Yields every mapping whose keys the schema defines, with its own key."""
     if isinstance(tree, list):
         for item in tree:
             yield from mappings(item, key)
@@ -915,7 +915,7 @@ def test_no_required_key_can_go(genuine, data):
         (tree, name)
         for tree, key in mappings(workflow)
         for name in tree
-        # A pod may do without labels of its own.
+        # A pod need not have labels of its own.
         if name in REQUIRED and (key, name) != ("templates", "metadata")
     ]
     tree, name = data.draw(st.sampled_from(places))

@@ -1,4 +1,4 @@
-"""The compiled workflow: what it says, and when it is another one."""
+"""Tests of the compiled workflow's parameters, metrics and errors."""
 
 import pytest
 import yaml

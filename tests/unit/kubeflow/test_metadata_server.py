@@ -1,4 +1,4 @@
-"""The metadata service, asked by ML Metadata's own client."""
+"""Tests of the metadata service with ML Metadata's own client."""
 
 import pathlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Parameters of a run are refused before it starts."""
+"""Tests that wrong parameters of a run are refused before it starts."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""The `kubeflow:` section: what is refused, and how that is said."""
+"""Tests of the `kubeflow:` section: what is refused, with which messages."""
 
 import pytest
 

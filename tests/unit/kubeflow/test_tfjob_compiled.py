@@ -1,4 +1,4 @@
-"""A pipeline whose tasks are pods of a TFJob: compiled, checked, and broken in every way."""
+"""Tests of a pipeline with a TFJob: compiled, checked, and broken in every way."""
 
 import copy
 import json
@@ -171,7 +171,7 @@ def test_what_is_no_job(workflow):
 
 
 def change(tree, path, value):
-    """Puts a value at a place; None removes what is there."""
+    """Sets the value at a place; None deletes it."""
     *parents, last = path.split("/")
     for key in parents:
         tree = tree[int(key)] if isinstance(tree, list) else tree[key]
@@ -205,7 +205,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         (f"{TASK}/imag", "x", "Chief.template.spec.containers.tensorflow.imag: unknown key; did"),
         (f"{TASK}/command", "python", "containers.tensorflow.command: found 'python' (str), exp"),
         (f"{TASK}/image", None, "Chief.template.spec.containers.tensorflow.image: missing"),
-        # What the operator makes of it.
+        # What the operator requires.
         ("apiVersion", "kubeflow.org/v2", "apiVersion: found 'kubeflow.org/v2', expected kubeflow"),
         ("kind", "PyTorchJob", "kind: found 'PyTorchJob', expected TFJob"),
         ("metadata/name", "King_County", "metadata.name: found 'King_County', expected at most 63"),
@@ -221,7 +221,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         (f"{CHIEF}/restartPolicy", "Always", "Chief.restartPolicy: found 'Always', expected Exit"),
         (f"{TASK}/name", "main", "spec.containers: found main, expected tensorflow alone"),
         (f"{POD}/containers", [], "Chief.template.spec.containers: found none, expected tensorf"),
-        # As the step's own.
+        # What must be like the step's own.
         (f"{TASK}/command", ["python"], "tensorflow.command: expected python -m models.cluster.t"),
         (f"{TASK}/image", "other:1", "containers.tensorflow.image: differs from the step's"),
         (f"{TASK}/volumeMounts", MOUNTS, "tensorflow.volumeMounts: differs from the step's"),

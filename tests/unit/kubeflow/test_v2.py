@@ -1,4 +1,4 @@
-"""The V2 specs: graphs that both engines take, with what the `kubeflow:` section asks for."""
+"""Tests that both engines accept the V2 pipelines, which follow the `kubeflow:` section."""
 
 import json
 import pathlib
@@ -30,7 +30,7 @@ BUCKET = ["kubeflow.workspace=gs://bucket/houses/", "kubeflow.volumes={}"]
 
 
 class Files:
-    """What `compile` writes for V2 engines, and its notes."""
+    """The files that `compile` writes for V2 engines, and its notes."""
 
     def __init__(self, folder: pathlib.Path, *settings: str):
         config = config_file.load(KING_COUNTY, settings)
@@ -96,7 +96,7 @@ def test_both_are_messages_without_unknown_fields(files, request):
         assert re.fullmatch("[a-z0-9][a-z0-9-]*", parsed.pipeline_info.name)
         deployment = json.loads(json.dumps(spec["deploymentSpec"]))
         for executor in deployment["executors"].values():
-            # Newer than the messages of this kfp.
+            # These are newer than the messages of the installed kfp.
             for name in ("cpuRequest", "memoryRequest"):
                 executor["container"].get("resources", {}).pop(name, None)
         config = json_format.ParseDict(deployment, pipeline_spec_pb2.PipelineDeploymentConfig())
@@ -146,7 +146,7 @@ def test_what_changes_without_its_inputs_is_never_cached(plain):
         found = tasks(spec).items()
         return {name for name, task in found if not task["cachingOptions"].get("enableCache")}
 
-    # Only Vertex AI runs the hook that puts the table's fingerprint into the key.
+    # Only Vertex AI runs the hook that adds the table's fingerprint to the cache key.
     assert uncached(plain.job["pipelineSpec"]) == {"Baseline", "Pusher"}
     assert uncached(plain.spec) == {"Baseline", "Pusher", "TableExampleGen"}
     assert "lifecycle" in container(plain.job["pipelineSpec"], "TableExampleGen")

@@ -1,4 +1,4 @@
-"""A step of a V2 pipeline: addresses are directories inside, and addresses again outside."""
+"""Tests of a V2 step, which sees directories for addresses but reports the addresses."""
 
 import json
 import pathlib
@@ -73,7 +73,7 @@ def test_outputs_are_written_as_files_and_told_as_addresses(tmp_path, root, sche
 
 
 def test_an_input_without_its_type_is_what_the_component_says(tmp_path, root):
-    """Open-source Kubeflow Pipelines hands over no types."""
+    """Open-source Kubeflow Pipelines passes no types."""
     anomalies = root / "minio" / "bucket" / "anomalies" / "Split-train"
     anomalies.mkdir(parents=True)
     (anomalies / "SchemaDiff.pb").touch()

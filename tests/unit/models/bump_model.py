@@ -1,4 +1,4 @@
-"""A model whose only weight counts its steps: what it learns, and when it is best, is known."""
+"""A model whose only weight counts steps, so that its best step and its losses are known."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Transformed tables, made once for all tests of this folder."""
+"""Fixtures with transformed tables, created once for all tests of this folder."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }
 
 @pytest.fixture(scope="session")
 def rich(tmp_path_factory) -> Transformed:
-    """The rich table, with a regression label."""
+    """Returns the transformed rich table, with a regression label."""
     return rich_table.transform(
         tmp_path_factory.mktemp("rich"),
         rich_table.RICH_SCHEMA,
@@ -26,12 +26,12 @@ def rich(tmp_path_factory) -> Transformed:
 
 @pytest.fixture(scope="session")
 def rich_train(rich) -> dict[str, np.ndarray]:
-    """The transformed train split of the rich table; row i is `rich.train_rows[i]`."""
+    """Returns the transformed train split of the rich table; row i is `rich.train_rows[i]`."""
     return by_row(rich, rich.train_files, rich.train_rows)
 
 
 def by_row(table, files, rows) -> dict[str, np.ndarray]:
-    """Transformed examples in the order of the raw rows; Beam need not keep it."""
+    """Returns transformed examples in the order of the raw rows, which Beam may change."""
     arrays = rich_table.read(files, table.output.transformed_feature_spec())
     order = {label: number for number, label in enumerate(arrays[preprocessing.LABEL].tolist())}
     assert len(order) == len(rows), "labels must tell rows apart"
@@ -41,13 +41,13 @@ def by_row(table, files, rows) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def full(tmp_path_factory) -> Transformed:
-    """The table with ordinal columns, lists, derived features, a weight and three labels."""
+    """Returns a table with ordinal columns, lists, derived features, a weight and three labels."""
     return rich_table.full_table(tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="session")
 def serve(rich) -> Server:
-    """Transforms rows of the rich table as in serving."""
+    """Returns a server that transforms rows of the rich table as in serving."""
     return Server(rich)
 
 
@@ -78,7 +78,7 @@ def _class_table(folder, task: str, dtype: str, classes: list, weights: list[flo
 
 @pytest.fixture(scope="session")
 def binary(tmp_path_factory) -> Transformed:
-    """A table with a text label of two classes; the rarer one is the positive one."""
+    """Returns a table with a text label of two classes, of which the rarer one is positive."""
     return _class_table(
         tmp_path_factory.mktemp("binary"), "binary", "BYTES", ["no", "yes"], [0.7, 0.3]
     )
@@ -86,7 +86,7 @@ def binary(tmp_path_factory) -> Transformed:
 
 @pytest.fixture(scope="session")
 def multiclass(tmp_path_factory) -> Transformed:
-    """A table with an int label of three classes, whose order as text differs."""
+    """Returns a table with an integer label of three classes, which sort differently as text."""
     return _class_table(
         tmp_path_factory.mktemp("multiclass"), "multiclass", "INT", [9, 10, 11], [0.2, 0.5, 0.3]
     )

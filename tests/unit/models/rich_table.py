@@ -1,4 +1,4 @@
-"""A small table with every kind of column, and its way through the real Transform."""
+"""Small tables with every kind of column, transformed as by TFX's Transform."""
 
 import dataclasses
 import datetime
@@ -50,7 +50,7 @@ FALSE_TEXTS = ("False", "no", "0", "n")
 
 
 def rich_rows(count: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of the rich table; a value that is None is missing."""
+    """Returns rows of the rich table; missing values are None."""
     rng = np.random.default_rng(seed)
     first = datetime.date(2004, 1, 1)
     rows = []
@@ -84,7 +84,7 @@ def rich_rows(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def example(row: Mapping[str, Any]) -> bytes:
-    """A serialized `tf.Example`, without the values that are None."""
+    """Returns a row as a serialized `tf.Example`, without the values that are None."""
     features = {}
     for name, value in row.items():
         values = value if isinstance(value, list) else [value]
@@ -103,7 +103,7 @@ def example(row: Mapping[str, Any]) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """What Transform made of a table: its graph, and files of transformed examples."""
+    """A transformed table: the transform graph, and files of transformed examples."""
 
     graph: str
     train_files: list[str]
@@ -136,7 +136,7 @@ def transform(
 ) -> Transformed:
     """Analyzes the train rows and transforms both splits, as TFX's Transform does.
 
-    `more_labels` are tasks by column; `more` is the rest of what `features.resolve` wants.
+    `more_labels` are tasks by column; `more` are further settings of the problem.
     """
     tasks = {label: task, **(more_labels or {})}
     labels = [{"name": name, "task": task} for name, task in tasks.items()]
@@ -232,7 +232,7 @@ DERIVED = {
 
 
 def full_rows(count: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of a table with ordinal columns, lists, a weight and three labels."""
+    """Returns rows of a table with ordinal columns, lists, a weight and three labels."""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(count):
@@ -260,7 +260,7 @@ def full_rows(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def full_table(folder: pathlib.Path) -> Transformed:
-    """The full table through Transform, with everything that a configuration can say of it."""
+    """Transforms the full table, with every setting for features that a configuration has."""
     return transform(
         folder,
         FULL_SCHEMA,
@@ -276,13 +276,13 @@ def full_table(folder: pathlib.Path) -> Transformed:
 
 
 def read(files: Sequence[str], spec: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """All transformed examples as arrays."""
+    """Returns all transformed examples as arrays."""
     records = list(tf.data.TFRecordDataset(list(files), "GZIP").as_numpy_iterator())
     return {name: value.numpy() for name, value in tf.io.parse_example(records, spec).items()}
 
 
 class Server:
-    """Transforms raw rows as an exported model does: through the serving receiver."""
+    """A transformation of raw rows as in an exported model: through the serving receiver."""
 
     def __init__(self, table: Transformed):
         with tf.Graph().as_default() as graph:

@@ -1,4 +1,4 @@
-"""Ordinal columns, lists, derived features, weights and several labels: raw rows to the model."""
+"""Tests of ordinal columns, lists, derived features, weights and several labels."""
 
 import datetime
 import json
@@ -26,7 +26,7 @@ WINDOW, COUNTS = sequence_name("window"), sequence_name("counts")
 
 
 def batches(table: Transformed, files, count, *, training, labels=LABELS, **settings) -> list:
-    """Batches as arrays, in a graph of their own as an Estimator makes it."""
+    """Returns batches as arrays, from a separate graph as in an Estimator."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         if training:
             settings = {"rows": len(table.train_rows), "cache_bytes": 1 << 30, **settings}
@@ -50,7 +50,7 @@ def layout(full) -> Layout:
 
 @pytest.fixture(scope="module")
 def served(full) -> dict:
-    """The train rows as an exported model sees them: without labels and weight."""
+    """Returns the train rows as an exported model sees them, without labels and weight."""
     without = ("price", "waterfront", "grade", "sure")
     rows = [{k: v for k, v in row.items() if k not in without} for row in full.train_rows]
     return Server(full)(rows)
@@ -58,7 +58,7 @@ def served(full) -> dict:
 
 @pytest.fixture(scope="module")
 def read(full) -> list:
-    """The train split in batches of the eval input."""
+    """Returns the train split in batches of the eval input."""
     return batches(full, full.train_files, 6, training=False)
 
 
@@ -104,8 +104,8 @@ def test_an_ordinal_value_is_its_place_and_others_are_missing(full, served, layo
 
 
 def expected_of(row) -> dict[str, float]:
-    """The derived features in Python's own arithmetic; NaN where missing."""
-    day = datetime.date.fromisoformat(row["sold"]).toordinal() + 305  # from the year 0's March on
+    """Returns the derived features, computed in Python; missing ones are left out."""
+    day = datetime.date.fromisoformat(row["sold"]).toordinal() + 305  # since March of the year 0
     place = {code: number for number, code in enumerate(rich_table.QUALITY)}.get(row["quality"])
     stars = {3: 0, 1: 1, 2: 2}.get(row["stars"])
     values = {"sold_year": day / 365.2425}
@@ -125,7 +125,7 @@ def test_derived_features_and_where_they_are_missing(full, served, layout, name)
     np.testing.assert_allclose(found, standardised(values), atol=2e-3)
     position = served[QUANTILE][:, layout.numeric.index(name)]
     assert np.all(position[np.isnan(values)] == 0.5)
-    # A division by zero is missing without an indicator: no operand is optional.
+    # A division by zero counts as missing, but without an indicator, as no operand is optional.
     assert (f"{name}:missing" in layout.indicator) == (name in ("age", "best"))
     if f"{name}:missing" in layout.indicator:
         missing = served[INDICATOR][:, layout.indicator.index(f"{name}:missing")]
@@ -266,7 +266,7 @@ def test_columns_may_have_any_name(tmp_path):
     words = [dict(zip(NAMES, [f"{name}-{number % 3}" for name in NAMES])) for number in range(30)]
     made = table(tmp_path, columns, words)
     found = Server(made)(words[:3])[CATEGORICAL]
-    # Values of one frequency are numbered in descending order.
+    # Values with the same frequency are numbered in descending order.
     assert found.tolist() == [[2] * len(NAMES), [1] * len(NAMES), [0] * len(NAMES)]
 
 

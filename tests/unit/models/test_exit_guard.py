@@ -1,4 +1,4 @@
-"""What ends a process before its verdict is no success."""
+"""Tests that a process that exits before its work is done does not count as a success."""
 
 import subprocess
 import sys

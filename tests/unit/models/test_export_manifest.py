@@ -1,4 +1,4 @@
-"""Every kind of damage to an export is seen, and named in one line, before anything loads it."""
+"""Tests that any damage to an export is detected before it is loaded, and named in one line."""
 
 import os
 import pathlib

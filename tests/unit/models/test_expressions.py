@@ -1,4 +1,4 @@
-"""Arithmetic over columns: what is let through, and that it means what Python means by it."""
+"""Tests of arithmetic over columns: what is allowed, and that it gives the same as in Python."""
 
 import math
 import operator
@@ -29,7 +29,7 @@ PYTHON: dict[str, Any] = {
 
 
 def by_python(text: str) -> float:
-    """Python's own evaluation, in floating point; NaN where it refuses or leaves the numbers."""
+    """Returns Python's result as a float; NaN if it raises or the result is complex or infinite."""
     called = (math.log1p, math.sqrt, abs, min, max)
     functions = {function.__name__: _of_numbers(function) for function in called}
     try:
@@ -40,7 +40,7 @@ def by_python(text: str) -> float:
 
 
 def _of_numbers(function):
-    """A power may be complex, and the absolute value of that a number again."""
+    """Returns a function that refuses complex arguments, whose absolute value would be real."""
 
     def checked(*arguments):
         if any(isinstance(argument, complex) for argument in arguments):
@@ -51,7 +51,7 @@ def _of_numbers(function):
 
 
 def by_transform(text: str) -> float:
-    """With the tensors of preprocessing."""
+    """Returns the result with tensors, as in preprocessing."""
     value = expressions.parse(text).evaluate(
         lambda name: tf.constant([NAMES[name]], tf.float64),
         lambda number: tf.constant([number], tf.float64),
@@ -170,7 +170,7 @@ def test_the_value_is_pythons_own(text):
     np.testing.assert_equal(math.isnan(found), math.isnan(folded))
     if not math.isnan(expected):
         assert folded == pytest.approx(expected, rel=1e-9)
-        # Cancellation makes much of the last digit in which two logarithms differ.
+        # Cancellation magnifies the last digit, in which two logarithms may differ.
         assert found == pytest.approx(folded, rel=1e-6, abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Which columns are features, and of what kind."""
+"""Tests of which columns are features, and of which kind."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What logits mean, against numpy and scikit-learn."""
+"""Tests of the heads' losses, predictions and metrics against numpy and scikit-learn."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ CLASSES = rng.choice(["9", "10", "11"], 50)
 
 
 def evaluated(head, labels, logits, weights=None) -> dict[str, float]:
-    """The head's metrics after one batch."""
+    """Returns the head's metrics after one batch."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         features = {} if weights is None else {"weight": tf.constant(weights)}
         metrics = head.update_metrics(
@@ -68,7 +68,7 @@ def test_a_negative_label_counts_as_zero_on_the_log_scale():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1e7, width=32), min_size=1, max_size=20))
 def test_predictions_undo_the_scale(label, values):
-    """Logits that have no loss predict the label."""
+    """Logits without a loss predict the label."""
     head = heads.for_label(label)
     values = np.array(values, np.float64)
     targets = (np.log1p(values) - 6.1) / 0.5 if label.log else (values - 540) / 360
@@ -225,7 +225,7 @@ def test_class_weights_weigh_the_rows_of_a_class(label, values, logits):
 
 
 def test_an_interval_is_learned_by_the_pinball_loss():
-    """The constant ends that lose the least are the quantiles of the label."""
+    """Among constant intervals the quantiles of the label have the smallest loss."""
     head = heads.for_label(INTERVAL)
     targets = (np.log1p(VALUES) - 6.1) / 0.5
     low, high = np.quantile(targets, [0.1, 0.9])

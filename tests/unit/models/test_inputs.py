@@ -1,4 +1,4 @@
-"""What the Estimator is fed: each row once, shuffled anew at each pass, features with label."""
+"""Tests of the input functions: each pass has each row once, with its label, in a new order."""
 
 import collections
 import itertools
@@ -14,7 +14,7 @@ BATCH = 64
 
 
 def batches(table, files, count=None, **settings) -> list[tuple[dict, np.ndarray]]:
-    """Batches as arrays, in a graph of their own as an Estimator makes it."""
+    """Returns batches as arrays, from a separate graph as in an Estimator."""
     batch_size = settings.pop("batch_size", BATCH)
     rows = inputs.count_rows(files)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -41,7 +41,7 @@ def labels(batches) -> list[float]:
 
 @pytest.fixture(scope="module")
 def halves(rich, tmp_path_factory) -> list[str]:
-    """The train rows in two files."""
+    """Writes the train rows to two files."""
     folder = tmp_path_factory.mktemp("halves")
     records = list(tf.data.TFRecordDataset(rich.train_files, "GZIP").as_numpy_iterator())
     paths = []
@@ -133,7 +133,7 @@ def test_chunks_are_shuffled_and_each_row_still_comes_once(rich, monkeypatch):
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
 @pytest.mark.parametrize("start", [1, 9, 10, 11, 25])
 def test_a_later_start_sees_what_would_have_come(rich, monkeypatch, cache_bytes, start):
-    """Across passes, and with a chunk that does not divide by the batch."""
+    """Holds across passes, and with chunks that are not a multiple of the batch."""
     monkeypatch.setattr(inputs, "CHUNK", 150)
     settings = {"cache_bytes": cache_bytes, "seed": 3}
     undisturbed = batches(rich, rich.train_files, 32, **settings)
@@ -160,7 +160,7 @@ def test_rows_are_counted(rich, halves):
 def test_workers_share_the_rows_out_whatever_the_number_of_files(
     rich, halves, monkeypatch, cache_bytes, count
 ):
-    """In a pass of each, no row is seen twice, and less than a batch of each worker is not seen."""
+    """In one pass no row is seen twice, and each worker misses less than a batch per chunk."""
     monkeypatch.setattr(inputs, "CHUNK", 150)
     size = 10
     rows = [row["price"] for row in rich.train_rows]

@@ -1,4 +1,4 @@
-"""What the training split says of the label."""
+"""Tests of the facts about a label that come from the train split."""
 
 import math
 import types
@@ -55,11 +55,11 @@ def test_too_many_classes_for_a_binary_label_are_refused(multiclass):
         made({"name": "outcome", "task": "binary"}, multiclass.output, multiclass.train_files)
 
 
-NO_GRAPH: Any = None  # a regression does not look at it
+NO_GRAPH: Any = None  # a regression does not use it
 
 
 def statistics_file(folder, *values: float) -> list[str]:
-    """A transformed example that holds label statistics only."""
+    """Writes a transformed example that contains only label statistics."""
     feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
     features = tf.train.Features(feature={preprocessing.statistics_name(0): feature})
     path = str(folder / "rows.gz")
@@ -94,14 +94,14 @@ def test_a_label_below_zero_has_no_logarithm(tmp_path):
 
 @pytest.mark.parametrize("deviation", [0.0, 0.0067])
 def test_a_constant_label_is_refused(tmp_path, deviation):
-    """Transform's arithmetic in single precision leaves a constant 123456.7 a deviation."""
+    """In Transform's single precision a constant 123456.7 may have a deviation."""
     files = statistics_file(tmp_path, 123456.7, deviation, 11.7, 0.0, 123456.7, 123456.7)
     with pytest.raises(ValueError, match="label y: is 123457 in every row of .*nothing to learn"):
         made(regression(), NO_GRAPH, files)
 
 
 def vocabulary(folder, counts: dict[str, int]):
-    """What `from_transform` asks of Transform's output: the file of a vocabulary."""
+    """Returns a stand-in for Transform's output that only has a vocabulary file."""
     path = folder / "vocabulary"
     path.write_text("".join(f"{count} {value}\n" for value, count in counts.items()))
     return types.SimpleNamespace(vocabulary_file_by_name=lambda name: str(path))
@@ -144,7 +144,7 @@ def test_class_weights_are_in_the_order_of_the_classes(tmp_path, weights, expect
     label = made(spec, vocabulary(tmp_path, {"yes": 6, "no": 2}))
     assert label.classes == ("no", "yes")
     assert label.class_weights == pytest.approx(expected)
-    # Balanced weights leave the sum over the rows as it is.
+    # Balanced weights do not change the sum over the rows.
     if weights == "balanced":
         assert 2 * label.class_weights[0] + 6 * label.class_weights[1] == pytest.approx(8)
 

@@ -1,4 +1,4 @@
-"""What `TF_CONFIG` says of a process, or fails to say."""
+"""Tests of reading a process's task from `TF_CONFIG`, and of the errors."""
 
 import json
 

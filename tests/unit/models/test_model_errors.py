@@ -1,4 +1,4 @@
-"""Mistakes in a user's model: one line with the place in their file, and what to write there."""
+"""Tests that a mistake in a user's model gives one line with its place and the correction."""
 
 import inspect
 import pathlib
@@ -23,7 +23,7 @@ NO_VARIABLE = "the train op changes none of the 2 trainable variables; tf.keras.
 
 
 def made(name: str, folder, **own):
-    """The Estimator of a wrong model, without a table behind it."""
+    """Returns the Estimator of a wrong model, without a table."""
     label = Label(**{"name": "price", "task": "regression", "mean": 0.0, "deviation": 1.0, **own})
     context = Context((label,), Layout((), (), ()), (), (), 100, 64)
     config = estimator_api.RunConfig(model_dir=str(folder), tf_random_seed=1)
@@ -169,7 +169,7 @@ def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
 
 
 def test_steps_that_do_not_count_end_the_training(tmp_path, monkeypatch):
-    """As slow as they may be: it is runs that count, once there were seconds for many."""
+    """Even slow steps do not: the number of runs counts, after a minimum of seconds."""
     monkeypatch.setattr(progress, "_STILL_RUNS", 20)
     monkeypatch.setattr(progress, "_STILL_SECONDS", 0.0)
     with pytest.raises(ModelError, match="the global step stands still at 0 after 20 runs of the"):

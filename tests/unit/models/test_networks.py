@@ -1,4 +1,4 @@
-"""Parts of networks whose behaviour no trained model shows by itself."""
+"""Tests of parts of networks that no trained model covers."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,7 +7,7 @@ from models import networks
 
 
 def test_lists_stand_in_one_order_whatever_that_of_the_features():
-    """Transform gives its outputs in another order at each call."""
+    """Transform returns its outputs in another order at each call."""
     ragged = tf.ragged.constant([[1.0, 3.0], []], dtype=tf.float32)
     features = {
         "sequence_window": ragged,

@@ -1,4 +1,4 @@
-"""What is exempt from proxies, for whoever reads which variable."""
+"""Tests of the addresses exempt from proxies, for readers of either variable."""
 
 import urllib.request
 
@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1,localhost,::1"
     [
         ({}, LOOPBACK, LOOPBACK),
         ({"no_proxy": "a.example"}, f"a.example,{LOOPBACK}", f"a.example,{LOOPBACK}"),
-        # `urllib` would not read the second where there is the first.
+        # `urllib` would not read the second variable if the first is set.
         ({"NO_PROXY": "a, b"}, f"a,b,{LOOPBACK}", f"a,b,{LOOPBACK}"),
         ({"no_proxy": "a", "NO_PROXY": "b"}, f"a,b,{LOOPBACK}", f"a,b,{LOOPBACK}"),
         ({"no_proxy": "::1,a"}, "::1,a,127.0.0.1,localhost", "::1,a,127.0.0.1,localhost"),

@@ -5,7 +5,7 @@ from models import optimizers
 
 
 def learning_rates(max_steps: int, cycles: int) -> list[float]:
-    """What each step of a run learns at, as the summaries say."""
+    """Returns the learning rate of each step of a run, from the summaries."""
     with tf.Graph().as_default():
         weight = tf.compat.v1.get_variable("weight", [1])
         step = optimizers.adamw(

@@ -1,4 +1,4 @@
-"""`model.params` against the dataclass that declares them."""
+"""Tests of `model.params` against the dataclass that declares them."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What the network is fed: raw rows through the real Transform, against numpy and datetime."""
+"""Tests of the features that Transform computes from raw rows, against numpy and datetime."""
 
 import datetime
 
@@ -15,7 +15,7 @@ BINS = preprocessing.QUANTILES
 
 
 def numbers(rows, column) -> np.ndarray:
-    """A column with NaN where missing."""
+    """Returns a column as floats; missing values are NaN."""
     values = [row[column] for row in rows]
     if column == "day":
         values = [None if date is None else float(date.toordinal()) for date in map(date_of, rows)]
@@ -34,7 +34,7 @@ def layout(rich) -> Layout:
 
 @pytest.fixture(scope="module")
 def typical(rich) -> dict:
-    """A row with every value there."""
+    """Returns a row without missing values."""
     return next(row for row in rich.train_rows if not missing_anything(row))
 
 
@@ -53,7 +53,7 @@ def column(arrays, layout, kind, name) -> np.ndarray:
 
 
 def piecewise_linear(values, train) -> np.ndarray:
-    """Mean of the piecewise-linear encoding whose bins are bounded by the quantiles of train."""
+    """Returns the mean of the piecewise-linear encoding with bins between quantiles of `train`."""
     train = np.sort(train[~np.isnan(train)])
     edges = np.quantile(train, np.linspace(0, 1, BINS + 1), method="inverted_cdf")
     widths = np.diff(edges)
@@ -105,7 +105,7 @@ def test_quantile_is_the_piecewise_linear_encoding(rich, rich_train, layout, nam
     assert np.all((position >= 0) & (position <= 1))
     assert np.all(position[~present] == 0.5)
     assert np.all(np.diff(position[present][np.argsort(values[present])]) >= 0)
-    # Which of two neighbours is the quantile is open: among ties that is one bin.
+    # Either of two neighbours may be the quantile, which among ties makes a difference of one bin.
     tolerance = 1.2 / BINS if name in ("rooms", "age") else 1e-2
     np.testing.assert_allclose(
         position[present], piecewise_linear(values[present], values), atol=tolerance
@@ -279,7 +279,7 @@ def test_dates_agree_with_the_calendar(serve, typical, layout, days):
     passed = np.array([(day - days[0]).days for day in days])
     week, year = phase("week", 7.0), phase("year", 365.2425)
     np.testing.assert_allclose(apart(week - week[0] - passed, 7.0), 0, atol=1e-3)
-    # Single precision knows a day of our era to a sixteenth.
+    # In single precision a present-day date is accurate to a sixteenth of a day.
     np.testing.assert_allclose(apart(year - year[0] - passed, 365.2425), 0, atol=0.2)
 
 

@@ -1,4 +1,4 @@
-"""Models by name."""
+"""Tests of the registry of models."""
 
 import pytest
 
@@ -27,7 +27,7 @@ _BROKEN = {
 
 @pytest.fixture
 def own_model(tmp_path, monkeypatch):
-    """A module beside the configuration, which takes other arguments than an Estimator gives."""
+    """Writes modules beside the configuration with right and wrong model functions."""
     (tmp_path / "own_model_of_test.py").write_text(
         "def model_fn(features, labels): ...\ndef good(features, labels, mode, params, config): ..."
     )

@@ -1,4 +1,4 @@
-"""`run_fn` from transformed examples to an export, and the best checkpoint."""
+"""Tests of `run_fn`, from transformed examples to an export, and of the best checkpoint."""
 
 import copy
 import dataclasses
@@ -53,7 +53,7 @@ def fn_args(table, folder: pathlib.PurePath, model=("bump_model.model_fn", {}), 
 
 
 def in_store(tmp_path: pathlib.Path) -> str:
-    """A bucket of the test's own."""
+    """Returns a bucket for this test only."""
     return f"gs://{tmp_path.name.replace('_', '-')}"
 
 
@@ -62,7 +62,7 @@ def directories(folder) -> list[pathlib.Path]:
 
 
 def score(export, rows) -> dict[str, np.ndarray]:
-    """What an export answers to raw rows without their label."""
+    """Returns an export's predictions for raw rows without their label."""
     signature = tf.saved_model.load(str(export)).signatures["predict"]
     examples = tf.constant([rich_table.example(row) for row in rows])
     return {name: value.numpy() for name, value in signature(examples=examples).items()}
@@ -70,7 +70,7 @@ def score(export, rows) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def bump(rich, tmp_path_factory):
-    """A finished run whose best checkpoint, of step 30, is neither the first nor the last."""
+    """Makes a run whose best checkpoint, of step 30, is neither the first nor the last."""
     folder = tmp_path_factory.mktemp("bump")
     training.run_fn(fn_args(rich, folder))
     return folder
@@ -119,7 +119,7 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
 @pytest.mark.parametrize(
     "task, rows, given, expected",
     [
-        # 25 passes of a small table would be too few steps.
+        # 25 passes over a small table would be too few steps.
         ("regression", 640, {}, {"batch_size": 64, "epochs": 200, "evaluate_every": 286}),
         ("regression", 5_000, {}, {"batch_size": 128, "epochs": 154, "evaluate_every": 860}),
         ("regression", 20_000, {}, {"batch_size": 256, "epochs": 77, "evaluate_every": 860}),
@@ -182,7 +182,7 @@ def test_evaluations_are_reported_and_may_end_the_training(rich, tmp_path):
 
 
 class TestCalibration:
-    """Of the intervals of a trained model, on rows that it never saw."""
+    """Tests that the intervals of a trained model are calibrated on rows it was not trained on."""
 
     @pytest.fixture(scope="class", params=[False, True], ids=["plain", "log"])
     def calibrated(self, rich, tmp_path_factory, request):
@@ -197,7 +197,7 @@ class TestCalibration:
         answers = score(calibrated, rich.eval_rows)
         truth = np.array([row["price"] for row in rich.eval_rows])
         inside = (answers["lower"][:, 0] <= truth) & (truth <= answers["upper"][:, 0])
-        # As many as the rank says: ceil(201 · 0.8) = 161 of 200.
+        # The rank is ceil(201 · 0.8) = 161 of 200.
         assert 160 <= inside.sum() <= 162
 
     def test_the_export_knows_what_it_was_moved_by(self, calibrated):
@@ -221,7 +221,7 @@ def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
 
 @pytest.mark.slow
 def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
-    """Also a second run, which finds what the first one left."""
+    """A second run finds the files of the first one."""
     folder = epath.Path(in_store(tmp_path))
     for _ in range(2):
         training.run_fn(fn_args(rich, folder))
@@ -239,7 +239,7 @@ def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
 
 
 def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
-    """The weight counts steps: had the run started again, its loss at step 30 would be 20²."""
+    """The weight counts steps: had the run started over, its loss at step 30 would be 20²."""
     arguments = fn_args(rich, tmp_path, max_steps=40)
     directory = named(arguments)
     killed = estimator_api.Estimator(bump_model.model_fn, str(directory), params={})
@@ -262,7 +262,7 @@ def test_a_run_killed_before_its_only_evaluation_is_completed(rich, tmp_path):
 
 
 def named(arguments) -> pathlib.Path:
-    """The training directory of a run that has not begun."""
+    """Returns the training directory of a run that has not started."""
     root = pathlib.Path(arguments.custom_config["training_root"])
     return root / Problem.of(arguments).fingerprint()
 
@@ -311,7 +311,7 @@ def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
 
 
 def rewritten(files, folder: pathlib.Path, change) -> str:
-    """One file of what `change` makes of the records of others."""
+    """Writes one file with the records of others, after `change`."""
     rows = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
     path = str(folder / pathlib.Path(files[0]).name)
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
@@ -321,7 +321,7 @@ def rewritten(files, folder: pathlib.Path, change) -> str:
 
 
 def test_the_same_examples_in_other_bytes_are_the_same_data(rich, tmp_path):
-    """The features of a `tf.Example` are in no order, so each run of Transform writes another."""
+    """A `tf.Example` has no order of features, so each run of Transform may write another."""
 
     def reordered(rows: list[bytes]) -> list[bytes]:
         found = []
@@ -331,7 +331,7 @@ def test_the_same_examples_in_other_bytes_are_the_same_data(rich, tmp_path):
                 tf.train.Example(features=tf.train.Features(feature={name: features[name]}))
                 for name in sorted(features, reverse=True)
             ]
-            # Messages one behind the other are merged when they are read.
+            # Concatenated messages are merged when they are parsed.
             found.append(b"".join(part.SerializeToString() for part in parts))
         assert found != rows
         return found
@@ -387,7 +387,7 @@ class TestBestCheckpoint:
 
     @pytest.fixture
     def evaluate(self, folder):
-        """Reports an evaluation to an exporter, with its checkpoint."""
+        """Returns a function that reports an evaluation, with its checkpoint, to an exporter."""
 
         def evaluate(best: BestCheckpoint, step: int, loss: float) -> None:
             result = {"loss": np.float32(loss), "global_step": np.int64(step)}

@@ -1,4 +1,4 @@
-"""What texts mean, to TensorFlow and to Arrow alike."""
+"""Tests that texts have the same meaning to TensorFlow and to Arrow."""
 
 import numpy as np
 import pyarrow as pa

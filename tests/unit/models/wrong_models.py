@@ -1,4 +1,4 @@
-"""Model functions with one mistake each: what a person writes who knows Keras and PyTorch."""
+"""Model functions with one mistake each, such as users of Keras and PyTorch make."""
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +20,7 @@ def _squares(value, labels):
 
 
 def _spec(features, labels, mode, loss=_squares, train=_minimized, predict=None):
-    """What a right model returns, but for one part."""
+    """Returns the spec of a correct model, except for the given part."""
     value = tf.keras.layers.Dense(1, name="value")(features["scaled"])
     predictions = predict(value) if predict else {heads.PREDICTIONS: value}
     if mode == ModeKeys.PREDICT:
@@ -169,14 +169,14 @@ def step_counted_in_vain(features, labels, mode, params, config):
 
 
 def step_counted_by_nothing(features, labels, mode, params, config):
-    """Has a hook that might count, so that only the steps themselves tell."""
+    """Has a hook that might count steps, so that the mistake only shows during training."""
     spec = _spec(features, labels, mode, train=tf.compat.v1.train.AdamOptimizer(0.01).minimize)
     hooks = [SessionRunHook()]
     return spec._replace(training_hooks=hooks) if mode == ModeKeys.TRAIN else spec
 
 
 def step_of_four_batches(features, labels, mode, params, config):
-    """Is right: it accumulates gradients, and counts a step once they are applied."""
+    """Has no mistake: it counts one global step for every four batches."""
     spec = _spec(features, labels, mode, train=tf.compat.v1.train.AdamOptimizer(0.01).minimize)
     if mode != ModeKeys.TRAIN:
         return spec

@@ -1,4 +1,4 @@
-"""Where records of CSV files end, and headers that are long or none."""
+"""Tests of where records of CSV files end, and of long headers."""
 
 import io
 

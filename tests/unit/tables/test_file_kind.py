@@ -1,4 +1,4 @@
-"""Files that are no plain CSV: what each is, and what to do about it, in one line."""
+"""Tests that files other than plain CSV are recognized, with one line that says what to do."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Columns of Parquet files: each read for what it is, or refused by name."""
+"""Tests that each column of a Parquet file is read in its own type or refused by name."""
 
 import datetime
 import decimal
@@ -22,7 +22,7 @@ def opened(path, columns, **options):
 
 
 def read(source, path, kinds=None):
-    """The kinds of the columns, and their values."""
+    """Returns the kinds of the columns, and their values."""
     pieces = list(source.pieces(str(path), 0))
     if kinds is None:
         kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))

@@ -1,4 +1,4 @@
-"""Columns in the names of folders."""
+"""Tests of columns in the names of folders."""
 
 from typing import cast
 

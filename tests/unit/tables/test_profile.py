@@ -1,4 +1,4 @@
-"""What one pass over a table finds out, by Arrow or row by row."""
+"""Tests of the profile from one pass over a table, by Arrow or row by row."""
 
 import dataclasses
 import datetime
@@ -45,7 +45,7 @@ def test_a_column_of_numbers_with_few_words(profile, tmp_path):
 
 
 def test_words_and_numbers_in_other_blocks(profile):
-    """A block in which all values are numbers is read as numbers, another as text."""
+    """Blocks with numbers only are read as numbers, others as text."""
     values = [str(number) for number in range(400)] + ["?"] + ["1.5"] * 400
     column = profile(numbered(values), block_bytes=1000).columns["x"]
     assert (column.kind, column.words.count) == (Kind.BYTES, 1)
@@ -160,7 +160,7 @@ value = st.one_of(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(value, value), max_size=5), st.booleans())
 def test_row_by_row_finds_what_arrow_finds(rows, as_text):
-    """A row that cannot be read makes the reader take the others one by one."""
+    """An unreadable row makes the reader parse the others one by one."""
     text = "x,y\n" + "".join(",".join(row) + "\n" for row in rows if row != ("", ""))
     wanted = {"x": Wanted(places=True, values=as_text, pattern="1|a" if as_text else "")}
     with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +177,7 @@ def test_row_by_row_finds_what_arrow_finds(rows, as_text):
     by_arrow, by_row = found
     assert by_arrow.rows == by_row.rows
     if by_arrow.rows:
-        # How whole numbers among fractions are written is not looked at everywhere; the kinds are
+        # Not every reader notes how whole numbers among fractions are written; the kinds are
         # compared above. NaN is not equal to itself.
         plain = [
             [dataclasses.replace(own, held=Held.NOTHING) for own in found.columns.values()]

@@ -1,4 +1,4 @@
-"""One idea of a number and of a missing value, whichever way a CSV is read."""
+"""Tests that numbers and missing values are the same, however a CSV file is read."""
 
 import math
 
@@ -12,7 +12,7 @@ from components.tables.table import Held, Kind, Reading
 
 NONE = object()
 FIELDS = {
-    # text: what the column is that holds it alone, and what it says as INT and as FLOAT
+    # text: the kind of a column that only contains it, and its values as INT and as FLOAT
     "3": (Kind.INT, 3, 3.0),
     "+3": (Kind.INT, 3, 3.0),
     "-0": (Kind.INT, 0, -0.0),
@@ -65,7 +65,7 @@ def kind_of(source, path):
 
 
 def read(source, path, kind):
-    """The values, and the lines of bad rows."""
+    """Returns the values, and the lines of bad rows."""
     found, bad = [], []
     for piece in source.pieces(str(path), 0):
         for rows in source.read(piece, {"n": kind, "more": Kind.BYTES}):
@@ -81,7 +81,7 @@ def same(found, expected):
     return repr(found) == repr(expected)
 
 
-# What stands beside a value decides how Arrow, or nobody but Python, reads its block.
+# Other values in the block decide how Arrow reads it, or whether only Python can.
 BESIDE = {"alone": [], "beside a number": ["1"], "beside a sign": ["+1"], "beside nan": ["nan"]}
 
 
@@ -118,7 +118,7 @@ def test_a_field_says_the_same_in_every_company(tmp_path, text, beside):
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_is_inferred_can_be_read_in_blocks_of_any_size(tmp_path, fields, size):
-    """And is what Python reads, one value at a time."""
+    """The values are the same as when Python reads them one by one."""
     path = tmp_path / "t.csv"
     csv_of(path, fields)
     source = sources.open_source([str(path)], Reading("csv"), block_bytes=size)

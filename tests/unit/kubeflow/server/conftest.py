@@ -7,7 +7,7 @@ from rich.console import Console
 
 @pytest.fixture(scope="session")
 def workflow(tmp_path_factory):
-    """A workflow of one step, as compiled."""
+    """Compiles a workflow with one step."""
     return evaluator.compile_to(tmp_path_factory.mktemp("compiled") / "workflow.yaml")
 
 

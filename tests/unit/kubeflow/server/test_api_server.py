@@ -1,4 +1,4 @@
-"""The server of these tests takes Kubeflow's own client, and nothing that the API does not have."""
+"""Tests that the fake server works with Kubeflow's own client and refuses what the API lacks."""
 
 import json
 import urllib.error
@@ -34,7 +34,7 @@ def test_kubeflows_own_client(workflow, monkeypatch, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import kfp
-    # It reads, and in a pod writes, a file of the user's.
+    # The client reads, and in a pod writes, a file of the user.
     monkeypatch.setattr(kfp.Client, "LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     result = Result(nodes=[Node("evaluator")], metrics={"blessed": 0.0})
     with ApiServer(lambda text, parameters: result) as server:
@@ -201,7 +201,7 @@ def test_five_fields_are_seconds_to_month():
 
 
 def test_both_days_or_either():
-    # As in robfig/cron: with a star both hold, without one of the two is enough.
+    # As in robfig/cron: with a star both days must match, without one either is enough.
     both, either = robfig.Schedule("0 0 0 */2 * 1"), robfig.Schedule("0 0 0 1-31/2 * 1")
     assert both.next(START).day == 7  # December
     assert either.next(START).day == 27  # November

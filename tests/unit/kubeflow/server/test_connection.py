@@ -1,4 +1,4 @@
-"""Signing in, and what is said where that fails: a real client against a real server."""
+"""Tests of signing in, and of the messages if it fails: a real client against a real server."""
 
 import pathlib
 import socket

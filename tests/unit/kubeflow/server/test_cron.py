@@ -1,4 +1,4 @@
-"""Cron: what people write means the same to Kubeflow's scheduler."""
+"""Tests that converted cron expressions mean the same to Kubeflow's scheduler."""
 
 import datetime
 
@@ -80,7 +80,7 @@ def test_the_next_times_are_in_the_zone_of_the_cluster():
 
 
 def test_the_next_time_of_what_others_scheduled():
-    # To the scheduler five fields are seconds to month: the third minute of every hour.
+    # The scheduler reads five fields as seconds to month: the third minute of every hour.
     assert cron.next_time("0 3 * * *", NOW) == NOW.replace(minute=3)
     assert cron.next_time("@every 1h", NOW) is None
     assert cron.next_time("0 0 3 * * 9", NOW) is None
@@ -90,7 +90,7 @@ def field(low, high, names=""):
     number = st.integers(low, high).map(str)
     names = names.split()
     value = st.one_of(number, st.sampled_from(names)) if names else number
-    # croniter takes 3-3 for everything and runs backwards through 5-3, which no crontab does.
+    # croniter reads 3-3 as everything and wraps 5-3 around, which no crontab does.
     ends = st.tuples(st.integers(low, high), st.integers(low, high))
     span = ends.filter(lambda own: own[0] < own[1]).map(lambda own: f"{own[0]}-{own[1]}")
     step = st.integers(1, high).map(str)
@@ -119,7 +119,7 @@ def test_any_expression_fires_when_crontab_would_have_it(text, minutes):
     except (UserError, CroniterBadDateError):
         assume(False)
     assert cron.firing_times(six, start) == expected
-    # The scheduler's own rules, in case croniter reads five and six fields wrong in the same way.
+    # By the scheduler's own rules, too, as croniter may misread five and six fields alike.
     schedule, time = robfig.Schedule(six), start
     for wanted in expected:
         time = schedule.next(time)

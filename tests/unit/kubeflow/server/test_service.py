@@ -1,4 +1,4 @@
-"""submit and schedule against a real server, through either API."""
+"""Tests of `submit` and `schedule` against a real server, through either API."""
 
 import datetime
 import json
@@ -84,7 +84,7 @@ def test_v2beta1_has_no_verdict_and_says_so(workflow, console, rmse, code):
     with ApiServer(evaluator.execute, serves=("v2beta1",)) as server:
         assert submit(server, job(workflow, f"rmse={rmse}"), console, wait=True) == code
         (run,) = server.cluster.runs.values()
-        # There is no other way for a value to get there.
+        # The values can only be in the workflow itself.
         assert run.parameters == {} and run.result.nodes[0].name == "evaluator"
         if code == OK:
             assert run.result.metrics["rmse"] == 120000
@@ -108,7 +108,7 @@ def test_an_unchanged_workflow_is_uploaded_once(server, workflow, console):
     assert [own["rmse"] for own in seen] == ["100000", "100000", "1"]
     assert len(server.cluster.pipelines) == 1
     names = [own.name for own in server.cluster.versions.values()]
-    # v1beta1 makes the first one with the pipeline; v2beta1 needs one for other values.
+    # v1beta1 creates the first version with the pipeline; v2beta1 needs one for other values.
     assert len(names) == 2 and all(name == "houses" or "-" in name for name in names)
 
 
@@ -243,7 +243,7 @@ def test_a_schedule_by_its_name_or_id(server, workflow, console):
     )
     with pytest.raises(UserError, match=r"did you mean houses\? \(known: houses\)"):
         service.find_schedule(api, "house")
-    # Others may have made one of the same name.
+    # Someone else may have created one with the same name.
     twin = server.cluster.create_job(
         "houses", made.experiment, made.version, {}, cron=SIX, enabled=True, max_concurrency=1
     )
@@ -269,19 +269,19 @@ def test_a_parameter_that_the_server_does_not_know(serves, status, workflow, con
     with ApiServer(serves=serves) as server, pytest.raises(ServerError) as caught:
         submit(server, wanted, console)
     assert caught.value.status == status
-    # In 1.x the reason is behind an "Internal Server Error".
+    # In 1.x the reason is hidden behind an "Internal Server Error".
     assert str(caught.value).endswith("Unrecognized input parameter: other")
 
 
 def trained(phase, message="", failed_tries=(), then=()):
-    """A run of the retried workflow that has come as far as to the Trainer."""
+    """Returns a run of the retried workflow that has reached the Trainer."""
     nodes = [Node("transform"), Node("trainer", phase, message, 60, failed_tries), *then]
     return Result("Failed" if phase == "Failed" else "Succeeded", nodes, {"blessed": 1.0})
 
 
 @pytest.fixture(params=["v1beta1", "v2beta1"])
 def retried(request, tmp_path):
-    """A server, and a workflow of three steps that may be tried again."""
+    """Starts a server, with a workflow of three steps that may be retried."""
     retry = {"limit": 2, "retryPolicy": "Always"}
     steps = ["transform", "trainer", "evaluator"]
     tasks = [
@@ -330,7 +330,7 @@ def test_the_last_try_of_the_step_that_failed_is_blamed(retried, console):
     assert ["transform", "done", "1", "s"] in steps
     assert ["trainer", "failed", "180", "s", "(3", "tries)"] in steps
     assert ["evaluator", "skipped", "0", "s"] in steps
-    # The tasks of v2beta1 have no messages.
+    # Tasks have no messages in v2beta1.
     reason = "the server does not say why" if server.is_2x else "no such layer"
     assert f"\ntrainer failed: {reason} (try 3 of 3)\n" in said(console)
 

@@ -1,4 +1,4 @@
-"""The commands that talk to a server, as a user meets them."""
+"""Tests of the commands that use a server, run as a user runs them."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[4]
 
 @pytest.fixture
 def problem(tmp_path, workflow):
-    """A folder with a configuration and its compiled workflow, where the commands run."""
+    """Writes a folder with a configuration and its compiled workflow, in which commands run."""
     (tmp_path / "houses.csv").write_text("price,rooms\n1,2\n")
     (tmp_path / "pipeline.yaml").write_text(
         "name: houses\ntask: regression\nlabel: price\ndata: houses.csv\n"
@@ -56,7 +56,7 @@ def test_from_submit_to_a_schedule_and_back(problem):
         done = call(problem, "schedule", "--cron", "0 3 * * mon-fri", *what, *where)
         assert (done.returncode, done.stderr) == (0, "")
         assert "cron        0 0 3 * * 1-5 (seconds first)\n" in done.stdout
-        # What the variables say counts as well.
+        # Environment variables work as well.
         known = {
             "KF_PIPELINES_ENDPOINT": server.url,
             "KF_PIPELINES_TOKEN": "secret",

@@ -1,4 +1,4 @@
-"""A pod's view of a cluster: the API that it signs in to, and the TFJob that it is to create."""
+"""Fixtures of a pod in a cluster: the API that it signs in to, and the TFJob that it creates."""
 
 import contextlib
 import pathlib
@@ -23,7 +23,7 @@ STEP = {
 
 @pytest.fixture
 def account(tmp_path, monkeypatch) -> ServiceAccount:
-    """That of the pod which this process is taken for."""
+    """Writes the service account of the pod that this process plays."""
     folder = tmp_path / "account"
     folder.mkdir()
     found = ServiceAccount(folder)
@@ -33,9 +33,9 @@ def account(tmp_path, monkeypatch) -> ServiceAccount:
 
 @pytest.fixture
 def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
-    """Starts an API, and tells this process where, as Kubernetes tells every pod.
+    """Starts an API whose address this process has in its variables, as in every pod.
 
-    Jobs go on without pods, unless something else is said.
+    By default jobs run forever, without pods.
     """
     with contextlib.ExitStack() as stack:
 
@@ -52,12 +52,12 @@ def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
 
 @pytest.fixture
 def compiled() -> dict[str, Any]:
-    """A TFJob, as the Trainer's step is given it."""
+    """Returns a compiled TFJob, as the Trainer's step gets it."""
     asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
     return manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
 
 
 @pytest.fixture
 def job(compiled) -> dict[str, Any]:
-    """A TFJob, as it is created."""
+    """Returns a TFJob as the step creates it."""
     return manifest.filled(compiled, RUN, "/training/0123456789abcdef", "/training/problem.json")

@@ -1,4 +1,4 @@
-"""A step's `--tfjob`: TFX's entry point does not see it, and the launcher does."""
+"""Tests of a step's `--tfjob`, which the launcher gets and TFX's entry point does not."""
 
 import json
 import pathlib
@@ -23,9 +23,9 @@ KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 
 @pytest.fixture
 def arguments(tmp_path, monkeypatch):
-    """The Trainer's arguments, as Argo fills them in; the metadata store has no inputs for it."""
+    """Gives the Trainer's arguments with Argo's values; the metadata store has no inputs for it."""
     monkeypatch.setenv("WORKFLOW_ID", "run-1")
-    # What the step leaves behind in a process.
+    # Restores what the step changes in this process.
     monkeypatch.setattr(launch, "launcher", launch.launcher)
     show = container_entrypoint._dump_ui_metadata
     monkeypatch.setattr(container_entrypoint, "_dump_ui_metadata", show)
@@ -41,7 +41,7 @@ def arguments(tmp_path, monkeypatch):
             f"inputs.parameters.{item['name']}": item["value"]
             for item in workflow["spec"]["arguments"]["parameters"]
         }
-        # As a run's manifest has it: Kubeflow Pipelines replaces the uid by the run's id.
+        # As in a run's manifest, where Kubeflow Pipelines replaces the uid with the run's id.
         values |= {"workflow.name": RUN["name"], "workflow.uid": "the run's id"}
         templates = {item["name"]: item for item in workflow["spec"]["templates"]}
         found = templates["trainer"]["container"]["args"]
@@ -52,7 +52,7 @@ def arguments(tmp_path, monkeypatch):
 
 
 def run(arguments):
-    """TFX takes the arguments; it comes as far as to show outputs that the Trainer has not made."""
+    """Runs the step, until TFX fails to display outputs that the Trainer has not written."""
     with pytest.raises(KeyError, match="model_run"):
         step.main(arguments)
 

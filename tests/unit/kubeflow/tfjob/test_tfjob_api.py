@@ -1,4 +1,4 @@
-"""What a step asks of the cluster: signed in as its pod, and refused in a line that helps."""
+"""Tests of a step's requests to the cluster: signing in as its pod, and one-line errors."""
 
 import pathlib
 import re
@@ -35,7 +35,7 @@ def test_a_job_comes_and_goes(serve, job):
     assert found and found["spec"] == job["spec"] and found["metadata"]["uid"]
     jobs.delete(NAME)
     assert jobs.read(NAME) is None and not api.jobs
-    jobs.delete(NAME)  # which is no error: it is not there any more
+    jobs.delete(NAME)  # no error, although it no longer exists
 
 
 def test_a_job_that_is_there_is_left_alone(serve, job):
@@ -55,7 +55,7 @@ def test_a_job_s_owner_is_the_run_that_owns_the_step_s_pod(serve):
 def test_a_job_goes_with_its_run_and_not_before(serve, job):
     api = serve()
     assert Jobs.of_this_pod().create(job)
-    api.owners.remove(STEP_POD)  # as where pods that have ended are removed at once
+    api.owners.remove(STEP_POD)  # as if finished pods were deleted at once
     api.collect()
     assert api.jobs
     api.delete_run()
@@ -200,7 +200,7 @@ def test_an_api_that_goes_within_its_answer_is_away(serve, job, what):
 
 def test_an_api_that_is_not_there_is_away(serve, monkeypatch):
     serve()
-    with socket.socket() as unused:  # bound, but nobody listens on it
+    with socket.socket() as unused:  # bound, but not listening
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(unused.getsockname()[1]))
         with pytest.raises(Away, match="the Kubernetes API does not answer: .*refused"):

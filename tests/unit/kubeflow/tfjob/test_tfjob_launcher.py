@@ -1,4 +1,4 @@
-"""The TFJob of a training: what was there before, how it is created, and what ends the wait."""
+"""Tests of the TFJob of a training: earlier jobs, its creation, and what ends the wait."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ def directory(tmp_path):
 
 @pytest.fixture
 def make(compiled):
-    """Makes launchers, each as that of another try of the step."""
+    """Returns a function that makes launchers, each like that of another attempt of the step."""
     return lambda job=compiled: Launcher(job, Jobs.of_this_pod(), every=0.01)
 
 
@@ -47,7 +47,7 @@ def train(directory):
 
 @pytest.fixture
 def earlier(make, compiled, directory):
-    """Has the job of an earlier try, or of another configuration."""
+    """Returns a function that creates the job of an earlier attempt or another configuration."""
 
     def create(**policy):
         job = copy.deepcopy(compiled)
@@ -94,7 +94,7 @@ def test_a_job_that_has_ended_is_replaced(serve, make, earlier, directory, verdi
 def test_a_job_is_gone_when_it_was_replaced(serve, make, earlier, directory):
     api = serve()
     earlier(backoffLimit=7)
-    api.linger = 3  # its pods have not ended at once
+    api.linger = 3  # its pods take some time to end
     assert make().clear(directory)
     assert not api.jobs
     assert methods(api).count("DELETE") == 1
@@ -147,7 +147,7 @@ def test_another_try_of_the_step_joins_the_job_whatever_became_of_the_first_pod(
 
 def test_a_job_that_is_collected_at_once_is_not_made_again(serve, make, train, monkeypatch):
     api = serve()
-    monkeypatch.setattr(api, "_create", lambda job: job)  # it is gone before it is looked at
+    monkeypatch.setattr(api, "_create", lambda job: job)  # it is deleted before the first check
     with pytest.raises(TaskError, match=f"TFJob {NAME}: was deleted by somebody, or with its run"):
         train(make())
     assert methods(api).count("POST") == 1
