@@ -6,11 +6,11 @@ import pytest
 from models import training
 from tests.conformance.lab import Case, problem_of
 
-STEPS = 150
+STEPS = 300
 SEEDS = range(1, 6)
 PARAMS = {"hidden": [64], "embedding": 4, "learning_rate": 0.01, "linear_learning_rate": 0.1}
-LIMIT = 2.5
-"""Where there is no difference, one draw of seeds in twenty is farther apart."""
+LIMIT = 2.0
+"""If two models are equally good, one draw of seeds in twenty-five lies above it."""
 
 pytestmark = pytest.mark.slow
 
@@ -37,17 +37,17 @@ def premade(losses) -> np.ndarray:
     return losses("premade.dnn_linear_combined")
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Welch's t: the difference of the means, in standard errors of that difference."""
+def how_much_worse(one: np.ndarray, other: np.ndarray) -> float:
+    """Returns Welch's t: the difference of the means, in standard errors of that difference."""
     error = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / len(SEEDS))
-    return float(abs(one.mean() - other.mean()) / error)
+    return float((one.mean() - other.mean()) / error)
 
 
 def test_it_is_as_good_as_the_premade_one(losses, premade):
     """Both learn by one recipe, and differ by the draw of their weights alone."""
-    assert apart(losses("wide_deep"), premade) < LIMIT
+    assert how_much_worse(losses("wide_deep"), premade) < LIMIT
 
 
 @pytest.mark.parametrize("part", ["learning_rate", "linear_learning_rate"])
 def test_it_would_not_be_with_a_part_that_does_not_learn(losses, premade, part):
-    assert apart(losses("wide_deep", **{part: 1e-9}), premade) > LIMIT
+    assert how_much_worse(losses("wide_deep", **{part: 1e-9}), premade) > LIMIT
