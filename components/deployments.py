@@ -1,8 +1,8 @@
-"""What is deployed: the versions of a serving directory, and the record of how they came there.
+"""The versions in a serving directory, and the record of how they were deployed.
 
-A server loads the version with the highest number. `deployments.json` beside the versions, which
-TensorFlow Serving ignores, says of each version why and when it was deployed, and of which model it
-is. Baseline, Pusher and `predict` all ask here; none of them imports TensorFlow by that.
+A server loads the version with the highest number. `deployments.json`, beside the versions and
+ignored by TensorFlow Serving, records for each version why and when it was deployed, and which
+model it holds. Baseline, Pusher and `predict` use this module, which does not import TensorFlow.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from models import manifest
 
 RECORD = "deployments.json"
 LOCK = ".deployments.lock"
-"""Beside the record: held by the run that decides what is deployed."""
+"""Lock file beside the record, held by the run that is deciding what to deploy."""
 
 BASELINE = "baseline.json"
-"""In the artifact of the component Baseline: a `Baseline` as JSON."""
+"""File in the artifact of the Baseline component: a `Baseline` as JSON."""
 
 
 class BadRecord(ValueError):
@@ -32,15 +32,15 @@ class BadRecord(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Deployment:
-    """One entry of the record.
+    """An entry of the record.
 
     Attributes:
-        version: the directory's name.
-        deployed_at: when, as `2026-11-28T16:17:17+00:00`.
-        why: in words.
-        model: what the model was made of: the content of `identity.json`, None if it has none.
+        version: name of the version's directory.
+        deployed_at: time of deployment, as `2026-11-28T16:17:17+00:00`.
+        why: reason for the deployment, in words.
+        model: what the model was made from: the content of `identity.json`, None without one.
         checksums: see `models.manifest.digest`.
-        compared_with: the version that it was compared with, None if it was with none.
+        compared_with: the version it was compared with, if any.
     """
 
     version: str
@@ -53,10 +53,10 @@ class Deployment:
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """What a candidate is compared with.
+    """The deployed model that a candidate is compared with.
 
     Attributes:
-        version: the version that serves; None if no other model than the candidate does.
+        version: the version being served; None if nothing is, or only the candidate itself.
         checksums: see `models.manifest.digest`.
         damage: why its files cannot be used, as the end of a sentence; empty if they can.
     """
@@ -66,24 +66,24 @@ class Baseline:
     damage: str = ""
 
     def to_json(self) -> str:
-        """As text, read back by `from_json`."""
+        """Returns the baseline as JSON, which `from_json` reads back."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Baseline":
-        """The baseline written by `to_json`."""
+        """Returns the baseline that `to_json` wrote."""
         return cls(**json.loads(text))
 
 
 @contextlib.contextmanager
 def locked(directory: epath.Path) -> Iterator[None]:
-    """Lets one run at a time decide what a serving directory deploys; another one waits.
+    """Context manager: holds the lock of a serving directory; waits while another run holds it.
 
-    Object stores, and file systems without `flock`, have no lock: there runs that push into one
-    directory at the same moment can deploy a model that was not compared with the other's.
+    Object stores and file systems without `flock` have no lock: there, two runs that push into the
+    same directory at the same moment can deploy models that were not compared with each other.
 
     Args:
-        directory: the serving directory, made if need be.
+        directory: the serving directory, created if missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if _is_in_object_store(directory):
@@ -107,10 +107,10 @@ def _is_in_object_store(directory: epath.Path) -> bool:
 
 
 def read(directory: epath.Path) -> tuple[Deployment, ...]:
-    """Reads the record of a serving directory, the latest deployment last; empty if it has none.
+    """Reads the record of a serving directory, latest deployment last; empty if there is none.
 
     Raises:
-        BadRecord: it cannot be read.
+        BadRecord: the record cannot be read.
     """
     file = directory / RECORD
     if not file.exists():
@@ -126,11 +126,11 @@ def read(directory: epath.Path) -> tuple[Deployment, ...]:
 
 
 def add(directory: epath.Path, deployment: Deployment) -> None:
-    """Adds a deployment to the record, whole or not at all."""
+    """Adds a deployment to the record atomically."""
     entries = [dataclasses.asdict(entry) for entry in (*read(directory), deployment)]
     text = json.dumps({"deployments": entries}, indent=2) + "\n"
     file = directory / RECORD
-    if _is_in_object_store(directory):  # there an object is replaced at once
+    if _is_in_object_store(directory):  # replaces an object atomically
         file.write_text(text)
         return
     partial = file.with_name(f".{RECORD}.partial")
@@ -139,7 +139,7 @@ def add(directory: epath.Path, deployment: Deployment) -> None:
 
 
 def versions(directory: epath.Path) -> list[epath.Path]:
-    """The directories of all versions, the highest last."""
+    """Lists the directories of all versions, highest last."""
     if not directory.is_dir():
         return []
     found = [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
@@ -147,10 +147,10 @@ def versions(directory: epath.Path) -> list[epath.Path]:
 
 
 def serving(directory: epath.Path) -> Optional[epath.Path]:
-    """The version that serves: the highest one; None if there is none.
+    """Returns the version being served, which is the highest one; None if there is no version.
 
-    In an object store a push that was cut short leaves a version without graph, which no server
-    loads. One that lost its graph later is in the record, and counts: it is damaged.
+    A version without a graph counts only if the record has it. In an object store, an interrupted
+    push leaves an unrecorded one, which no server loads; a recorded one has lost its graph since.
 
     Raises:
         BadRecord: see `read`.
@@ -163,10 +163,10 @@ def serving(directory: epath.Path) -> Optional[epath.Path]:
 
 
 def damage(version: epath.Path) -> str:
-    """Compares a version with its own checksums, and these with the record.
+    """Checks a version against its own checksums, and those against the record.
 
     Returns:
-        What is wrong, as the end of a sentence about the version; empty if it is whole.
+        What is wrong, as the end of a sentence about the version; empty if it is intact.
 
     Raises:
         BadRecord: see `read`.
@@ -180,19 +180,19 @@ def damage(version: epath.Path) -> str:
 
 
 def model_of(export: epath.Path) -> Optional[str]:
-    """What an export was made of; None if it does not say so.
+    """Returns the content of an export's `identity.json`: what the model was made from.
 
-    Two exports of one checkpoint differ in the bytes of their graphs; what they were made of does
-    not.
+    Two exports of one checkpoint have different graph bytes but the same identity. None if the
+    export has no such file, or the file is not text.
     """
     file = export / "assets.extra" / manifest.IDENTITY
     try:
         return file.read_text(encoding="utf-8") if file.is_file() else None
-    except ValueError:  # no text
+    except ValueError:  # not text
         return None
 
 
 def is_same_model(one: epath.Path, other: epath.Path) -> bool:
-    """Whether two exports are known to be of the same model."""
+    """Returns whether two exports are known to be of the same model."""
     model = model_of(one)
     return model is not None and model == model_of(other)

@@ -1,4 +1,4 @@
-"""What a candidate is compared with: the model that serves now."""
+"""A component that finds the baseline of a candidate: the model being served."""
 
 from components.baseline.component import Baseline
 

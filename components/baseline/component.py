@@ -1,16 +1,17 @@
-"""Finds what a candidate is compared with: the model that serves now.
+"""A component that finds the baseline of a candidate: the model being served.
 
 Input: `candidate`, a model. Output: `model`, an artifact with `baseline.json` (a
-`components.deployments.Baseline`) and, if a model serves whose files are whole, a copy of it in
+`components.deployments.Baseline`) and, if a model with intact files is served, a copy of it in
 TFX's layout.
 
-A candidate that serves already is compared with nothing: beside itself every model is as good. So
-unchanged runs find the same, and take it from the cache; only the first one after a deployment that
-was compared with another model may not.
+A candidate that is served already is compared with nothing, since every model equals itself. So
+unchanged runs find the same baseline and use the cache, except possibly the first run after a
+deployment that was compared with another model.
 
-What serves changes without any input of this component. The driver, which runs before the cache is
-asked, puts it into the parameters, and thereby into the keys of this component and, through the
-artifact, of the Evaluator. V2 engines run no driver: there this component is never cached.
+The served model changes without any input of this component. The driver, which runs before the
+cache lookup, adds it to the parameters, and thereby to the cache keys of this component and,
+through the artifact, of the Evaluator. V2 engines run no driver: there, this component is never
+cached.
 """
 
 from typing import Union
@@ -47,9 +48,9 @@ class Baseline(base_component.BaseComponent):
         """Makes the component.
 
         Args:
-            candidate: the model that is to be judged.
-            directory: the serving directory, with one directory below it for each version.
-            code: a fingerprint of this component's code; another one is another cache entry.
+            candidate: the model to be judged.
+            directory: the serving directory, which has one subdirectory per version.
+            code: fingerprint of this component's code, part of the cache key.
         """
         super().__init__(
             spec=BaselineSpec(

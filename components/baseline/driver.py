@@ -1,4 +1,4 @@
-"""Tells the cache which model serves now."""
+"""A driver that makes the served model part of the cache key."""
 
 from tfx.dsl.components.base import base_driver
 from tfx.orchestration import data_types_utils

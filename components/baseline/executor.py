@@ -1,4 +1,4 @@
-"""Copies the version that serves: the one there may be removed while it is compared with."""
+"""Copies the served version, which may be removed while the candidate is compared with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,16 +15,16 @@ DIRECTORY = "directory"
 CANDIDATE = "candidate"
 MODEL = "model"
 VERSION = "pushed_version"
-"""The artifact's custom property, as the Pusher's artifact has it."""
+"""Custom property of the artifact: the version; the Pusher's artifact uses the same name."""
 FOUND = "baseline"
-"""The parameter by which the driver says what it found: a `deployments.Baseline` as JSON."""
+"""Parameter in which the driver passes on what it found: a `deployments.Baseline` as JSON."""
 
 
 class Executor(base_executor.BaseExecutor):
     """See the component."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Writes down what serves, and copies it if its files are whole.
+        """Writes the baseline, and copies the served model if its files are intact.
 
         Raises:
             BadRecord: see `components.deployments.read`.
@@ -39,7 +39,7 @@ class Executor(base_executor.BaseExecutor):
         if baseline.version is not None and not baseline.damage:
             version = epath.Path(exec_properties[DIRECTORY]) / baseline.version
             copy = path_utils.serving_model_dir(artifact.uri)
-            # A step that was killed and is tried again finds what it had copied: this replaces it.
+            # Replaces what an earlier, killed attempt of this step has copied.
             io_utils.copy_dir(str(version), copy)
             if manifest.damage(epath.Path(copy)) not in ("", manifest.NO_CHECKSUMS):
                 raise ValueError(f"{version}: was changed while it was copied; run again")
@@ -49,7 +49,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def find(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> deployments.Baseline:
-    """Finds what serves beside the candidate.
+    """Finds the served model, unless it is the candidate itself.
 
     Raises:
         BadRecord: see `components.deployments.read`.
@@ -65,5 +65,5 @@ def find(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> d
     damage = deployments.damage(version)
     recorded = {entry.version for entry in deployments.read(directory)}
     if damage == manifest.NO_CHECKSUMS and version.name not in recorded:
-        damage = ""  # of before there were checksums: it is compared with as it is
+        damage = ""  # deployed before checksums were introduced: compared with as it is
     return deployments.Baseline(version.name, manifest.digest(version), damage)

@@ -1,4 +1,4 @@
-"""A schema that somebody wrote, as an artifact."""
+"""A component that turns a curated schema into an artifact."""
 
 from components.curated_schema.component import CuratedSchema
 

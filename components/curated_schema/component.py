@@ -1,11 +1,11 @@
-"""Brings a curated schema into the pipeline.
+"""A component that brings a curated schema into the pipeline.
 
-Input: `statistics` (ExampleStatistics), which tell what has no value in the train split: optional
-columns of that kind are marked as DISABLED. Output: `schema` (Schema).
+Input: `statistics` (ExampleStatistics), by which optional columns without a value in the train
+split are marked as DISABLED. Output: `schema` (Schema).
 
-Why not TFX's Importer: it knows an artifact by its path alone, so the cache would miss another
-content, and the path would have to exist wherever the pipeline runs. The text itself travels
-anywhere, and is what the cache sees.
+Why not TFX's Importer: it knows an artifact only by its path, so the cache would not notice changed
+content, and the path would have to exist wherever the pipeline runs. A parameter with the text
+works anywhere and is part of the cache key.
 """
 
 from tfx import types
@@ -36,7 +36,7 @@ class CuratedSchema(base_component.BaseComponent):
 
         Args:
             text: a `schema_pb2.Schema` in text format.
-            statistics: of the raw examples.
+            statistics: statistics of the raw examples.
         """
         super().__init__(
             spec=CuratedSchemaSpec(

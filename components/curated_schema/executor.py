@@ -1,4 +1,4 @@
-"""Writes the schema down."""
+"""Writes the curated schema to its artifact."""
 
 import os
 
@@ -15,9 +15,9 @@ class Executor(base_executor.BaseExecutor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Writes the schema as the one file of the artifact, empty columns marked."""
+        """Writes the schema as the artifact's only file, with empty optional columns DISABLED."""
         schema = text_format.Parse(exec_properties["text"], schema_pb2.Schema())
-        # The DataGate looks at those that the schema wants.
+        # Required columns are left to the DataGate.
         optional = [
             column
             for column in schema.feature

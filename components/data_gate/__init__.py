@@ -1,4 +1,4 @@
-"""Stops the pipeline when ExampleValidator found anomalies, which by itself only records them."""
+"""A gate that stops the pipeline on anomalies, which ExampleValidator itself only records."""
 
 from components.data_gate.component import DataGate
 from components.data_gate.executor import AnomaliesFound

@@ -1,7 +1,7 @@
 """The gate between validation and training.
 
-Inputs: `anomalies` (ExampleAnomalies). No output: what must wait for it is placed downstream with
-`add_upstream_node`.
+Input: `anomalies` (ExampleAnomalies). There is no output: nodes that must wait for the gate name it
+with `add_upstream_node`.
 """
 
 from tfx import types

@@ -1,4 +1,4 @@
-"""Reads the anomalies of every split and fails if there is one."""
+"""Reads the anomalies of every split and fails if there are any."""
 
 from etils import epath
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -10,7 +10,7 @@ _FILE_NAME = "SchemaDiff.pb"
 
 
 class AnomaliesFound(ValueError):
-    """The data does not fit the schema; the message has one line for each column."""
+    """The data does not fit the schema; the message has one line for each anomaly."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -20,7 +20,7 @@ class Executor(base_executor.BaseExecutor):
         """Checks all splits.
 
         Raises:
-            AnomaliesFound: at least one column of one split does not fit the schema.
+            AnomaliesFound: at least one split does not fit the schema or has no examples.
         """
         artifact = artifact_utils.get_single_instance(input_dict[ANOMALIES])
         found: dict[str, set[str]] = {}

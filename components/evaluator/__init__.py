@@ -1,4 +1,4 @@
-"""TFX's Evaluator, with gates that also beat a constant predictor, and a verdict in sentences."""
+"""TFX's Evaluator, with gates against a constant predictor and a verdict in sentences."""
 
 from components.evaluator.component import Evaluator
 

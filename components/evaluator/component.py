@@ -1,12 +1,12 @@
-"""Judges the exported model on the raw test split.
+"""A component that judges the exported model on the raw test split.
 
-Inputs: `examples` (raw, with a `test` split), `model` (a serving export), `serving_check` (what
-that check says of it), optional `baseline_model` and `schema`. Outputs: `evaluation` (TFMA's
-results and `verdict.json`) and `blessing`.
+Inputs: `examples` (raw, with a `test` split), `model` (a serving export), `serving_check` (the
+report on it), `schema` and optionally `baseline_model`. Outputs: `evaluation` (TFMA's results and
+`verdict.json`) and `blessing`.
 
-The metrics and bounds depend on what the training split says of the label (the constant predictor),
-which is known at run time alone. So the component takes a `Judgement`, from which the executor
-makes TFMA's `EvalConfig`.
+Metrics and bounds depend on the constant predictor, that is on the label in the train split, which
+is known only at run time. So the component takes a `Judgement`, from which the executor makes
+TFMA's `EvalConfig`.
 """
 
 from typing import Optional, Union
@@ -70,14 +70,14 @@ class Evaluator(base_component.BaseComponent):
         Args:
             examples: raw examples with a `test` split.
             model: the candidate.
-            serving_check: the report on it.
-            schema: of the raw examples.
+            serving_check: the report on the candidate.
+            schema: schema of the raw examples.
             judgement: metrics, bounds and slices.
-            code: a fingerprint of the code behind the metrics; another one is another cache entry.
-            gates: other values of the judgement's bounds, see `Judgement.with_gates`.
-            new_baseline: why a person wants the candidate judged without a comparison, in this run;
+            code: fingerprint of the code behind the metrics, part of the cache key.
+            gates: replacement values for the bounds, see `Judgement.with_gates`.
+            new_baseline: why a person wants the candidate judged without a comparison in this run;
                 empty if it is compared.
-            baseline_model: of the component Baseline: what the candidate must not fall behind.
+            baseline_model: output of the Baseline component: the model to compare with.
         """
         super().__init__(
             spec=EvaluatorSpec(

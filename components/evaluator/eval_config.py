@@ -1,4 +1,4 @@
-"""Makes TFMA's `EvalConfig` from a `Judgement` and what the training split says of the labels."""
+"""TFMA's `EvalConfig`, made from a `Judgement` and the statistics of the labels in training."""
 
 import json
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ CANDIDATE = "candidate"
 BASELINE = "baseline"
 
 REACHED_BY_CONSTANT = {"skill": 0.0, "auc": 0.5}
-"""Metrics whose value for a constant predictor is known beforehand."""
+"""Metrics whose value for a constant predictor is known in advance, with that value."""
 
 SMALLEST_GAIN = 0.01
-"""What a model must be better than a constant by: less may be the luck of a test split."""
+"""By how much a model must beat a constant: less may be luck with the test split."""
 
 
 def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
-    """The configuration of an evaluation beside a baseline, with the absolute bounds.
+    """Returns the configuration of an evaluation beside a baseline, with the absolute bounds.
 
-    To TFMA each label is an output of the model, named after its column; `extractors` puts what is
-    predicted for it there. The Evaluator drops the baseline itself when there is none. Change
-    bounds are the verdict's: TFMA refuses whatever is compared with a zero, and a gated slice that
-    has no examples.
+    For TFMA, each label is an output of the model, named after its column; `extractors` stores the
+    predictions for a label under that name. The Evaluator drops the baseline if there is none.
+    Change bounds are left to the verdict: TFMA rejects any change from a zero, and any gated slice
+    without examples.
     """
     models = [
         tfma.ModelSpec(
@@ -56,7 +56,7 @@ def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
 
 
 def _metrics(judgement: Judgement, label: Label, prefix: str) -> list[tfma.MetricConfig]:
-    """Each metric of a label, with the companions it has, and the bounds on them."""
+    """Returns each metric of a label with its `_of_constant` and `_gain` companions and bounds."""
     bounds = {bound.metric: bound for bound in judgement.bounds}
     configs = []
     for name in judgement.metrics[label.name]:
@@ -92,7 +92,7 @@ def _add_thresholds(config: tfma.MetricConfig, name: str, bound: Bound) -> None:
     if bound.absolute is not None:
         key = "upper_bound" if bound.lower_is_better else "lower_bound"
         _on(config, **{key: bound.absolute})
-    # Whatever the bound, no better than a constant is not good enough.
+    # Whatever the bound, a model must beat a constant.
     if name in REACHED_BY_CONSTANT:
         _on(config, lower_bound=REACHED_BY_CONSTANT[name] + SMALLEST_GAIN)
 

@@ -31,7 +31,7 @@ class Executor(executor.Executor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Evaluates `model` beside `baseline_model`, blesses or not, writes `verdict.json`.
+        """Evaluates `model` beside `baseline_model`, blesses it or not, and writes `verdict.json`.
 
         Raises:
             ValueError: see `Judgement.with_gates`.
@@ -88,9 +88,9 @@ def _write(evaluation: str, result: dict[str, Any]) -> None:
 
 
 def _do_not_bless(blessing, models) -> None:
-    """Says that the model is not blessed, whatever TFX's executor said.
+    """Marks the model as not blessed, whatever TFX's executor decided.
 
-    That one blesses by the absolute bounds alone; the verdict knows the changes, too.
+    TFX's executor only knows the absolute bounds; the verdict also covers the change bounds.
     """
     folder = epath.Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def _schema(input_dict) -> schema_pb2.Schema:
 
 
 def _first_line(error: Exception) -> str:
-    """What went wrong, without the trace that Beam and TensorFlow put around it."""
+    """Returns the error without the traces that Beam and TensorFlow put around it."""
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(error)).strip()
     return f"{type(error).__name__}: {next(iter(text.splitlines()), '')[:200]}"
 
@@ -130,13 +130,13 @@ def _first_line(error: Exception) -> str:
 def _comparison(
     candidate: Sequence[Label], models, schema: schema_pb2.Schema, set_aside: str
 ) -> Comparison:
-    """What a candidate is compared with, or why it is not.
+    """Returns what the candidate is compared with, or why it is not compared.
 
     Args:
-        candidate: its labels.
-        models: the artifact of the component Baseline.
-        schema: of the raw examples.
-        set_aside: why a person wants no comparison; empty if nobody does.
+        candidate: the candidate's labels.
+        models: artifact of the Baseline component.
+        schema: schema of the raw examples.
+        set_aside: why a person has ruled out a comparison; empty if nobody has.
     """
     if not models:
         return Comparison()
@@ -151,10 +151,9 @@ def _comparison(
 def _why_not_comparable(
     candidate: Sequence[Label], baseline: str, schema: schema_pb2.Schema
 ) -> str:
-    """Why a deployed model cannot be judged beside the candidate; empty if it can.
+    """Returns why a deployed model cannot be judged beside the candidate; empty if it can.
 
-    Returns:
-        The end of a sentence about the deployed model.
+    The reason is the end of a sentence about the deployed model.
     """
     try:
         labels, inputs = labels_of_export(baseline), features.inputs_of_export(baseline)
@@ -186,7 +185,7 @@ def _difference(before: Label, now: Label) -> str:
 
 
 def _why_unreadable(column: Optional[schema_pb2.Feature], read: features.Input) -> str:
-    """Why a model that reads such a column cannot read this one; empty if it can."""
+    """Returns why a model with the input `read` cannot read the column; empty if it can."""
     if column is None:
         return f"reads the column {read.name}, which is not there any more"
     dtype = features.DTYPES.get(column.type)
@@ -194,7 +193,7 @@ def _why_unreadable(column: Optional[schema_pb2.Feature], read: features.Input) 
         return f"reads {read.dtype} in the column {read.name}, which has {dtype} now"
     lengths = [dim.size for dim in column.shape.dim]
     if read.optional:
-        # It is parsed as a list of any length; one that is not a sequence has room for one value.
+        # Parsed as a list of any length; an input that is not a sequence has room for one value.
         if not read.sequence and features.holds_lists(column):
             return f"reads single values in the column {read.name}, which has lists now"
     elif not column.HasField("shape"):

@@ -1,4 +1,4 @@
-"""What TFMA's extractors do not do: requests without labels, checks of rows, classes, bands."""
+"""Extractors that add to TFMA's: requests without labels, row checks, class indices and bands."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from models.values import class_of_number
 def custom_extractors(
     eval_shared_model, eval_config, tensor_adapter_config
 ) -> list[tfma.extractors.Extractor]:
-    """Returns extractors in place of TFMA's own: predictions, features, labels, slices."""
+    """Returns the extractors that replace TFMA's: predictions, features, labels and slices."""
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
     of_models = {model.model_name: labels_of_export(model.model_path) for model in models}
     keys = [key for spec in eval_config.slicing_specs for key in spec.feature_keys]
@@ -45,13 +45,13 @@ def custom_extractors(
             eval_config, tensor_adapter_config and tensor_adapter_config.tensor_representations
         ),
         tfma.extractors.Extractor("AdjustLabelsPredictionsAndBands", beam.Map(adjust)),
-        # TFMA's name of the stage, which its evaluators ask for.
+        # TFMA's evaluators look for a stage of this name.
         tfma.extractors.Extractor("ExtractSliceKeys", beam.FlatMap(PackBySlice(keys))),
     ]
 
 
 class _Model:
-    """An exported model that is asked as a server asks it; see `ask`."""
+    """An exported model that is called as a server calls it; see `ask`."""
 
     def __init__(self, shared: tfma.types.EvalSharedModel):
         self.name = shared.model_name
@@ -64,13 +64,13 @@ class _Model:
         self._failure = ""
 
     def load(self) -> None:
-        """Loads the model; a baseline that cannot be loaded has no predictions."""
+        """Loads the model; a failure is raised, but for a baseline it is kept as a finding."""
         if self.name == BASELINE and _calls_python(self._path):
-            # It would find nothing here, or worse, a function of the candidate by the same number.
+            # Here it would find no function or, worse, one of the candidate's under the same token.
             self._failure = "it calls a Python function of the process that trained it"
             return
         try:
-            # Its variables live as long as the model is referred to.
+            # Keep a reference to the model: its variables live only as long.
             self._loaded = self._loader.load()
             self._predict = self._loaded.signatures["predict"]
             (self._input,) = self._predict.structured_input_signature[1]
@@ -80,10 +80,10 @@ class _Model:
             self._failure = message(error)
 
     def ask(self, batch) -> tuple[dict[str, np.ndarray], list[Finding]]:
-        """What it predicts for a record batch, and what is wrong with that.
+        """Returns the predictions for a record batch, and the findings on them.
 
-        It is sent the columns that it reads, and no others: whatever else is in the table, the
-        label for one, a request does not have.
+        The model receives only the columns that it reads: anything else in the table, such as the
+        label, is not part of a request.
         """
         rows = batch.num_rows
 
@@ -116,10 +116,10 @@ def _array(tensor) -> np.ndarray:
 
 
 class _Predict(beam.DoFn):
-    """Adds the predictions of the models, and what is wrong with them, to a batch.
+    """Adds the models' predictions for a batch, and the findings on them, to the extracts.
 
-    TFMA's own extractor sends whole examples, labels and all, and asks again row by row where a
-    model answers a batch with other than one prediction for each.
+    TFMA's own extractor sends whole examples, labels included, and falls back to single rows if a
+    model does not return one prediction per row of a batch.
     """
 
     def __init__(self, models: Sequence[_Model]):
@@ -131,22 +131,23 @@ class _Predict(beam.DoFn):
             model.load()
 
     def process(self, extracts) -> Iterator[dict[str, Any]]:
-        """Yields the extracts with predictions, by model if there are several."""
+        """Yields the extracts with predictions and findings, by model if there are several."""
         batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
         predicted: dict[str, Any] = {}
         findings: dict[str, Any] = {}
         for model in self._models:
             predicted[model.name], findings[model.name] = model.ask(batch)
         if len(self._models) == 1:
-            # TFMA drops the name of a model that is alone.
+            # TFMA drops the name of a single model.
             predicted, findings = predicted[model.name], {"": findings[model.name]}
         yield {**extracts, tfma.PREDICTIONS_KEY: predicted, FINDINGS: findings}
 
 
 class _Adjust:
-    """Works on a batch: features, labels and predictions are arrays with a row for each example.
+    """Callable that puts labels, predictions and bands of a batch into the form our metrics take.
 
-    TFMA keeps labels and predictions by model, if there are several, and then by output.
+    All are arrays with one row per example. TFMA keeps labels and predictions by model, if there
+    are several, and then by output.
     """
 
     def __init__(
@@ -155,11 +156,11 @@ class _Adjust:
         of_models: Mapping[str, Sequence[Label]],
         banded: Sequence[Slice],
     ):
-        """Keeps what to do.
+        """Creates the callable.
 
         Args:
-            judged: the candidate's labels.
-            of_models: the labels of each model by its name.
+            judged: labels of the candidate.
+            of_models: labels of each model, by the model's name.
             banded: slices by bands.
         """
         self._judged = judged
@@ -187,12 +188,12 @@ class _Adjust:
         return extracts
 
     def _by_label(self, own: Sequence[Label], predicted) -> dict[str, np.ndarray]:
-        """What a model with its `own` labels predicts for each of the judged ones."""
+        """Returns a model's predictions for each judged label; `own` are the model's labels."""
         known = {label.name: (label, prefix) for label, prefix in zip(own, heads.prefixes(own))}
         by_label = {}
         for label in self._judged:
             same, prefix = known[label.name]
-            # Intervals that should cover another share are not comparable.
+            # Intervals meant to cover different shares are not comparable.
             outputs = heads.scored_outputs(label)
             if same.interval != label.interval:
                 outputs = outputs[:1]
@@ -202,7 +203,7 @@ class _Adjust:
 
 
 def _answers(label: Label, column) -> np.ndarray:
-    """A row for each example: the raw label, or the number of its class."""
+    """Returns the raw labels, or the indices of their classes, of shape [rows, 1]."""
     if hasattr(column, "dense_shape"):  # the schema does not say that every row has one
         if len(column.values) != column.dense_shape[0]:
             raise ValueError(f"label {label.name}: is missing in a row of the test split")
@@ -213,7 +214,7 @@ def _answers(label: Label, column) -> np.ndarray:
 
 
 def _map_array(array, function):
-    """Maps every value of an array."""
+    """Applies a function to every value of an array, which may be sparse."""
     if hasattr(array, "dense_shape"):  # an optional column: only some rows have a value
         values = np.array([function(value) for value in array.values])
         return type(array)(values, array.indices, array.dense_shape)
@@ -221,7 +222,7 @@ def _map_array(array, function):
 
 
 def _class_number(label: Label, value: str) -> int:
-    """-1 of a class that the train split does not have; a binary label cannot have a third one."""
+    """Returns the index of a class, -1 if the train split lacks it; binary labels then raise."""
     if value in label.classes:
         return label.classes.index(value)
     if label.task == "binary":

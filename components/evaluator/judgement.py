@@ -1,4 +1,4 @@
-"""What a model is judged by. Plain data: it travels as JSON in the Evaluator's parameters."""
+"""The criteria a model is judged by: plain data, passed as JSON in the Evaluator's parameters."""
 
 import dataclasses
 import json
@@ -14,12 +14,13 @@ class Bound:
     """A gate on one metric.
 
     Attributes:
-        metric: its name; of a further label behind its column, as `waterfront/auc`.
-        title: how a verdict calls it.
-        lower_is_better: the metric's direction.
-        absolute: the value that must not be passed, if bounded absolutely.
-        may_worsen_by: how much worse than the baseline's the metric may be: of an error a share
-            of the baseline's value, of a score (where higher is better) an absolute difference.
+        metric: name of the metric; for any label but the first, prefixed by the label's column, as
+            in `waterfront/auc`.
+        title: name of the metric in the verdict.
+        lower_is_better: direction of the metric.
+        absolute: the worst acceptable value; None without an absolute bound.
+        may_worsen_by: how much worse than the baseline the metric may be: for an error, a share of
+            the baseline's value; for a score (higher is better), an absolute difference.
     """
 
     metric: str
@@ -29,10 +30,15 @@ class Bound:
     may_worsen_by: Optional[float]
 
     def with_values(self, values: Mapping[str, Any]) -> "Bound":
-        """The gate on the same metric with other values, named as in a configuration.
+        """Returns the gate on the same metric with other values.
+
+        Args:
+            values: by name as in the configuration: `at_most` (if lower is better) or `at_least`,
+                and `may_worsen_by`. A name that is left out removes that bound.
 
         Raises:
-            ValueError: another name than the metric's own, or a value that is not a finite number.
+            ValueError: a name does not apply to the metric, a value is not a finite number, or
+                `may_worsen_by` is not in [0, 1).
         """
         absolute = "at_most" if self.lower_is_better else "at_least"
         for name, value in values.items():
@@ -55,12 +61,12 @@ class Bound:
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """A column whose values, or bands of values, are judged one by one.
+    """A column to slice by: each of its values, or bands of values, is judged separately.
 
     Attributes:
-        column: of the raw examples.
-        bands: edges in rising order; empty for one slice per value.
-        gated: whether change bounds apply, or the slice is only reported.
+        column: column of the raw examples.
+        bands: edges of the bands in ascending order; empty for one slice per value.
+        gated: whether change bounds apply to the slices, which are otherwise only reported.
     """
 
     column: str
@@ -69,19 +75,22 @@ class Slice:
 
     @property
     def key(self) -> str:
-        """The feature by which TFMA slices; bands get one of their own, see `extractors`."""
+        """The feature that TFMA slices by; bands are a feature of their own, see `extractors`."""
         if not self.bands:
             return self.column
         return self.column + _BANDS + ", ".join(f"{edge:.12g}" for edge in self.bands)
 
     @classmethod
     def of_key(cls, key: str) -> "Slice":
-        """The slice with this `key`."""
+        """Returns the slice with this `key`."""
         column, _, edges = key.partition(_BANDS)
         return cls(column, tuple(float(edge) for edge in edges.split(", ") if edge))
 
     def band(self, value: float) -> str:
-        """The band of a value: `below 250000`, `250000 to 500000`, `500000 and above`."""
+        """Returns a value's band: `below 250000`, `250000 to 500000`, `500000 and above`.
+
+        The band of NaN is `missing`.
+        """
         if math.isnan(value):
             return "missing"
         edges = [f"{edge:.12g}" for edge in self.bands]
@@ -99,8 +108,8 @@ class Judgement:
 
     Attributes:
         metrics: names of the metrics to compute, by the column of each label.
-        bounds: at least one with an absolute bound; without any, no model is blessed.
-        slices: none, or some.
+        bounds: the gates, at least one of them absolute; without gates, no model is blessed.
+        slices: columns to slice by.
     """
 
     metrics: dict[str, tuple[str, ...]]
@@ -108,19 +117,19 @@ class Judgement:
     slices: tuple[Slice, ...]
 
     def to_json(self) -> str:
-        """As text, read back by `from_json`."""
+        """Returns the judgement as JSON, which `from_json` reads back."""
         return json.dumps(dataclasses.asdict(self))
 
     def with_gates(self, text: str) -> "Judgement":
-        """The judgement with other values of its bounds.
+        """Returns the judgement with other values for its bounds.
 
         Args:
-            text: JSON of a mapping from the metrics of `bounds` to what the configuration's `gates`
-                has for them: at_most or at_least, and may_worsen_by. What is not named stays.
+            text: JSON mapping from metrics in `bounds` to values as under `gates` in the
+                configuration, see `Bound.with_values`. Metrics that are not named keep theirs.
 
         Raises:
-            ValueError: no such mapping, an unbounded metric, a bound that points the wrong way, or
-                no absolute bound left; the message says which.
+            ValueError: the text is not such a mapping, a metric has no bound, a value is refused by
+                `Bound.with_values`, or no absolute bound would be left.
         """
         try:
             gates = json.loads(text)
@@ -140,7 +149,7 @@ class Judgement:
 
     @classmethod
     def from_json(cls, text: str) -> "Judgement":
-        """The judgement written by `to_json`."""
+        """Returns the judgement that `to_json` wrote."""
         fields = json.loads(text)
         fields["metrics"] = {label: tuple(names) for label, names in fields["metrics"].items()}
         fields["bounds"] = tuple(Bound(**bound) for bound in fields["bounds"])

@@ -1,20 +1,20 @@
-"""TFMA metrics of a model beside those of a constant predictor, from one pass of shared sums.
+"""TFMA metrics of a model and of a constant predictor, computed together from shared sums.
 
-What TFMA hands over as an example is here a pack of them (see `packs`): labels and predictions are
-arrays with a row for each, and are summed up as such. One by one they would take a hundred times as
-long.
+What TFMA takes for an example is a pack of them here (see `packs`): labels and predictions are
+arrays with one row per example, and are summed as arrays. Summing one example at a time would take
+a hundred times as long.
 
-For every metric NAME there are three: NAME of the model, `NAME_of_constant` of the constant on the
+Each metric NAME comes in three forms: NAME of the model, `NAME_of_constant` of the constant on the
 same rows, and `NAME_gain`, the share of the constant's error that the model removes
-(1 − model / constant; the error of accuracy is the share of misses). A model with no gain has
-learned nothing, whatever its absolute value.
+(1 − model / constant; the error of accuracy is the share of misses). A model without gain has
+learned nothing, whatever the value of its metric.
 
-The constants, from the training split, are the best there are: the mean for squared errors, the
-median for absolute ones, the mean of the logarithms for logarithmic ones, the class frequencies for
-the log loss, the most frequent class for accuracy.
+Each constant is the best one in the train split: the mean for squared errors, the median for
+absolute errors, the mean of the logarithms for logarithmic errors, the class frequencies for the
+log loss, the most frequent class for accuracy.
 
-`coverage` and `interval_width` stand alone: one interval for all rows can cover as many labels, so
-a constant is no measure of them.
+`coverage` and `interval_width` have no constant: a single interval for all rows can cover just as
+many labels, so a comparison would say nothing.
 """
 
 import dataclasses
@@ -44,10 +44,10 @@ class Regression(metric_types.Metric):
     """`rmse`, `mae`, `rmsle`, `skill`, one of their companions, `coverage` or `interval_width`.
 
     Args:
-        name: which.
-        mean: of the label in the training split.
-        median: likewise.
-        log_mean: of log(1 + label).
+        name: name of the metric.
+        mean: mean of the label in the train split.
+        median: median of the label in the train split.
+        log_mean: mean of log(1 + label) in the train split.
     """
 
     def __init__(self, name: str, mean: float, median: float, log_mean: float):
@@ -55,11 +55,11 @@ class Regression(metric_types.Metric):
 
 
 class Classification(metric_types.Metric):
-    """`accuracy`, `log_loss` or `skill`, or one of their companions.
+    """`accuracy`, `log_loss`, `skill`, or one of their companions.
 
     Args:
-        name: which.
-        frequencies: of the classes in the training split.
+        name: name of the metric.
+        frequencies: relative frequency of each class in the train split.
     """
 
     def __init__(self, name: str, frequencies: Sequence[float]):
@@ -67,9 +67,9 @@ class Classification(metric_types.Metric):
 
 
 class Auc(metric_types.Metric):
-    """The area under the ROC curve: how often a row of the second class has the higher prediction.
+    """The area under the ROC curve: how often a row of the second class ranks above the other.
 
-    Of each slice it is that of a histogram of log-odds, see `_RankingSums`.
+    It is computed from a histogram of log-odds, see `_RankingSums`.
 
     Args:
         name: `auc`.
@@ -80,14 +80,14 @@ class Auc(metric_types.Metric):
 
 
 class ExampleCount(metric_types.Metric):
-    """How many rows there are."""
+    """The number of rows."""
 
     def __init__(self, name: str = "example_count"):
         super().__init__(_count_computations, name=name)
 
 
 class RowFindings(metric_types.Metric):
-    """What is wrong with the predictions of rows, as JSON: `row_checks.Finding`s as lists."""
+    """The problems with predictions, as JSON: a list of `row_checks.Finding`s, each as a list."""
 
     def __init__(self, name: str = "row_findings"):
         super().__init__(_findings_computations, name=name)
@@ -101,10 +101,10 @@ metric_types.register_metric(Classification)
 
 
 class _RegressionSums:
-    """Errors: squared, absolute, squared logarithmic; of the model, of the constant.
+    """Sums of squared, absolute and squared logarithmic errors, of the model and of the constant.
 
-    Then how many labels are within the interval, and its width: of predictions that hold the ends
-    of an interval behind the value, otherwise NaN.
+    They are followed by the number of labels within their interval, and the sum of interval widths;
+    both are NaN unless predictions have three columns: value, lower end, upper end.
     """
 
     name = "_regression_sums"
@@ -130,7 +130,7 @@ class _RegressionSums:
 
     @staticmethod
     def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
-        """By name: of the model, of the constant, whether lower is better."""
+        """Returns the triple (model, constant, lower is better) by metric name."""
         model, constant, (coverage, width) = np.split(means.astype(float), (3, 6))
         squared, absolute, log_squared = map(float, model)
         c_squared, c_absolute, c_log_squared = map(float, constant)
@@ -145,7 +145,7 @@ class _RegressionSums:
 
 
 class _ClassificationSums:
-    """Hits and log losses; of the model, of the constant."""
+    """Sums of hits and of log losses, of the model and of the constant."""
 
     name = "_classification_sums"
 
@@ -157,9 +157,9 @@ class _ClassificationSums:
         truth, p = labels[:, 0].astype(int), predictions.astype(float)
         if p.shape[1] == 1:
             p = np.concatenate([1 - p, p], axis=1)
-        # What is no probability is no hit either, nor a miss.
+        # A row without valid probabilities is neither a hit nor a miss.
         valid = np.where(np.isfinite(p).all(axis=1), 1.0, math.nan)
-        # A class that training never saw is a miss for both, at the price of the smallest p.
+        # A class unseen in training is a miss for both, with the smallest probability.
         known = (truth >= 0) & (truth < len(self._frequencies))
         place = np.where(known, truth, 0)
         p_truth = np.where(known, p[np.arange(len(p)), place], 0.0)
@@ -173,7 +173,7 @@ class _ClassificationSums:
 
     @staticmethod
     def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
-        """By name: of the model, of the constant, whether lower is better."""
+        """Returns the triple (model, constant, lower is better) by metric name."""
         hit, loss, c_hit, c_loss = map(float, means)
         return {
             "accuracy": (hit, c_hit, False),
@@ -183,10 +183,10 @@ class _ClassificationSums:
 
 
 class _RankingSums:
-    """A histogram of the log-odds that are predicted: of the first class, of the second one.
+    """Histograms of the predicted log-odds, one for each of the two classes.
 
-    Equal steps of the odds tell small probabilities apart as well as those around one half. Within
-    a step rows count as equal: the area is off by at most half the share of pairs that share one.
+    Bins of equal width in log-odds separate small probabilities as well as those around one half.
+    Rows in one bin count as ties: the area is off by at most half the share of pairs in one bin.
     """
 
     name = "_ranking_sums"
@@ -206,11 +206,11 @@ class _RankingSums:
 
     @staticmethod
     def metrics(means: np.ndarray) -> dict[str, tuple[float, float, bool]]:
-        """By name: of the model, of the constant, whether lower is better."""
+        """Returns the triple (model, constant, lower is better) by metric name."""
         first, second = np.split(means, 2)
         pairs = first.sum() * second.sum()
         below = np.cumsum(first) - first / 2
-        # Of one class alone there are no pairs.
+        # With a single class there are no pairs.
         return {"auc": (float(second @ below / pairs) if pairs else math.nan, 0.5, False)}
 
 
@@ -219,7 +219,7 @@ def _log1p(values: np.ndarray) -> np.ndarray:
 
 
 def _gain(model: float, constant: float) -> float:
-    # On a slice where the constant errs nowhere there is nothing to gain.
+    # Where the constant makes no error, there is nothing to gain.
     return 1.0 - model / constant if constant > 0 else float("nan")
 
 
@@ -230,7 +230,7 @@ def _computations(
     output_names: Sequence[str] = ("",),
     **unused,
 ) -> metric_types.MetricComputations:
-    """The shared sums of each model and output, and the metric that is derived from them."""
+    """Returns, for each model and output, the shared sums and the metric derived from them."""
     computations: list = []
     for model_name, output_name in itertools.product(model_names, output_names):
         of_what = {"model_name": model_name, "output_name": output_name}
@@ -263,7 +263,7 @@ def _count_computations(
 def _findings_computations(
     name: str, model_names: Sequence[str] = ("",), **unused
 ) -> metric_types.MetricComputations:
-    # Not of the labels and predictions that all other metrics are computed of.
+    # Unlike all other metrics, this one needs neither labels nor predictions.
     inputs = metric_types.StandardMetricInputsPreprocessor({FINDINGS: {}}, False)
     keys = [metric_types.MetricKey(name=name, model_name=model) for model in model_names]
     return [
@@ -286,7 +286,7 @@ def _value(name: str, metrics: dict[str, tuple[float, float, bool]]) -> float:
 
 
 class _Sums(beam.CombineFn):
-    """Adds up the sums of packs, and counts rows."""
+    """Adds up the sums over packs, and counts their rows."""
 
     def __init__(self, key: metric_types.MetricKey, sums):
         self._key, self._sums = key, sums
@@ -309,7 +309,7 @@ class _Sums(beam.CombineFn):
 
 
 class _Count(beam.CombineFn):
-    """Counts the rows of packs."""
+    """Counts the rows in packs."""
 
     def __init__(self, key: metric_types.MetricKey):
         self._key = key
@@ -329,7 +329,7 @@ class _Count(beam.CombineFn):
 
 
 class _MergedFindings(beam.CombineFn):
-    """Adds up findings of the same kind."""
+    """Merges the findings in packs, see `row_checks.merged`."""
 
     def __init__(self, key: metric_types.MetricKey):
         self._key = key
@@ -349,7 +349,7 @@ class _MergedFindings(beam.CombineFn):
 
 
 def _of(values: Mapping[str, Any], model_name: str, output_name: str) -> Any:
-    """What there is of a model, if there are several, and of a label."""
+    """Selects the values of a model and of an output; an empty name selects nothing."""
     if model_name:
         values = values[model_name]
     return values[output_name] if output_name else values

@@ -1,8 +1,7 @@
-"""Examples of one slice, packed together, in the place of TFMA's single ones.
+"""Packs: the examples of a batch that fall into one slice, handled as a single TFMA example.
 
-TFMA takes a batch of examples apart, looks up the slices of each, and computes its metrics one by
-one. Here each batch becomes a pack for each slice that it has examples of, and our metrics add up
-packs.
+TFMA splits a batch into examples, looks up the slices of each and feeds its metrics one example at
+a time. Here, a batch becomes one pack per slice that occurs in it, and our metrics add up packs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,21 +12,21 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.slicer import slicer_lib
 
 FINDINGS = "row_findings"
-"""The key of what is wrong with predictions, by model; the pack of all examples has it."""
+"""Extracts key of the findings on predictions, by model; only the overall pack has it."""
 
 
 class PackBySlice:
-    """Makes packs of a batch.
+    """Callable that turns a batch into packs.
 
     Args:
-        keys: the features by which there are slices; each of their values is one.
+        keys: the features to slice by; each distinct value is a slice.
     """
 
     def __init__(self, keys: Sequence[str]):
         self._keys = keys
 
     def __call__(self, extracts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yields the pack of all examples, and one for each slice."""
+        """Yields the pack of all examples, then one for each slice."""
         taken = {key: extracts[key] for key in (tfma.LABELS_KEY, tfma.PREDICTIONS_KEY)}
         yield {
             **taken,
@@ -45,7 +44,7 @@ class PackBySlice:
 
 
 def _by_value(column) -> Iterator[tuple[Any, np.ndarray]]:
-    """Each value of a column, and the numbers of the rows that have it."""
+    """Yields each distinct value of a column with the indices of the rows that have it."""
     if hasattr(column, "dense_shape"):  # an optional column: only some rows have a value
         values, rows = np.asarray(column.values), np.asarray(column.indices)[:, 0]
     else:
@@ -54,7 +53,7 @@ def _by_value(column) -> Iterator[tuple[Any, np.ndarray]]:
         rows, values = np.repeat(np.arange(len(values)), width), values.ravel()
     found, places = np.unique(values, return_inverse=True)
     for number, value in enumerate(found.tolist()):
-        # A list may have a value twice.
+        # A list may hold a value twice.
         yield (
             value.decode() if isinstance(value, bytes) else value,
             np.unique(rows[places == number]),
@@ -62,7 +61,7 @@ def _by_value(column) -> Iterator[tuple[Any, np.ndarray]]:
 
 
 def _take(arrays, rows: np.ndarray):
-    """Some rows of arrays, or of mappings of them."""
+    """Returns the given rows of an array, or of each array in a nested mapping."""
     if isinstance(arrays, Mapping):
         return {name: _take(each, rows) for name, each in arrays.items()}
     return arrays[rows]

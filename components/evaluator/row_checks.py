@@ -1,7 +1,7 @@
-"""Checks what a model answers, row by row: a prediction for each row, and one that makes sense.
+"""Checks of a model's outputs, row by row: each row must have a prediction, and a plausible one.
 
-Metrics hide it: the mean of a good and a few impossible rows may still pass a bound, and an output
-that is not scored, as `classes`, has no metric at all.
+Metrics can hide such errors: a mean over many good rows and a few impossible ones may still be
+within its bound, and an output that is not scored, such as `classes`, has no metric at all.
 """
 
 import dataclasses
@@ -16,23 +16,23 @@ from models import heads
 from models.label import Label
 
 CLASS_IDS = "class_ids"
-"""What TensorFlow's own heads call the number of the likeliest class."""
+"""The output of TensorFlow's own heads with the index of the likeliest class."""
 
 _SUM_TOLERANCE = 1e-3
 _TIE = 1e-4
-"""Classes whose probabilities differ by less are equally likely."""
+"""Classes whose probabilities differ by less count as equally likely."""
 _ROUNDING = 1e-5
-"""Of the ends of an interval, relative to the prediction."""
+"""Tolerance for the ends of an interval, relative to the prediction."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Finding:
-    """What is wrong with an output.
+    """A problem with an output.
 
     Attributes:
-        what: the rule that it breaks, as `probabilities do not sum to 1`.
-        rows: in how many rows.
-        example: what one of them has, and which one it is.
+        what: the violation, as `probabilities do not sum to 1`.
+        rows: number of affected rows.
+        example: the values in one of these rows, and which row it is.
     """
 
     what: str
@@ -40,12 +40,12 @@ class Finding:
     example: str
 
     def sentence(self, total: int) -> str:
-        """The finding as a line of a verdict."""
+        """Returns the finding as a line of a verdict on `total` rows."""
         return f"{self.what} in {self.rows:,} of {total:,} rows: {self.example}"
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Adds up findings of the same rule; their order does not matter to the example."""
+    """Merges findings of the same violation; the result does not depend on their order."""
     by_rule = operator.attrgetter("what")
     return [
         Finding(what, sum(each.rows for each in same), min(each.example for each in same))
@@ -60,17 +60,17 @@ def check(
     rows: int,
     describe: Callable[[int], str],
 ) -> tuple[dict[str, np.ndarray], list[Finding]]:
-    """Checks the outputs for a batch.
+    """Checks a model's outputs for a batch.
 
     Args:
-        outputs: by name, as the signature `predict` gives them.
-        labels: the model's.
-        rows: how many the batch has.
-        describe: says which row one of them is.
+        outputs: outputs of the signature `predict`, by name.
+        labels: labels of the model.
+        rows: number of rows in the batch.
+        describe: function that describes the row with an index.
 
     Returns:
-        The outputs that are scored, [rows, width] each, with NaN in the place of what breaks a
-        rule; and the findings.
+        The outputs that are scored, each of shape [rows, width], with NaN in the rows that violate
+        a rule; and the findings.
     """
     scored: dict[str, np.ndarray] = {}
     findings: list[Finding] = []
@@ -85,7 +85,7 @@ def check(
 
 
 class _Batch:
-    """The outputs of one label for a batch, and what is found wrong with them."""
+    """The outputs of one label for a batch, and the findings on them."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class _Batch:
         self.findings: list[Finding] = []
 
     def numbers(self, name: str, width: int) -> np.ndarray | None:
-        """The output [rows, width], NaN where it is no finite number; None if it is not there."""
+        """Returns a [rows, width] output, NaN in rows that are not finite; None if missing."""
         array = self._of_shape(name, width)
         if array is None:
             return None
@@ -114,14 +114,14 @@ class _Batch:
         return np.where(finite[:, np.newaxis], array, np.nan)
 
     def texts(self, name: str) -> np.ndarray | None:
-        """The output [rows] as text; None if it is not there, or not one value for each row."""
+        """Returns an output of shape [rows] as text; None if missing or not one value per row."""
         array = self._of_shape(name, 1)
         if array is None or array.dtype.kind == "V":
             return None
         return np.array([_text(value) for value in array[:, 0].tolist()], dtype=object)
 
     def refuse(self, wrong: np.ndarray, what: str, *arrays: np.ndarray) -> None:
-        """Adds a finding if some rows are wrong; of one the values of the arrays are shown."""
+        """Adds a finding if any row is `wrong`, with the values that `arrays` have in the first."""
         if wrong.any():
             row = int(np.argmax(wrong))
             values = " and ".join(_shown(array[row]) for array in arrays)
@@ -129,7 +129,7 @@ class _Batch:
             self.findings.append(Finding(self._prefix + what, int(wrong.sum()), example))
 
     def nothing(self, name: str, label: Label) -> np.ndarray:
-        """Adds the finding that an output is not there; NaN in its place."""
+        """Adds the finding that an output is missing; returns NaN in its shape."""
         found = f"it has {', '.join(sorted(self._outputs))}" if self._outputs else "it has none"
         self._refuse_all(name, "is no output of the signature predict", found)
         width = len(label.classes) if name == heads.PROBABILITIES else 1
@@ -139,7 +139,7 @@ class _Batch:
         self.findings.append(Finding(f"{self._prefix}{name} {what}", self._rows, found))
 
     def _of_shape(self, name: str, width: int) -> np.ndarray | None:
-        """The output if it is [rows, width]; an array of nothing if it has another shape."""
+        """Returns an output, with dtype kind "V" if it is not [rows, width]; None if missing."""
         array = self._outputs.get(self._prefix + name)
         if array is None or array.shape == (self._rows, width):
             return array
@@ -149,12 +149,12 @@ class _Batch:
 
 
 def _values(batch: _Batch) -> dict[str, np.ndarray | None]:
-    """A value, which lies in its interval if there is one."""
+    """Checks predicted values, and that they lie within their intervals if there are any."""
     values, lower, upper = (
         batch.numbers(name, 1) for name in (heads.PREDICTIONS, heads.LOWER, heads.UPPER)
     )
     if values is not None and lower is not None and upper is not None:
-        with np.errstate(invalid="ignore"):  # of NaN, which is told already
+        with np.errstate(invalid="ignore"):  # NaN has its own finding already
             slack = _ROUNDING * np.abs(values)
             wrong = ((lower > values + slack) | (values > upper + slack))[:, 0]
         what = "lower, predictions and upper are not in rising order"
@@ -164,7 +164,7 @@ def _values(batch: _Batch) -> dict[str, np.ndarray | None]:
 
 
 def _classes(batch: _Batch, label: Label) -> dict[str, np.ndarray | None]:
-    """Probabilities of the classes, and the likeliest class by name and by number."""
+    """Checks the probabilities of the classes, and the likeliest class by name and by index."""
     logistic = _probabilities(batch, heads.LOGISTIC, 1) if label.task == "binary" else None
     probabilities = _probabilities(batch, heads.PROBABILITIES, len(label.classes))
     by_class = probabilities
@@ -187,7 +187,7 @@ def _classes(batch: _Batch, label: Label) -> dict[str, np.ndarray | None]:
 
 
 def _probabilities(batch: _Batch, name: str, width: int) -> np.ndarray | None:
-    """An output of probabilities, NaN where they are none."""
+    """Returns an output of probabilities, NaN in rows with a value outside [0, 1]."""
     array = batch.numbers(name, width)
     if array is None:
         return None
@@ -197,7 +197,7 @@ def _probabilities(batch: _Batch, name: str, width: int) -> np.ndarray | None:
 
 
 def _likeliest(batch: _Batch, name: str, classes: Sequence[str], by_class: np.ndarray) -> None:
-    """Checks an output that names the likeliest class."""
+    """Checks an output that names the likeliest class of each row."""
     texts = batch.texts(name)
     if texts is None:
         return
@@ -206,7 +206,7 @@ def _likeliest(batch: _Batch, name: str, classes: Sequence[str], by_class: np.nd
     chosen = np.array([numbers.get(value, -1) for value in values])[places]
     known = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
     batch.refuse(chosen < 0, f"{name} is none of {known}", texts)
-    # What has no probabilities is told already.
+    # Rows without valid probabilities have their own finding already.
     likelihood = by_class[np.arange(len(by_class)), np.maximum(chosen, 0)]
     with np.errstate(invalid="ignore"):
         wrong = (chosen >= 0) & (likelihood < by_class.max(axis=1) - _TIE)

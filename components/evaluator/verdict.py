@@ -1,8 +1,8 @@
-"""The verdict of an evaluation, in sentences: every bound, its value, and what it was held against.
+"""The verdict of an evaluation, in sentences: every bound, the metric's value and the comparison.
 
-TFMA decides the absolute bounds, on the whole split; the change bounds, overall and on slices, are
-decided here from TFMA's metrics. A change bound that cannot be checked is one that does not hold: a
-comparison is set aside by a person, never by itself.
+TFMA checks the absolute bounds on the whole split; this module checks the change bounds, overall
+and on slices, from TFMA's metrics. A change bound that cannot be checked counts as violated: only a
+person can set a comparison aside.
 """
 
 import base64
@@ -22,7 +22,7 @@ from components.serving_check.report import NOTHING_FOUND, Report
 from models.label import Label
 
 FILE_NAME = "verdict.json"
-"""Its name in the evaluation artifact."""
+"""Name of the verdict's file in the evaluation artifact."""
 
 _OVERALL = ()
 
@@ -34,12 +34,12 @@ _ACCEPT = (
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What a candidate is compared with, or why it is not.
+    """The deployed version that a candidate is compared with, or why it is not compared.
 
     Attributes:
-        version: the deployed version beside it; None if no other model serves.
-        problem: why that cannot be compared with, as the end of a sentence; empty if it can.
-        set_aside: why a person set it aside; empty if nobody did.
+        version: the deployed version; None if no other model is served.
+        problem: why it cannot be compared with, as the end of a sentence; empty if it can.
+        set_aside: why a person set the comparison aside; empty if nobody did.
     """
 
     version: Optional[str] = None
@@ -59,32 +59,31 @@ def make(
     comparison: Comparison,
     serving: Report = NOTHING_FOUND,
 ) -> dict[str, Any]:
-    """Reads TFMA's results of an evaluation, and judges the changes against the baseline.
+    """Makes the verdict from TFMA's results, and judges the changes against the baseline.
 
     Args:
-        evaluation: the evaluation artifact's directory.
-        judgement: what was judged.
-        labels: the candidate's.
-        comparison: with what; TFMA evaluated the baseline too if it `is_made`.
-        serving: what the serving check says of the candidate.
+        evaluation: directory of the evaluation artifact.
+        judgement: metrics, bounds and slices.
+        labels: labels of the candidate.
+        comparison: the comparison; if it `is_made`, TFMA has evaluated the baseline too.
+        serving: the serving check's report on the candidate.
 
     Returns:
-        `blessed`; `lines`, each with `passed` and `text`, one for each thing that is wrong with
-        what the candidate answers, one for every bound and, of the slices, every failed one;
-        `notes`; `baseline`, the comparison's attributes; `metrics` and `baseline_metrics` by slice
-        and name, those of a further label as
-        `waterfront/auc`.
+        The verdict as JSON values: `blessed`; `lines`, each with `passed` and `text`, for every
+        finding, every bound, and every slice that fails one; `notes`; `baseline`, the attributes of
+        the comparison; `examples`, their number; `metrics` and `baseline_metrics` by slice and
+        name, for labels after the first with the label's column as prefix (`waterfront/auc`).
     """
     validation = tfma.load_validation_result(evaluation)
-    # What is of no label, such as the number of examples, has no output's name.
+    # Metrics without a label, such as the number of examples, have no output name.
     outputs = {"": "", **dict(zip((label.name for label in labels), prefixes(labels)))}
-    # TFMA drops the name of a model that is alone.
+    # TFMA drops the name of a single model.
     candidate = _values(evaluation, CANDIDATE if comparison.is_made else "", outputs)
     wrong = _row_findings(evaluation, CANDIDATE if comparison.is_made else "")
     baseline = None
     if comparison.is_made:
         if wrong_with_it := _row_findings(evaluation, BASELINE):
-            # Metrics of such predictions are no measure.
+            # Metrics of faulty predictions are no yardstick.
             problem = f"cannot be scored: {wrong_with_it[0]}"
             comparison = dataclasses.replace(comparison, problem=problem)
         else:
@@ -129,7 +128,7 @@ def _metrics_note(names: Sequence[str], values: dict[str, float]) -> str:
 
 
 def unscored(serving: Report) -> dict[str, Any]:
-    """Returns the verdict on a model that gives no answers, so that it has no metrics."""
+    """Returns the verdict on a model that gives no predictions to score."""
     return {
         "blessed": False,
         "lines": [_line(False, text) for text in serving.findings],
@@ -142,7 +141,7 @@ def unscored(serving: Report) -> dict[str, Any]:
 
 
 def _comparison_note(comparison: Comparison) -> str:
-    """Why there is no comparison; empty if there is one."""
+    """Returns why there is no comparison; empty if there is one."""
     if comparison.version is None:
         return "No other model is deployed: only the absolute bounds apply."
     deployed = f"The deployed model (version {comparison.version})"
@@ -188,10 +187,10 @@ def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list
 
 
 def _worsened(bound: Bound, value: float, before: float) -> bool:
-    """Whether a metric is worse than the baseline's by more than the bound; NaN is worst of all.
+    """Returns whether a metric is worse than the baseline's by more than the bound allows.
 
-    An error may rise by a share of itself. Of a score, which may be zero or negative, a share says
-    nothing, so it may fall by so much.
+    The bound of an error is a share of the baseline's value. A score may be zero or negative, where
+    a share is meaningless, so its bound is an absolute difference. NaN is always worse.
     """
     if bound.lower_is_better:
         allowed = value <= before * (1 + (bound.may_worsen_by or 0.0))
@@ -201,10 +200,10 @@ def _worsened(bound: Bound, value: float, before: float) -> bool:
 
 
 def _is_refused(bound: Bound, part: tuple, value: float, before: float) -> bool:
-    """Whether a change bound does not hold, or cannot be checked.
+    """Returns whether a change bound is violated or cannot be checked.
 
-    A slice on which neither model's metric is a number, as the AUC where all labels are alike,
-    says nothing of either.
+    A slice where the metric is undefined for both models, as the AUC is when all labels are equal,
+    is not held against the candidate.
     """
     if part and not math.isfinite(value) and not math.isfinite(before):
         return False
@@ -212,7 +211,7 @@ def _is_refused(bound: Bound, part: tuple, value: float, before: float) -> bool:
 
 
 def _change_lines(bound: Bound, slices: list[tuple], candidate, baseline) -> list[dict[str, Any]]:
-    """One line overall, one for each slice that failed, or one for all slices if none did."""
+    """Returns a line for the whole split, and one per failed slice or, if none failed, for all."""
     may_worsen_by = bound.may_worsen_by or 0.0
     if bound.lower_is_better:
         rule = f"it may rise by {may_worsen_by:.1%}"
@@ -258,12 +257,12 @@ def _line(passed: bool, text: str) -> dict[str, Any]:
 
 
 def number(value: float) -> str:
-    """A metric as people write it: 118,233 or 0.1583."""
+    """Formats the value of a metric: 118,233 or 0.1583."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _values(evaluation: str, model: str, outputs: dict[str, str]) -> dict[tuple, dict[str, float]]:
-    """Metrics by slice; a slice is () or (column, value). `outputs`: their prefixes by name."""
+    """Reads metrics by slice, () or (column, value); `outputs` has the prefix of each output."""
     result = tfma.load_eval_result(evaluation, model_name=model)
     values = {}
     for slice_key, by_output in result.slicing_metrics:
@@ -278,7 +277,7 @@ def _values(evaluation: str, model: str, outputs: dict[str, str]) -> dict[tuple,
 
 
 def _row_findings(evaluation: str, model: str) -> list[str]:
-    """What is wrong with the predictions of a model, as sentences."""
+    """Reads the findings on a model's predictions, as sentences."""
     result = tfma.load_eval_result(evaluation, model_name=model)
     (overall,) = (by_output[""][""] for part, by_output in result.slicing_metrics if not part)
     total = int(overall["example_count"]["doubleValue"])
@@ -287,7 +286,7 @@ def _row_findings(evaluation: str, model: str) -> list[str]:
 
 
 def _failures(validation, outputs: dict[str, str]) -> set[str]:
-    """Metrics whose absolute bound on the whole split failed."""
+    """Returns the metrics that violate their absolute bound on the whole split."""
     return {
         outputs[failure.metric_key.output_name] + failure.metric_key.name
         for part in validation.metric_validations_per_slice
@@ -296,7 +295,7 @@ def _failures(validation, outputs: dict[str, str]) -> set[str]:
 
 
 def _by_name(values: dict[tuple, dict[str, float]]) -> dict[str, dict[str, float | None]]:
-    """By `overall` and `column: value`; NaN, which JSON does not have, is None."""
+    """Returns metrics by slice name, `overall` or `column: value`; NaN becomes None for JSON."""
     return {
         ": ".join(part) or "overall": {
             name: None if math.isnan(value) else value for name, value in metrics.items()

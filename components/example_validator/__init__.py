@@ -1,4 +1,4 @@
-"""TFX's ExampleValidator, that looks at wide tables a group of columns at a time."""
+"""TFX's ExampleValidator, which validates wide tables a group of columns at a time."""
 
 from components.example_validator.component import ExampleValidator
 

@@ -1,6 +1,6 @@
-"""Validates statistics against the schema.
+"""A component that validates statistics against the schema.
 
-Inputs, outputs and parameters are those of `tfx.components.ExampleValidator`.
+Inputs, outputs and parameters are the same as in `tfx.components.ExampleValidator`.
 """
 
 from tfx.components.example_validator import component

@@ -1,7 +1,7 @@
-"""Does what TFX's executor does, a group of columns at a time.
+"""TFX's executor, run on a group of columns at a time.
 
-TFDV searches the whole schema for every column, so that its seconds grow with the square of the
-columns: 13 for 2,000 of them. What it says of a column depends on no other one.
+TFDV searches the whole schema for every column, so its time grows with the square of the number of
+columns: 13 s for 2,000. Its result for a column does not depend on the other columns.
 """
 
 import contextlib
@@ -47,9 +47,9 @@ def groups(
     schema: schema_pb2.Schema,
     columns: int = _COLUMNS,
 ) -> Iterator[tuple[statistics_pb2.DatasetFeatureStatisticsList, schema_pb2.Schema]]:
-    """Yields the statistics and the schema of some columns at a time.
+    """Splits statistics and schema into pairs of at most `columns` columns.
 
-    A schema that relates columns to each other is one group.
+    Yields them unsplit if the schema relates columns to each other.
     """
     together = schema.sparse_feature or schema.weighted_feature or len(statistics.datasets) != 1
     names = dict.fromkeys(feature.name for feature in schema.feature)

@@ -1,1 +1,1 @@
-"""Files of `tf.Example`s, many at a time: Beam spends more on handing one on than on reading it."""
+"""Files of `tf.Example`s, in batches: Beam spends more time passing an example on than reading it."""

@@ -1,7 +1,7 @@
-"""Reading and writing examples in TFX's executors, some thousand rows as one element.
+"""Reading and writing of examples in TFX's executors, with a few thousand rows per Beam element.
 
-TFX has Beam hand on each example by itself, from the reader on and up to the writer; that was most
-of the time of StatisticsGen, and more than half of Transform's.
+In TFX, every example is a Beam element from the reader to the writer, which took most of the time
+of StatisticsGen and more than half of Transform's.
 """
 
 import contextlib
@@ -23,15 +23,15 @@ from tfx_bsl.tfxio.tensor_representation_util import ProjectTensorRepresentation
 from components.examples import counters, encoder, tfrecords
 
 _ROWS = 1 << 12
-"""Of a batch, unless a step wants others."""
+"""Rows of a batch, unless a step asks for another size."""
 
 
 class Examples(tf_example_record.TFExampleRecord):
-    """TFX's reader of `tf.Example`s in TFRecords; its batches are made where the file is read.
+    """TFX's reader of `tf.Example`s in TFRecords, with batches that are made as a file is read.
 
-    They have the same rows in every run. The size of TFX's follows the clock; and the last bits of
-    what a model predicts for an example depend on how many others it is computed with, as those of
-    a mean do on what is added up first.
+    Batches have the same rows in every run, while TFX chooses their size by measuring time. This
+    matters: the last bits of a prediction depend on the size of its batch, as the last bits of a
+    mean depend on the order of summation.
     """
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:  # noqa: D102 (TFX's)
@@ -79,7 +79,7 @@ def _read(path: str, rows: int) -> Iterator[list[bytes]]:
 
 
 class Processor(transform.TransformProcessor):
-    """TFX's Transform; what it makes of a batch is written as one element."""
+    """TFX's Transform, which here writes each transformed batch as one element."""
 
     @staticmethod
     @beam.ptransform_fn
@@ -92,7 +92,7 @@ class Processor(transform.TransformProcessor):
 
 
 class _Encode(beam.DoFn):
-    """The records of a transformed batch as they stand in a file."""
+    """Encodes a transformed batch as the bytes of framed TFRecords."""
 
     def __init__(self, schema):
         self._schema = schema.SerializeToString()
@@ -109,7 +109,7 @@ class _Encode(beam.DoFn):
 
 
 class _Sink(filebasedsink.FileBasedSink):
-    """One zipped file for each bundle, which counts when all are whole."""
+    """A sink of gzipped files, one per bundle, which appear once all are complete."""
 
     def __init__(self, prefix: str):
         super().__init__(
@@ -126,19 +126,19 @@ class _Sink(filebasedsink.FileBasedSink):
         file_handle.write(value)
 
     def finalize_write(self, init_result, writer_results, pre_finalize_results):
-        """Numbers the files in the order of the bundles: their names are random, and Beam sorts."""
+        """Numbers the files in the order of bundles; Beam would sort them by their random names."""
         numbered = []
         for number, path in enumerate(writer_results):
             folder, name = FileSystems.split(path)
             numbered.append(FileSystems.join(folder, f"{number:05d}-{name}"))
-            if FileSystems.exists(path):  # else this is another attempt
+            if FileSystems.exists(path):  # else an earlier attempt has renamed it
                 FileSystems.rename([path], [numbered[-1]])
         yield from super().finalize_write(init_result, numbered, pre_finalize_results)
 
 
 @contextlib.contextmanager
 def in_batches() -> Iterator[None]:
-    """Within it TFX's executors read and write so; they take no other reader by argument."""
+    """Context manager: TFX's executors, which offer no such option, read and write in batches."""
     parts = (
         (tfxio_utils.tf_example_record, "TFExampleRecord", Examples),
         (transform, "TransformProcessor", Processor),

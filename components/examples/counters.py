@@ -1,9 +1,9 @@
-"""Beam's counters of rows, by which a step can be asked how far it is."""
+"""Beam counters of rows, which show the progress of a step."""
 
 from apache_beam.metrics import Metrics
 
 FOUND, READ = "rows_found", "rows_read"
-"""Their names."""
+"""Names of the counters."""
 
 
 def found(rows: int) -> None:
@@ -12,5 +12,5 @@ def found(rows: int) -> None:
 
 
 def read(rows: int) -> None:
-    """So many more are read; of those that a step reads twice, once more."""
+    """Adds to the number of rows read; a step that reads a row twice counts it twice."""
     Metrics.counter(__name__, READ).inc(rows)

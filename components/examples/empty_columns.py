@@ -1,4 +1,4 @@
-"""Columns without a value in the train split: no model can learn from them."""
+"""Columns without a value in the train split, from which no model can learn."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from tfx.types import Artifact, artifact_utils
 
 
 def disable(columns: Sequence[schema_pb2.Feature], statistics: Sequence[Artifact]) -> None:
-    """Sets the stage of those columns that are empty to DISABLED, see `models.features.resolve`.
+    """Sets the stage of empty columns to DISABLED, see `models.features.resolve`.
 
     Args:
-        columns: to look at.
-        statistics: the artifact, with a `train` split.
+        columns: the columns to check, changed in place.
+        statistics: the statistics artifact, with a `train` split.
     """
     artifact = artifact_utils.get_single_instance(list(statistics))
     found = stats_artifact_utils.load_statistics(artifact, "train").proto()
@@ -29,5 +29,5 @@ def _is_empty(column: statistics_pb2.FeatureNameStatistics) -> bool:
         histograms = column.num_stats.histograms
         missing = histograms[0].num_nan if histograms else 0
         return column.num_stats.common_stats.tot_num_values <= missing
-    # An empty text is a missing one.
+    # Empty text counts as missing.
     return not column.string_stats.avg_length and not column.bytes_stats.avg_num_bytes

@@ -1,13 +1,13 @@
-"""Record batches to serialized `tf.Example`s, always in the same bytes.
+"""Encoder of record batches as serialized `tf.Example`s, with reproducible bytes.
 
-tfx-bsl's `RecordBatchToExamplesEncoder` takes the same batches and makes equal examples, but the
-order of their features changes from one row and one call to the next, and with it the bytes, the
-fingerprint of all that is made of them, and the hash that decides a row's split. Here features are
-sorted by name. The bytes are those of `SerializeToString(deterministic=True)`, which stock
-ExampleGens hash.
+tfx-bsl's `RecordBatchToExamplesEncoder` makes equal examples, but the order of their features
+changes between rows and calls, and with it the bytes, the fingerprints of everything derived from
+them, and the hash that decides a row's split. Here features are sorted by name: the bytes equal
+`SerializeToString(deterministic=True)`, which stock ExampleGens hash.
 
-It works a column at a time: what stands before a value (tags, lengths and the name) depends on the
-length of the value alone, so that there are few such prefixes, and Arrow joins them.
+The encoder works on whole columns: the bytes before a value (tags, lengths and the name) depend
+only on the value's length, so there are few distinct prefixes, and Arrow joins them with the
+values.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Tags of protobuf's wire format: the number of a field, and that a length follows.
+# Tags of protobuf's wire format: the field's number and type (length-delimited).
 _FEATURES = b"\x0a"
 _ENTRY, _KEY, _VALUE = b"\x0a", b"\x0a", b"\x12"
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
@@ -27,15 +27,15 @@ _EMPTY, _NULL = -1, -2
 
 
 def encode(batch: pa.RecordBatch, nulls: bool = True) -> pa.LargeBinaryArray:
-    """One serialized `tf.Example` for each row.
+    """Encodes each row as a serialized `tf.Example`.
 
     Args:
-        batch: columns of lists: large lists of int64, float32 or large binary, where an empty list
-            is a feature without values, and a null one a feature without a kind; or of nulls.
-        nulls: whether an example names the features that are null.
+        batch: columns of large lists of int64, float32 or large binary, or of nulls. An empty list
+            becomes a feature without values, a null a feature without a kind.
+        nulls: whether examples include the features that are null.
 
     Raises:
-        TypeError: a column of another type.
+        TypeError: a column has another type.
     """
     if not batch.num_rows:
         return pa.array([], pa.large_binary())
@@ -48,19 +48,19 @@ def encode(batch: pa.RecordBatch, nulls: bool = True) -> pa.LargeBinaryArray:
 
 
 def features(column: pa.Array) -> pa.LargeBinaryArray:
-    """One serialized `tf.train.Feature` for each row of a column that `encode` takes."""
+    """Encodes each row of a column as a serialized `tf.train.Feature`; see `encode` for types."""
     return _joined(*_pieces(column, lambda start, rest: start, nulls=True))
 
 
 def _pieces(
     column: pa.Array, wrapped: Callable[[bytes, int], bytes], nulls: bool
 ) -> list[pa.LargeBinaryArray]:
-    """What is to be joined for each row to make its feature.
+    """Returns arrays of bytes that, joined row by row, are the features of a column.
 
     Args:
         column: the values.
-        wrapped: makes of a feature's first bytes, and the number of those that follow, the same
-            with what stands before a feature.
+        wrapped: function that takes the first bytes of a feature and the number of bytes that
+            follow, and returns the first bytes with what comes before a feature.
         nulls: whether there is a feature where the column is null.
     """
     if pa.types.is_null(column.type):
@@ -71,7 +71,7 @@ def _pieces(
     offsets = column.offsets.to_numpy()
     counts = np.diff(offsets)
     values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
-    # Numbers are packed behind one another with one length before all, texts have one each.
+    # Numbers are packed, with one length before all of them; each text has its own length.
     packed = True
     if kind == pa.int64():
         tag = _INT64_LIST
@@ -107,7 +107,7 @@ def _pieces(
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """An entry of the map from names to features."""
+    """Callable that wraps a feature as an entry of the map from names to features."""
 
     name: bytes
 
@@ -118,7 +118,7 @@ class _Entry:
 
 
 def by_code(codes: np.ndarray, of_code: Callable[[int], bytes]) -> pa.LargeBinaryArray:
-    """For each code its bytes, which are made once."""
+    """Maps codes to bytes, calling `of_code` once per distinct code."""
     found = pa.array(codes).dictionary_encode()
     known = pa.array([of_code(code.as_py()) for code in found.dictionary], pa.large_binary())
     return known.take(found.indices)
@@ -137,7 +137,7 @@ def _varint(number: int) -> bytes:
 
 
 def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The variable-length bytes of int64s, one behind the other, and where each starts."""
+    """Encodes int64s as varints; returns the concatenated bytes, and the offsets (n + 1)."""
     rest = numbers.view(np.uint64)
     lengths = np.ones(len(rest), np.int64)
     longest = int(rest.max()) if len(rest) else 0
@@ -156,26 +156,26 @@ def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def binary(data: np.ndarray, offsets: np.ndarray) -> pa.LargeBinaryArray:
-    """The pieces of some bytes between rising offsets."""
+    """Returns an array of the pieces of `data` between ascending offsets."""
     buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
 
 
 def content(array: pa.LargeBinaryArray) -> memoryview:
-    """All values, one behind the other."""
+    """Returns the concatenated values of an array."""
     offsets = _offsets(array)
     return memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]]
 
 
 def texts(array: pa.LargeBinaryArray) -> list[bytes]:
-    """The values as Python has them, in half the time of `to_pylist`."""
+    """Returns the values as Python bytes, in half the time of `to_pylist`."""
     all_values = bytes(content(array))
     places = (_offsets(array) - _offsets(array)[0]).tolist()
     return [all_values[start:end] for start, end in zip(places, places[1:])]
 
 
 def lengths(array: pa.LargeBinaryArray) -> np.ndarray:
-    """How many bytes each value has."""
+    """Returns the length of each value in bytes."""
     return np.diff(_offsets(array))
 
 

@@ -1,6 +1,6 @@
-"""Raw examples as a server is sent them: with the columns that a model reads, and no others.
+"""Raw examples as sent to a server: with only the columns that a model reads.
 
-A model that is judged must not see the label, nor anything else that a request does not have.
+A model being judged must not see the label, or anything else that a request does not have.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _SHOWN_TEXT = 40
 
 
 def serialize(batch: pa.RecordBatch, columns: Iterable[str]) -> list[bytes]:
-    """Makes the serialized `tf.Example` of each row; columns that the batch lacks are left out."""
+    """Serializes each row as a `tf.Example`; columns that the batch lacks are left out."""
     known = _known(batch, columns)
     if not known:
         return [b""] * batch.num_rows
@@ -23,7 +23,7 @@ def serialize(batch: pa.RecordBatch, columns: Iterable[str]) -> list[bytes]:
 
 
 def describe(batch: pa.RecordBatch, row: int, columns: Iterable[str]) -> str:
-    """Says which row it is by its first columns: `size is 51.3, town is Birch, …`."""
+    """Describes a row by its first columns: `size is 51.3, town is Birch, …`."""
     known = _known(batch, columns)
     parts = [
         f"{name} is {_shown(batch.column(name)[row].as_py())}" for name in known[:_SHOWN_COLUMNS]

@@ -1,6 +1,6 @@
-"""Which split a row belongs to: by the SHA-256 of its key's feature, or of the whole example.
+"""Assignment of rows to splits, by the SHA-256 of the key's feature or of the whole example.
 
-Stock ExampleGens split so too.
+This gives the same splits as stock ExampleGens.
 """
 
 import dataclasses
@@ -16,12 +16,13 @@ from components.tables.table import BadTable, Piece, Rows
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """How rows are split.
+    """Rule that assigns rows to splits.
 
     Attributes:
-        names: of the splits.
-        ends: for each the first bucket that is not its; none if a file's rows stay together.
-        key: the column whose hash decides; by default the hash of the whole row does.
+        names: names of the splits.
+        ends: for each split, the first hash bucket after its own; empty if each file belongs to one
+            split as a whole.
+        key: column to hash; by default, the whole row is hashed.
     """
 
     names: tuple[str, ...]
@@ -29,15 +30,15 @@ class Splits:
     key: str | None = None
 
     def of_rows(self, rows: Rows, texts: Sequence[bytes], piece: Piece) -> np.ndarray:
-        """The index of each row's split.
+        """Returns the index of each row's split.
 
         Args:
             rows: the rows.
-            texts: their serialized examples.
-            piece: where they are from.
+            texts: the serialized example of each row.
+            piece: the piece that the rows are from.
 
         Raises:
-            BadTable: a row has no key, or one that is not text or a whole number.
+            BadTable: a row has no key, or the key is not text or a whole number.
         """
         if not self.ends:
             return np.full(len(texts), piece.split)
@@ -52,7 +53,7 @@ class Splits:
         total = np.uint64(self.ends[-1])
         digests = b"".join([hashlib.sha256(text).digest() for text in texts])
         words = np.frombuffer(digests, ">u4").reshape(-1, 8).astype(np.uint64)
-        # The digests are numbers of 256 bits: what is left of them is found 32 bits at a time.
+        # A digest is a 256-bit number; its remainder is computed 32 bits at a time.
         buckets = np.zeros(len(texts), np.uint64)
         for place in range(8):
             buckets = ((buckets << np.uint64(32)) + words[:, place]) % total

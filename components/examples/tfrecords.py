@@ -1,4 +1,4 @@
-"""TFRecords: each record is its length, its bytes, and a checksum of either."""
+"""TFRecord files: each record is its length, its bytes, and a checksum of each of the two."""
 
 import functools
 import math
@@ -18,16 +18,16 @@ from components.examples import encoder
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
 _READ = 1 << 20
-# Files are a fifth larger than at zlib's default, and made in less than half the time.
+# Files are a fifth larger than with zlib's default, but take less than half the time.
 _COMPRESSION = 1
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class DamagedRecord(ValueError):
-    """A record is not what was written.
+    """A record is damaged or truncated.
 
     Attributes:
-        index: which one of those that were to be read, from 0 on.
+        index: index of the record among those read, from 0.
     """
 
     def __init__(self, index: int):
@@ -36,11 +36,11 @@ class DamagedRecord(ValueError):
 
 
 def frame(records: pa.LargeBinaryArray, texts: list[bytes]) -> pa.LargeBinaryArray:
-    """Each record as it stands in a file.
+    """Frames each record as in a file, with its length and checksums.
 
     Args:
         records: the records.
-        texts: the same, as Python has them.
+        texts: the same records, as Python bytes.
     """
     headers = encoder.by_code(encoder.lengths(records), _header)
     sums = _sums(texts).astype("<u4").view(np.uint8)
@@ -51,16 +51,16 @@ def frame(records: pa.LargeBinaryArray, texts: list[bytes]) -> pa.LargeBinaryArr
 def read(
     file: BinaryIO, most_rows: int, most_bytes: float = math.inf, left: float = math.inf
 ) -> Iterator[list[bytes]]:
-    """The records of an open file, so many at a time.
+    """Yields the records of an open file in batches.
 
     Args:
-        file: unzipped, or what unzips it; at the start of a record.
-        most_rows: so many records are passed on together ...
-        most_bytes: ... or fewer, as soon as they have so many bytes.
-        left: how many bytes to read; they end with a record.
+        file: file at the start of a record; reading it must give unzipped bytes.
+        most_rows: number of records in a batch.
+        most_bytes: size in bytes at which a batch is yielded with fewer records.
+        left: number of bytes to read, which end with a record.
 
     Raises:
-        DamagedRecord: after those before it.
+        DamagedRecord: a record is damaged or truncated; no record of its batch is yielded.
     """
     texts: list[bytes] = []
     sums: list[int] = []
@@ -71,7 +71,7 @@ def read(
         data, place = rest + more, 0
         while (start := place + HEADER.size) <= len(data):
             length, checksum = HEADER.unpack_from(data, place)
-            # A wrong length may be longer than memory.
+            # Check before reading on: a wrong length may exceed memory.
             if checksum != _header_sum(length):
                 raise DamagedRecord(seen + len(texts))
             end = start + length
@@ -116,23 +116,23 @@ def _header_sum(length: int) -> int:
 
 
 def _sums(texts: list[bytes]) -> np.ndarray:
-    """The checksums as they stand in a file."""
+    """Returns the masked checksums of texts, as in a file."""
     sums = np.fromiter(map(google_crc32c.value, texts), np.uint32, len(texts))
     return ((sums >> np.uint32(15)) | (sums << np.uint32(17))) + np.uint32(0xA282EAD8)
 
 
 class Zipped:
-    """A gzipped file to write, whose bytes depend on what is written alone, and not on the time."""
+    """A writer of a gzipped file whose bytes depend only on the content, not on the time."""
 
     def __init__(self, path: str):
         self._file = fileio.open(path, "wb")
         self._zip = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, _GZIP)
 
     def write(self, content: bytes | memoryview) -> None:
-        """Writes some more."""
+        """Compresses and writes some content."""
         self._file.write(self._zip.compress(content))
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the rest and closes the file."""
         self._file.write(self._zip.flush())
         self._file.close()

@@ -1,4 +1,4 @@
-"""TFX's Pusher, whose versions appear whole or not at all."""
+"""TFX's Pusher, with versions that appear atomically."""
 
 from components.pusher.component import Pusher
 

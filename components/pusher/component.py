@@ -1,10 +1,11 @@
-"""Deploys a blessed model as a new version of a serving directory.
+"""A component that deploys a blessed model as a new version in a serving directory.
 
-Inputs: `model`, `model_blessing`, and the `evaluation` with the verdict, which says what the model
-was compared with. Output: `pushed_model`, whose custom properties say where the model serves
-(`pushed_destination`), whether it did before (`unchanged`), or why it was not pushed (`kept_back`).
+Inputs: `model`, `model_blessing`, and `evaluation` with the verdict, which says what the model was
+compared with. Output: `pushed_model`, whose custom properties say where the model is served
+(`pushed_destination`), whether it already was (`unchanged`), or why it was not pushed
+(`kept_back`).
 
-Whether to push depends on what serves now, so the cache is never asked.
+Whether to push depends on what is served at the moment, so results are never taken from the cache.
 """
 
 from typing import Union
@@ -49,9 +50,9 @@ class Pusher(base_component.BaseComponent):
 
         Args:
             model: the candidate.
-            model_blessing: the Evaluator's.
-            evaluation: the Evaluator's.
-            directory: the serving directory, with one directory below it for each version.
+            model_blessing: the Evaluator's blessing.
+            evaluation: the Evaluator's results, with the verdict.
+            directory: the serving directory, which has one subdirectory per version.
         """
         super().__init__(
             spec=PusherSpec(

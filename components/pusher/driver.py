@@ -1,4 +1,4 @@
-"""Keeps the Pusher out of the cache: what serves may have changed since it was asked last."""
+"""A driver that keeps the Pusher out of the cache, since the served model may have changed."""
 
 import time
 
@@ -18,7 +18,7 @@ class Driver(base_driver.BaseDriver, portable_driver.BaseDriver):
         portable_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info) -> driver_output_pb2.DriverOutput:
-        """Adds the time to the parameters of the execution, by which no two are the same."""
+        """Adds the time to the execution's parameters, so that no two executions are the same."""
         result = driver_output_pb2.DriverOutput()
         now = str(time.time_ns())
         data_types_utils.set_metadata_value(result.exec_properties[ASKED_AT], now)

@@ -1,8 +1,8 @@
-"""Copies a model so that a server never sees half of it.
+"""Pushes a model so that a server never sees an incomplete copy.
 
-TFX's own executor copies file by file into the version's directory, and skips a version that
-exists; a push that was killed would leave half a model which the next push within the same second
-takes for a whole one.
+TFX's own executor copies file by file into the version's directory and skips a version that exists:
+a killed push would leave an incomplete model, which another push within the same second would take
+for a complete one.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from components import deployments
 from models import manifest
 
 _ABANDONED_AFTER = 24 * 3600
-"""Seconds without a change after which a partial copy is what a killed push has left: until then
-another run may be at it."""
+"""Seconds without a change after which a partial copy counts as left by a killed push; a younger
+one may still be in the making by another run."""
 
 
 UNCHANGED = "unchanged"
-"""Custom property of the pushed model: 1 if the model served already."""
+"""Custom property of the pushed model: 1 if the model was being served already."""
 KEPT_BACK = "kept_back"
 """Custom property of the pushed model: why a blessed model was not pushed."""
 
@@ -38,12 +38,12 @@ class Executor(executor.Executor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Pushes if blessed; the artifact records where to, or that nothing was pushed.
+        """Pushes the model if it is blessed; records in the artifact where to, or that it did not.
 
         Raises:
             BadRecord: see `components.deployments.read`.
-            ValueError: another version serves than the model was compared with, or the copy is not
-                what was exported.
+            ValueError: the served version is not the one that the model was compared with, or the
+                copy differs from the export.
         """
         pushed = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.PUSHED_MODEL_KEY]
@@ -66,7 +66,7 @@ class Executor(executor.Executor):
         serving: epath.Path,
         baseline: Mapping[str, Optional[str]],
     ) -> None:
-        """Deploys the model unless it serves already, or a person decided otherwise."""
+        """Deploys the model unless it is served already or was replaced by hand."""
         version = deployments.serving(serving)
         if version is not None and deployments.is_same_model(model, version):
             damage = deployments.damage(version)
@@ -85,7 +85,7 @@ class Executor(executor.Executor):
             _check_that_it_still_serves(baseline["version"], version)
             why = _why(baseline)
         version = deploy(model, serving)
-        # At once: to a later run a version that is not recorded looks like one put there by hand.
+        # Record first: to a later run, an unrecorded version looks like one put there by hand.
         _record(version, why, baseline["version"])
         io_utils.copy_dir(str(model), pushed.uri)
         self._mark(pushed, version, unchanged=False)
@@ -96,7 +96,7 @@ class Executor(executor.Executor):
 
 
 def _make_sure_it_is_recorded(version: epath.Path) -> None:
-    """A push that was killed between the two has deployed the version, and not recorded it."""
+    """Records a version that a push deployed before it was killed and could record it."""
     recorded = {entry.version for entry in deployments.read(version.parent)}
     if version.name not in recorded:
         _record(version, "found in the serving directory, not in the record", None)
@@ -116,7 +116,7 @@ def _record(version: epath.Path, why: str, compared_with: Optional[str]) -> None
 
 
 def _why(baseline: Mapping[str, Optional[str]]) -> str:
-    """Says why a model was blessed, from what its verdict says of the `baseline`."""
+    """Returns why a model was blessed, from the `baseline` part of its verdict."""
     if baseline["version"] is None:
         return "blessed; nothing else was deployed"
     if baseline["set_aside"]:
@@ -127,9 +127,9 @@ def _why(baseline: Mapping[str, Optional[str]]) -> str:
 
 
 def _replaced_by_hand(model: epath.Path, serving: epath.Path, version: Optional[epath.Path]) -> str:
-    """Says that a person put another version in the place of this very model; empty if not.
+    """Returns how a person replaced this very model by another version; empty if nobody did.
 
-    Where nothing serves any more, a deployment was lost, and is made good.
+    If nothing is served any more, the deployment was lost and is simply repeated.
     """
     recorded = deployments.read(serving)
     identity = deployments.model_of(model)
@@ -154,13 +154,12 @@ def _check_that_it_still_serves(expected: Optional[str], version: Optional[epath
 
 
 def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
-    """Copies an exported model to a new version below `serving`, seen whole or not at all.
+    """Copies an exported model to a new version in `serving`, which appears atomically.
 
-    The version is the time in seconds, or one above the highest one that there is or was if that
-    is not later.
+    The version is the time in seconds, but always above every version that exists or is recorded.
 
     Raises:
-        ValueError: the copy is not what was exported.
+        ValueError: the copy differs from the export.
     """
     serving.mkdir(parents=True, exist_ok=True)
     known = [path.name for path in deployments.versions(serving)]
@@ -175,9 +174,9 @@ def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
 
 
 def _copy_beside(model: epath.Path, version: epath.Path) -> None:
-    """On a disk: TensorFlow Serving looks only at directories whose names are numbers."""
+    """Copies on a disk by renaming: TensorFlow Serving ignores directories with other names."""
     for left in pathlib.Path(version.parent).glob(".*.partial"):
-        with contextlib.suppress(FileNotFoundError):  # another run has just ended its own
+        with contextlib.suppress(FileNotFoundError):  # another run has just renamed its copy
             if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
                 shutil.rmtree(left)
     partial = version.with_name(f".{version.name}.partial")
@@ -187,9 +186,9 @@ def _copy_beside(model: epath.Path, version: epath.Path) -> None:
 
 
 def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
-    """In an object store, where a directory is renamed file by file: nothing loads without graph.
+    """Copies in an object store, the graph last: renaming is not atomic, but servers need a graph.
 
-    A push that was killed leaves a version without one, and the next push a higher version.
+    A killed push leaves a version without a graph; the next push makes a higher version.
     """
     graph = manifest.GRAPH
     io_utils.copy_dir(str(model), str(version), deny_regex_patterns=[f"/{graph}$"])
@@ -199,6 +198,6 @@ def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
 
 
 def _check_copy(copy: epath.Path, version: epath.Path, without: str = "") -> None:
-    """Checks that what is about to serve is byte for byte what was exported, and so judged."""
+    """Checks that the copy is byte for byte what was exported and judged."""
     if damage := manifest.damage(copy, without):
         raise ValueError(f"the copy for {version} {damage}; run again")

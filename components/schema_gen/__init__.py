@@ -1,4 +1,4 @@
-"""TFX's SchemaGen over all splits, which gives up no column and knows dates."""
+"""TFX's SchemaGen over all splits, which keeps every column and recognizes dates."""
 
 from components.schema_gen.component import SchemaGen
 

@@ -1,7 +1,7 @@
-"""Infers the schema from the statistics of all splits, and from what the table's columns are.
+"""A component that infers the schema from the statistics of all splits and the table's types.
 
-Parameters and the output are those of `tfx.components.SchemaGen`. Beside the statistics it takes
-the examples: only their reader knows which columns held days and times, as Parquet does.
+Parameters and output are the same as in `tfx.components.SchemaGen`. In addition to the statistics
+it takes the examples, whose ingestion report says which columns held dates or times (in Parquet).
 """
 
 from tfx.dsl.components.base import base_component, executor_spec
@@ -13,7 +13,7 @@ from components.schema_gen import executor
 
 
 class SchemaGenSpec(component_spec.ComponentSpec):
-    """What goes in and comes out."""
+    """Inputs, output and parameters of `SchemaGen`."""
 
     PARAMETERS = standard.SchemaGenSpec.PARAMETERS
     INPUTS = {

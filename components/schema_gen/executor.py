@@ -1,11 +1,12 @@
-"""Makes a column optional where TFX's executor would deprecate it, and a date what was one.
+"""Infers a schema that keeps rare columns as optional, and recognizes dates and booleans.
 
-TFX's executor infers a schema from the first split and updates it by each other one; a column that
-has no value in one of them, as a rare one may in a small eval split, is marked DEPRECATED then,
-which takes it from the model without a word. One that has no value in the train split is DISABLED.
+TFX's executor infers a schema from the first split and updates it with the others. It marks a
+column without a value in one of them, as happens to rare columns in a small eval split, DEPRECATED,
+which silently removes it from the model. Here only a column without a value in the train split is
+excluded, as DISABLED.
 
-Examples hold days and times as text; the time domain says what they were. Text that is `true` or
-`false` is a boolean in every spelling, pandas' `True` too, and whether or not each split has both.
+Examples hold dates and times as text; a time domain marks the columns. Text that is `true` or
+`false` in any spelling, such as pandas' `True`, is a boolean, even if a split has only one of them.
 """
 
 import os
@@ -26,7 +27,7 @@ class Executor(executor.Executor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Infers the schema, keeps every column in it, and says which are dates."""
+        """Infers the schema, keeps every column in it, and marks dates and booleans."""
         super().Do(input_dict, output_dict, exec_properties)
         uri = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
         path = os.path.join(uri, executor.DEFAULT_FILE_NAME)
@@ -54,7 +55,7 @@ class Executor(executor.Executor):
 
 
 def _truths(statistics: Sequence[Artifact]) -> dict[str, tuple[str, str]]:
-    """How columns that are true or false in all splits write it."""
+    """Returns the spelling of true and of false in columns that hold nothing else in any split."""
     artifact = artifact_utils.get_single_instance(list(statistics))
     texts: dict[str, set[str]] = {}
     for split in artifact_utils.decode_split_names(artifact.split_names):

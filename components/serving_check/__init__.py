@@ -1,4 +1,4 @@
-"""Checks that an export serves: in another process, alone and in batches, by every signature."""
+"""A check that an export can be served: in a fresh process, with every signature, in any batch."""
 
 from components.serving_check.component import ServingCheck
 

@@ -1,12 +1,12 @@
-"""Loads the exported model in a fresh process, and asks it as a server would.
+"""A component that loads the exported model in a fresh process and calls it as a server would.
 
 Inputs: `model` (a serving export), raw `examples` with a `test` split, and their `schema`. Output:
-`serving_check`, with a `Report` in `serving_check.json`: what is wrong, in sentences. The Evaluator
-puts them into its verdict, which alone decides; this component does not stop the pipeline.
+`serving_check`, with a `Report` in `serving_check.json`: the problems found, in sentences. The
+Evaluator adds them to its verdict, which alone decides; this component never stops the pipeline.
 
-The Evaluator runs where the model was trained and asks the signature `predict` with large batches.
-A server has no Python function of the training's process and no file beside the export, answers by
-every signature, and gets a row alone or among any others.
+The Evaluator runs where the model was trained and calls the signature `predict` with large batches.
+A server has neither the Python functions of the training process nor files outside the export,
+offers every signature, and may receive a row alone or with any others.
 """
 
 from tfx import types
@@ -52,9 +52,9 @@ class ServingCheck(base_component.BaseComponent):
         Args:
             model: the candidate.
             examples: raw examples with a `test` split.
-            schema: of the raw examples.
-            code: a fingerprint of this component's code; another one is another cache entry.
-            seconds: how long the model may take to be loaded and to answer.
+            schema: schema of the raw examples.
+            code: fingerprint of this component's code, part of the cache key.
+            seconds: time limit for loading the model and for all its answers.
         """
         super().__init__(
             spec=ServingCheckSpec(

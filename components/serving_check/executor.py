@@ -1,4 +1,4 @@
-"""Samples test rows, asks the export about them in a fresh process, and writes the report."""
+"""Samples test rows, has the export predict them in a fresh process, and writes the report."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ _SPLIT = "test"
 _ROWS = 64
 _ALONE = 16
 _FROM = 20_000
-"""Number of rows at the beginning of the split from which the sample is drawn."""
+"""The sample is drawn from this many rows at the start of the split."""
 _SEED = 17
 
 
@@ -37,7 +37,7 @@ class Executor(base_executor.BaseExecutor):
     """See the component."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Writes what the export does in a fresh process; a bad one fails the verdict, not this."""
+        """Writes the report on the export; a bad one fails the verdict, not this component."""
         artifact = artifact_utils.get_single_instance(input_dict[MODEL])
         export = path_utils.serving_model_path(
             artifact.uri, path_utils.is_old_model_artifact(artifact)
@@ -51,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
         decoder = example_coder.ExamplesToRecordBatchDecoder(
             io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)).SerializeToString()
         )
-        # A reservoir: of a wide table all the records together are more than memory should hold.
+        # Reservoir sampling: the records of a wide table may be too large to hold together.
         random = np.random.default_rng(_SEED)
         chosen: list[bytes] = []
         for number, record in enumerate(_records(input_dict[EXAMPLES])):
@@ -62,12 +62,12 @@ class Executor(base_executor.BaseExecutor):
 
 
 def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
-    """Makes the report of an export.
+    """Checks an export, and returns the report.
 
     Args:
-        export: a SavedModel's directory, with what the Trainer adds.
-        sample: raw examples, labels and all.
-        seconds: time for the process.
+        export: directory of a SavedModel with the Trainer's additions.
+        sample: raw examples, labels included.
+        seconds: time limit for the process.
     """
     labels = labels_of_export(export)
     columns = [column.name for column in features.inputs_of_export(export)]
@@ -86,7 +86,7 @@ def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
 
 
 def _records(examples: Any) -> Iterator[bytes]:
-    """The first records of the split."""
+    """Yields the first records of the test split."""
     left = _FROM
     for uri in artifact_utils.get_split_uris(examples, _SPLIT):
         for name in sorted(map(str, fileio.listdir(uri))):

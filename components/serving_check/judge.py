@@ -1,4 +1,4 @@
-"""Judges what a fresh process says of an export: does every way of asking give the same answer?"""
+"""Judges the answers of an export in a fresh process, which must agree however it is called."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -11,25 +11,25 @@ from models import heads
 from models.label import Label
 
 TOLERANCE = 1e-5
-"""Relative: batches of other sizes are added up in another order."""
+"""Relative tolerance: the order of summation depends on the size of a batch."""
 
 _CLASSIFY = "tensorflow/serving/classify"
 _REGRESS = "tensorflow/serving/regress"
 _DEFAULT = "serving_default"
 _MANY = 2
-"""Findings of one kind that are told."""
+"""Maximum number of findings of one kind to report."""
 
 Batch = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """The examples that were asked about.
+    """The examples that the export was called with.
 
     Attributes:
-        count: how many.
-        alone: how many of the last ones were asked about one by one too.
-        describe: says which row one of them is.
+        count: number of examples.
+        alone: how many of them, from the end, were also sent one by one.
+        describe: function that describes the row with an index.
     """
 
     count: int
@@ -38,12 +38,12 @@ class Sample:
 
 
 def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) -> Report:
-    """Makes the report of an answer.
+    """Judges an answer, and returns the report.
 
     Args:
-        answer: see `program`.
-        labels: the export's.
-        sample: what was asked.
+        answer: answer of the process, see `program`.
+        labels: labels of the export.
+        sample: the examples that were sent.
     """
     findings = [*_python(answer["python"]), *_files(answer["files"])]
     failure = answer["failure"]
@@ -79,7 +79,7 @@ def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) ->
 
 
 def no_answer(reason: str) -> Report:
-    """The report of an export that gave no answer.
+    """Returns the report on an export that gave no answer.
 
     Args:
         reason: what the process did instead.
@@ -114,7 +114,7 @@ def _arrays(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _missing(outputs: Batch, labels: Sequence[Label]) -> list[str]:
-    """What the Evaluator scores must be there."""
+    """Returns a finding for each output that the Evaluator scores and `predict` lacks."""
     return [
         f"The signature predict has no output {prefix}{name}; it has {', '.join(sorted(outputs))}"
         for label, prefix in zip(labels, heads.prefixes(labels))
@@ -124,7 +124,7 @@ def _missing(outputs: Batch, labels: Sequence[Label]) -> list[str]:
 
 
 def _ways(asked: Mapping[str, list[dict[str, np.ndarray]]], sample: Sample) -> list[str]:
-    """Compares the ways of asking `predict` with all examples at once."""
+    """Compares other ways of calling `predict` with one call for all examples."""
     together = asked["together"][0]
     alone = range(sample.count - sample.alone, sample.count)
     ways = [
@@ -143,21 +143,25 @@ def _ways(asked: Mapping[str, list[dict[str, np.ndarray]]], sample: Sample) -> l
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The answers of some batches as those of one; a single one as it is."""
+    """Concatenates the answers of several batches; returns a single one unchanged."""
     if len(arrays) == 1:
         return arrays[0]
     rows = [array.reshape(max(len(array), 1), -1) for array in map(np.atleast_1d, arrays)]
     width = min(row.shape[1] for row in rows)
-    # Of other widths they differ in shape from what is answered in a batch.
+    # If widths differ, the shape differs from the one-batch answer, which becomes a finding.
     return np.concatenate([row[:, :width] for row in rows])
 
 
 def _same_question(
     outputs: Batch, method: str, predict: Batch, labels: Sequence[Label]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-    """What another signature and `predict` both answer, by the signature's outputs.
+    """Pairs the outputs of another signature with the same outputs of `predict`.
 
-    The signatures of TensorFlow Serving's Classify and Regress have outputs of their own names.
+    The outputs of TensorFlow Serving's Classify and Regress have names of their own.
+
+    Returns:
+        (`predict`'s output, the signature's output, its name in `predict`) by the signature's name
+        for the output.
     """
     of_value = heads.scored_outputs(labels[0])[0]
     values = predict[of_value]
@@ -175,7 +179,7 @@ def _same_question(
 def _by_another_name(
     outputs: Batch, predict: Batch, labels: Sequence[Label]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-    """The only output of the default signature, whatever it is called, beside what is scored."""
+    """Pairs the only output of the default signature, whatever its name, with the scored one."""
     of_value = heads.scored_outputs(labels[0])[0]
     values = predict[of_value]
     return {
@@ -186,7 +190,7 @@ def _by_another_name(
 
 
 def _by_class(outputs: Batch, label: Label) -> np.ndarray:
-    """The scores of Classify in the order of the label's classes, where it names them."""
+    """Returns Classify's scores in the order of the label's classes, if it names its classes."""
     scores, classes = outputs["scores"], outputs.get("classes")
     if classes is None or classes.shape != scores.shape or classes.ndim != 2:
         return scores
@@ -205,13 +209,13 @@ def _disagreement(
     sample: Sample,
     rows: Sequence[int] | range | None = None,
 ) -> list[str]:
-    """The first output that differs, as a finding.
+    """Returns a finding for the first output that differs; at most one.
 
     Args:
-        when: which two answers are compared, behind `differs`.
-        pairs: by output: of all examples, of some, and the name in `predict`.
-        sample: what was asked.
-        rows: the numbers of those some; all if None.
+        when: which two answers are compared, as the words after `differs`.
+        pairs: by output: the array for all examples, the one to compare, the name in `predict`.
+        sample: the examples that were sent.
+        rows: indices of the examples in the array to compare; all if None.
     """
     numbers = np.arange(sample.count) if rows is None else np.array(rows)
     for name, (first, second, known) in pairs.items():
@@ -239,10 +243,10 @@ def _disagreement(
 
 
 def _differs(one: np.ndarray, other: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Which rows differ by more than rounding does.
+    """Returns a mask of the rows that differ by more than rounding.
 
-    Rounding is relative to the values that a prediction is made of, so what is nearly zero is
-    measured by the mean of all.
+    Rounding errors scale with the terms that a prediction is summed from, so values near zero are
+    compared relative to the mean magnitude of all values.
     """
     one, other = one.reshape(len(one), -1), other.reshape(len(other), -1)
     if one.dtype.kind != "f" or other.dtype.kind != "f":

@@ -1,4 +1,4 @@
-"""Asks an export in a fresh process, which knows nothing of ours or of the user's."""
+"""Runs an export in a fresh process, which has none of our modules or the user's."""
 
 import base64
 import functools
@@ -18,7 +18,7 @@ from tfx.utils import io_utils
 
 PROGRAM = pathlib.Path(__file__).with_name("program.py")
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG")
-"""What a process cannot do without; not PYTHONPATH, TF_CONFIG, or what a model_fn may read."""
+"""Variables a process cannot do without; PYTHONPATH, TF_CONFIG and others are not passed on."""
 _SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": "1"}
 
 
@@ -27,21 +27,21 @@ class NoAnswer(Exception):
 
 
 def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dict[str, Any]:
-    """Asks a copy of an export, in an empty directory.
+    """Calls a copy of an export from an empty directory.
 
     Args:
-        export: a SavedModel's directory.
-        examples: serialized.
-        alone: how many of them to ask about one by one too.
-        seconds: time for all of it.
+        export: directory of a SavedModel.
+        examples: serialized examples.
+        alone: how many of them, from the end, to send one by one too.
+        seconds: time limit for the process.
 
     Returns:
         The answer, see `program`.
 
     Raises:
-        NoAnswer: the process took too long, or died.
+        NoAnswer: the process took too long or died.
     """
-    # A hanging process outlives Beam and a killed run if it is not told when to end: its own alarm.
+    # The process ends itself by an alarm: otherwise a hanging one would outlive a killed run.
     with tempfile.TemporaryDirectory(prefix="serving-check-") as folder:
         copy, request, answer = (
             pathlib.Path(folder, name) for name in ("model", "request.json", "answer.json")
@@ -74,7 +74,7 @@ def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dic
 
 @functools.cache
 def library_folders() -> tuple[str, ...]:
-    """Returns where TensorFlow and what it requires are installed, in the order of `sys.path`."""
+    """Returns where TensorFlow and its requirements are installed, in the order of `sys.path`."""
     folders, wanted, seen = set(), ["tensorflow"], set()
     while wanted:
         name = wanted.pop()

@@ -1,16 +1,18 @@
-"""The program of a fresh process: loads an export and answers examples with it.
+"""The program of a fresh process, which loads an export and calls it with examples.
 
-Usage: `python -I program.py REQUEST ANSWER [FOLDER ...]`, the first two JSON files, the others
-where TensorFlow and what it imports are installed. It imports TensorFlow and nothing of ours or of
-the user's, as a server does: what the model left behind in the process that trained it is not here.
+Usage: `python -I program.py REQUEST ANSWER [FOLDER ...]`. REQUEST and ANSWER are JSON files; the
+folders are where TensorFlow and its requirements are installed. Like a server, the program imports
+TensorFlow but none of our modules or the user's, and has nothing from the training process.
 
-The request has `export` (a directory), `examples` (serialized, base64), `alone` (how many of them
-to ask about one by one) and `seconds`, after which the process ends itself by SIGALRM.
+The request has `export` (a directory), `examples` (serialized, base64), `alone` (how many of them,
+from the end, to send one by one as well) and `seconds`, after which SIGALRM ends the process.
 
-The answer has `python` and `files`, the operations of the graph that Python or files outside the
-export are needed for; `failure`, if the model could not be loaded or did not answer; and `answers`:
-what the signature `predict` says of all examples `together`, `again` and at `last`, `alone` and
-`among_others`, each a list of batches, and what the other signatures say of all together.
+The answer has `python` and `files`, the operations in the graph that need Python or files outside
+the export; `failure`, if the model could not be loaded or called; `answers`, the outputs of the
+signature `predict` for all examples `together`, `again` and `last`, for some `alone`, and for some
+`among_others`, each as a list of batches; `signatures`, the outputs of the other signatures for all
+examples; `methods`, the method name of each signature; and `not_asked`, signatures that do not
+take serialized examples.
 """
 
 import base64
@@ -22,7 +24,7 @@ import sys
 from typing import Any
 
 if __name__ == "__main__":
-    # Not only where `-I` looks: `pip install --user` and PYTHONPATH have other folders.
+    # `-I` ignores the folders of `pip install --user` and PYTHONPATH, where TensorFlow may be.
     added = [folder for folder in sys.argv[3:] if folder not in sys.path]
     own = [number for number, folder in enumerate(sys.path) if folder in site.getsitepackages()]
     first = min(own, default=len(sys.path))
@@ -34,7 +36,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 PREDICT = "predict"
 
 PYTHON_OPS = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
-"""They call a function of the process that made the graph."""
+"""Operations that call a Python function in the process that built the graph."""
 
 READERS = {
     "CSVDataset": 0,
@@ -74,10 +76,10 @@ READERS = {
     "TextLineDataset": 0,
     "WriteFile": 0,
 }
-"""Operations on files, and which input is the file's path."""
+"""Operations on files, with the index of the input that is the path."""
 
 RESTORERS = {"DTensorRestoreV2": 0, "Restore": 0, "RestoreSlice": 0, "RestoreV2": 0}
-"""Operations that read checkpoints, as the loader does too: of the export's own variables."""
+"""Operations that read checkpoints; the loader uses them too, for the export's own variables."""
 
 QUEUE_READERS = (
     "FixedLengthRecordReader",
@@ -90,7 +92,7 @@ QUEUE_READERS = (
     "WholeFileReader",
     "WholeFileReaderV2",
 )
-"""They read what a queue of file names holds."""
+"""Operations that read the files named in a queue."""
 
 NAMED_IN_ATTRIBUTE = {
     "DecodeProtoV2": "descriptor_source",
@@ -100,21 +102,21 @@ NAMED_IN_ATTRIBUTE = {
     "RecordInput": "file_pattern",
     "Skipgram": "filename",
 }
-"""Operations on files whose path is an attribute, in which these stand for no file:"""
+"""Operations on files whose path is an attribute; values that begin as in `_NO_FILE` are none."""
 _NO_FILE = ("local://", "bytes://")
 
 _PASS_ON = ("Identity", "Reshape", "ExpandDims", "PlaceholderWithDefault")
 
 
 def graph_faults(saved_model):
-    """Finds the operations that a server has no Python or no files for.
+    """Finds the operations that need Python or files which a server does not have.
 
     Args:
         saved_model: the `SavedModel` proto.
 
     Returns:
         `python`: pairs of operation and node; `files`: triples of operation, node and path, which
-        is empty where the graph computes it. Assets, which are part of the export, do not count.
+        is empty if the graph computes it. Assets do not count, since the export contains them.
     """
     python, files = [], []
     for meta_graph in saved_model.meta_graphs:
@@ -131,7 +133,7 @@ def graph_faults(saved_model):
 
 
 class _Scope:
-    """The nodes of a graph or a function by name, and the names of its arguments."""
+    """The nodes of a graph or function by name, and the names of its arguments."""
 
     def __init__(self, nodes, arguments=()):
         self.nodes = {node.name: node for node in nodes}
@@ -139,7 +141,7 @@ class _Scope:
 
 
 class _Graph:
-    """A graph with its functions: where does the path of a file come from?"""
+    """A graph with its functions, searched for the origin of file paths."""
 
     def __init__(self, meta_graph):
         self.graph = _Scope(meta_graph.graph_def.node)
@@ -160,13 +162,13 @@ class _Graph:
 
     @property
     def scopes(self):
-        """The graph itself, and its functions."""
+        """The graph itself and its functions."""
         return [self.graph, *self.functions.values()]
 
     def file_of(self, node, scope):
-        """Returns the path of the file that a node works with, empty if it is computed.
+        """Returns the path of the file that a node works on; empty if the graph computes it.
 
-        None stands for no file, one of the export, or one that nobody knows: a caller's.
+        None means no file, a file of the export, or a path that only the caller knows.
         """
         if node.op in QUEUE_READERS:
             return ""
@@ -174,14 +176,14 @@ class _Graph:
             path = node.attr[NAMED_IN_ATTRIBUTE[node.op]].s.decode(errors="replace")
             return None if path.startswith(_NO_FILE) else path or None
         if node.op in RESTORERS:
-            # The initializer of a variable, as of a warm start, is in the graph but never run.
+            # The initializer of a variable, e.g. for a warm start, is in the graph but never runs.
             if scope is self.graph and node.name not in self.used:
                 return None
             return self._path(node.input[RESTORERS[node.op]], scope)
         return self._path(node.input[READERS[node.op]], scope) if node.op in READERS else None
 
     def _path(self, tensor, scope, called=()):
-        """Returns what `file_of` does, of a tensor; `called` has the functions on the way to it."""
+        """Returns the path in a tensor, as `file_of` does; `called` are the functions traversed."""
         while True:
             name, _, output = tensor.partition(":")
             if scope is self.graph and f"{name}:{output or 0}" in self.fed:
@@ -197,15 +199,15 @@ class _Graph:
             tensor = node.input[0]
 
     def _path_of_argument(self, argument, scope, called):
-        """Returns the constant path that a function is called with; None if it has no such one."""
+        """Returns the path that a function's argument has in the first call with one, or None."""
         function = next(name for name, own in self.functions.items() if own is scope)
         if function in called or argument not in scope.arguments:
             return None
-        # What a function captures stands behind its other arguments.
+        # Captured tensors come after the other arguments.
         from_the_end = scope.arguments.index(argument) - len(scope.arguments)
         for caller_scope, node in self.callers.get(function, ()):
             given = [name for name in node.input if not name.startswith("^")]
-            if "Targuments" in node.attr:  # of a dataset, which has inputs of its own around them
+            if "Targuments" in node.attr:  # a dataset has further inputs around them
                 given = given[1 : 1 + len(node.attr["Targuments"].list.type)]
             if -from_the_end <= len(given):
                 path = self._path(given[from_the_end], caller_scope, (*called, function))
@@ -214,7 +216,7 @@ class _Graph:
         return None
 
     def _used(self, meta_graph):
-        """The nodes of the graph that signatures, and what is run at loading, depend on."""
+        """Returns the nodes that signatures and the operations run at loading depend on."""
         wanted = [
             output.name
             for signature in meta_graph.signature_def.values()
@@ -232,14 +234,14 @@ class _Graph:
 
 
 def _functions(node):
-    """The names of the functions that a node calls."""
+    """Returns the names of the functions that a node may call."""
     attributes = node.attr.values()
     named = {attribute.func.name for attribute in attributes if attribute.HasField("func")}
     return {node.op} | named | {own.name for each in attributes for own in each.list.func}
 
 
 def _assets(meta_graph):
-    """The tensors that the loader feeds with the paths of assets; an Estimator has a collection."""
+    """Returns the tensors that the loader feeds with asset paths; Estimators use a collection."""
     found = list(meta_graph.asset_file_def)
     for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
         found.append(meta_graph_pb2.AssetFileDef.FromString(packed.value))
@@ -247,7 +249,7 @@ def _assets(meta_graph):
 
 
 def _ask(function, examples):
-    """What a signature answers to a batch, by output; numbers and texts as lists."""
+    """Calls a signature with a batch; returns shape and values of each output as lists."""
     (name,) = function.structured_input_signature[1]
     outputs = function(**{name: tf.constant(examples, tf.string)})
     return {name: _plain(tensor) for name, tensor in outputs.items()}
@@ -268,13 +270,13 @@ def _plain(tensor):
 
 
 def _takes_examples(function):
-    """Whether a signature has one input, which is a batch of texts."""
+    """Returns whether a signature has exactly one input, a batch of strings."""
     specs = list(function.structured_input_signature[1].values())
     return len(specs) == 1 and specs[0].dtype == tf.string and specs[0].shape.rank in (None, 1)
 
 
 def _fill_in(request, answer):
-    """Loads the model and asks it; says in `doing` what it is at."""
+    """Loads the model and calls it; keeps in `doing` what it is busy with."""
     answer["doing"] = "be loaded"
     model = tf.saved_model.load(request["export"])
     answer["doing"] = "answer by the signature predict"
@@ -288,7 +290,7 @@ def _fill_in(request, answer):
         return
     answers["together"] = [_ask(predict, examples)]
     answers["again"] = [_ask(predict, examples)]
-    # From the end: what depends on the place in a batch shows itself too.
+    # The last ones, so that answers which depend on the position in a batch differ, too.
     alone = examples[-request["alone"] :]
     answers["alone"] = [_ask(predict, [example]) for example in alone]
     answers["among_others"] = [_ask(predict, examples[::-3])]
@@ -305,7 +307,7 @@ def _fill_in(request, answer):
 
 
 def message(error):
-    """Returns the line of an error that says what is wrong, which TensorFlow puts traces around."""
+    """Returns the line of an error that says what is wrong, without TensorFlow's traces."""
     lines = [line.strip() for line in str(getattr(error, "message", error)).splitlines()]
     around = ("Graph execution error", "Detected at node", "Node:", "File ", "[[", "<stack", "(0)")
     told = [line for line in lines if line and not line.startswith(around)]
@@ -313,7 +315,7 @@ def message(error):
 
 
 def answer_to(request):
-    """Returns the answer to a request; whatever a model does wrong is part of it."""
+    """Returns the answer to a request; any error of the model is part of it."""
     answer: dict[str, Any] = {
         "python": [],
         "files": [],
@@ -333,13 +335,13 @@ def answer_to(request):
                 answer["methods"][name] = signature.method_name
         if not answer["python"]:
             _fill_in(request, answer)
-    except Exception as error:  # a foreign graph may raise anything: that is what is asked for
+    except Exception as error:  # a model may raise anything, which is what the check is for
         answer["failure"] = {"doing": answer["doing"], "message": message(error)}
     return answer
 
 
 def main(request_path, answer_path):
-    """Answers the request in one file with another one."""
+    """Reads the request from one file and writes the answer to another."""
     request = json.loads(pathlib.Path(request_path).read_text(encoding="utf-8"))
     signal.alarm(request["seconds"])
     tf.config.threading.set_intra_op_parallelism_threads(1)

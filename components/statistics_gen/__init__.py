@@ -1,4 +1,4 @@
-"""TFX's StatisticsGen, that reads examples in batches."""
+"""TFX's StatisticsGen, which reads examples in batches."""
 
 from components.statistics_gen.component import StatisticsGen
 

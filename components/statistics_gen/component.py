@@ -1,6 +1,6 @@
-"""Computes statistics of each split.
+"""A component that computes the statistics of each split.
 
-Inputs, outputs and parameters are those of `tfx.components.StatisticsGen`.
+Inputs and outputs are the same as in `tfx.components.StatisticsGen`.
 """
 
 import tensorflow_data_validation as tfdv
@@ -11,10 +11,10 @@ from tfx.dsl.components.base import executor_spec
 from components.statistics_gen import executor
 
 QUANTILES = 1
-"""Bins of a numeric column's histogram by quantiles.
+"""Number of bins in the quantile histogram of a numeric column.
 
-TFDV makes the other histogram, by equal widths, from a hundred times as many bins, one by one in
-Python; with its default of 10 that takes most of the time of a wide table.
+TFDV builds the equal-width histogram from a hundred times as many bins, one by one in Python; with
+its default of 10, that takes most of the time on a wide table.
 """
 
 

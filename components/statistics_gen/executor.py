@@ -1,4 +1,4 @@
-"""Does what TFX's executor does, with our reader of examples, and gathers its results at once."""
+"""TFX's executor, with our reader of examples and a merge of results in one step."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ class Executor(executor.Executor):
 
 @contextlib.contextmanager
 def _without_fanout() -> Iterator[None]:
-    """Within it Beam merges results in one step; it takes no such wish by argument.
+    """Context manager: inside it, Beam merges results in one step, for which it has no option.
 
-    TFDV spreads the results of a split over 128 keys and merges them twice, which pays where
-    every example is an element. Our reader hands on some thousand at a time, so that there are few
-    results; and those of a wide table take longer to pickle than to merge.
+    TFDV spreads the results of a split over 128 keys and merges them twice, which pays off when
+    every example is an element. Our reader yields a few thousand at a time, so there are few
+    results, and those of a wide table take longer to pickle than to merge.
     """
     kept = beam.CombinePerKey.with_hot_key_fanout
     setattr(beam.CombinePerKey, "with_hot_key_fanout", lambda combine, fanout: combine)  # noqa: B010

@@ -1,4 +1,4 @@
-"""One ExampleGen for CSV, Parquet and TFRecords, columnar from the file to the example."""
+"""An ExampleGen for CSV, Parquet and TFRecord files that works column by column throughout."""
 
 from components.table_example_gen.component import TableExampleGen
 from components.table_example_gen.executor import QUARANTINED, rows_of

@@ -1,9 +1,9 @@
-"""An ExampleGen for tables in CSV, Parquet and TFRecords of `tf.Example`.
+"""An ExampleGen for tables in CSV, Parquet or TFRecord files of `tf.Example`.
 
-Inputs and outputs are those of TFX's `FileBasedExampleGen`, and so are spans, versions and splits.
-The driver compares what is in the files, and not when they were written, see `driver`. In the
-folder of the output there is, beside the splits, what was read (`ingestion.json`) and what could
-not be (`quarantine/`).
+Inputs, outputs, spans, versions and splits are the same as in TFX's `FileBasedExampleGen`. The
+driver compares the contents of files instead of their modification times, see `driver`. Beside the
+splits, the output folder holds a report of what was read (`ingestion.json`) and the rows that could
+not be read (`quarantine/`).
 """
 
 from typing import Any

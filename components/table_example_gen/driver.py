@@ -1,7 +1,7 @@
-"""Decides whether a table has changed, by its content.
+"""A driver that decides by content whether a table has changed.
 
-TFX's driver compares sizes and times, to the second: it misses a table that is replaced by one of
-the same size in the same second, or with its old time, and reads a table anew that was only copied.
+TFX's driver compares sizes and modification times, to the second: it misses a table replaced by one
+of the same size within that second or with the old time kept, and rereads one that was only copied.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class Driver(driver.FileBasedDriver):
 
 
 class _Processor(input_processor.FileBasedInputProcessor):
-    """Fingerprints files of this machine by content; object stores keep times that nobody sets."""
+    """Fingerprints local files by content; in object stores nobody can set a modification time."""
 
     def get_input_fingerprint(self, span, version):
         if "://" in self._input_base_uri:
@@ -38,11 +38,11 @@ class _Processor(input_processor.FileBasedInputProcessor):
 
 
 def fingerprint(folder: str, patterns: dict[str, str]) -> str:
-    """Returns a line for each split, with a digest of the names and the contents of its files.
+    """Returns one line per split, with a digest of the names and contents of its files.
 
     Args:
-        folder: the table's.
-        patterns: the files of each split, relative to the folder.
+        folder: the table's folder.
+        patterns: pattern of each split's files, relative to the folder, by split name.
     """
     lines = []
     for split, pattern in patterns.items():

@@ -1,7 +1,7 @@
-"""Reads a table with Beam: cuts its files, infers what its columns hold, and writes its examples.
+"""Reads a table with Beam: cuts its files into pieces, infers column kinds and writes examples.
 
-No row goes from one step to another: what moves is where pieces of files are, and what became of
-them. So memory is a matter of the size of a block and not of the table's, on every runner.
+Beam passes no rows between steps, only the positions of file pieces and what became of their rows.
+So on every runner, memory depends on the size of a block, not on the size of the table.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from components.tables import files, ingestion, sources, table
 from components.tables.table import BadRow, BadTable, Held, Kinds, Piece, Source
 
 QUARANTINED = "quarantined_rows"
-"""The artifact's property that counts the rows put aside."""
+"""Property of the artifact: the number of rows that were quarantined."""
 _MISTAKES = "mistakes"
 
 Found = tuple[Mapping[str, Held], BadRow | None]
@@ -38,11 +38,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Makes the examples.
+        """Writes the examples of each split and the ingestion report.
 
         Raises:
-            BadTable: there are no rows, or there is one that cannot be read.
-            RuntimeError: rows were lost on the way.
+            BadTable: no file or no row was found, a file is not readable, or a row is not and
+                `on_bad_rows` is "refuse" or more than `max_bad_share` of the rows are not.
+            RuntimeError: rows or files were lost on the way.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = options.unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
@@ -91,7 +92,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def rows_of(examples: types.Artifact) -> dict[str, int]:
-    """How many rows each split of the component's output has."""
+    """Returns the number of rows of each split in the component's output."""
     return ingestion.report(examples.uri)["splits"]
 
 
@@ -118,7 +119,7 @@ def _splits(inputs: example_gen_pb2.Input, outputs: example_gen_pb2.Output) -> S
 
 
 def _files(folder: str, patterns: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """The files of every input split, each with its split's index."""
+    """Yields the files of every input split, each with the index of its split."""
     for split, pattern in enumerate(patterns):
         found = files.matching(folder, pattern)
         if not found:
@@ -169,7 +170,7 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
 
 
 def _with_mistakes(collection: beam.PCollection, label: str, do: beam.DoFn, *side: Any):
-    """A step's output and what it could not read, which as an exception would lose its shape."""
+    """Applies `do`; returns its output and its mistakes, whose text an exception would garble."""
     both = collection | label >> beam.ParDo(do, *side).with_outputs(_MISTAKES, main="main")
     return both["main"], both[_MISTAKES]
 
@@ -204,7 +205,7 @@ def _held(kinds: Kinds) -> dict[str, Held]:
 
 
 def _merged(parts: Iterable[Found]) -> Found:
-    """What all columns hold, and the first bad row."""
+    """Merges what the columns hold in all pieces, and picks the first bad row."""
     parts = list(parts)
     bad = [row for _, row in parts if row is not None]
     first = min(bad, key=lambda row: (row.file, row.line), default=None)
@@ -267,7 +268,7 @@ def _report(
 
 
 def _check(report: Mapping[str, Any], config: Options, folder: str) -> None:
-    """Raises what the report tells."""
+    """Raises an error for the first problem that the report shows."""
     if report["mistakes"]:
         raise BadTable(report["mistakes"][0])
     first, bad, rows = report["first_bad_row"], report["quarantined"], report["rows"]

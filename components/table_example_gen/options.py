@@ -1,4 +1,4 @@
-"""What `TableExampleGen` is told beside what all ExampleGens are."""
+"""The options that `TableExampleGen` has on top of TFX's for every ExampleGen."""
 
 import dataclasses
 import json
@@ -13,19 +13,20 @@ from components.tables.table import Kind, Reading
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a table is read.
+    """Options for reading a table.
 
     Attributes:
-        format: of its files.
-        encoding: of CSV.
+        format: file format.
+        encoding: text encoding, for CSV.
         missing, classes: see `table.Reading`.
-        kinds: names of `table.Kind`s by column, for CSV; other columns' are inferred from all rows.
-        on_bad_rows: whether a row that cannot be read stops the component, or is put aside.
-        max_bad_share: the share of rows above which it stops all the same.
+        kinds: names of `table.Kind`s by column, for CSV; the other columns' kinds are inferred from
+            all rows.
+        on_bad_rows: whether a row that cannot be read stops the component or is quarantined.
+        max_bad_share: share of unreadable rows above which the component stops in either case.
         block_bytes: how much of a file is read at once.
-        shard_bytes: how much of the table is in one file of each split, about.
-        seed: of the order of rows.
-        code: a fingerprint, for the cache: the reader is part of what determines the examples.
+        shard_bytes: approximate size of the part of the table that goes into one shard.
+        seed: seed for the order of rows.
+        code: fingerprint of the reader's code, which is part of the cache key.
     """
 
     format: Literal["csv", "parquet", "tfrecord"]
@@ -42,15 +43,15 @@ class Options:
 
     @property
     def reading(self) -> Reading:
-        """How the files are read."""
+        """The part of the options that the readers of files take."""
         return Reading(self.format, self.encoding, self.missing, self.classes)
 
     def known_kinds(self) -> dict[str, Kind]:
-        """The columns' kinds that need not be inferred."""
+        """Returns the kinds of the columns that need not be inferred."""
         return {name: Kind[kind] for name, kind in self.kinds.items()}
 
     def pack(self) -> example_gen_pb2.CustomConfig:
-        """As a parameter of the component."""
+        """Returns the options as a parameter of the component, which `unpack` reads back."""
         struct = struct_pb2.Struct()
         struct.update({"options": json.dumps(dataclasses.asdict(self), sort_keys=True)})
         config = example_gen_pb2.CustomConfig()
@@ -59,7 +60,7 @@ class Options:
 
 
 def unpack(parameter: str) -> Options:
-    """The options in a parameter, as an executor gets it."""
+    """Returns the options in a parameter, in the JSON form that an executor receives."""
     config = json_format.Parse(parameter, example_gen_pb2.CustomConfig())
     struct = struct_pb2.Struct()
     config.custom_config.Unpack(struct)

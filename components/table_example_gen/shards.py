@@ -1,9 +1,9 @@
-"""In which order rows stand, and the files they are written to.
+"""The order of rows, and the files they are written to.
 
-The order is the same in every run: the blocks of all files are dealt out to the
-shards in a random order, and the rows of each block are shuffled. This is no shuffle of the whole
-table: of a sorted one, each shard has parts from all over it, but the rows of a block (some
-megabytes of the file) stay together. Training shuffles again as it reads.
+The order is random but the same in every run: the blocks of all files are dealt to the shards in a
+random order, and the rows within each block are shuffled. This is not a full shuffle: with a sorted
+table, each shard has blocks from all over it, but the rows of a block (a few megabytes of the file)
+stay together. Training shuffles again as it reads.
 """
 
 import dataclasses
@@ -25,11 +25,11 @@ QUARANTINE = "quarantine"
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A part of every split, to be written by one worker.
+    """A part of the table, written by one worker: one file in each split.
 
     Attributes:
-        number, count: which of how many.
-        pieces: what is in it, each with its place among all pieces.
+        number, count: the shard's index, and the number of shards.
+        pieces: the pieces in it, each with its index among all pieces.
     """
 
     number: int
@@ -38,12 +38,12 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """The end of its files' names, as Beam makes them."""
+        """The ending of its file names, in Beam's style."""
         return f"{self.number:05d}-of-{self.count:05d}"
 
 
 def deal(pieces: Sequence[Piece], shard_bytes: int, seed: int) -> Iterator[Shard]:
-    """Deals pieces out to shards of about so many bytes; the order they come in does not matter."""
+    """Deals pieces to shards of about `shard_bytes`; the order of `pieces` does not matter."""
     ordered = sorted(pieces, key=lambda piece: (piece.split, piece.file, piece.number))
     sizes = [shard_bytes if piece.size is None else piece.size for piece in ordered]
     count = min(-(-sum(sizes) // shard_bytes), len(ordered))
@@ -58,10 +58,10 @@ class Written:
     """What became of the rows of a shard.
 
     Attributes:
-        found: how many rows its pieces have.
-        splits: how many were written, by split.
-        bad: how many could not be read, and stand in the quarantine.
-        first: the first of them.
+        found: number of rows that were read, good or bad.
+        splits: number of rows written, by split.
+        bad: number of rows that could not be read.
+        first: the first such row.
     """
 
     found: int
@@ -82,13 +82,13 @@ def write(
     """Writes a shard.
 
     Args:
-        shard: what is in it.
-        source: reads it.
-        kinds: of the columns.
-        splits: how it is split.
-        folders: of the splits.
-        quarantine: where bad rows go; without it nothing is read after the first of them.
-        seed: of the order of rows.
+        shard: the shard.
+        source: reader of its pieces.
+        kinds: kinds of the columns.
+        splits: how rows are split.
+        folders: folder of each split.
+        quarantine: folder for bad rows; if None, writing stops at the first block that has one.
+        seed: seed for the order of rows.
 
     Raises:
         BadTable: see `Splits.of_rows` and `table.Source.read`.
@@ -126,7 +126,7 @@ def write(
 def _shuffled(
     rows: Rows, splits: Splits, piece: Piece, random: np.random.Generator
 ) -> Iterator[tuple[str, pa.LargeBinaryArray]]:
-    """The rows of each split as they are to stand in a file."""
+    """Yields for each split its framed records, in the order in which they are written."""
     records = encoder.encode(rows.batch) if rows.records is None else rows.records
     texts = encoder.texts(records)
     of_rows = splits.of_rows(rows, texts, piece)
@@ -139,7 +139,7 @@ def _shuffled(
 
 
 class _Quarantine:
-    """Bad rows, one JSON object a line; there is no file if there are none."""
+    """Writer of bad rows, one JSON object per line; the first bad row creates the file."""
 
     def __init__(self, folder: str | None, name: str):
         self._path = folder and os.path.join(folder, f"rows-{name}.jsonl")

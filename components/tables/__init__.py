@@ -1,4 +1,4 @@
-"""Reads tables: CSV, Parquet and TFRecord files, in blocks of rows with typed columns.
+"""Readers of tables in CSV, Parquet and TFRecord files, in blocks of rows with typed columns.
 
-One reader for everything that opens a table: the checks before a run, ingestion and `predict`.
+Everything that opens a table uses these readers: the checks before a run, ingestion and `predict`.
 """

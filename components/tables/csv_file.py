@@ -1,7 +1,7 @@
-"""Where the records of a CSV file end.
+"""Headers and records of CSV files: where records begin and end, without parsing their values.
 
-A line end within quotes is part of a value. A quote opens a quoted value only where a value begins;
-within an unquoted value it is a character like others, as for Python's `csv` and for Arrow.
+A line end within quotes is part of a value. A quote opens a quoted value only at the start of a
+value; elsewhere in an unquoted value it is an ordinary character, as in Python's `csv` and Arrow.
 """
 
 import collections
@@ -24,13 +24,13 @@ _QUOTE, _LINE_FEED, _CARRIAGE_RETURN = b'"\n\r'
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Whole records.
+    """A block of complete records.
 
     Attributes:
-        start: the block's first byte in the file.
-        line: the number of its first line.
-        rows: how many records it has; lines without anything do not count.
-        data: its bytes.
+        start: offset of the block in the file, in bytes.
+        line: number of its first line, counted from 1.
+        rows: number of records, not counting blank lines.
+        data: content of the block.
     """
 
     start: int
@@ -40,10 +40,10 @@ class Block:
 
 
 def header(path: str, encoding: str) -> list[str]:
-    """Returns the names of a file's columns; none if the file is empty.
+    """Reads the names of a file's columns; returns an empty list if the file is empty.
 
     Raises:
-        BadTable: the file is no CSV, or has no header that can be read.
+        BadTable: the file is not a CSV, or its header cannot be read.
     """
     files.check_kind(path, "csv")
     with files.open_file(path) as file:
@@ -73,7 +73,7 @@ def header(path: str, encoding: str) -> list[str]:
 
 
 def _readable(lines: Sequence[bytes]) -> Iterator[list[str]]:
-    """The fields of records; what is wrong with other ones is said where they are read."""
+    """Yields the fields of readable records; the others are reported when the rows are read."""
     for line in lines:
         with contextlib.suppress(csv.Error):
             yield _fields(line, "latin-1")
@@ -88,7 +88,7 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
 def _check_commas(place: str, lines: Sequence[bytes]) -> None:
-    """Refuses a file whose first lines have other separators than commas, in the same number."""
+    """Raises if the first lines show that something other than commas separates the columns."""
     if lines[0].removeprefix(_BOM).lower().startswith(b"sep="):
         raise BadTable(
             f"{place}: begins with Excel's sep= line; remove it, and separate the columns by commas"
@@ -104,7 +104,7 @@ def _check_commas(place: str, lines: Sequence[bytes]) -> None:
 
 
 def _check_names(place: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Refuses a first line that is no header: names are missing or stand twice."""
+    """Raises if the first line is not a header: names are missing or repeated."""
     widths = {len(row) for row in rows}
     if len(rows) == 2 and len(widths) == 1 and len(names) < max(widths):
         raise BadTable(
@@ -137,12 +137,12 @@ def counted(count: int, noun: str) -> str:
 
 
 def of_encoding(encoding: str) -> str:
-    """What to do about bytes that are not of the encoding."""
+    """Returns what to do about bytes that the encoding cannot decode."""
     return "set data.encoding: latin-1" if encoding == "utf-8" else "mend the file"
 
 
 def records(file: BinaryIO, size: int, path: str) -> Iterator[Block]:
-    """Yields the blocks of an open file, without its header."""
+    """Yields the blocks of an open file, without the header. See `blocks`."""
     seen = False
     for block in blocks(file, size, path):
         if seen or not block.rows:
@@ -158,15 +158,15 @@ def records(file: BinaryIO, size: int, path: str) -> Iterator[Block]:
 
 
 def blocks(file: BinaryIO, size: int, path: str) -> Iterator[Block]:
-    """Cuts an open file into blocks of about so many bytes, between its records.
+    """Cuts an open file into blocks of complete records of about `size` bytes.
 
     Raises:
-        BadTable: a quote is not closed, or not within a length that no record has; or lines end
-            with CR alone.
+        BadTable: a quote is not closed, or not within `LONGEST_RECORD` bytes; or lines end with CR
+            alone.
     """
     start, line, rest = 0, 1, b""
     while True:
-        # As much again of a long record, so that the time it takes grows with its length.
+        # Doubling the length of a long record keeps the total time linear in it.
         read = file.read(max(size, len(rest)))
         data = rest + read
         if not data:
@@ -196,7 +196,7 @@ def _only_returns(path: str) -> str:
 
 
 def _unended(path: str, line: int, record: bytes) -> str:
-    """What is wrong with a record that has no end."""
+    """Returns what is wrong with a record that does not end."""
     if line == 1 and _has_only_returns(record):
         return _only_returns(path)
     return (
@@ -206,11 +206,11 @@ def _unended(path: str, line: int, record: bytes) -> str:
 
 
 def record_ends(data: bytes, last: bool = True) -> np.ndarray:
-    """Where records end, behind their line ends.
+    """Returns the offsets at which records end, after their line ends.
 
     Args:
-        data: bytes from the start of a record on.
-        last: whether the file ends with them, and so its last record does.
+        data: bytes that begin at the start of a record.
+        last: whether the file ends after them, so that the last record needs no line end.
     """
     characters = np.frombuffer(data, np.uint8)
     line_ends = np.flatnonzero(characters == _LINE_FEED)
@@ -227,12 +227,12 @@ def record_ends(data: bytes, last: bool = True) -> np.ndarray:
 
 
 def _quotes(characters: np.ndarray) -> np.ndarray:
-    """The quotes that open and close values in turn; those within unquoted values are left out."""
+    """Returns the offsets of quotes that alternately open and close values, and of no others."""
     quotes = np.flatnonzero(characters == _QUOTE)
     before = characters[np.maximum(quotes - 1, 0)]
     begins = (before == ord(",")) | (before == _LINE_FEED) | (before == _CARRIAGE_RETURN)
     begins |= quotes == (len(_BOM) if characters[: len(_BOM)].tobytes() == _BOM else 0)
-    # A quote right behind one that closes is the second half of a quote within a value.
+    # A quote right after a closing one is the second half of an escaped quote within a value.
     doubled = np.zeros(len(quotes), bool)
     doubled[1:] = quotes[1:] == quotes[:-1] + 1
     opens = begins | doubled
@@ -248,7 +248,7 @@ def _quotes(characters: np.ndarray) -> np.ndarray:
         kept.append(quotes[place : place + 2 * wrong])
         place += 2 * wrong + 1
         if place < len(quotes):
-            # What follows a character that only looks like a quote is not the second half of one.
+            # The quote before was an ordinary character, so this is not its second half.
             opens[place] = begins[place]
     return np.concatenate(kept) if kept else quotes[:0]
 
@@ -258,7 +258,7 @@ def _count(data: bytes, ends: np.ndarray) -> int:
 
 
 def is_blank(data: bytes, ends: np.ndarray) -> np.ndarray:
-    """Which records are lines without anything."""
+    """Returns a mask of the records that are blank lines."""
     characters = np.frombuffer(data, np.uint8)
     starts = np.concatenate([[0], ends[:-1]])
     lengths = ends - starts

@@ -1,4 +1,4 @@
-"""Rows of CSV files: as Arrow reads them where all is well, one by one where it is not."""
+"""Rows of CSV files: read by Arrow where all rows of a block are good, else one by one."""
 
 import csv
 import dataclasses
@@ -23,21 +23,21 @@ _ARROW = {
     Kind.BYTES: pa.binary(),
 }
 _FEW = 64
-_NUL = "\ufdd0"  # which is no character, but `csv` takes it
+_NUL = "\ufdd0"  # a noncharacter, which `csv` accepts, unlike NUL
 _EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
 
 
 @dataclasses.dataclass(frozen=True)
 class CsvSource:
-    """CSV files with one header.
+    """CSV files with a common header.
 
     Attributes:
-        names: of the columns.
-        encoding: of the text.
+        names: names of the columns.
+        encoding: text encoding.
         block_bytes: how much of a file is read at once.
-        kinds: of the columns, where all are known.
+        kinds: kinds of the columns; None unless all are known.
         missing, classes: see `table.Reading`.
-        dates: none; only their texts say which columns hold dates.
+        dates: empty, since CSV has no types.
         notes: see `table.Source`.
     """
 
@@ -51,7 +51,7 @@ class CsvSource:
     notes: tuple[str, ...] = ()
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
-        """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
+        """Yields a piece per block; a gzipped file, which is not seekable, is a single piece."""
         if files.is_zipped(file):
             yield Piece(file, split, 0, 0, None)
             return
@@ -107,12 +107,12 @@ class CsvSource:
     def _told(
         self, block: Block, columns: Sequence[pa.Array], wanted: Collection[str] | None
     ) -> tuple[dict[str, Held], dict[str, pa.Array]]:
-        """What columns hold that Arrow found types for, and their values.
+        """Returns what columns hold whose types Arrow has inferred, and their values.
 
         Args:
-            block: the columns' block.
-            columns: as Arrow reads them; what it takes for no number is text.
-            wanted: columns that are to be text whatever they hold; None if no values are wanted.
+            block: the block that the columns are from.
+            columns: columns with the types that Arrow has inferred.
+            wanted: names of columns to return as text in any case; None if the values are not used.
         """
         held: dict[str, Held] = {}
         read: dict[str, pa.Array] = {}
@@ -126,7 +126,7 @@ class CsvSource:
                     continue
                 held[name] = values.held_by(column.filter(pc.invert(odd)))
                 texts = texts or self._texts(block)
-                # Beside NaN, Arrow reads whole numbers as floats, however they are written.
+                # With NaN among them, Arrow reads whole numbers as floats, however written.
                 looked_at = texts[place]
                 if Held.FRACTION in held[name]:
                     looked_at = looked_at.filter(odd)
@@ -142,18 +142,18 @@ class CsvSource:
                 if text is None and (wanted is not None or name in self.classes):
                     texts = texts or self._texts(block)
                     text = texts[place]
-                # What Arrow takes for a truth, a day or a time is no number.
+                # What Arrow takes for a boolean, date or time is text to us.
                 held[name] = Held.TEXT if text is None else self._held_by_texts(name, text)
                 if text is not None:
                     is_number = held[name].kind in (Kind.INT, Kind.FLOAT)
                     column = text
                     if is_number and wanted is not None and name not in wanted:
-                        column = _numbers(text, held[name].kind)  # such as +3, or of a class
+                        column = _numbers(text, held[name].kind)  # such as +3, or a class
                 read[name] = column
         return held, read
 
     def _held_by_texts(self, name: str, column: pa.Array) -> Held:
-        """Looks at a few values first, which tell for most text."""
+        """Returns what texts hold; for most text, the first few values are enough to tell."""
         held = self._held(name, column[:_FEW].cast(pa.string()).to_pylist())
         if Held.TEXT in held:
             return held
@@ -200,9 +200,9 @@ class CsvSource:
             yield Block(piece.start, piece.line, piece.rows, data)
 
     def _typed(self, block: Block, kinds: Kinds) -> list[pa.Array] | None:
-        """The columns of a block in their kinds; None if not all rows are as they should be."""
+        """Returns the columns of a block in their kinds; None if a row may be bad."""
         typed = self._columns(block, {name: kinds[name] for name in self.names})
-        # Arrow knows neither +1 nor true as a number, and more kinds of NaN than we do.
+        # Arrow does not read +1 or true as numbers, and accepts more spellings of NaN than we do.
         is_told = typed is not None and not any(map(_any_nan, typed))
         if is_told or not {Kind.INT, Kind.FLOAT} & {kinds[name] for name in self.names}:
             return typed
@@ -228,11 +228,11 @@ class CsvSource:
         return [text.cast(pa.string()) for text in texts]
 
     def _columns(self, block: Block, kinds: Kinds) -> list[pa.Array] | None:
-        """The columns of a block, as Arrow reads them; None if not all rows are as they should be.
+        """Returns the columns of a block as Arrow reads them; None if a row may be bad.
 
         Args:
             block: the block.
-            kinds: of columns; Arrow finds a type for each that is not among them.
+            kinds: kinds of columns; Arrow infers the types of columns that are not named.
         """
         data = self._utf8(block.data)
         if data is None:
@@ -247,7 +247,7 @@ class CsvSource:
         try:
             columns = self._parse(data, types, is_wrong)
             if _may_hold_hexadecimal(data):
-                # Arrow takes it for a whole number.
+                # Arrow takes hexadecimal for whole numbers.
                 texts = self._parse(data, dict.fromkeys(self.names, pa.binary()), is_wrong)
                 for column, text in zip(columns, texts):
                     if pa.types.is_integer(column.type) and _has_hexadecimal(text):
@@ -264,7 +264,7 @@ class CsvSource:
         types: Mapping[str, pa.DataType],
         is_wrong: Callable[[pa.csv.InvalidRow], str],
     ) -> list[pa.Array]:
-        # `read_csv` goes through all objects of the process when it is done: 50 ms a call.
+        # `read_csv` ends by going through all objects of the process, which takes 50 ms.
         reader = pa.csv.open_csv(
             pa.BufferReader(data),
             pa.csv.ReadOptions(
@@ -294,7 +294,7 @@ class CsvSource:
     def _rows(
         self, block: Block, file: str, kinds: Kinds
     ) -> tuple[list[list[str | None]], list[BadRow], list[int]]:
-        """The columns of a block's good rows, as they stand there, the bad rows, and good lines."""
+        """Returns the texts of the good rows by column, the bad rows, and the good rows' lines."""
         ends = csv_file.record_ends(block.data)
         starts = np.concatenate([[0], ends[:-1]])
         blank = csv_file.is_blank(block.data, ends)
@@ -320,9 +320,9 @@ class CsvSource:
         return columns, bad, lines
 
     def _row(self, record: bytes, kinds: Kinds) -> tuple[list[str], str, str]:
-        """A record's values, or the column that is wrong and the reason."""
+        """Returns a record's values, the column that is wrong, and the reason; "" if none is."""
         csv.field_size_limit(csv_file.LONGEST_RECORD)
-        # Bytes that are wrong are looked for in the value that has them.
+        # Undecodable bytes are reported below, with the column that has them.
         text = record.decode(self.encoding, "surrogateescape")
         try:
             row = next(csv.reader([text.replace("\0", _NUL)]), [])
@@ -350,13 +350,13 @@ class CsvSource:
 
 @dataclasses.dataclass(frozen=True)
 class _Lines:
-    """Says on which line of a file the rows of a block stand."""
+    """Callable that returns the place of a row of a block, as `houses.csv:12`."""
 
     block: Block
     file: str
 
     def __call__(self, row: int) -> str:
-        """The place of a row, by its index."""
+        """Returns the place of the row with an index."""
         line = self.block.line + int(np.searchsorted(self._line_ends, self._starts[row]))
         return f"{self.file}:{line}"
 
@@ -383,10 +383,10 @@ _BEFORE_A_NUMBER = np.isin(np.arange(256), list(b',"\n\r\t +-'))
 
 
 def _may_hold_hexadecimal(data: bytes) -> bool:
-    """Whether a field begins as `0x1F` does."""
+    """Returns whether a field may begin like `0x1F`."""
     characters = np.frombuffer(data, np.uint8)
     for letter in b"xX":
-        # The search for one letter takes a fraction of the time of one for `0x`.
+        # Searching for a single byte takes a fraction of the time of searching for `0x`.
         if bytes([letter]) in data:
             places = np.flatnonzero(characters == letter)
             places = places[places > 0]
@@ -417,7 +417,10 @@ def _any_nan(column: pa.Array) -> bool:
 
 
 def _odd(column: pa.Array) -> pa.BooleanArray | None:
-    """Which numbers only their texts tell: Arrow reads longer ones as floats, and `nan(1)`."""
+    """Returns a mask of the numbers that need a look at their text; None if there are none.
+
+    Arrow reads whole numbers beyond 64 bits as floats, and also `nan(1)`.
+    """
     if not pa.types.is_floating(column.type):
         return None
     ends = pc.min_max(column).as_py()
@@ -430,7 +433,7 @@ def _odd(column: pa.Array) -> pa.BooleanArray | None:
 
 
 def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
-    """A column of texts that are all numbers or NaN, which are told apart from missing ones."""
+    """Converts texts, all of which are numbers or NaN; unlike missing values, NaN stays NaN."""
     texts = texts.cast(pa.string())
     found = values.numbers(texts, kind)
     if found is None:
@@ -443,7 +446,7 @@ def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
 
 
 def _parsed(column: list[str | None], kind: Kind) -> pa.Array:
-    """A column of texts, each of which is of the kind."""
+    """Converts texts to a column of the kind, which all of them fit."""
     if kind in (Kind.INT, Kind.FLOAT):
         return pa.array([text and values.number(text, kind) for text in column], _ARROW[kind])
     return pa.array([None if text is None else text.encode() for text in column], _ARROW[kind])

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, whatever its name says."""
+"""Recognition of file formats by their first bytes, whatever the file's name."""
 
 import re
 import struct
@@ -9,14 +9,14 @@ import google_crc32c
 Format = Literal["csv", "parquet", "tfrecord"]
 
 HEAD_BYTES = 1 << 12
-"""How much of a file `refusal` looks at."""
+"""How many bytes from the start of a file `refusal` should be given."""
 
 GZIP = b"\x1f\x8b\x08"
 PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 _UNPACK = "unpack it and name the file in it"
 
-# What a file begins with, what it is then, and what to do about it.
+# First bytes of a format, what the file is, and what to do about it.
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (GZIP, "is gzipped", "unzip it"),
     (b"BZh", "is compressed by bzip2", "unpack it (bunzip2); only gzip is read"),
@@ -56,11 +56,11 @@ _MARKUP = (
 
 
 def refusal(head: bytes, wanted: Format) -> str:
-    """Returns what a file is that is not of the wanted format, and what to do; empty if it may be.
+    """Returns what a file is instead of the wanted format, and what to do; empty if it may fit.
 
     Args:
-        head: its first bytes, unzipped.
-        wanted: the format that it should be of.
+        head: first bytes of the file, unzipped.
+        wanted: the format that the file should have.
     """
     if not head or (wanted == "parquet" and head.startswith(PARQUET)):
         return ""
@@ -77,7 +77,7 @@ def refusal(head: bytes, wanted: Format) -> str:
     if wanted == "parquet":
         return "is text, not Parquet; set data.format: csv" if is_text else "is not a Parquet file"
     if wanted == "tfrecord":
-        # A damaged record is found, by its number, where it is read.
+        # A damaged record is reported with its number when it is read.
         return "is text, not TFRecords; set data.format: csv" if is_text else ""
     return _not_text(head.partition(b"\n")[0])
 
@@ -106,7 +106,7 @@ def _zipped(head: bytes) -> str:
 
 
 def is_tfrecord(head: bytes) -> bool:
-    """Whether it begins with a record's length and the masked checksum of it."""
+    """Returns whether the bytes begin with a record's length and its masked checksum."""
     if len(head) < 12:
         return False
     length, checksum = head[:8], struct.unpack_from("<I", head, 8)[0]
@@ -116,7 +116,7 @@ def is_tfrecord(head: bytes) -> bool:
 
 
 def _not_text(line: bytes) -> str:
-    """What is wrong with a first line that holds bytes that no text has."""
+    """Returns what is wrong with a first line that has a NUL byte in it; empty without one."""
     place = line.find(b"\0")
     if place < 0:
         return ""

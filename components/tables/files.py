@@ -1,7 +1,6 @@
-"""A table's files: which they are, and how they are opened.
+"""Finding and opening the files of a table.
 
-Local files need nothing that takes seconds to import; others go through Beam's and TFX's file
-systems.
+Local files need no slow import; others go through the file systems of Beam and TFX.
 """
 
 import glob
@@ -17,10 +16,10 @@ from components.tables.table import BadTable
 
 
 def located(path: pathlib.Path) -> tuple[pathlib.Path, str]:
-    """Returns a folder, and the pattern of the files in it that a path of this machine names.
+    """Splits a local path into a folder and a pattern of files in it.
 
-    The path is a file, a folder, a folder of folders named `column=value`, or a pattern. A file or
-    a folder that exists is no pattern, whatever its name: `[v1]/part-*.csv` is within `[v1]`.
+    The path is a file, a folder, a folder of folders named `column=value`, or a pattern. Existing
+    files and folders are not taken for patterns: `[v1]/part-*.csv` is in `[v1]` if that exists.
     """
     if path.is_dir():
         return path, "/".join(["*"] * (1 + _depth(path)))
@@ -33,7 +32,7 @@ def located(path: pathlib.Path) -> tuple[pathlib.Path, str]:
 
 
 def _depth(folder: pathlib.Path) -> int:
-    """How many folders named after a column and its value (`town=Ash`) stand above the files."""
+    """Returns how many levels of partition folders (`town=Ash`) are above the files."""
     inner = sorted(path for path in folder.glob("[!._]*=*") if path.is_dir())
     return 1 + _depth(inner[0]) if inner else 0
 
@@ -41,9 +40,9 @@ def _depth(folder: pathlib.Path) -> int:
 def matching(folder: str, pattern: str) -> list[str]:
     """Lists the files in a folder that match a pattern, sorted.
 
-    Files and folders whose names begin with a dot or an underscore are passed over, as Spark, Hive
-    and Arrow do with what they and others leave beside data (`_SUCCESS`, `.part-0.csv.crc`,
-    `.DS_Store`), unless the pattern begins so too.
+    As in Spark, Hive and Arrow, files and folders whose names begin with a dot or an underscore are
+    skipped (`_SUCCESS`, `.part-0.csv.crc`, `.DS_Store`), unless that part of the pattern begins
+    with the same character.
     """
     if is_local(folder):
         found = glob.glob(os.path.join(glob.escape(folder), pattern))
@@ -65,52 +64,52 @@ def _is_hidden(parts: list[str], pattern: str) -> bool:
 
 
 def is_local(path: str) -> bool:
-    """Whether a path is one of this machine, and not a URL."""
+    """Returns whether a path is local, not a URL."""
     return "://" not in path
 
 
 def is_zipped(path: str) -> bool:
-    """Whether a file is gzipped, whatever its name."""
+    """Returns whether a file is gzipped, whatever its name."""
     with _opened(path) as file:
         return _begins_zipped(file.read(file_kind.HEAD_BYTES))
 
 
 def _begins_zipped(head: bytes) -> bool:
-    # A record of 559,903 bytes begins like gzip, but with the checksum of its length.
+    # A TFRecord of 559,903 bytes also begins like gzip; the checksum of its length tells.
     return head.startswith(file_kind.GZIP) and not file_kind.is_tfrecord(head)
 
 
 def is_parquet(path: str) -> bool:
-    """Whether a file begins as Parquet does."""
+    """Returns whether a file begins like Parquet."""
     with _opened(path) as file:
         return file.read(4) == file_kind.PARQUET
 
 
 def is_empty(path: str) -> bool:
-    """Whether a file has no bytes at all, as Spark makes one for a part without rows."""
+    """Returns whether a file has no bytes at all, as Spark writes for a part without rows."""
     with _opened(path) as file:
         return not file.read(1)
 
 
 def open_file(path: str) -> BinaryIO:
-    """Opens a file, gzipped or not, on any file system that Beam knows.
+    """Opens a file, gzipped or not, on any file system that Beam supports.
 
-    What it returns raises `BadTable` where a gzipped file is cut off or damaged.
+    Reading a gzipped file that is truncated or damaged raises `BadTable`.
     """
     file = _opened(path)
     head = file.read(file_kind.HEAD_BYTES)
     file.seek(0)
-    # Not every method of the type is there, but all that Arrow and the readers call.
+    # The class lacks some methods of the type, but none that Arrow and the readers call.
     return cast(BinaryIO, _Unzipped(file, path)) if _begins_zipped(head) else file
 
 
 def check_kind(path: str, wanted: file_kind.Format) -> None:
-    """Checks by a file's first bytes that it may be of a format.
+    """Checks from its first bytes that a file may be in the wanted format.
 
     Raises:
-        BadTable: it is something else.
+        BadTable: the file is something else.
     """
-    # Parquet compresses what is within, and a gzipped file cannot be entered in the middle.
+    # Parquet is compressed inside, and a gzipped one would not be seekable.
     with _opened(path) if wanted == "parquet" else open_file(path) as file:
         head = file.read(file_kind.HEAD_BYTES)
     if reason := file_kind.refusal(head, wanted):
@@ -127,7 +126,7 @@ def _opened(path: str) -> BinaryIO:
 
 
 class _Unzipped(io.BufferedIOBase):
-    """The content of a gzipped file; Beam's own reader takes one that is cut off for whole."""
+    """The content of a gzipped file; Beam's own reader does not notice that a file is truncated."""
 
     def __init__(self, file: BinaryIO, path: str):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What ingestion leaves beside the examples that it makes, for the steps after it."""
+"""The report that ingestion leaves beside the examples for later steps."""
 
 import json
 import os
@@ -8,7 +8,7 @@ REPORT_FILE = "ingestion.json"
 
 
 def report(examples_uri: str) -> dict[str, Any]:
-    """Reads what became of a table: `splits`, `quarantined`, `kinds`, `dates`, `notes` and more."""
+    """Reads the ingestion report: `splits`, `quarantined`, `kinds`, `dates`, `notes` and more."""
     from tfx.dsl.io import fileio
 
     with fileio.open(os.path.join(examples_uri, REPORT_FILE), "r") as file:

@@ -1,10 +1,10 @@
-"""Parquet files, a few row groups at a time.
+"""Parquet files, read a few row groups at a time.
 
-TFX's own executor writes every zero and false as a missing value. Here whole numbers and booleans
-become int64, other numbers float, text, days and times bytes (`2014-10-13`,
-`2014-10-13 08:30:00.000`; with a time zone, the local time there). Lists of them are lists of
-these. Decimals without decimals are whole numbers. NaN is missing, as null is. pandas' row index is
-no column of the table.
+TFX's own executor writes every zero and false as a missing value. Here, whole numbers and booleans
+become int64, other numbers float, and text, dates and times bytes (`2014-10-13`,
+`2014-10-13 08:30:00.000`; with a time zone, in local time). Lists become lists of these types.
+Decimals of scale 0 are whole numbers. NaN is missing, like null. The row index that pandas adds is
+left out.
 """
 
 import collections
@@ -44,12 +44,12 @@ class ParquetSource:
     """Parquet files with the same columns.
 
     Attributes:
-        held: what each column's type says that it holds.
-        uncertain: columns of which only the values say it.
-        dates: columns of days and of times with a day.
+        held: what each column holds, by its type.
+        uncertain: columns whose kind depends on their values.
+        dates: columns of dates, and of times with a date.
         missing: see `table.Reading`.
         block_bytes: how much of a file is read at once.
-        notes: what was decided for the user, a line each.
+        notes: what was decided for the user, one line each.
     """
 
     held: Mapping[str, Held]
@@ -61,7 +61,7 @@ class ParquetSource:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns."""
+        """The names of the columns."""
         return tuple(self.held)
 
     @property
@@ -70,7 +70,7 @@ class ParquetSource:
         return None if self.uncertain else table.kinds(self.held)
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
-        """Row groups, together as large as a block or larger."""
+        """Yields runs of row groups, each at least as large as a block, but for the last."""
         if files_lib.is_empty(file):
             return
         with files_lib.open_file(file) as opened:
@@ -87,7 +87,7 @@ class ParquetSource:
                 start, rows, size = index + 1, 0, 0
 
     def infer(self, piece: Piece) -> tuple[dict[str, Held], None]:
-        """See `table.Source`; reads the columns of which the type does not say enough."""
+        """See `table.Source`; only reads columns whose type does not determine their kind."""
         held = {name: own for name, own in self.held.items() if name not in self.uncertain}
         for batch in self._batches(piece, sorted(self.uncertain)):
             for name in self.uncertain:
@@ -99,7 +99,7 @@ class ParquetSource:
         """See `table.Source`.
 
         Raises:
-            BadTable: a list has a null in it, or a value is not of the kind that is wanted.
+            BadTable: a list has a null in it, or a value does not fit the column's kind.
         """
         for batch in self._batches(piece, list(kinds)):
             yield Rows(batch.num_rows, features(batch, kinds, piece.file, self.missing))
@@ -151,18 +151,18 @@ class ParquetSource:
 
 @dataclasses.dataclass(frozen=True)
 class _RowNumbers:
-    """Says where the rows of a batch stand in a file without lines."""
+    """Callable that returns the place of a row of a batch: `houses.parquet: row 12`."""
 
     file: str
     start: int
 
     def __call__(self, row: int) -> str:
-        """The place of a row, by its index."""
+        """Returns the place of the row with an index."""
         return f"{self.file}: row {self.start + row + 1}"
 
 
 def _scanned(column: pa.Array, kind: Kind, as_text: bool) -> pa.Array:
-    """The values of a column as `features` reads them, but in full precision; lists as they are."""
+    """Converts a column as `features` does, but in full precision and with lists unchanged."""
     if _is_list(column.type) or pa.types.is_null(column.type):
         return column
     if pa.types.is_boolean(column.type):
@@ -177,10 +177,11 @@ def _scanned(column: pa.Array, kind: Kind, as_text: bool) -> pa.Array:
 
 
 def open_source(files: Sequence[str], reading: Reading, block_bytes: int) -> ParquetSource:
-    """Looks at the columns of all files; those of empty files do not count.
+    """Checks the columns of all files but empty ones, and returns their source.
 
     Raises:
-        BadTable: they are not the same, or no feature can hold them.
+        BadTable: a file is not Parquet or is damaged, the files do not have the same columns, or a
+            column has an unsupported type.
     """
     columns: dict[str, _Column] = {}
     first = ""
@@ -213,12 +214,12 @@ def open_source(files: Sequence[str], reading: Reading, block_bytes: int) -> Par
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """What the type of a column says.
+    """What is known of a column from its type.
 
     Attributes:
         held: what it holds.
-        uncertain: whether only its values say it.
-        is_date: whether it holds days or times with a day.
+        uncertain: whether its kind depends on its values.
+        is_date: whether it holds dates, or times with a date.
     """
 
     held: Held
@@ -226,7 +227,7 @@ class _Column:
     is_date: bool = False
 
     def joined(self, name: str, other: "_Column", file: str, first: str) -> "_Column":
-        """The same column of two files."""
+        """Merges what the types of this column in two files say; raises if they do not agree."""
         mine, theirs = self.held.kind, other.held.kind
         if Kind.UNKNOWN not in (mine, theirs) and (mine == Kind.BYTES) != (theirs == Kind.BYTES):
             found, before = ("text", "numbers") if theirs == Kind.BYTES else ("numbers", "text")
@@ -238,7 +239,7 @@ class _Column:
 
 
 def _columns(file: str, notes: dict[str, None]) -> dict[str, _Column]:
-    """The columns of a file; adds to the notes what is left out or read in another way."""
+    """Returns the columns of a file; adds notes on what is left out or converted."""
     try:
         with files_lib.open_file(file) as opened:
             parquet = pa.parquet.ParquetFile(opened)
@@ -281,7 +282,7 @@ def _column(
         return _Column(Held.WHOLE, pa.types.is_uint64(inner) and not is_list)
     if pa.types.is_decimal(inner):
         whole = inner.scale <= 0
-        # 18 digits are whole numbers of 64 bits, and 7 of 32 bits.
+        # 18 digits always fit an int64, and 7 a 32-bit float.
         certain = inner.precision - inner.scale <= (18 if whole else 7)
         return _Column(Held.WHOLE if whole else Held.FRACTION, not certain and not is_list)
     if pa.types.is_floating(inner):
@@ -300,7 +301,7 @@ def _column(
 
 
 def _is_small(leaf: int, metadata: pa.parquet.FileMetaData) -> bool:
-    """Whether a file's statistics say that 32-bit floats hold all whole numbers of a column."""
+    """Returns whether, by a file's statistics, 32-bit floats hold a column's whole numbers."""
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         chunk = group.column(leaf)
         ends = chunk.is_stats_set and chunk.statistics
@@ -331,16 +332,16 @@ def _held_by(column: pa.Array) -> Held:
 def features(
     batch: pa.RecordBatch, kinds: Kinds, file: str, missing: Sequence[str] = ()
 ) -> pa.RecordBatch:
-    """The columns of a batch as lists of what features hold; a null is one without a value.
+    """Converts the columns of a batch to lists of feature values, empty for a missing value.
 
     Args:
-        batch: the columns as they are.
-        kinds: of those to read.
-        file: where they are from.
-        missing: words that stand for a missing value.
+        batch: the columns as read from the file.
+        kinds: kinds of the columns to convert.
+        file: path of the file, for messages.
+        missing: words that mark a missing value.
 
     Raises:
-        BadTable: a list has a null in it, or a value is not of the kind that is wanted.
+        BadTable: a list has a null in it, or a value does not fit the column's kind.
     """
     columns = {}
     for name, kind in kinds.items():
@@ -354,7 +355,7 @@ def features(
 
 
 class _Unfit(Exception):
-    """A column's values are not of the kind that is wanted; says what they are."""
+    """A column's values are not of the expected kind; the message says what they are."""
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -363,18 +364,18 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _inner(kind: pa.DataType) -> pa.DataType:
-    """The type of the values: of a list's, of a dictionary's."""
+    """Returns the type of the values in a list, a dictionary or a list of dictionary values."""
     inner = kind.value_type if _is_list(kind) or pa.types.is_dictionary(kind) else kind
     return inner.value_type if pa.types.is_dictionary(inner) else inner
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """The values themselves, in types that Arrow converts."""
+    """Decodes a dictionary column to its values, which Arrow can convert."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _lists(name: str, column: pa.Array, kind: Kind, file: str, missing: Sequence[str]) -> pa.Array:
-    """One list for each row: its own, or of its one value; of none where it is null."""
+    """Converts a column to a list per row, of its values or one value; empty or null if none."""
     if kind == Kind.UNKNOWN:
         return pa.nulls(len(column))
     if pa.types.is_null(column.type):
@@ -385,7 +386,7 @@ def _lists(name: str, column: pa.Array, kind: Kind, file: str, missing: Sequence
     if inner.null_count:
         raise BadTable(f"{file}: {name}: found a list with a null in it; remove the null")
     if kind == Kind.FLOAT:
-        # In a list NaN holds the place of what is missing.
+        # In a list, NaN marks the position of a missing number.
         found = _doubles(inner).to_numpy(zero_copy_only=False)
         with np.errstate(over="ignore"):
             inner = pa.array(found.astype(np.float32))
@@ -394,7 +395,7 @@ def _lists(name: str, column: pa.Array, kind: Kind, file: str, missing: Sequence
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
     lists = pa.LargeListArray.from_arrays(offsets, inner)
-    # A schema calls lists by that name only if none is empty: an absent one says the same.
+    # A schema recognizes lists only if none is empty, so an empty list becomes a missing value.
     return pc.if_else(pa.array(lengths > 0), lists, pa.scalar(None, lists.type))
 
 
@@ -430,12 +431,12 @@ def _doubles(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
         raise _Unfit(f"dates or times ({column.type})")
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
-    # 64-bit whole numbers are rounded, as those of CSV are.
+    # 64-bit whole numbers are rounded, as in CSV.
     return column.cast(pa.float64(), safe=False)
 
 
 def _numbers(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
-    """The numbers that texts say, by the rules for CSV."""
+    """Parses texts as numbers by the rules for CSV."""
     texts = _without(texts_of(column), ["", *missing])
     found = values.numbers(texts, kind)
     if found is not None:
@@ -453,7 +454,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _without(column: pa.Array, words: Sequence) -> pa.Array:
-    """A column of texts, with null in the place of some words."""
+    """Replaces some words in a column of texts by null."""
     if not words:
         return column
     found = pc.is_in(column, pa.array(words, column.type))
@@ -461,7 +462,7 @@ def _without(column: pa.Array, words: Sequence) -> pa.Array:
 
 
 def texts_of(column: pa.Array) -> pa.StringArray:
-    """Returns values as text; times with a zone as the clock there shows, lists as JSON."""
+    """Converts values to text: times with a zone to local time with its offset, lists to JSON."""
     if _is_list(column.type):
         lists = [None if v is None else json.dumps(v) for v in column.to_pylist()]
         return pa.array(lists, pa.string())

@@ -1,7 +1,7 @@
-"""Columns in the names of folders, as Hive and Spark write them: `out/town=Ash/part-0.parquet`.
+"""Partition columns: columns in the names of folders, as in `out/town=Ash/part-0.parquet`.
 
-Their values are what the names say: text, or whole numbers if all are. `%20` and the like stand for
-characters that no name of a folder holds.
+Hive and Spark write tables this way. The values are inferred from the text in the names by the same
+rules as in CSV. Names and values are percent-decoded: `%20` is a space.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ _ARROW = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float64(), Kind.BYTES: pa.string(
 
 @dataclasses.dataclass(frozen=True)
 class PartitionedSource:
-    """Files with more columns in the names of their folders.
+    """A source that adds partition columns to the columns in the files.
 
     Attributes:
-        source: reads the files.
-        values: of the columns, by file.
-        more: what these columns hold.
+        source: reader of the files.
+        values: values of the partition columns, by file and column; None if missing.
+        more: what the partition columns hold, by column.
     """
 
     source: TableSource
@@ -45,7 +45,7 @@ class PartitionedSource:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns."""
+        """The names of the columns, partition columns last."""
         return (*self.source.names, *self.more)
 
     @property
@@ -134,10 +134,10 @@ def _feature(column: pa.Array, kind: Kind) -> pa.Array:
 
 
 def columns(files: Sequence[str], folder: str) -> dict[str, dict[str, str | None]]:
-    """Returns the columns in the names of the folders of each file, below a folder.
+    """Returns the partition columns and values of each file, from folders below `folder`.
 
     Raises:
-        BadTable: the files do not have the same ones.
+        BadTable: the files do not have the same partition columns.
     """
     found = {file: dict(_columns(file.removeprefix(folder))) for file in files}
     first = found[files[0]]
@@ -164,13 +164,13 @@ def wrapped(
     reading: Reading,
     kinds: Kinds | None = None,
 ) -> TableSource:
-    """Adds columns to a source; one that the files have themselves stays theirs.
+    """Adds partition columns to a source; a column in the files takes precedence.
 
     Args:
-        source: reads the files.
-        found: the columns of each file, as `columns` finds them.
-        reading: which words stand for missing values, and which columns hold classes.
-        kinds: of columns that are known; others' are inferred.
+        source: reader of the files.
+        found: the partition columns of each file, from `columns`.
+        reading: tells which words mark missing values, and which columns hold classes.
+        kinds: kinds of columns, where known; the others are inferred.
     """
     first = next(iter(found.values()), {})
     names = [name for name in first if name not in source.names]

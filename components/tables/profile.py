@@ -1,4 +1,4 @@
-"""What a table holds, found in one pass over its files: kinds, gaps, ranges, and odd values."""
+"""The profile of a table, from one pass over its files: kinds, gaps, ranges and odd values."""
 
 import dataclasses
 import math
@@ -12,11 +12,11 @@ from components.tables.table import BadRow, Held, Kind, Scan, TableSource
 from models import values as values_lib
 
 MOST_VALUES = 10_000
-"""Distinct values of a column that are counted one by one; of one with more, none is."""
+"""Limit on the distinct values of a column; beyond it, their counts are dropped."""
 
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 # `1,234`, `1.234,5`, `$12.50`, `12,5`, `7 %`, `(3.50)`, `3.5-`, `1.5D+02`, and numbers with a
-# typographic minus or space: numbers to a person, and text to a reader.
+# typographic minus or space: numbers to a person, but text to the readers.
 _FIGURE = (
     r"^[\s\x{a0}\x{202f}]*[(]?[-+\x{2212}\x{2013}]?[$€£¥]?[\s\x{a0}]*"
     r"([0-9]{1,3}([ ,.'_\x{a0}\x{202f}][0-9]{3})+|[0-9]+)([.,][0-9]*)?([dD][+-]?[0-9]+)?"
@@ -28,7 +28,7 @@ _FEW = 100
 
 @dataclasses.dataclass(frozen=True)
 class Sighting:
-    """A value, as text, and the file and line (in Parquet: row) where it stands first."""
+    """A value, as text, and the file and line (in Parquet: row) where it first occurs."""
 
     value: str
     place: str
@@ -36,11 +36,11 @@ class Sighting:
 
 @dataclasses.dataclass(frozen=True)
 class Misfits:
-    """Values of a column that are not what they should be.
+    """Values of a column that are of one sort, usually an unwanted one.
 
     Attributes:
-        count: how many rows have one.
-        first: of them.
+        count: number of rows with such a value.
+        first: where the first one occurs.
     """
 
     count: int
@@ -49,12 +49,13 @@ class Misfits:
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What to find out about a column beside what is found out about each.
+    """What to find out about a column in addition to what every profile has.
 
     Attributes:
-        places: where the extremes and the first gap are.
-        values: how often each distinct value occurs, as text.
-        pattern: which texts fit (RE2, matched as a whole); the others are misfits.
+        places: whether to locate the extremes, the first gap and the first infinity, and to compute
+            mean and deviation.
+        values: whether to count each distinct value, as text.
+        pattern: regular expression (RE2) that whole texts must match; the others are misfits.
     """
 
     places: bool = False
@@ -62,7 +63,7 @@ class Wanted:
     pattern: str = ""
 
     def __or__(self, other: "Wanted") -> "Wanted":
-        """Both; of two patterns the first."""
+        """Returns the union of both; of two patterns, the first."""
         return Wanted(
             self.places or other.places,
             self.values or other.values,
@@ -77,27 +78,27 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class ColumnProfile:
-    """What a column holds.
+    """The profile of a column.
 
     Attributes:
-        name: of the column.
+        name: name of the column.
         held: what its values are.
         is_list: whether it holds lists.
-        rows: of the table.
-        missing: rows without a value.
-        not_finite: infinities among numbers; NaN is missing.
-        low, high: the least and the greatest finite number; NaN if there are no numbers.
-        mean, deviation: of the finite numbers.
-        words: values that are no numbers.
-        figures: those among them that look like numbers, as `$1,234` and `12,5` do.
-        is_text: whether most values are words, so that they were not counted to the end.
-        is_truth: whether all values are `true` or `false` (`True`, `TRUE`) in one spelling, which
-            is a boolean to SchemaGen.
-        misfits: values that do not match the wanted pattern.
-        first_gap, first_not_finite, low_at, high_at: where these are, of wanted places. Numbers
-            beyond `FAR` are placed in any column.
-        values: rows and place of each distinct value, by text, if they were wanted and are no more
-            than `MOST_VALUES`.
+        rows: number of rows of the table.
+        missing: number of rows without a value.
+        not_finite: number of infinities; NaN counts as missing.
+        low, high: smallest and largest finite number; NaN if there are no numbers.
+        mean, deviation: of the finite numbers, if `Wanted.places`; otherwise NaN.
+        words: values that are not numbers.
+        figures: words that look like numbers to a person, such as `$1,234` and `12,5`.
+        is_text: whether most values are words; words and figures are then not counted to the end.
+        is_truth: whether all values are `true` or `false` in one spelling (`True`, `TRUE`), which
+            SchemaGen takes for a boolean.
+        misfits: values that do not match `Wanted.pattern`.
+        first_gap, first_not_finite, low_at, high_at: where these occur, if `Wanted.places`; an
+            extreme beyond `FAR` is located in any column.
+        values: rows and first place of each distinct value, by text, if `Wanted.values` and there
+            are at most `MOST_VALUES`.
     """
 
     name: str
@@ -123,26 +124,26 @@ class ColumnProfile:
 
     @property
     def kind(self) -> Kind:
-        """What ingestion will take the column for."""
+        """The kind that ingestion will infer for the column."""
         return self.held.kind
 
     @property
     def present(self) -> int:
-        """Rows with a value."""
+        """The number of rows with a value."""
         return self.rows - self.missing
 
 
 @dataclasses.dataclass(frozen=True)
 class TableProfile:
-    """What a table holds.
+    """The profile of a table.
 
     Attributes:
-        rows: without the bad ones.
-        columns: by name, in the table's order.
-        bad_rows: how many rows cannot be read.
-        first_bad: of them.
-        dates: columns that hold dates by their type.
-        notes: what the reader decided for the user, a line each.
+        rows: number of good rows.
+        columns: profiles of the columns by name, in the table's order.
+        bad_rows: number of rows that cannot be read.
+        first_bad: the first such row.
+        dates: columns whose type is a date.
+        notes: what the reader decided for the user, one line each.
     """
 
     rows: int
@@ -159,13 +160,13 @@ def profile(
     wanted: Mapping[str, Wanted],
     stop_at_bad_row: bool = False,
 ) -> TableProfile:
-    """Reads all rows once.
+    """Profiles a table in one pass over its rows.
 
     Args:
-        source: reads the files.
-        files: of the table.
-        wanted: what to find out about single columns.
-        stop_at_bad_row: whether to end with the first row that cannot be read.
+        source: reader of the files.
+        files: files of the table.
+        wanted: what else to find out about columns, by name.
+        stop_at_bad_row: whether to stop after the first block with a row that cannot be read.
 
     Raises:
         BadTable: a file cannot be read.
@@ -192,7 +193,7 @@ def profile(
 
 
 class _Column:
-    """Gathers what one column holds, some rows at a time."""
+    """Accumulates the profile of a column, some rows at a time."""
 
     def __init__(self, name: str, wanted: Wanted):
         self.is_text = False
@@ -230,7 +231,7 @@ class _Column:
     def _add_numbers(self, column: pa.Array, scan: Scan) -> None:
         if pa.types.is_floating(column.type):
             finite = pc.is_finite(column)
-            # A missing value is neither.
+            # Nulls count as neither true nor false.
             wrong = finite.false_count
             if wrong:
                 missing = pc.sum(pc.is_nan(column)).as_py()
@@ -264,7 +265,7 @@ class _Column:
         indices = encoded.indices.drop_null().to_numpy()
         counts = np.bincount(indices, minlength=len(texts))
         if self._is_truth:
-            # There are six spellings; of text there may be a million.
+            # A boolean has six spellings; a column of text may have a million values.
             self._truths.update(texts[:7].to_pylist())
             self._is_truth = not self._truths or bool(values_lib.spelling_of_truths(self._truths))
         if not self.is_text:
@@ -322,11 +323,11 @@ class _Column:
 
 
 FAR = 1e37
-"""Near the end of what 32-bit floats hold, 3.4e38, where sums of a few numbers overflow."""
+"""Near the largest 32-bit float, 3.4e38, sums of a few numbers overflow."""
 
 
 def _first_rows(encoded: pa.DictionaryArray) -> np.ndarray:
-    """The first row of each distinct value."""
+    """Returns the index of the first row of each distinct value."""
     valid = np.flatnonzero(encoded.indices.is_valid().to_numpy(zero_copy_only=False))
     return valid[np.unique(encoded.indices.drop_null().to_numpy(), return_index=True)[1]]
 
@@ -344,12 +345,12 @@ class _Counted:
         encoded: pa.DictionaryArray,
         scan: Scan,
     ) -> None:
-        """Counts the chosen ones among the distinct texts of some rows."""
+        """Counts the rows whose text is among the chosen distinct ones."""
         if not chosen.any():
             return
         self.count += int(counts[chosen].sum())
         if self.first is None:
-            # Distinct values stand in the order in which they occur first.
+            # Distinct values are in the order of their first occurrence.
             number = int(chosen.argmax())
             row = pc.index(encoded.indices, number).as_py()
             self.first = Sighting(texts[number].as_py(), scan.place_of(row))
@@ -360,7 +361,7 @@ class _Counted:
 
 @dataclasses.dataclass
 class _Moments:
-    """Mean and deviation of numbers that come in parts (Chan, Golub, LeVeque, 1979)."""
+    """Running mean and standard deviation of numbers in batches (Chan, Golub, LeVeque, 1979)."""
 
     count: int = 0
     mean: float = math.nan

@@ -1,4 +1,4 @@
-"""Opens a table in any format."""
+"""Sources of tables in any format."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,17 +16,17 @@ def open_source(
     block_bytes: int = BLOCK_BYTES,
     folder: str | None = None,
 ) -> Source:
-    """Opens the files of a table; looks at their first bytes, and at the columns of each.
+    """Opens the files of a table, and checks the first bytes and the columns of each.
 
     Args:
         files: paths, as `files.matching` lists them.
-        reading: how they are read.
-        kinds: of columns that are known; others' are inferred.
+        reading: how the files are read.
+        kinds: kinds of columns, where known; the others are inferred. For CSV and partitions only.
         block_bytes: how much of a file is read at once.
-        folder: below it, columns in the names of folders (`town=Ash`) are read too.
+        folder: folder below which the names of folders (`town=Ash`) are read as columns, if any.
 
     Raises:
-        BadTable: a file is of another format, or the files do not have the same columns.
+        BadTable: a file is in another format, or the files do not have the same columns.
     """
     found = {} if folder is None else partitions.columns(files, folder)
     if reading.format == "tfrecord":
@@ -48,10 +48,7 @@ def open_table(
     kinds: Mapping[str, Kind] | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> TableSource:
-    """Opens files of CSV or Parquet without what the names of their folders say.
-
-    See `open_source`.
-    """
+    """Opens CSV or Parquet files without partition columns, see `open_source`."""
     kinds = kinds or {}
     if reading.format == "parquet":
         return parquet_file.open_source(files, reading, block_bytes)
@@ -68,7 +65,7 @@ def open_table(
 
 
 def _header(files: Sequence[str], encoding: str) -> list[str]:
-    """The one header of all files; empty ones, as Spark makes for empty parts, have none."""
+    """Returns the common header of all files, ignoring empty files, as Spark writes some."""
     headers = {file: csv_file.header(file, encoding) for file in files}
     headers = {file: names for file, names in headers.items() if names}
     if not headers:

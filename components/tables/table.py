@@ -1,4 +1,4 @@
-"""What the readers of all formats have in common: kinds of columns, pieces of files, bad rows."""
+"""Types shared by the readers of all formats: kinds of columns, pieces of files, bad rows."""
 
 import dataclasses
 import enum
@@ -14,7 +14,7 @@ class BadTable(ValueError):
 
 
 class Kind(enum.IntEnum):
-    """What the feature made of a column holds."""
+    """The type of the feature that a column becomes."""
 
     UNKNOWN = 0
     """Nothing but missing values."""
@@ -27,11 +27,11 @@ Kinds = Mapping[str, Kind]
 
 
 class Held(enum.IntFlag):
-    """What the values of a column are; that of a whole column is the union of its parts'."""
+    """The values that a column holds; for a whole column, the union over its parts."""
 
     NOTHING = 0
     WHOLE = 1
-    """Whole numbers, written as such."""
+    """Whole numbers, written without a decimal point or exponent."""
     POINT = 2
     """Whole numbers, written with a decimal point or an exponent."""
     FRACTION = 4
@@ -41,15 +41,15 @@ class Held(enum.IntFlag):
 
     @classmethod
     def by(cls, kind: Kind) -> "Held":
-        """What a column of a known kind holds."""
+        """Returns what a column of a known kind holds."""
         return _HELD[kind]
 
     @property
     def kind(self) -> Kind:
-        """What a column of such values is.
+        """The kind of a column with these values.
 
-        Whole numbers with a decimal point are floats, of which the next table may have fractions,
-        unless a 32-bit float would round them, as `1600000001.0`.
+        Whole numbers with a decimal point are floats, since the next table may have fractions,
+        unless a 32-bit float would round them, as with `1600000001.0`.
         """
         if Held.TEXT in self:
             return Kind.BYTES
@@ -83,7 +83,7 @@ def kinds(columns: Mapping[str, Held]) -> dict[str, Kind]:
 
 
 def notes(columns: Mapping[str, Held]) -> list[str]:
-    """Returns what is to be said of how columns are read, a line each."""
+    """Returns notes for the user on how columns with large numbers are read, one line each."""
     lines = []
     for name, held in columns.items():
         if Held.TEXT in held or Held.LARGE not in held:
@@ -103,14 +103,14 @@ def notes(columns: Mapping[str, Held]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How the files of a table are read.
+    """Settings for reading the files of a table.
 
     Attributes:
-        format: of the files.
-        encoding: of CSV.
-        missing: words that stand for a missing value, beside the empty text.
-        classes: columns of CSV whose values are classes: text as it stands, unless all are whole
-            numbers as Python writes them.
+        format: file format.
+        encoding: text encoding, for CSV.
+        missing: words that mark a missing value, in addition to the empty text.
+        classes: columns of CSV that hold classes: their text is kept as it is, unless all values
+            are whole numbers as Python writes them.
     """
 
     format: Literal["csv", "parquet", "tfrecord"]
@@ -124,10 +124,10 @@ class BadRow:
     """A row that cannot be read.
 
     Attributes:
-        file, line: where it is, counted from 1.
-        column: the one that is wrong; empty if it is the row as a whole.
+        file, line: where the row is; lines are counted from 1.
+        column: the column that is wrong; empty if the whole row is.
         reason: what was found and expected.
-        content: the row as it stands in the file.
+        content: the row as written in the file.
     """
 
     file: str
@@ -142,22 +142,22 @@ class BadRow:
 
 
 def shown(content: str) -> str:
-    """Content for a message, on one line and not too long."""
+    """Formats content for a message, on one line and shortened to 80 characters."""
     return repr(content if len(content) <= 80 else f"{content[:79]}…")
 
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A part of a file that can be read by itself, or a file that has none.
+    """A part of a file that can be read independently, or a whole file that has no such parts.
 
     Attributes:
-        file: its path.
-        split: the index of the input split that the file belongs to.
-        number: the part's, within its file.
-        start, end: its bytes (of Parquet: row groups); the end is None for a file as a whole.
-        size: how many bytes it has; None if that is known when it has been read.
-        line: the number of its first line.
-        rows: how many; None if that is known when it has been read.
+        file: path of the file.
+        split: index of the input split that the file belongs to.
+        number: index of the piece within its file.
+        start, end: range of bytes (for Parquet: of row groups); the end is None for a whole file.
+        size: size in bytes; None if not known before reading.
+        line: number of its first line (for Parquet and TFRecords: row), counted from 1.
+        rows: number of rows; None if not known before reading.
     """
 
     file: str
@@ -172,13 +172,13 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Some rows, read.
+    """Some rows as features.
 
     Attributes:
-        found: how many there are in the file.
-        batch: columns of lists, as `encoder.encode` takes them.
-        bad: those that are not in the batch.
-        records: the serialized examples, where they need not be made.
+        found: number of rows in the file, good or bad.
+        batch: the good rows: columns of lists, as `encoder.encode` takes them.
+        bad: the bad rows.
+        records: the serialized examples, if the file has them already.
     """
 
     found: int
@@ -189,14 +189,14 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """Some rows as they are, for whoever wants to know what a table holds.
+    """Some rows with their original values, for profiling a table.
 
     Attributes:
         held: what the columns hold in these rows.
-        columns: without the bad rows: numbers if all values of a column are, otherwise text or,
-            in Parquet, lists.
-        bad: the rows that are not in the columns.
-        place_of: says where the row with an index is: `houses.csv:12`.
+        columns: the good rows: numbers if all values of a column are, otherwise text or, in
+            Parquet, lists.
+        bad: the bad rows.
+        place_of: function that returns where the row with an index is: `houses.csv:12`.
     """
 
     held: Mapping[str, Held]
@@ -207,12 +207,12 @@ class Scan:
 
 @dataclasses.dataclass(frozen=True)
 class TextRows:
-    """Some rows, read, and as they stand in the file.
+    """Some rows as features, with the text of all their columns.
 
     Attributes:
-        rows: the rows, read.
-        texts: all columns of the rows that are not bad, as a CSV holds them; null where empty.
-        place_of: says where the row with an index is: `houses.csv:12`.
+        rows: the rows as features.
+        texts: all columns of the good rows as text, as in a CSV; null where empty.
+        place_of: function that returns where the row with an index is: `houses.csv:12`.
     """
 
     rows: Rows
@@ -225,56 +225,56 @@ class Source(Protocol):
 
     @property
     def dates(self) -> Collection[str]:
-        """Columns that hold days, or times with a day, by their type."""
+        """The columns whose type is a date, or a time with a date."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was decided for the user, a line each."""
+        """Notes on what the reader decided for the user, one line each."""
 
     @property
     def kinds(self) -> Kinds | None:
-        """Of the columns; None if they have to be inferred."""
+        """The kinds of the columns; None if they have to be inferred."""
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
-        """The parts of a file."""
+        """Yields the pieces of a file."""
 
     def infer(self, piece: Piece) -> tuple[dict[str, Held], BadRow | None]:
-        """What the columns hold in a part of a file, and the first of its bad rows."""
+        """Returns what the columns hold in a piece, and its first bad row, if any."""
 
     def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
-        """The rows of a part of a file, a few megabytes at a time."""
+        """Yields the rows of a piece, a few megabytes at a time."""
 
 
 class TableSource(Source, Protocol):
-    """Files that have one set of columns: all but TFRecords."""
+    """The files of a table with a fixed set of columns: all formats but TFRecords."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the columns."""
+        """The names of the columns."""
 
     def read_with_text(self, piece: Piece, kinds: Kinds) -> Iterator[TextRows]:
-        """Yields the rows of a part of a file, read and as they stand there."""
+        """Yields the rows of a piece, with the text of all columns."""
 
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
         """Yields the rows of a file, a few megabytes at a time.
 
         Args:
-            file: its path.
-            texts: columns that are wanted as text, whatever they hold. It may grow between blocks.
+            file: path of the file.
+            texts: columns to return as text, whatever they hold; it may grow between blocks.
         """
 
 
 def lists(column: pa.Array) -> pa.LargeListArray:
-    """One list for each row: of its one value, or of none where it is null."""
+    """Returns a list for each row, with its value, or empty where it is null."""
     ends = np.cumsum(column.is_valid().to_numpy(zero_copy_only=False))
     offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
     return pa.LargeListArray.from_arrays(offsets, column.drop_null())
 
 
 def floats(column: pa.Array) -> pa.Array:
-    """Numbers as 32-bit floats, rounded as protobuf rounds them; too large ones are infinite.
+    """Converts numbers to 32-bit floats, rounded as in protobuf; too large ones become infinite.
 
-    NaN is null, as Polars, Spark and NumPy write a missing number.
+    NaN becomes null, since Polars, Spark and NumPy write missing numbers as NaN.
     """
     with np.errstate(over="ignore"):
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Files of TFRecords of serialized `tf.Example`s."""
+"""TFRecord files of serialized `tf.Example`s."""
 
 import dataclasses
 import math
@@ -17,11 +17,11 @@ _MOST_ROWS = 1 << 13
 
 @dataclasses.dataclass(frozen=True)
 class TFRecordSource:
-    """Files of serialized `tf.Example`s, which stay as they are.
+    """TFRecord files of serialized `tf.Example`s, which are passed on unchanged.
 
     Attributes:
         block_bytes: how much of a file is read at once.
-        kinds, names, dates, notes: none; each record says what it holds.
+        kinds, names, dates, notes: empty, since each record describes itself.
     """
 
     block_bytes: int
@@ -31,7 +31,7 @@ class TFRecordSource:
     notes: tuple[str, ...] = ()
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
-        """A piece for each block; a zipped file cannot be entered in the middle and stays whole."""
+        """Yields a piece per block; a gzipped file, which is not seekable, is a single piece."""
         if files.is_zipped(file):
             yield Piece(file, split, 0, 0, None)
             return
@@ -57,7 +57,7 @@ class TFRecordSource:
         """See `table.Source`.
 
         Raises:
-            BadTable: a record is damaged, or no `tf.Example`.
+            BadTable: a record is damaged, or not a `tf.Example` that fits the others.
         """
         decoder = example_coder.ExamplesToRecordBatchDecoder()
         seen = piece.line - 1
@@ -79,10 +79,10 @@ class TFRecordSource:
 
 
 def open_source(paths: Sequence[str], block_bytes: int) -> TFRecordSource:
-    """Looks at the first bytes of all files.
+    """Checks the first bytes of all files, and returns their source.
 
     Raises:
-        BadTable: a file holds something else.
+        BadTable: a file is in another format.
     """
     for path in paths:
         files.check_kind(path, "tfrecord")

@@ -1,9 +1,9 @@
-"""What a field of a table says: one idea of a number and of a missing value, for every reader.
+"""Rules for numbers and missing values in the fields of a table, shared by all readers.
 
-A whole number is digits with or without a sign, or a number with a decimal point or an exponent
-that is whole. Other numbers are those of Python and C without their liberties: no underscores, no
-digits of other scripts, no hexadecimal. Spaces and tabs around a number do not count. `nan` is a
-missing number. Where a number is wanted, `true` and `false` are 1 and 0.
+A whole number is written as digits with an optional sign, or with a decimal point or exponent if
+its value is whole. Other numbers are written as in Python and C, but without underscores, digits of
+other scripts or hexadecimal. Spaces and tabs around a number are ignored. `nan` is a missing
+number. Where a number is expected, `true` and `false` are 1 and 0.
 """
 
 import decimal
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from components.tables.table import Held, Kind
 
 EXACT_IN_DOUBLES = 2.0**53
-"""Below it 64-bit floats tell all whole numbers apart."""
+"""Below this, 64-bit floats represent every whole number exactly."""
 
 _EXACT_IN_FLOATS = 2**24
 _INT64 = range(-(2**63), 2**63)
@@ -29,7 +29,7 @@ _INFINITE = r"(?i)[ \t]*[+-]?inf(?:inity)?[ \t]*"
 _TRUE, _FALSE = r"(?i)[ \t]*true[ \t]*", r"(?i)[ \t]*false[ \t]*"
 _FEW = 64
 _LONGEST = 4000
-"""Digits that Python makes a number of."""
+"""Length from which a text is not converted to an `int`; Python's own limit is 4300 digits."""
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -41,14 +41,14 @@ _IS_INFINITE, _IS_TRUE, _IS_FALSE = _pattern(_INFINITE), _pattern(_TRUE), _patte
 
 
 class NoNumber(ValueError):
-    """A text is not of the kind that is wanted."""
+    """A text is not a number of the expected kind."""
 
 
 def number(text: str, kind: Kind) -> int | float | None:
-    """Returns the number that a field says; None if it is missing.
+    """Parses the text of a field as a number; returns None if it is missing.
 
     Raises:
-        NoNumber: it says none, or none of the kind.
+        NoNumber: the text is not a number of the kind.
     """
     if not text or _IS_NAN.fullmatch(text):
         return None
@@ -61,12 +61,12 @@ def number(text: str, kind: Kind) -> int | float | None:
 
 
 def held(text: str) -> Held:
-    """Returns what one value of a column is."""
+    """Returns what a value in a column is."""
     if not text or _IS_NAN.fullmatch(text):
         return Held.NOTHING
     if _IS_WHOLE.fullmatch(text):
         whole = _whole(text)
-        # A longer number is an identifier, and no float should round it.
+        # A number beyond 64 bits is an identifier, which a float would round.
         return Held.TEXT if whole is None else Held.WHOLE | _large(whole)
     value = _float(text)
     if value is None:
@@ -76,7 +76,7 @@ def held(text: str) -> Held:
 
 
 def held_class(text: str) -> Held:
-    """Returns what one value is of a column of classes, which keep their spelling."""
+    """Returns what a value in a column of classes is; classes keep their spelling."""
     if held(text) == Held.NOTHING:
         return Held.NOTHING
     whole = _whole(text)
@@ -115,14 +115,14 @@ def _whole(text: str) -> int | None:
 
 
 def held_by(column: pa.Array) -> Held:
-    """Returns what a column of numbers holds; null and NaN are nothing."""
+    """Returns what a column of numbers holds, ignoring null and NaN."""
     column = column.drop_null()
     if not len(column):
         return Held.NOTHING
     if pa.types.is_integer(column.type):
         return Held.WHOLE | _large_in(column)
     found = _fractions_and_points(column[:_FEW])
-    # Beside a fraction it does not matter whether other numbers are whole.
+    # Once there is a fraction, it does not matter whether other numbers are whole.
     if Held.FRACTION not in found:
         found = _fractions_and_points(column)
     return found and found | _large_in(column)
@@ -154,7 +154,7 @@ def _large_in(column: pa.Array) -> Held:
 
 
 def numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
-    """Returns the numbers that a column of strings says; None if a value needs `number`'s look."""
+    """Parses a column of strings as numbers; returns None if a value needs the slower `number`."""
     found = pc.ascii_trim(texts, " \t")
     found = pc.if_else(_matches(found, _NAN), pa.scalar(None, pa.string()), found)
     found = pc.replace_substring_regex(found, r"^\+([0-9.iI])", r"\1")

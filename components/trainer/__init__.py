@@ -1,4 +1,4 @@
-"""TFX's Trainer, with a run's own length and place for checkpoints."""
+"""TFX's Trainer, where each run may set the length of training and the checkpoint directory."""
 
 from components.trainer.component import Trainer
 

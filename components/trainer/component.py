@@ -1,11 +1,11 @@
-"""Trains the Estimator; TFX's generic Trainer executor calls `models.training.run_fn`.
+"""A component that trains the Estimator: TFX's generic executor calls `models.training.run_fn`.
 
 Inputs: `examples` (transformed, with the splits train and eval), `transform_graph`, `schema` and
-optional `hyperparameters`, which a Tuner found. Outputs: `model` and `model_run`.
+optionally `hyperparameters` from a Tuner. Outputs: `model` and `model_run`.
 
-Why not TFX's own component: where the checkpoints go and how long a run trains may differ from run
-to run of one compiled pipeline, and TFX lets a parameter of a run stand for a whole argument only,
-not for a value inside `custom_config`.
+Why not TFX's own component: the checkpoint directory and the length of training may differ between
+runs of one compiled pipeline, and a runtime parameter of TFX can only replace a whole argument, not
+a value inside `custom_config`.
 """
 
 import json
@@ -62,12 +62,12 @@ class Trainer(base_component.BaseComponent):
 
         Args:
             examples: transformed examples.
-            transform_graph: Transform's.
-            schema: of the raw examples.
+            transform_graph: output of Transform.
+            schema: schema of the raw examples.
             problem: see `models.problem.Problem`.
-            training_root: the directory of all trainings' checkpoints.
-            max_steps: replaces the problem's length of training; 0 keeps that.
-            hyperparameters: these replace the problem's.
+            training_root: directory of the checkpoints of all trainings.
+            max_steps: length of training in steps; 0 keeps the problem's.
+            hyperparameters: values that replace the problem's.
         """
         super().__init__(
             spec=TrainerSpec(

@@ -1,4 +1,4 @@
-"""Hands the run's own settings to `run_fn`."""
+"""TFX's executor, which passes the run's own settings to `run_fn`."""
 
 import json
 

@@ -1,9 +1,9 @@
-"""TFX's Transform, whose `preprocessing_fn` gets the schema in its `custom_config`.
+"""TFX's Transform, with a `preprocessing_fn` that receives the schema in its `custom_config`.
 
-A `preprocessing_fn` is given tensors, which have lost what the schema said: that a whole number is
-a category, that text is a date. Our executor adds `custom_config["schema"]` (text format).
+A `preprocessing_fn` receives tensors, which no longer tell what the schema did: that a whole number
+is a category, that text is a date. Our executor adds `custom_config["schema"]` (text format).
 
-Inputs and outputs are those of `tfx.components.Transform`.
+Inputs and outputs are the same as in `tfx.components.Transform`.
 """
 
 from tfx.components.transform import component

@@ -1,4 +1,4 @@
-"""Puts the schema into `custom_config`, then does what TFX's executor does, in batches."""
+"""TFX's executor, with the schema added to `custom_config` and examples read in batches."""
 
 import json
 
@@ -14,7 +14,7 @@ class Executor(executor.Executor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Runs Transform with `schema` in the custom configuration."""
+        """Runs Transform with the schema in `custom_config`."""
         uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
         custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])

@@ -1,4 +1,4 @@
-"""Searches hyperparameters by training the Estimator with them, with Optuna."""
+"""A hyperparameter search with Optuna, whose trials train the Estimator."""
 
 from components.tuner.component import Tuner
 

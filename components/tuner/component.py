@@ -1,13 +1,13 @@
-"""Finds the hyperparameters with which the Estimator does best on the eval split.
+"""A component that searches for the hyperparameters that do best on the eval split.
 
 Inputs: `examples` (transformed, with the splits train and eval), `transform_graph` and `schema`.
 Outputs: `best_hyperparameters`, which the Trainer reads, and `tuner_results` (`trials.json`: every
-trial, with the course of its evaluations).
+trial, with its evaluations).
 
-Why not TFX's own Tuner: KerasTuner, which is behind it, has its loop around Keras' `fit`, and an
-Estimator would be one black box for each trial. Optuna takes the evaluations that
-`train_and_evaluate` makes on its way, and prunes by them; it keeps the trials in a SQLite file,
-from which a killed search goes on; and its samplers can be seeded trial by trial.
+Why not TFX's own Tuner: it uses KerasTuner, whose loop is built around Keras' `fit`; the training
+of an Estimator would be a black box to it. Optuna prunes by the evaluations that
+`train_and_evaluate` makes on the way, keeps its trials in a SQLite file from which a killed search
+resumes, and has samplers that can be seeded for each trial.
 """
 
 import json
@@ -62,12 +62,13 @@ class Tuner(base_component.BaseComponent):
 
         Args:
             examples: transformed examples.
-            transform_graph: Transform's.
-            schema: of the raw examples.
+            transform_graph: output of Transform.
+            schema: schema of the raw examples.
             problem: see `models.problem.Problem`.
-            training_root: the directory of all trainings, where the search has one too.
-            tune: see `study.Study`, and `parallel`: trials that run at a time.
-            code: a fingerprint of this component's code; another one is another search.
+            training_root: directory of all trainings, in which the search has a subdirectory.
+            tune: see `study.Study`; also `parallel`, the number of trials to run at a time, and
+                `max_steps`, the length of a trial.
+            code: fingerprint of this component's code; a change starts a new search.
         """
         super().__init__(
             spec=TunerSpec(

@@ -1,8 +1,8 @@
-"""Runs the trials of a search in processes of their own, and writes down the best and all.
+"""Runs the trials of a search in separate processes, and writes the best and all of them.
 
-A search has a directory below `training_root`, named by all that determines it but the number of
-trials: the study, and the training of each trial. When it is started again, after a kill or with
-more trials, it goes on from there.
+A search keeps its study and the training of each trial in a directory below `training_root`. The
+directory's name depends on everything that determines the search except the number of trials, so a
+search that was killed, or is run again with more trials, resumes from there.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ from models import registry
 from models.problem import Problem, trainer_properties
 
 BEST, RESULTS = "best_hyperparameters", "tuner_results"
-"""The outputs."""
+"""Names of the outputs."""
 BEST_FILE, TRIALS_FILE = "best_hyperparameters.json", "trials.json"
-"""The one file in each of them."""
+"""Name of the file in each output."""
 
 
 def on_progress(text: str) -> None:
-    """Is told how far a search is; who shows a run to people puts a function here of their own."""
+    """Receives the progress of a search; whoever displays a run replaces this function."""
 
 
 class Executor(base_executor.BaseExecutor):
     """See the module."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        """Searches, or goes on searching.
+        """Starts or resumes the search.
 
         Raises:
-            ValueError: no trial came to its end, or the model has no such metric.
+            ValueError: no trial was completed, or the model does not have the metric.
         """
-        from components.tuner.study import Study  # Optuna: a second that only a search is worth
+        from components.tuner.study import Study  # slow: Optuna takes a second to import
 
         properties = trainer_properties(
             json.loads(exec_properties["problem"]), exec_properties["training_root"]
@@ -72,7 +72,7 @@ class Executor(base_executor.BaseExecutor):
                 study.close()
         if best is None:
             raise ValueError(_nothing_complete(trials))
-        # The first trial is the configuration as it is: then there is nothing to replace.
+        # Trial 0 is the configuration itself, which leaves nothing to replace.
         values = best["values"] if best["number"] else {}
         _write(output_dict[BEST], BEST_FILE, {"values": values})
         results = {"tune": tune, "best": best["number"], "trials": trials}
@@ -87,7 +87,7 @@ def _search(
     fixed: Mapping[str, Any],
     keep: Callable[[], None],
 ) -> None:
-    """Has trials run until there are enough; keeps the study whenever there is news of one."""
+    """Runs trials until there are enough; saves the study after every message from a trial."""
     _tell_progress(study, tune)
     while True:
         while pool.have_room and (assignment := study.next()):
@@ -116,7 +116,7 @@ def _search(
 
 
 def _is_end(study, worker: Worker, message: Mapping[str, Any]) -> bool:
-    """Notes what a worker says of its trial; says whether that was the trial's end."""
+    """Records a message about a trial; returns whether the trial has ended."""
     number = worker.trial
     study.spent(number, message["seconds"])
     if message["event"] == "evaluation":
@@ -144,7 +144,7 @@ def _tell_progress(study, tune: Mapping[str, Any]) -> None:
 
 
 def _configured(problem: Problem, search: Mapping[str, Any]) -> dict[str, Any]:
-    """The problem's own values of what is searched, as far as they are known."""
+    """Returns the problem's own values of the searched keys, where known."""
     model = problem.settings["model"]
     params = registry.parameters(model["name"], model["params"], problem.context())
     settings = {"train": problem.settings["train"], "model": {"params": params}}
@@ -165,7 +165,7 @@ def _fingerprint(problem: Problem, tune: Mapping[str, Any], code: str) -> str:
 
 
 def _keep_summaries(directory: epath.Path) -> None:
-    """Removes a trial's checkpoints, which nobody needs once it has ended."""
+    """Removes everything but the summaries from the directory of a trial that has ended."""
     for folder, _, names in list(directory.walk()):
         for name in names:
             if not name.startswith("events.out.tfevents"):

@@ -1,8 +1,8 @@
-"""The trials of a search: what to try next, when to stop a trial, and what came of it.
+"""The study of a search: what to try next, when to stop a trial, and the results.
 
-Everything is in a SQLite file, written by one process alone, so a search that was killed goes on
-with the trial that it was at. Each trial has a sampler of its own, seeded by the search's seed and
-the trial's number: what is tried depends on the trials before it, not on how often it was killed.
+Everything is kept in a SQLite file with a single writer, so a killed search resumes with the trials
+that were running. Each trial has its own sampler, seeded by the seed of the search and the trial's
+number: the values it tries depend on the trials before it, not on how often the search was killed.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ _STATES = {
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """A trial that is to be run.
+    """A trial to be run.
 
     Attributes:
-        number: from 0.
-        values: what it tries, by key; empty for trial 0, the configuration as it is.
+        number: number of the trial, from 0.
+        values: values to try, by key; empty for trial 0, which is the configuration itself.
     """
 
     number: int
@@ -41,15 +41,15 @@ class Assignment:
 
 
 class Study:
-    """See the module.
+    """The trials of a search, kept in a file.
 
     Args:
-        file: the SQLite file, made if there is none; on a disk.
+        file: the SQLite file, created if missing; it must be on a disk.
         tune: `trials`, `seed`, `metric`, `goal` (minimize or maximize), `pruner` (median, asha or
-            none), `evaluate_every` (steps), and `search`: by key, `low`, `high`, `step` and `log`
-            of a range, or `choices`. A range of whole numbers gives whole numbers.
-        configured: the configuration's own values of the keys, as far as they are known. They are
-            the first trial, so that the others have something to beat.
+            none), `evaluate_every` (steps), and `search`: for each key, `low`, `high`, `step` and
+            `log` of a range, or `choices`. A range of whole numbers gives whole numbers.
+        configured: the configuration's own values of the keys, where known. They are the first
+            trial, which the others have to beat.
     """
 
     def __init__(self, file: pathlib.Path, tune: Mapping[str, Any], configured: Mapping[str, Any]):
@@ -74,7 +74,7 @@ class Study:
         self._seconds_before: dict[int, float] = {}
 
     def next(self) -> Assignment | None:
-        """A trial that was left by a killed run, or a new one; None if there are enough."""
+        """Returns a trial left by a killed run, or else a new one; None if there are enough."""
         begun = sum(trial.state != TrialState.WAITING for trial in self._trials())
         if self._left:
             left = self._left.pop(0)
@@ -98,10 +98,10 @@ class Study:
         return Assignment(trial.number, values if fixed is None else {})
 
     def report(self, number: int, step: int, metrics: Mapping[str, float], is_last: bool) -> bool:
-        """Takes an evaluation of a running trial; says whether the trial should go on.
+        """Records an evaluation of a running trial; returns whether the trial should go on.
 
         Raises:
-            ValueError: the model has no such metric.
+            ValueError: the model does not have the metric.
         """
         metric, trial = self._tune["metric"], self._running[number]
         if metric not in metrics:
@@ -109,20 +109,20 @@ class Study:
             raise ValueError(
                 f"tune.metric: the model has no eval metric {metric} (known: {', '.join(known)})"
             )
-        # A trial that was killed comes by some of its steps again.
+        # A trial that was killed repeats some of its steps.
         if step not in self._trials()[number].intermediate_values:
             trial.report(metrics[metric], step)
         hopeless = trial.should_prune()
-        # The first one is what the others are compared with, so it goes to its end.
+        # The first trial is the yardstick for the others, so it is never pruned.
         return is_last or number == 0 or not hopeless
 
     def spent(self, number: int, seconds: float) -> None:
-        """Takes note of what a running trial has cost since it was assigned."""
+        """Records the time that a running trial has taken since it was assigned."""
         seconds += self._seconds_before[number]
         self._running[number].set_user_attr(_SECONDS, round(seconds, 2))
 
     def complete(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Takes the result of a trial: the metrics of its best checkpoint."""
+        """Records the result of a trial, the metrics of its best checkpoint; NaN is a failure."""
         value = metrics[self._tune["metric"]]
         if math.isfinite(value):
             self._end(number, TrialState.COMPLETE, value)
@@ -130,16 +130,16 @@ class Study:
             self.fail(number, f"{self._tune['metric']} is {value} at the best checkpoint")
 
     def prune(self, number: int) -> None:
-        """Takes note that a trial was stopped early."""
+        """Records that a trial was stopped early."""
         self._end(number, TrialState.PRUNED)
 
     def fail(self, number: int, error: str) -> None:
-        """Takes note that a trial failed by itself."""
+        """Records that a trial failed, with the error."""
         self._running[number].set_user_attr(_ERROR, error)
         self._end(number, TrialState.FAIL)
 
     def trials(self) -> list[dict[str, Any]]:
-        """Every trial by number: JSON values of all that is known of it."""
+        """Returns all that is known of every trial, as JSON values, ordered by number."""
         found = []
         for trial in self._trials():
             course = sorted(trial.intermediate_values.items())
@@ -161,17 +161,17 @@ class Study:
         return found
 
     def best(self) -> dict[str, Any] | None:
-        """The best of the trials that are complete, the first of several."""
+        """Returns the best complete trial, the first one if tied; None if none is complete."""
         complete = [trial for trial in self.trials() if trial["state"] == "complete"]
         sign = -1 if self._tune["goal"] == "maximize" else 1
         return min(complete, key=lambda trial: sign * trial["value"], default=None)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._study._storage.remove_session()
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
-        # There are more than are wanted when an earlier run wanted more.
+        # An earlier run may have asked for more trials than this one.
         return self._study.get_trials(deepcopy=False)[: self._tune["trials"]]
 
     def _end(self, number: int, state: TrialState, value: float | None = None) -> None:
@@ -200,12 +200,12 @@ def _suggest(trial: optuna.trial.Trial, key: str, dimension: Mapping[str, Any]) 
     if isinstance(low, int):
         return trial.suggest_int(key, low, high, step=step or 1, log=log)
     value = trial.suggest_float(key, low, high, step=step, log=log)
-    # What people read and paste is what was tried, so it is short.
+    # Rounded, so that what people read and paste is short and exactly what was tried.
     return min(max(float(f"{value:.{_SIGNIFICANT_DIGITS}g}"), low), high)
 
 
 def _stored(value: Any, dimension: Mapping[str, Any]) -> Any:
-    """As the study keeps it: a choice, which may be a list, is kept as text."""
+    """Converts a value to the study's form: a choice, which may be a list, becomes text."""
     return value if dimension["choices"] is None else json.dumps(value)
 
 
@@ -220,5 +220,5 @@ def _is_in(value: Any, dimension: Mapping[str, Any]) -> bool:
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has neither infinity nor NaN."""
+    """Replaces infinity and NaN, which JSON does not have, by None."""
     return value if value is not None and math.isfinite(value) else None

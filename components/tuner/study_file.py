@@ -1,4 +1,4 @@
-"""Where a study is kept: SQLite needs locks, and a file that it may change in the middle."""
+"""The file of a study: SQLite needs locks and in-place changes, which object stores lack."""
 
 import contextlib
 import pathlib
@@ -11,15 +11,15 @@ from etils import epath
 
 @contextlib.contextmanager
 def local(file: epath.Path) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
-    """A file on this machine's disk for one that may be in an object store.
+    """Context manager: provides a local copy of a file that may be in an object store.
 
-    On a disk it is the file itself, which needs no keeping.
+    If the file is on a disk, it is used directly and the function does nothing.
 
     Args:
-        file: where the study is kept; there need not be one yet.
+        file: the file of the study, which need not exist yet.
 
     Yields:
-        The file, and a function that keeps it as it is now.
+        The local file, and a function that copies its current content back.
     """
     if FileSystems.get_scheme(str(file)) is None:
         yield pathlib.Path(file), lambda: None

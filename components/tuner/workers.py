@@ -1,4 +1,4 @@
-"""The processes that run trials, and what is said between them and the one that asks for trials."""
+"""The processes that run trials, and their exchange of messages with the search."""
 
 import contextlib
 import json
@@ -13,17 +13,17 @@ _MODULE = "models.trial_worker"
 
 
 class Worker:
-    """One process, which runs one trial at a time.
+    """A process that runs one trial at a time.
 
     Attributes:
-        trial: the number of the trial that it runs, or None.
-        is_ready: whether it has come as far as to run trials.
+        trial: number of the trial that it is running, or None.
+        is_ready: whether it has started up and can run trials.
     """
 
     def __init__(self, problem: Mapping[str, Any], environment: Mapping[str, str]):
         self.trial: int | None = None
         self.is_ready = False
-        # It ends when its stdin does, so it outlives us in no way that we may end.
+        # The process ends when its stdin is closed, so it never outlives this one.
         self._process = subprocess.Popen(
             [sys.executable, "-m", _MODULE],
             stdin=subprocess.PIPE,
@@ -35,38 +35,38 @@ class Worker:
 
     @property
     def stdout(self):
-        """Where it writes its messages."""
+        """The stream that the process writes its messages to."""
         return self._process.stdout
 
     def send(self, message: Any) -> None:
-        """Sends it a message; if it has ended, `receive` will tell."""
+        """Sends the process a message; if it has ended, the next `receive` returns None."""
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
     def receive(self) -> dict[str, Any] | None:
-        """Its next message, which is waited for; None if it has ended."""
+        """Waits for the next message and returns it; None if the process has ended."""
         line = self.stdout.readline()
         return json.loads(line) if line.endswith("\n") else None
 
     def end(self) -> str:
-        """Ends it, whatever it does; says how it ended."""
+        """Kills the process; returns how it ended: a signal or an exit code."""
         self._process.kill()
         code = self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream
-            with contextlib.suppress(BrokenPipeError):  # it ended before it read everything
+            with contextlib.suppress(BrokenPipeError):  # it ended before reading everything
                 stream.close()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 class Workers:
-    """A pool of workers, started when they are needed; a context that none of them outlives.
+    """A pool of processes that are started on demand and ended when its context is left.
 
     Args:
-        problem: what every worker is told first, see `models.trial_worker`.
-        count: how many there may be. They share the machine's cores.
+        problem: first message to every process, see `models.trial_worker`.
+        count: maximum number of processes, which share the machine's cores.
     """
 
     def __init__(self, problem: Mapping[str, Any], count: int):
@@ -86,16 +86,16 @@ class Workers:
 
     @property
     def are_busy(self) -> bool:
-        """Whether any of them runs a trial."""
+        """Whether any process is running a trial."""
         return any(worker.trial is not None for worker in self._workers)
 
     @property
     def have_room(self) -> bool:
-        """Whether one more trial can be run now."""
+        """Whether another trial can be started now."""
         return sum(worker.trial is not None for worker in self._workers) < self._count
 
     def idle(self) -> Worker:
-        """A worker without a trial."""
+        """Returns a process without a trial, started if necessary."""
         for worker in self._workers:
             if worker.trial is None:
                 return worker
@@ -105,10 +105,10 @@ class Workers:
         return worker
 
     def messages(self) -> Iterator[tuple[Worker, dict[str, Any] | None]]:
-        """Waits for messages: pairs of a worker with a trial and what it says, None if it ended.
+        """Waits for messages, and yields each with its process; the message is None if that ended.
 
         Raises:
-            RuntimeError: a worker ended before it could run anything.
+            RuntimeError: a process ended before it could run anything.
         """
         for key, _ in self._selector.select():
             worker = key.data
@@ -123,7 +123,7 @@ class Workers:
                 yield worker, message
 
     def end(self, worker: Worker) -> str:
-        """Ends a worker; says how it ended."""
+        """Kills a process and removes it from the pool; returns how it ended."""
         self._workers.remove(worker)
         self._selector.unregister(worker.stdout)
         return worker.end()
