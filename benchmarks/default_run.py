@@ -1,9 +1,9 @@
-"""What `make run` costs: the default problem in a fresh workspace, then once more from the cache.
+"""The cost of `make run`: the default problem in a fresh workspace, then again from the cache.
 
     python benchmarks/default_run.py
 
-Each repetition is two processes, as a user would start them. Wall and CPU seconds and peak memory
-are those of the whole process, imports included. Prints a table of medians and writes
+Each repetition starts two processes, as a user would. Wall time, CPU time and peak memory are those
+of the whole process, imports included. Prints a table of medians and writes
 `benchmarks/results/default_run.json`.
 """
 
@@ -29,7 +29,7 @@ RUNNER = [sys.executable, str(REPOSITORY / "local_runner.py"), "run", "--workspa
 
 
 def measure(workspace: str) -> dict[str, float]:
-    """One run in a process of its own; raises if it does not end blessed."""
+    """Measures a run in a separate process; raises `SystemExit` if the run fails."""
     began = time.monotonic()
     process = subprocess.Popen([*RUNNER, workspace], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

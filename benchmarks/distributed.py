@@ -1,24 +1,25 @@
-"""What a cluster of processes costs and gives, beside the training of a single process.
+"""Costs and benefits of training in a cluster of processes, compared with a single process.
 
     make run
     python benchmarks/distributed.py
 
-The same model learns from the transformed examples of a finished run, for as many steps in all:
+The same model is trained on the transformed examples of a finished run, for the same total number
+of steps:
 
 - `single`: one process, as without `train.cluster`;
-- `1 worker`: a chief whose variables are in a parameter server;
-- `2 workers`, `3 workers`: the chief and others beside it.
+- `1 worker`: a chief whose variables are on a parameter server;
+- `2 workers`, `3 workers`: the chief with one or two workers.
 
-The chief evaluates, as the single process does. Each training is a process of its own, in
+The chief evaluates, as the single process does. Each training runs in a separate process, in
 alternating order. Measured are
 
-- steps and examples per second of all workers together, and what each step costs: CPU seconds of
-  each task, and bytes through the loopback device, both ways. Seconds in which the chief saved or
-  evaluated do not count, nor does the first fifth, with its imports and first steps;
-- the seconds from the start of the process until an evaluation has the loss that is aimed at, and
-  the loss in the end.
+- steps and examples per second of the chief and all workers together, and the cost of a step: CPU
+  seconds by role, and bytes through the loopback device, in both directions. Time in which the
+  chief saves or evaluates is excluded, and so is the first fifth of the steps, with start-up;
+- the seconds from the start of the process until an evaluation reaches the target loss, and the
+  best loss.
 
-Prints a table of medians, and writes `benchmarks/results/distributed.json`.
+Prints a table of medians and writes `benchmarks/results/distributed.json`.
 """
 
 import argparse
@@ -58,13 +59,13 @@ CHIEF, WORKER, SERVER = "chief", "worker", "ps"
 
 @dataclasses.dataclass
 class Reading:
-    """What is known at a second of the training.
+    """The meters at one moment of the training.
 
     Attributes:
         at: seconds since the process began.
         step: the global step.
-        cpu: seconds so far, of all tasks of a role.
-        bytes: through the loopback device so far.
+        cpu: CPU seconds so far of all tasks of a role, by role.
+        bytes: bytes through the loopback device so far.
     """
 
     at: float
@@ -74,7 +75,7 @@ class Reading:
 
 
 class Watch:
-    """Reads the meters at each event of a training."""
+    """An observer of a training that reads the meters at each step event."""
 
     def __init__(self, began: float):
         self.readings: list[Reading] = []
@@ -99,7 +100,7 @@ class Watch:
         self.readings.append(new)
 
     def _add(self, old: Reading, new: Reading) -> None:
-        """Counts a second in which nothing but steps was done."""
+        """Adds the cost of an interval in which only steps were made."""
         found = {"steps": new.step - old.step, "seconds": new.at - old.at}
         found["bytes"] = new.bytes - old.bytes
         found |= {role: new.cpu[role] - old.cpu.get(role, 0) for role in new.cpu}
@@ -107,12 +108,12 @@ class Watch:
             self.costs[key] = self.costs.get(key, 0) + value
 
     def forget_costs(self) -> None:
-        """Begins to count."""
+        """Resets the costs, so that counting starts now."""
         self.costs = {}
 
 
 def cpu_by_role() -> dict[str, float]:
-    """CPU seconds of the processes of a cluster; of this one, if there is none."""
+    """Returns CPU seconds of a cluster's tasks by role; without a cluster, of this process."""
     found: dict[str, float] = {}
     for child in psutil.Process().children():
         role = json.loads(child.environ().get("TF_CONFIG", "{}")).get("task", {}).get("type")
@@ -122,12 +123,12 @@ def cpu_by_role() -> dict[str, float]:
 
 
 def loopback_bytes() -> int:
-    """What has come out of the loopback device since the machine was started."""
+    """Returns the bytes received by the loopback device since the machine started."""
     return psutil.net_io_counters(pernic=True)["lo"].bytes_recv
 
 
 def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, steps: int) -> dict:
-    """One training, in this process and its children."""
+    """Measures one training, in this process and its children."""
     began = psutil.Process().create_time()
     from etils import epath
 
@@ -189,7 +190,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
 
 
 def trainable_bytes(directory) -> int:
-    """Of the variables that have gradients, in the graph of the last checkpoint."""
+    """Returns the size of the trainable variables in the graph of the last checkpoint."""
     import tensorflow as tf
 
     checkpoint = tf.train.latest_checkpoint(str(directory))
@@ -202,7 +203,7 @@ def trainable_bytes(directory) -> int:
 
 
 def measured(way: str, args: argparse.Namespace) -> dict[str, Any]:
-    """What one way costs, in a process of its own."""
+    """Runs `measure` for one way, in a separate process."""
     command = [sys.executable, __file__, "--way", way, "--steps", str(args.steps)]
     command += ["--config", str(args.config)]
     command += ["--workspace", str(args.workspace)] if args.workspace else []
@@ -211,7 +212,7 @@ def measured(way: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(raw: dict[str, list[dict[str, Any]]], target: float) -> list[dict[str, Any]]:
-    """A row for each way; ratios are those of trainings that were made next to each other."""
+    """Returns a row of medians for each way; ratios are of trainings in the same repetition."""
     rows = []
     for way, runs in raw.items():
         row: dict[str, Any] = {"way": way}
@@ -238,7 +239,7 @@ def summary(raw: dict[str, list[dict[str, Any]]], target: float) -> list[dict[st
 
 
 def show(rows: list[dict[str, Any]], target: float) -> None:
-    """Prints the medians."""
+    """Prints the table of medians."""
     table = rich.table.Table(
         "",
         "steps/s",
@@ -278,7 +279,7 @@ def main() -> None:
         return
     raw: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for repetition in range(args.repetitions):
-        # To and fro, so that a machine that slows down favours nobody.
+        # The order alternates, so that a machine that slows down favours no way.
         for way in list(WAYS)[:: 1 if repetition % 2 == 0 else -1]:
             raw[way].append(measured(way, args))
             found = raw[way][-1]["steps_per_s"]

@@ -1,17 +1,17 @@
-"""CPU time and memory of ingestion: TableExampleGen, TFX's CsvExampleGen, and Arrow by itself.
+"""CPU time and memory of ingestion: TableExampleGen, TFX's CsvExampleGen and plain Arrow.
 
     python benchmarks/ingest.py --rows 250000 4000000 1000000 --stock-rows 1000000
 
-All read the same CSV, of Chicago's taxi trips (`benchmarks/taxi_table.py`, 18 columns):
+All three read the same CSV of Chicago's taxi trips (`benchmarks/taxi_table.py`, 18 columns):
 
-- `ours`: TableExampleGen in a pipeline of its own: types from all rows, three splits, TFRecords;
-- `stock`: CsvExampleGen, the same;
-- `arrow`: `pyarrow.csv.read_csv` and `pyarrow.parquet.write_table`, which neither splits nor
-  shuffles, takes the types from the first block, and holds the whole table in memory.
+- `ours`: a pipeline of TableExampleGen alone: types from all rows, three splits, TFRecords;
+- `stock`: the same with CsvExampleGen;
+- `arrow`: `pyarrow.csv.read_csv` and `pyarrow.parquet.write_table`, which neither split nor
+  shuffle, take the types from the first block, and hold the whole table in memory.
 
-Each measurement is a process of its own, in alternating order. CPU time is counted from when the
-imports are done; the peak of memory is the whole process's, beside that of the imports alone.
-Prints the medians and writes `benchmarks/results/ingest.json`.
+Each measurement runs in a separate process, and the three take turns. CPU time excludes imports;
+peak memory is reported for the whole process and for the imports alone. Prints the medians and
+writes `benchmarks/results/ingest.json`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ COLUMNS = 18
 
 
 def ingest(way: str, folder: pathlib.Path, target: pathlib.Path) -> dict[str, float]:
-    """Reads the table in a folder in one of the ways, in this process."""
+    """Measures one way of ingesting the table in a folder, in this process."""
     run = _arrow(folder, target) if way == "arrow" else _pipeline(way, folder, target)
     imported = _peak_mb()
     began, cpu = time.monotonic(), time.process_time()
@@ -104,7 +104,7 @@ def _pipeline(way: str, folder: pathlib.Path, target: pathlib.Path):
 
 
 def measure(way: str, folder: pathlib.Path) -> dict[str, float]:
-    """The same in a process of its own."""
+    """Runs `ingest` in a separate process."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as target:
         command = [sys.executable, __file__, "--measure", way, str(folder), target]
         done = subprocess.run(
@@ -114,7 +114,7 @@ def measure(way: str, folder: pathlib.Path) -> dict[str, float]:
 
 
 def summary(measurements: list[dict]) -> list[dict]:
-    """Medians of each way at each number of rows, and what ours is in relation to it."""
+    """Returns medians for each way and number of rows, and our speed relative to that way."""
     groups: dict[tuple[int, str], list[dict]] = {}
     for found in measurements:
         groups.setdefault((found["rows"], found["way"]), []).append(found)

@@ -1,9 +1,9 @@
-"""One run of a pipeline, ours or TFX's template, that writes down what each node cost.
+"""A run of a pipeline, ours or TFX's template, that records the cost of each node.
 
     python benchmarks/measured_run.py ours DATA_FOLDER WORKSPACE NODES.json --set key=value
     python benchmarks/measured_run.py stock DATA_FOLDER WORKSPACE NODES.json --steps 1000
 
-`pipeline.py` starts it in a process of its own for every repetition.
+`pipeline.py` and `wide.py` start it in a separate process for every run.
 """
 
 import argparse
@@ -23,13 +23,13 @@ import psutil
 from pipeline import memory
 
 _LOOK_EVERY = 2.0
-"""Seconds: with several processes a look takes a tenth of one."""
+"""Seconds between looks; with several processes, a look takes a tenth of a second."""
 
 NODES: dict[str, dict[str, float]] = {}
 
 
 def observe() -> None:
-    """Has TFX's launcher note wall and CPU seconds and the peak of memory of each node."""
+    """Patches TFX's launcher to record wall time, CPU time and peak memory of each node."""
     from tfx.orchestration.portable import launcher
 
     launch = launcher.Launcher.launch
@@ -50,7 +50,7 @@ def observe() -> None:
 
 
 def _cpu() -> float:
-    """Seconds of this process and all that it has started."""
+    """Returns the CPU seconds of this process and its descendants."""
     total = sum(os.times()[:4])
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -59,10 +59,12 @@ def _cpu() -> float:
 
 
 class _Peak:
-    """The most that this process held; if there are others, that all of them held when looked at.
+    """Context manager that measures peak memory: this process's, or all processes' if higher.
+
+    The former is exact; the latter is sampled.
 
     Attributes:
-        mb: MB.
+        mb: peak memory in MB.
     """
 
     def __init__(self):

@@ -1,13 +1,13 @@
-"""Training on more examples than memory should hold: peak memory, against a small table's.
+"""Peak memory of training on examples that exceed the cache, compared with a small table.
 
     make run
     python benchmarks/memory.py --gigabytes 8
 
-The transformed train split of a finished run is copied until its examples, parsed, are as large as
-asked. An Estimator then makes one pass over all of them, and one over the original, each in a
-process of its own, with the same `train.cache_mb`, which the large one exceeds and so streams. A
-linear model with large batches, as it is the input that is measured. Prints a table and writes
-`benchmarks/results/memory.json`.
+The transformed train split of a finished run is copied until its parsed examples have the requested
+size. An Estimator then makes one pass over the copies, and one over the original, each in a
+separate process. Both use the same `train.cache_mb`, which the copies exceed, so that they are
+streamed. The model is linear and batches are large, since the input is what is measured. Prints a
+table and writes `benchmarks/results/memory.json`.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SETTINGS = {
 
 
 def one_pass(problem, files: list[str]) -> dict[str, float]:
-    """Trains on the files once; the process's peak memory is the pass's, so it has one for it."""
+    """Trains on the files once; needs a process of its own, whose peak memory it returns."""
     from models import inputs, training
 
     problem = dataclasses.replace(problem, train_files=tuple(files)).replaced(SETTINGS)
@@ -66,7 +66,7 @@ def one_pass(problem, files: list[str]) -> dict[str, float]:
 
 
 def measured(args: argparse.Namespace, folder: pathlib.Path) -> dict[str, float]:
-    """`one_pass` over the files of a folder, in a process of its own."""
+    """Runs `one_pass` on the files of a folder, in a separate process."""
     command = [sys.executable, __file__, "--config", str(args.config), "--files", str(folder)]
     command += ["--workspace", str(args.workspace)] if args.workspace else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -1,13 +1,13 @@
-"""The whole pipeline, from CSV to pushed model, beside the taxi template that TFX ships.
+"""Cost of the whole pipeline, from CSV to pushed model, compared with TFX's own taxi template.
 
     python benchmarks/pipeline.py --rows 15000 100000 --repetitions 3
 
-Both get the same table (`taxi_table.py`), take the same steps with the same batch size, and learn
-from the same three columns with the same kind of Estimator. The template runs as TFX ships it, on
-its LocalDagRunner, except that its Evaluator is made to work (`stock.py`). Each run is a process of
-its own with a fresh workspace, in alternating order; wall and CPU seconds and the peak of memory
-are those of the process and of what it starts, imports included, and of each node. Prints a table
-of medians, draws `benchmarks/results/pipeline.png`, and writes `benchmarks/results/pipeline.json`.
+Both use the same table (`taxi_table.py`), number of steps and batch size, and train the same kind
+of Estimator on the same three columns. The template runs as shipped with TFX, on its
+LocalDagRunner, except that its Evaluator is repaired (`stock.py`). Each run is a separate process
+with a fresh workspace, in alternating order. Wall time, CPU time and peak memory are measured for
+the process with its children, imports included, and for each node. Prints tables of medians, draws
+`benchmarks/results/pipeline.png` and writes `benchmarks/results/pipeline.json`.
 """
 
 import argparse
@@ -38,15 +38,15 @@ MEASURES = {"wall_s": "wall s", "cpu_s": "CPU s", "peak_rss_mb": "peak MB"}
 
 
 def measure(way: str, table: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
-    """One run in a process of its own.
+    """Measures a run in a separate process.
 
     Args:
         way: `ours` or `stock`.
-        table: the CSV, alone in its folder.
-        folder: an empty one, for the workspace.
+        table: path of the CSV, the only file in its folder.
+        folder: empty folder for the workspace.
 
     Raises:
-        SystemExit: it pushed no model.
+        SystemExit: the run failed or pushed no model.
     """
     nodes = folder / "nodes.json"
     workspace = folder / "workspace"
@@ -69,14 +69,14 @@ def measure(way: str, table: pathlib.Path, folder: pathlib.Path) -> dict[str, An
     return {
         "wall_s": round(time.monotonic() - began, 2),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-        # The process' own peak begins anew with each node, so as to be told for each.
+        # The process's own peak is reset for each node, so the total is the largest of them.
         "peak_rss_mb": max(cost["peak_rss_mb"] for cost in costs.values()),
         "nodes": costs,
     }
 
 
 def settings(table: pathlib.Path) -> list[str]:
-    """Returns what our way changes of its configuration, as `key=value`."""
+    """Returns the settings that our way overrides in its configuration, as `key=value`."""
     return [
         f"data.path={table}",
         f"train.max_steps={STEPS}",
@@ -86,7 +86,7 @@ def settings(table: pathlib.Path) -> list[str]:
 
 
 def summary(repetitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each number of rows: medians of both ways, and of the ratios of paired runs."""
+    """Returns, for each number of rows, medians of both ways and of the ratios of paired runs."""
     found = []
     for rows in sorted({own["rows"] for own in repetitions}):
         pairs = [own for own in repetitions if own["rows"] == rows]
@@ -104,7 +104,7 @@ def _rounded(values: list[float]) -> float:
 
 
 def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
-    """Cost against rows."""
+    """Draws a chart of costs by number of rows."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -125,7 +125,7 @@ def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
 
 
 def show(rows: list[dict[str, Any]], repetitions: list[dict[str, Any]]) -> None:
-    """Prints the totals, and what each node took at each number of rows."""
+    """Prints the totals, and the cost of each node at each number of rows."""
     totals = rich.table.Table(
         "rows", *(f"{way} {title}" for title in MEASURES.values() for way in WAYS)
     )

@@ -1,20 +1,20 @@
-"""How good our models are, beside references, on several tables and several splits of each.
+"""Quality of our models compared with references, on several tables and splits of each.
 
     python benchmarks/quality.py --seeds 5
     python benchmarks/quality.py --untuned --models tabm --seeds 2
     python benchmarks/quality.py --datasets ames --models tabm --set model.params.dropout=0.2
 
-Each seed is another split of the table (see `tables.py`) and another seed of everything random.
-Our models go through the real pipeline, one workspace for each dataset and seed, and are scored by
-its Evaluator on the exported model; the references (see `references.py`) are fitted on the examples
-that this pipeline's ExampleGen wrote. All see train, are steered by eval, and are scored on test.
+Each seed gives another split of the table (see `tables.py`) and seeds everything random. Our models
+run through the real pipeline, in one workspace per dataset and seed, and its Evaluator scores the
+exported model; the references (see `references.py`) are fitted on the examples that the pipeline's
+ExampleGen wrote. All are fitted on train, tuned on eval and scored on test.
 
-Lower is better in every column; differences to the best reference are paired, seed by seed. The
-training seconds of our models include the evaluations on the way, those of a tuned reference are of
-the fit that was chosen.
+Lower is better in every column; differences to the best reference are paired by seed. Training
+seconds of our models include evaluations during training; those of a tuned reference are for the
+selected fit only.
 
-What is finished is kept in `benchmarks/results/quality.json` and not run again; `--fresh` runs it
-again. A model with other settings (`--set`), or with a preset of the configurations (`tabm@NAME`),
+Finished repetitions are kept in `benchmarks/results/quality.json` and skipped, unless `--fresh` is
+given. A model with other settings (`--set`), or with a preset of the configuration (`tabm@NAME`),
 counts as another model.
 """
 
@@ -63,7 +63,7 @@ _METRICS = {
 
 
 class Problem:
-    """One dataset and seed: its table, its workspace, and what has run in it."""
+    """A dataset with a seed: its table, its workspace and the runs in it."""
 
     def __init__(self, dataset: str, seed: int, root: pathlib.Path):
         self.dataset = dataset
@@ -76,11 +76,11 @@ class Problem:
         self._examples: Any = None
 
     def model(self, name: str, settings: Sequence[str] = ()) -> dict[str, Any]:
-        """Takes a model through the pipeline.
+        """Runs a model through the pipeline.
 
         Args:
-            name: of the model, or `MODEL@PRESET` with a preset of the configuration.
-            settings: more settings of the configuration, as `key=value`.
+            name: name of the model, or `MODEL@PRESET` with a preset of the configuration.
+            settings: further settings of the configuration, as `key=value`.
 
         Returns:
             `scores`, `train_seconds`, `steps_per_second`, `note` and `rows`.
@@ -102,7 +102,7 @@ class Problem:
         }
 
     def reference(self, name: str, threads: int) -> dict[str, Any]:
-        """Fits a reference on the examples of the pipeline."""
+        """Fits a reference; returns what `model` does, but for `steps_per_second`."""
         from benchmarks import references
 
         self._examples = self._examples or self._read_examples()
@@ -124,28 +124,28 @@ class Problem:
         """Loads the configuration of a model on this dataset and seed.
 
         Args:
-            table: what points it at the table, see `tables.settings`.
-            name: see `model`; by default the configuration's own.
+            table: settings that point it at the table, see `tables.settings`.
+            name: see `model`; by default, the configuration's own model.
             settings: see `model`.
         """
-        # Without a blessed model before it, each is evaluated alone.
+        # Without gates no model is blessed, so each is evaluated without a baseline.
         fixed = [f"train.seed={self.seed}", "gates=never", "slices=[]"]
         model, _, preset = (name or "").partition("@")
         own = config_file.load(self.file, preset=preset or None).model.name
-        # The configuration's own model keeps the parameters that stand beside it.
+        # The configuration's own model is not overridden, and so keeps its parameters.
         choice = [f"model={model}"] if model not in ("", own) else []
         overrides = [*table, *fixed, *choice, *settings]
         return config_file.load(self.file, overrides, preset or None)
 
     def _run(self, config: Config, last: str | None = None):
-        """Runs the pipeline; the outputs of each node by their keys, and the nodes by name."""
+        """Runs the pipeline; returns the outputs of each node by key, and the nodes by id."""
         from pipeline import arguments, beam_runner
         from pipeline.pipeline import create_pipeline
 
         pipeline = create_pipeline(config, arguments.of_workspace(config, self._workspace), last)
         progress = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
         with self._workspace.locked():
-            # What a run that was cut short left behind would make the training look short.
+            # Resuming an interrupted training would make its time look too short.
             shutil.rmtree(self._workspace.training, ignore_errors=True)
             executions = beam_runner.run(pipeline, progress)
             shutil.rmtree(self._workspace.training, ignore_errors=True)
@@ -162,7 +162,7 @@ class Problem:
         return {key: pathlib.Path(artifacts[0].uri) for key, artifacts in found.items()}
 
     def _read_examples(self):
-        """What the references work on: the pipeline runs no further than to Transform."""
+        """Runs the pipeline up to Transform, and reads the examples for the references."""
         import tensorflow_transform as tft
         from google.protobuf import text_format
         from tensorflow_metadata.proto.v0 import schema_pb2
@@ -204,7 +204,7 @@ def _lower_is_better(values: dict[str, float], wanted: Sequence[str]) -> dict[st
 
 
 def steps_per_second(summaries: pathlib.Path) -> float | None:
-    """The median of what the Estimator wrote down on its way; None after a short training."""
+    """Returns the median speed in the Estimator's summaries; None after a short training."""
     import tensorflow as tf
 
     speeds = [
@@ -268,7 +268,7 @@ def _number(value: float) -> str:
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -315,7 +315,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs what is not finished yet; prints the tables."""
+    """Runs the repetitions that are not finished, and prints the tables."""
     args = parse_args(argv)
     arguments = sys.argv[1:] if argv is None else list(argv)
     record = Record(
@@ -326,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         record.remove(args.datasets, [*ours, *args.references])
     root = args.workspace.resolve()
     for dataset in args.datasets:
-        tables.source(dataset, root / dataset)  # what is not here is told before hours have passed
+        tables.source(dataset, root / dataset)  # report a missing table now, not after hours
     log = Workspace(root).new_log("quality")
     failures = 0
     with terminal.logging_to(log) as console:

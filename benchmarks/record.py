@@ -1,4 +1,4 @@
-"""What benchmarks leave behind: JSON files with figures and what they were measured on."""
+"""Records of benchmarks: JSON files with the figures and the machine they were measured on."""
 
 import datetime
 import json
@@ -26,7 +26,7 @@ _PACKAGES = (
 
 
 class Record:
-    """Repetitions by dataset, model and seed, in a JSON file that is always whole.
+    """Repetitions by dataset, model and seed, in a JSON file that is replaced atomically.
 
     Attributes:
         repetitions: mappings with `dataset`, `model`, `seed`, `scores` (by metric, lower is
@@ -34,12 +34,12 @@ class Record:
     """
 
     def __init__(self, path: pathlib.Path, command: str, references: Sequence[str]):
-        """Reads the file, if there is one.
+        """Reads the file if it exists.
 
         Args:
-            path: the file.
-            command: what makes this run's repetitions.
-            references: the models that the others are compared with.
+            path: path of the file.
+            command: command that makes the repetitions of this run.
+            references: names of the models that the others are compared with.
         """
         self._path = path
         self._command = command
@@ -48,18 +48,18 @@ class Record:
         self.repetitions: list[dict[str, Any]] = content.get("repetitions", [])
 
     def find(self, dataset: str, model: str, seed: int) -> dict[str, Any] | None:
-        """The repetition, if it is finished."""
+        """Returns a repetition, or None if it is not finished."""
         wanted = (dataset, model, seed)
         return next((r for r in self.repetitions if _key(r) == wanted), None)
 
     def remove(self, datasets: Sequence[str], models: Sequence[str]) -> None:
-        """Forgets the repetitions of these models on these datasets, the file with the next one."""
+        """Removes repetitions of the models on the datasets; the next `add` updates the file."""
         self.repetitions = [
             r for r in self.repetitions if r["dataset"] not in datasets or r["model"] not in models
         ]
 
     def add(self, repetition: dict[str, Any]) -> None:
-        """Keeps a finished repetition, in the place of an earlier one."""
+        """Adds a finished repetition, replacing an earlier one, and writes the file."""
         others = [r for r in self.repetitions if _key(r) != _key(repetition)]
         self.repetitions = [*others, repetition]
         content = {
@@ -77,7 +77,7 @@ class Record:
         partial.replace(self._path)
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row for each dataset, metric and model: mean and standard deviation over the seeds."""
+        """Returns mean and standard deviation over seeds for each dataset, metric and model."""
         groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for repetition in self.repetitions:
             groups.setdefault((repetition["dataset"], repetition["model"]), []).append(repetition)
@@ -95,10 +95,11 @@ class Record:
         ]
 
     def differences(self) -> list[dict[str, Any]]:
-        """A row for each dataset, metric and model that is no reference.
+        """Returns a row for each dataset, metric and model that is not a reference.
 
-        `difference` is how much higher its metric is than the best reference's, as a share of it:
-        the mean over the seeds that both have. `better` counts the seeds where it is lower.
+        `difference` is how much higher the metric is than the best reference's, relative to the
+        reference: the mean over the seeds that both have. `better` is the number of seeds where it
+        is lower.
         """
         scores: dict[tuple[str, str, str], dict[int, float]] = {}
         for repetition in self.repetitions:
@@ -129,12 +130,12 @@ class Record:
 
 
 def write(path: pathlib.Path, summary: Sequence[Mapping[str, Any]], **more: Any) -> None:
-    """Writes what one call of a benchmark measured, with the command that measures it again.
+    """Writes the results of a benchmark, with the command that reproduces them.
 
     Args:
-        path: the file, named like the benchmark's module.
-        summary: the rows that it printed.
-        more: what else is worth keeping, by name.
+        path: path of the file, named like the benchmark's module.
+        summary: the rows that the benchmark printed.
+        more: further values to keep, by name.
     """
     content = {
         "machine": machine(),
@@ -161,7 +162,7 @@ def _moments(name: str, values: Sequence[float]) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float:
-    """To six significant digits."""
+    """Rounds to six significant digits."""
     return float(f"{value:.6g}")
 
 
@@ -171,7 +172,7 @@ def _mean(group: Sequence[dict[str, Any]], key: str) -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """The machine, as far as it explains a training time."""
+    """Describes the machine, as far as it affects training times."""
     cpu = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -187,6 +188,6 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python's and the libraries'."""
+    """Returns the versions of Python and the libraries."""
     found = {name: metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **found}

@@ -1,9 +1,9 @@
-"""What others reach on the pipeline's examples: a constant, a linear model, boosted trees.
+"""Reference models for the pipeline's examples: a constant, a linear model and boosted trees.
 
-Each reference is fitted on **train**; **eval** chooses the number of trees and among a few settings
-of the tuned ones; **test** is scored once, in the label's own units. They get the same information
-as our models: the configuration's ordinal codes as numbers, its derived features, and the log of
-the label where our models learn it.
+Each reference is fitted on **train**; for the tuned ones, **eval** selects the number of trees and
+one of a few settings; **test** is scored once, in the label's own units. References get the same
+information as our models: the configuration's ordinal codes as numbers, its derived features, and
+the log of the label where our models learn that.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from models.label import Label
 
 SPLITS = ("train", "eval", "test")
 
-# What the tuned ones choose among by their loss on eval.
+# The tuned references select one of these by the loss on eval.
 LIGHTGBM_SETTINGS = (
     dict(num_leaves=7, min_child_samples=10, colsample_bytree=0.4),
     dict(num_leaves=15, min_child_samples=10, colsample_bytree=0.4),
@@ -53,16 +53,16 @@ CATBOOST_SETTINGS = (
 )
 _INVERSE_PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 _PATIENCE = 100
-"""Trees without progress on eval after which the tuned ones stop."""
+"""Number of trees without progress on eval after which the tuned references stop."""
 
 
 class Result(NamedTuple):
-    """What one fit scored on test.
+    """The result of a reference on test.
 
     Attributes:
-        scores: by metric; lower is better in each.
-        train_seconds: of the fit; of the chosen one, where several were tried.
-        note: what was chosen.
+        scores: scores by metric; lower is better in each.
+        train_seconds: duration of the fit; of the selected one, if several were tried.
+        note: the selected settings.
     """
 
     scores: dict[str, float]
@@ -72,12 +72,12 @@ class Result(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """The examples of three splits as references take them.
+    """The examples of the three splits, in the form that references take.
 
     Attributes:
         label: the label and its statistics in train.
-        features: by split; numbers, with NaN where missing, and pandas categories.
-        labels: by split; numbers, or 0 and 1.
+        features: features by split: numbers, with NaN where missing, and pandas categories.
+        labels: labels by split: numbers, or 0 and 1.
     """
 
     label: Label
@@ -86,12 +86,12 @@ class Problem:
 
     @property
     def categories(self) -> list[str]:
-        """The columns that are categories."""
+        """The names of the categorical columns."""
         return list(self.features["train"].select_dtypes("category"))
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """The labels on the scale on which they are learned."""
+        """The labels by split, on the scale on which they are learned."""
         return {k: np.log1p(v) if self.label.log else v for k, v in self.labels.items()}
 
 
@@ -108,9 +108,9 @@ def read(
 
     Args:
         files: gzipped TFRecords of raw examples, by split.
-        schema: of the raw examples.
-        features: as the configuration and the schema make them.
-        label: with its statistics.
+        schema: schema of the raw examples.
+        features: features, resolved from the configuration and the schema.
+        label: the label, with its statistics in train.
     """
     spec = schema_utils.schema_as_feature_spec(schema).feature_spec
     used = [column.name for column in features_lib.columns_read(features)]
@@ -119,7 +119,7 @@ def read(
     }
     tables = {split: _table(features, raw[split]) for split in SPLITS}
     for name in tables["train"].select_dtypes("object"):
-        # What train never saw is missing.
+        # Categories unseen in train become missing.
         kind = pd.CategoricalDtype(sorted(tables["train"][name].dropna().unique()))
         for table in tables.values():
             table[name] = table[name].astype(kind)
@@ -159,14 +159,14 @@ def _table(features: Sequence[Feature], raw: pd.DataFrame) -> pd.DataFrame:
             continue
         columns[feature.name] = number = _number(feature, raw)
         if feature.kind == features_lib.DATE:
-            # A Thursday is day 0.
+            # Day 0 is a Thursday.
             columns[f"{feature.name}_of_year"] = number % 365.2425
             columns[f"{feature.name}_of_week"] = (number + 3) % 7
     return pd.DataFrame(columns)
 
 
 def _number(feature: Feature, raw: pd.DataFrame) -> pd.Series:
-    """A feature that is a number; NaN where missing. Dates are days."""
+    """Returns the values of a numeric feature, NaN where missing; dates as days since 1970."""
     if feature.kind == features_lib.DERIVED:
         operands = {operand.name: _number(operand, raw) for operand in feature.operands}
         evaluate = expressions.parse(feature.expression).evaluate
@@ -210,7 +210,7 @@ _STEPS: dict[str, Callable] = {
 
 
 def _step(name: str, arguments: list[pd.Series]) -> pd.Series:
-    """One step of an expression; what is missing, or no number, stays missing."""
+    """Evaluates a step of an expression; missing operands and non-finite results give NaN."""
     with np.errstate(all="ignore"):
         result = _STEPS[name](*arguments)
     there = np.isfinite(result) & np.logical_and.reduce([a.notna() for a in arguments])
@@ -221,12 +221,12 @@ def _step(name: str, arguments: list[pd.Series]) -> pd.Series:
 
 
 def score(task: str, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """The metrics of a task; lower is better in each.
+    """Computes the metrics of a task; lower is better in each.
 
     Args:
         task: regression or binary.
         labels: numbers, or 0 and 1.
-        predictions: in the label's units, or the probability of 1.
+        predictions: values in the label's units, or probabilities of 1.
     """
     if task == "binary":
         return {
@@ -245,11 +245,11 @@ def score(task: str, labels: np.ndarray, predictions: np.ndarray) -> dict[str, f
 # --- references ----------------------------------------------------------------------------------
 
 _Predict = Callable[[pd.DataFrame], np.ndarray]
-"""Predictions on the scale of the target, or probabilities of 1."""
+"""Function that predicts rows, on the scale of the target or as probabilities of 1."""
 
 
 def constant(problem: Problem, seed: int, threads: int) -> Result:
-    """The constant that is best for each metric, as the gate has it."""
+    """Scores the constant that is best for each metric, as in the gates."""
     labels = problem.labels["test"]
     if problem.label.task == "binary":
         share = problem.labels["train"].mean()
@@ -268,7 +268,7 @@ def constant(problem: Problem, seed: int, threads: int) -> Result:
 
 
 def linear(problem: Problem, seed: int, threads: int) -> Result:
-    """Ridge or logistic regression on standardised numbers and one-hot categories."""
+    """Fits ridge or logistic regression to standardised numbers and one-hot categories."""
     numbers = [name for name in problem.features["train"] if name not in problem.categories]
     impute = SimpleImputer(strategy="median", add_indicator=True)
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
@@ -277,7 +277,7 @@ def linear(problem: Problem, seed: int, threads: int) -> Result:
     )
     train, target = problem.features["train"], problem.targets["train"]
     if problem.label.task == "regression":
-        # Its penalty is chosen by leaving out one row of train after the other.
+        # RidgeCV selects the penalty by leave-one-out cross-validation on train.
         model = make_pipeline(columns, RidgeCV(alphas=np.logspace(-2, 4, 25)))
         began = time.perf_counter()
         model.fit(train, target)
@@ -296,7 +296,7 @@ def linear(problem: Problem, seed: int, threads: int) -> Result:
 
 
 def lightgbm_default(problem: Problem, seed: int, threads: int) -> Result:
-    """LightGBM as it comes."""
+    """Fits LightGBM with its default settings."""
     began = time.perf_counter()
     model = _lightgbm(problem, seed, threads)
     model.fit(problem.features["train"], problem.targets["train"])
@@ -304,7 +304,7 @@ def lightgbm_default(problem: Problem, seed: int, threads: int) -> Result:
 
 
 def lightgbm_tuned(problem: Problem, seed: int, threads: int) -> Result:
-    """LightGBM with the best of a few settings, stopped where eval stops getting better."""
+    """Fits LightGBM with the best of a few settings and early stopping on eval."""
 
     def fit(settings: dict[str, Any]):
         model = _lightgbm(
@@ -343,7 +343,7 @@ def _lightgbm(problem: Problem, seed: int, threads: int, **settings: Any):
 
 
 def catboost_default(problem: Problem, seed: int, threads: int) -> Result:
-    """CatBoost as it comes: a thousand trees."""
+    """Fits CatBoost with its default settings: a thousand trees."""
     began = time.perf_counter()
     model = _catboost(problem, seed, threads)
     model.fit(_pool(problem, "train"))
@@ -351,7 +351,7 @@ def catboost_default(problem: Problem, seed: int, threads: int) -> Result:
 
 
 def catboost_tuned(problem: Problem, seed: int, threads: int) -> Result:
-    """CatBoost with the best of a few settings, stopped where eval stops getting better."""
+    """Fits CatBoost with the best of a few settings and early stopping on eval."""
 
     def fit(settings: dict[str, Any]):
         model = _catboost(
@@ -384,7 +384,7 @@ def _catboost(problem: Problem, seed: int, threads: int, **settings: Any):
 
 
 def _pool(problem: Problem, split: str) -> catboost.Pool:
-    """CatBoost has no missing categories: there it is a category of its own."""
+    """Returns a split for CatBoost, to which a missing category is a category of its own."""
     return catboost.Pool(
         _with_text(problem, problem.features[split]),
         problem.targets[split],
@@ -411,7 +411,7 @@ def _predictor(problem: Problem, model) -> _Predict:
 def _best(
     fit: Callable, loss: Callable[[Any], float], settings: Sequence
 ) -> tuple[Any, float, Any]:
-    """The model with the lowest loss, the seconds that its fit took, and its settings."""
+    """Returns the model with the lowest loss, the duration of its fit, and its settings."""
     best, lowest = None, math.inf
     for chosen in settings:
         began = time.perf_counter()
@@ -443,4 +443,4 @@ REFERENCES: dict[str, Callable[[Problem, int, int], Result]] = {
     "catboost default": catboost_default,
     "catboost tuned": catboost_tuned,
 }
-"""By name: from a problem, a seed and a number of threads to a result."""
+"""Functions by name; each takes a problem, a seed and a number of threads."""

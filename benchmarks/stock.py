@@ -1,8 +1,8 @@
-"""The taxi template that TFX ships, with its estimator, as a pipeline that runs to its end.
+"""The taxi template that TFX ships, with its Estimator, as a pipeline that runs to the end.
 
-The template is text to be edited: most of its stages are commented out, and its Evaluator asks for
-a signature that only its Keras model exports. Both are mended here in the text of the installed
-package, as its own comments and TFX's documentation of EvalSavedModel say; nothing else is.
+The template is meant to be edited: most of its stages are commented out, and its Evaluator asks for
+a signature that only its Keras model exports. This module changes just that, in the text of the
+installed package, as the template's comments and TFX's documentation of EvalSavedModel advise.
 """
 
 import importlib.util
@@ -23,10 +23,10 @@ def run(data: pathlib.Path, workspace: pathlib.Path, steps: int, batch_size: int
     """Runs the template as its own `local_runner.py` does.
 
     Args:
-        data: the folder of the table.
-        workspace: for what it makes; pushed models are in `serving`.
-        steps: of the training.
-        batch_size: of the training.
+        data: folder of the table.
+        workspace: folder for everything the run writes; pushed models are in `serving`.
+        steps: number of training steps.
+        batch_size: batch size of the training.
     """
     from tfx.experimental.templates.taxi.models.estimator_model import constants
 
@@ -50,7 +50,7 @@ def run(data: pathlib.Path, workspace: pathlib.Path, steps: int, batch_size: int
 
 
 def _create_pipeline():
-    """The template's `create_pipeline`, with all of its stages."""
+    """Returns the template's `create_pipeline`, with all of its stages."""
     spec = importlib.util.find_spec(f"{_TEMPLATE}.pipeline.pipeline")
     assert spec and spec.origin
     text = pathlib.Path(spec.origin).read_text(encoding="utf-8")

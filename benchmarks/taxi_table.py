@@ -1,10 +1,10 @@
-"""A table of any length that looks like Chicago's taxi trips.
+"""A generator of tables of any length that look like Chicago's taxi trips.
 
     python benchmarks/taxi_table.py 1000000 trips.csv
 
-Rows of the table that TFX brings (15,002 × 18) are drawn again and again, and their amounts,
-distances, coordinates and times are moved a little, so that rows differ as real ones do. The same
-number of rows and seed give the same file.
+Rows are drawn with replacement from the table that TFX ships (15,002 × 18); their amounts,
+distances, coordinates and times are perturbed slightly, so that rows differ as real ones do. The
+same number of rows and seed give the same file.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _DEGREES = ["pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_
 
 
 def source() -> pathlib.Path:
-    """The file of trips in the installed TFX."""
+    """Returns the file of trips in the installed TFX."""
     package = importlib.util.find_spec("tfx")
     assert package and package.submodule_search_locations
     folders = [pathlib.Path(place) for place in package.submodule_search_locations]
@@ -40,9 +40,9 @@ def source() -> pathlib.Path:
 
 
 def write(path: pathlib.Path, rows: int, seed: int = 0, label: bool = False) -> None:
-    """Writes a CSV of so many rows, some at a time.
+    """Writes a CSV with `rows` rows, in chunks.
 
-    With `label` there is one more column, `big_tip`: 1 if the tip is above 20 % of the fare.
+    With `label`, it has another column, `big_tip`: 1 if the tip is above 20 % of the fare.
     """
     trips = pd.read_csv(source(), dtype={name: "Int64" for name in _WHOLE})
     random = np.random.default_rng(seed)

@@ -1,19 +1,19 @@
-"""Steps per second of the Estimator, beside Keras and a bare loop over the same network.
+"""Steps per second of the Estimator, compared with Keras and a bare loop over the same network.
 
     make run
     python benchmarks/throughput.py
 
-All four train the network of `models.tabm` on the transformed examples of a finished run, with the
+All ways train the network of `models.tabm` on the transformed examples of a finished run, with the
 same batches, input pipeline and optimizer (AdamW, clipped gradients, a cosine schedule):
 
 - `estimator`: `tf.estimator.Estimator.train` with the `model_fn`;
 - `keras fit`: `tf.keras.Model.fit`;
 - `tf.function loop`: a Python loop that calls a `tf.function` of one step;
 - `keras fit, 50 steps a call` and `tf.function, 50 steps a call`: the same without Python between
-  the steps, which neither summaries nor hooks nor checkpoints could interrupt.
+  the steps, where no summary, hook or checkpoint could intervene.
 
-Each measurement is a process of its own, in alternating order, and is printed. Prints a table
-of medians, with the Estimator's speed as a share of each, and writes
+Each measurement runs in a separate process, in alternating order, and is printed. Prints a table of
+medians, with the Estimator's speed relative to each way, and writes
 `benchmarks/results/throughput.json`.
 """
 
@@ -140,7 +140,7 @@ def function_loop(problem, context, warm_up: int, steps: int, steps_per_call: in
             variables = network.trainable_variables
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
 
-    # Variables are made before the function, in which they could not be.
+    # Variables must be created before the `tf.function`, which cannot create them in a loop.
     features, _ = next(iterator)
     network(features, training=True)
     optimizer.build(network.trainable_variables)
@@ -162,7 +162,7 @@ WAYS: dict[str, Callable[..., float]] = {
 
 
 def measured(way: str, args: argparse.Namespace) -> float:
-    """The steps per second of one way, in a process of its own."""
+    """Measures the steps per second of one way, in a separate process."""
     command = [sys.executable, __file__, "--way", way, "--steps", str(args.steps)]
     command += ["--config", str(args.config)]
     command += ["--workspace", str(args.workspace)] if args.workspace else []
@@ -185,7 +185,7 @@ def main() -> None:
 
     raw: dict[str, list[float]] = {way: [] for way in WAYS}
     for repetition in range(args.repetitions):
-        # To and fro, so that a machine that slows down favours nobody.
+        # The order alternates, so that a machine that slows down favours no way.
         for way in list(WAYS)[:: 1 if repetition % 2 == 0 else -1]:
             raw[way].append(round(measured(way, args), 1))
             print(f"{repetition + 1}/{args.repetitions} {way}: {raw[way][-1]} steps/s", flush=True)
@@ -193,7 +193,7 @@ def main() -> None:
         {
             "way": way,
             "steps_per_second": statistics.median(values),
-            # Paired: the ratio of the measurements that were made next to each other.
+            # Paired: ratios of measurements made in the same repetition.
             "estimator_ratio": round(
                 statistics.median(ours / value for ours, value in zip(raw[ESTIMATOR], values)), 3
             ),

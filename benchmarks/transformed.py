@@ -1,4 +1,4 @@
-"""What a finished run left for the Trainer, for benchmarks that train outside the pipeline."""
+"""The Trainer's inputs from a finished run, for benchmarks that train outside the pipeline."""
 
 import json
 import pathlib
@@ -8,11 +8,11 @@ from pipeline.workspace import Workspace
 
 
 def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None):
-    """The `models.problem.Problem` of a configuration that has been run.
+    """Returns the `models.problem.Problem` of a configuration that has been run.
 
     Args:
-        config_path: the configuration.
-        root: the run's workspace; by default the one of the local runner.
+        config_path: path of the configuration.
+        root: workspace of the run; by default, the local runner's.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2

@@ -1,9 +1,9 @@
-"""Tables of many columns: CPU seconds and peak memory of a whole run, beside a narrow table's.
+"""CPU time and peak memory of a whole run on wide tables, compared with narrow ones.
 
     python benchmarks/wide.py
 
-Each table is made anew, seeded, and run in a process of its own: from the CSV to the verdict, the
-imports included. Prints a table and writes `benchmarks/results/wide.json`.
+Each table is generated from a fixed seed and run in a separate process, from the CSV to the
+verdict, imports included. Prints a table and writes `benchmarks/results/wide.json`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ WORDS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table to make: so many columns of a kind beside the label."""
+    """A table to generate, with `columns` columns of a kind and a label."""
 
     kind: str
     columns: int
@@ -73,7 +73,7 @@ def write(table: Table, folder: pathlib.Path) -> None:
 
 
 def measured(table: Table, folder: pathlib.Path) -> dict[str, float]:
-    """Runs the pipeline on a table, in a process of its own."""
+    """Measures a run of the pipeline on a table, in a separate process."""
     write(table, folder)
     nodes = folder / "nodes.json"
     command = [sys.executable, str(pathlib.Path(__file__).with_name("measured_run.py")), "ours"]

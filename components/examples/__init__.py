@@ -1,1 +1,1 @@
-"""Files of `tf.Example`s, in batches: Beam spends more time passing an example on than reading it."""
+"""Files of `tf.Example`s, in batches: Beam takes longer to pass on an example than to read it."""

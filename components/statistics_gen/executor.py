@@ -20,7 +20,7 @@ class Executor(executor.Executor):
 
 @contextlib.contextmanager
 def _without_fanout() -> Iterator[None]:
-    """Context manager: inside it, Beam merges results in one step, for which it has no option.
+    """Context manager: inside it, Beam merges results in one step (there is no option for it).
 
     TFDV spreads the results of a split over 128 keys and merges them twice, which pays off when
     every example is an element. Our reader yields a few thousand at a time, so there are few

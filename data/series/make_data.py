@@ -1,16 +1,17 @@
-"""Make ``series.parquet``: windows of hourly sales of made-up stores, and the hour that follows.
+"""Make ``series.parquet``: windows of hourly sales of fictional stores, and the hour that follows.
 
     python data/series/make_data.py
 
-The sales of a store at an hour are its level, times a cycle of the day, times a cycle of the week,
-times noise that lasts for hours, times the effects of events (an offer, a match nearby). An event
-begins to work an hour after it happened, is strongest after four hours, and fades within a day: so
-a window shows what past events did, and the events themselves say what they are about to do.
+The hourly sales of a store are the product of its level, a daily cycle, a weekly cycle,
+autocorrelated noise and the effects of events (an offer, a match nearby). An event takes effect
+after an hour, peaks after four hours and fades within a day: so a window shows the effects of past
+events, and the events themselves tell which effects are still to come.
 
-A store's week is a block. Only windows that lie within one block are kept, together with the hour
-after them; so two rows of different blocks have no value in common, and a split by block is clean.
+A week of a store is a block. Only windows that lie within a block, together with the hour that
+follows, are kept; so rows of different blocks share no values, and a split by block does not leak.
 
-The same seed gives the same bytes (with the same numpy and pyarrow). Needs nothing else.
+The same seed gives the same bytes, given the same versions of numpy and pyarrow, which is all that
+it needs.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 STORES = 24
 WEEKS = 4
 WINDOW = 24
-"""Hours that a row shows."""
+"""Hours of sales in a row."""
 
 _WEEK = 7 * 24
 _BEGIN = datetime.datetime(2024, 1, 1)  # a Monday
@@ -33,10 +34,10 @@ _DAY = np.arange(24)
 
 
 def _hourly_sales(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Sales of one store, and whether an event happened, at each hour of all weeks."""
+    """Simulates a store: its sales, and whether an event happens, in each hour of all weeks."""
     hours = np.arange(WEEKS * _WEEK)
     level = rng.lognormal(np.log(120), 0.5)
-    # Two kinds of custom, at noon and after work, of which every store has its own mixture.
+    # Demand peaks at noon and after work, in a proportion that differs between stores.
     noon, evening = (
         np.exp(-(((_DAY - peak) / width) ** 2)) for peak, width in ((12, 3), (18, 2.5))
     )
@@ -56,7 +57,7 @@ def _hourly_sales(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_table(seed: int) -> pa.Table:
-    """The table of all stores."""
+    """Returns the table of all stores."""
     rng = np.random.default_rng(seed)
     columns: dict[str, list] = {
         name: []
@@ -91,12 +92,12 @@ def make_table(seed: int) -> pa.Table:
 
 def write(table: pa.Table, path: pathlib.Path) -> None:
     """Writes the table as Parquet."""
-    # Windows that follow each other are almost the same bytes, which a dictionary would hide.
+    # Consecutive windows are almost the same bytes, which a dictionary would hide from zstd.
     pq.write_table(table, path, compression="zstd", use_dictionary=["store", "block"])
 
 
 def root_mean_squares(table: pa.Table) -> dict[str, float]:
-    """What forecasts without any learning err by, over the whole table."""
+    """Returns the RMSE of forecasts that need no learning, over the whole table."""
     truth = table["next_value"].to_numpy()
     windows = table["window"].combine_chunks().flatten().to_numpy().reshape(-1, WINDOW)
     forecasts = {
@@ -111,7 +112,7 @@ def root_mean_squares(table: pa.Table) -> dict[str, float]:
 
 
 def main() -> None:
-    """Writes the table and tells what simple forecasts err by."""
+    """Writes the table and prints the errors of simple forecasts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     parser.add_argument(
