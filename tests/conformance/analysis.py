@@ -1,4 +1,4 @@
-"""What the Evaluator's metrics say of exported models, all of them in one run of TFMA."""
+"""The Evaluator's metrics of several exported models, computed in one run of TFMA."""
 
 import pathlib
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ METRICS = {
 def metrics(
     folder: pathlib.Path, table: Transformed, exports: Mapping[str, str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Metrics by model and label on the raw eval rows, as the Evaluator computes them.
+    """Returns metrics by model and label on the raw eval rows, as the Evaluator computes them.
 
-    It is the Evaluator's configuration and extractors, for more models than its two.
+    Uses the Evaluator's configuration and extractors, but for more than two models.
     """
     data = folder / "rows.gz"
     with tf.io.TFRecordWriter(str(data), "GZIP") as file:

@@ -1,4 +1,4 @@
-"""Tables and models that all tests of this folder share."""
+"""Tables and models shared by all tests in this folder."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.unit.models.rich_table import Transformed
 
 @pytest.fixture(scope="session")
 def scorer() -> Iterator[Scorer]:
-    """Answers by exported models, in another process."""
+    """Yields a scorer of exported models, which runs in another process."""
     scorer = Scorer()
     yield scorer
     scorer.close()
@@ -20,30 +20,30 @@ def scorer() -> Iterator[Scorer]:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory, scorer) -> Lab:
-    """Trains models, each once."""
+    """Returns a lab that trains each model once."""
     return Lab(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="session")
 def regression(tmp_path_factory) -> Transformed:
-    """All kinds of columns, and a price to predict."""
+    """Returns a table with all kinds of columns and a price to predict."""
     return houses.table(tmp_path_factory.mktemp("regression"), "price", eval_rows=3200)
 
 
 @pytest.fixture(scope="session")
 def binary(tmp_path_factory) -> Transformed:
-    """The same, and yes or no."""
+    """Returns a table with the same columns and a label that is yes or no."""
     return houses.table(tmp_path_factory.mktemp("binary"), "dear")
 
 
 @pytest.fixture(scope="session")
 def multiclass(tmp_path_factory) -> Transformed:
-    """The same, and one of three numbers, whose order as text is another."""
+    """Returns a table with one of three numbers as label, which sort differently as text."""
     return houses.table(tmp_path_factory.mktemp("multiclass"), "grade")
 
 
 @pytest.fixture(scope="session")
 def several(tmp_path_factory) -> Transformed:
-    """All three labels at once; 60 % of the rows are wrong and weigh nothing."""
+    """Returns a table with all three labels; 60 % of the rows are wrong and have weight zero."""
     folder = tmp_path_factory.mktemp("several")
     return houses.table(folder, "dear", "price", "grade", weighted=True)

@@ -1,4 +1,4 @@
-"""A small table with every kind of column and a label of every task, and what is made of it."""
+"""A small table with every kind of column and a label for every task, and its transformed form."""
 
 import pathlib
 from typing import Any
@@ -37,9 +37,9 @@ WEIGHT = "sure"
 
 
 def rows(count: int, seed: int, wrong: float = 0.0) -> list[dict[str, Any]]:
-    """Rows whose labels depend on columns of every kind; None is missing.
+    """Generates rows whose labels depend on columns of every kind; None is a missing value.
 
-    `wrong` is the share of rows that say the opposite of what is so, and weigh nothing.
+    `wrong` is the share of rows with opposite labels and weight zero.
     """
     rng = np.random.default_rng(seed)
     made = []
@@ -84,7 +84,7 @@ def rows(count: int, seed: int, wrong: float = 0.0) -> list[dict[str, Any]]:
 def table(
     folder: pathlib.Path, *labels: str, weighted: bool = False, eval_rows: int = 200
 ) -> Transformed:
-    """The table through Transform, with some of its labels; the others are no features."""
+    """Runs the table through Transform with the given labels; other labels are ignored."""
     unused = {name: {"kind": "ignore"} for name in TASKS if name not in labels}
     if not weighted:
         unused[WEIGHT] = {"kind": "ignore"}

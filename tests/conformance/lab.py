@@ -1,4 +1,4 @@
-"""Models that are trained and exported once, for all the tests that look at them."""
+"""Models that are trained and exported once and shared by the tests."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ TRAIN = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model to look at, with parameters that make it small and a quick learner."""
+    """A model to test, with parameters that make it small and quick to train."""
 
     id: str
     model: str
@@ -71,7 +71,7 @@ WITH_BATCH_NORM = [
 
 
 def slow_but_for(quick: Collection[str], among: Iterable[Case]) -> list[Any]:
-    """Parameters of a test: the cases of these ids, and, among the slow tests, the others."""
+    """Returns test parameters for all cases, marked as slow unless their ids are in `quick`."""
     return [
         pytest.param(case, id=case.id, marks=[] if case.id in quick else pytest.mark.slow)
         for case in among
@@ -80,7 +80,7 @@ def slow_but_for(quick: Collection[str], among: Iterable[Case]) -> list[Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the Trainer made of a table and a model."""
+    """The result of training a model on a table as the Trainer does."""
 
     table: Transformed
     problem: Problem
@@ -90,16 +90,16 @@ class Run:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The best checkpoint's record."""
+        """The record of the best checkpoint."""
         return json.loads((self.directory / "best" / "best.json").read_text())
 
     def estimator(self):
-        """A new Estimator of the model, in the directory of this run."""
+        """Returns a new Estimator of the model, in the directory of this run."""
         return training.make_estimator(self.problem, self.context, self.directory)
 
     @functools.cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """What the Estimator predicts of the eval rows, of the checkpoint that was exported."""
+        """The Estimator's predictions for the eval rows, from the exported checkpoint."""
         checkpoint = str(self.directory / "best" / self.best["checkpoint"])
         rows = self.estimator().predict(self.problem.eval_input(), checkpoint_path=checkpoint)
         return in_order(self.table, list(rows))
@@ -108,7 +108,7 @@ class Run:
 def problem_of(
     table: Transformed, case: Case, settings: Mapping[str, Any] | None = None, **changes: Any
 ) -> Problem:
-    """What the Trainer is told: `settings` replace the table's, `changes` are of `TRAIN`."""
+    """Returns the Trainer's problem; `settings` replace the table's, `changes` those in `TRAIN`."""
     model = {"name": case.model, "params": case.params}
     train = {**TRAIN, **changes}
     return Problem(
@@ -148,7 +148,7 @@ def train(
 
 
 class Lab:
-    """Trains what is asked for, once."""
+    """Cache of runs: trains each case on each table once."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
@@ -163,9 +163,9 @@ class Lab:
 
 
 def in_order(table: Transformed, rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Rows of the transformed eval split by output, in the order of the raw ones.
+    """Returns rows of the transformed eval split by output, in the order of the raw rows.
 
-    Beam need not keep it. The first month tells rows apart, and Transform keeps its order.
+    Beam may reorder rows. The first month identifies them, as Transform keeps its ranking.
     """
     files, spec = table.eval_files, table.output.transformed_feature_spec()
     transformed = rich_table.read(files, {"sequence_months": spec["sequence_months"]})
@@ -176,7 +176,7 @@ def in_order(table: Transformed, rows: list[dict[str, np.ndarray]]) -> dict[str,
 
 
 def examples(table: Transformed, rows: list[dict[str, Any]]) -> list[bytes]:
-    """Requests: serialized rows without labels and weight."""
+    """Returns requests: serialized rows without labels and weight."""
     hidden = {label["name"] for label in table.problem["labels"]} | {table.problem.get("weight")}
     return [
         rich_table.example({name: value for name, value in row.items() if name not in hidden})
@@ -185,13 +185,13 @@ def examples(table: Transformed, rows: list[dict[str, Any]]) -> list[bytes]:
 
 
 def variables(directory: pathlib.Path, step: int) -> dict[str, np.ndarray]:
-    """The content of a checkpoint."""
+    """Reads the variables in a checkpoint."""
     reader = tf.train.load_checkpoint(str(directory / f"model.ckpt-{step}"))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def summaries(directory: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
-    """Scalars by tag, as (step, value) in the order in which they were written."""
+    """Reads scalar summaries by tag, as (step, value) in the order they were written."""
     found: dict[str, list[tuple[int, float]]] = {}
     for file in sorted(directory.glob("events.out.tfevents.*")):
         for event in tf.compat.v1.train.summary_iterator(str(file)):

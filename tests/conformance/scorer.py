@@ -1,7 +1,7 @@
-"""Loads exported models in a process that knows nothing of how they were made.
+"""A process that loads exported models, without any of the code that made them.
 
-It is told by lines of JSON on stdin, {"export": ..., "batches": [[a base64 example, ...], ...]},
-and says on stdout what the `predict` signature answers, as [{output: rows}, ...].
+It reads lines of JSON from stdin, {"export": ..., "batches": [[a base64 example, ...], ...]}, and
+writes the answers of the `predict` signature to stdout, as [{output: rows}, ...].
 """
 
 import base64
@@ -16,7 +16,7 @@ import numpy as np
 
 
 class Scorer:
-    """The process, from the side that asks. It starts while the first models train."""
+    """The client of the process, which starts up while the first models train."""
 
     def __init__(self):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -31,7 +31,7 @@ class Scorer:
     def __call__(
         self, export: str, batches: Sequence[Sequence[bytes]]
     ) -> list[dict[str, np.ndarray]]:
-        """What the export answers to batches of serialized raw examples."""
+        """Returns the export's outputs for batches of serialized raw examples."""
         assert self._process.stdin and self._process.stdout
         encoded = [[base64.b64encode(example).decode() for example in batch] for batch in batches]
         self._process.stdin.write(json.dumps({"export": export, "batches": encoded}) + "\n")
@@ -48,7 +48,7 @@ class Scorer:
 
 
 def main() -> None:
-    """Answers until stdin ends."""
+    """Answers requests until stdin ends."""
     import tensorflow as tf
 
     for line in sys.stdin:
@@ -72,4 +72,4 @@ def _plain(array: np.ndarray) -> list:
 
 if __name__ == "__main__":
     main()
-    gc.collect()  # TensorFlow complains of functions that go after it
+    gc.collect()  # TensorFlow complains about functions that outlive it

@@ -1,4 +1,4 @@
-"""What the serving check and the checks of rows say of an exported model."""
+"""The serving check and the row checks, applied to an exported model."""
 
 import numpy as np
 from tfx_bsl.coders import example_coder
@@ -15,7 +15,7 @@ _SECONDS = 300
 
 
 def report(run: Run) -> Report:
-    """The report of the real check, on rows with labels and all."""
+    """Returns the report of the real serving check on rows that include labels."""
     schema = run.table.schema.SerializeToString()
     records = [rich_table.example(row) for row in run.table.eval_rows[:64]]
     batch = example_coder.ExamplesToRecordBatchDecoder(schema).DecodeBatch(records)
@@ -23,7 +23,7 @@ def report(run: Run) -> Report:
 
 
 def findings(run: Run, outputs: dict[str, np.ndarray]) -> list[Finding]:
-    """What is wrong with the outputs for all eval rows."""
+    """Returns the findings of the row checks on the outputs for all eval rows."""
     rows = len(run.table.eval_rows)
     labels = labels_of_export(run.export)
     return row_checks.check(outputs, labels, rows, str)[1]

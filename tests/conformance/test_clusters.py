@@ -1,4 +1,4 @@
-"""Every model trains in a cluster as it is: a chief, a worker, a parameter server, an evaluator."""
+"""Every model trains unchanged in a cluster: chief, worker, parameter server and evaluator."""
 
 import pytest
 
@@ -17,7 +17,7 @@ CLUSTER = {
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_model_learns_in_a_cluster_and_is_exported(case, binary, tmp_path, scorer):
     run = train(binary, case, tmp_path, cluster=CLUSTER)
-    # One step more for each of the two who train.
+    # Each of the two training tasks may make one step more.
     assert STEPS // 2 <= run.best["step"] <= STEPS + 2
     assert run.best["metrics"]["auc"] > 0.8
     [answer] = scorer(run.export, [examples(binary, binary.eval_rows[:3])])

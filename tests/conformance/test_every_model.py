@@ -1,6 +1,6 @@
-"""What every registered model must do, whatever it is made of: on a label that is a number.
+"""Requirements on every registered model, checked on a regression label.
 
-The table has columns of every kind. What depends on the label is in `test_labels.py`.
+The table has columns of every kind. Checks that depend on the label are in `test_labels.py`.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def run(lab, regression, case):
 
 
 def constant_loss(run) -> float:
-    """The eval loss of a logit of zero, which predicts the mean of the train split."""
+    """Returns the eval loss of a zero logit, which predicts the mean of the train split."""
     (label,) = run.context.labels
     assert label.log
     prices = np.array([row["price"] for row in run.table.eval_rows])
@@ -45,13 +45,13 @@ def constant_loss(run) -> float:
 
 
 def test_a_few_steps_lower_the_loss(run):
-    """Half of what a constant leaves: `test_modes` says that an untrained model is far above."""
+    """The loss falls below half of a constant's; `test_modes` shows that it starts far above."""
     assert run.best["loss"] < 0.5 * constant_loss(run)
 
 
 @pytest.mark.parametrize("case", slow_but_for({"mlp", "keras.mlp"}, ALL), indirect=True)
 def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
-    """Killed at half of the steps, which are those of the other run because the seed is one."""
+    """Killed after half of the steps, which equal the other run's because of the same seed."""
     first = training.make_estimator(run.problem, run.context, tmp_path)
     first.train(run.problem.train_input(run.context.rows), max_steps=HALF)
     same(variables(tmp_path, HALF), variables(run.directory, HALF))
@@ -84,7 +84,7 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
     values = whole[heads.PREDICTIONS]
     np.testing.assert_allclose(values, run.predictions[heads.PREDICTIONS], rtol=1e-5)
     np.testing.assert_array_equal(values, again[heads.PREDICTIONS])
-    # Statistics of the batch would change with who else is in it.
+    # A model that used statistics of the batch would answer a single row differently.
     one_by_one = np.concatenate([answer[heads.PREDICTIONS] for answer in alone])
     np.testing.assert_allclose(one_by_one, values[: len(some)], rtol=1e-5)
 
@@ -109,7 +109,7 @@ def test_gaps_and_what_training_never_saw_are_served(run, scorer):
         {**row, "area": 1e30, "age": -(10**12), "months": [-1e30, 0.0, 1e30, float("nan")]},
     ]
     requests = examples(run.table, rows)
-    # A batch may hold only empty lists too.
+    # A batch may also consist of empty lists only.
     together, *alone = scorer(run.export, [requests, *([request] for request in requests)])
     for answer in (together, *alone):
         assert np.isfinite(answer[heads.PREDICTIONS]).all()
@@ -124,13 +124,13 @@ def test_tfma_computes_what_numpy_computes(lab, regression, tmp_path):
         errors = run.predictions[heads.PREDICTIONS][:, 0] - prices
         expected = {"rmse": np.mean(errors**2) ** 0.5, "mae": np.mean(np.abs(errors))}
         assert found[id] == {"price": pytest.approx(expected, rel=1e-5)}, id
-        # What decides about a checkpoint is what the Evaluator will see.
+        # The metrics that select a checkpoint are those that the Evaluator computes.
         eval_split = {name: run.best["metrics"][name] for name in expected}
         assert eval_split == pytest.approx(expected, rel=1e-4), id
 
 
 def test_modes(run, case):
-    """Dropout in training only, by the step; moving averages read, but not moved, elsewhere."""
+    """Dropout depends on the step, in training only; only training updates moving averages."""
     for mode in (ModeKeys.TRAIN, ModeKeys.EVAL):
         estimator = run.estimator()
         with tf.Graph().as_default(), tf.compat.v1.Session() as session:

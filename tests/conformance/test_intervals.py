@@ -1,4 +1,4 @@
-"""Intervals hold the share of the labels that the configuration asks for."""
+"""Intervals cover the share of the labels that the configuration asks for."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,10 @@ WANTED = 0.8
     "name", ["tabm", pytest.param("premade.dnn_linear_combined", marks=pytest.mark.slow)]
 )
 def test_intervals_cover_what_they_promise(regression, scorer, name, tmp_path):
-    """On rows that neither training nor calibration has seen, by the exported model.
+    """Checks the exported model on rows that neither training nor calibration has seen.
 
-    3,200 rows calibrate and 4,000 test: what is covered has a standard deviation of 0.95 points.
+    With 3,200 rows for calibration and 4,000 for the test, the coverage has a standard deviation of
+    0.95 percentage points.
     """
     (case,) = (case for case in CASES if case.id == name)
     labels = [{**label, "interval": WANTED} for label in regression.problem["labels"]]

@@ -1,4 +1,4 @@
-"""Every registered model on labels of every task, on several at once, and on rows that weigh."""
+"""Every registered model on labels of every task, on several labels, and on weighted rows."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def case(request):
 
 @pytest.fixture(
     params=[
-        # `several` has one of each, and whole pipelines have them alone.
+        # `several` covers all tasks; whole pipelines cover them one at a time.
         pytest.param("binary", marks=pytest.mark.slow),
         pytest.param("multiclass", marks=pytest.mark.slow),
         "several",
@@ -31,7 +31,7 @@ def run(lab, case, request) -> Run:
 
 
 def outputs(run: Run, label: str) -> dict[str, np.ndarray]:
-    """What the Estimator predicts of a label."""
+    """Returns the Estimator's predictions for a label, by output."""
     prefix = "" if label == run.table.label else f"{label}/"
     keys = [heads.PREDICTIONS, heads.LOGISTIC, heads.PROBABILITIES, heads.CLASSES]
     return {key: run.predictions[prefix + key] for key in keys if prefix + key in run.predictions}
@@ -51,10 +51,10 @@ def weights(run: Run) -> np.ndarray:
 
 
 def test_every_label_is_learned(run):
-    """Better than a constant by a margin that no luck gives, on the rows that count.
+    """The model beats a constant, on the rows with weight, by more than luck could.
 
-    Most rows of the table of several labels say the opposite of what is so, and weigh nothing. A
-    model that learned from them would be worse than the constant.
+    Most rows of the table of several labels have opposite labels and weight zero: a model that
+    learned from them would be worse than the constant.
     """
     count = weights(run)
     for label in run.context.labels:
@@ -123,7 +123,7 @@ def test_tfma_computes_what_numpy_computes(lab, several, tmp_path):
                 expected = {"rmse": np.mean(errors**2) ** 0.5, "mae": np.mean(np.abs(errors))}
             else:
                 p, numbers = predicted[heads.PROBABILITIES], class_numbers(label.name, true)
-                # The Evaluator does not weigh, and wrong rows may have next to no probability.
+                # The Evaluator ignores weights, and wrong rows may have a probability near zero.
                 p_truth = p[np.arange(len(p)), numbers].astype(float)
                 loss = -np.log(np.maximum(p_truth, 1e-7))
                 hits = p.argmax(axis=1) == numbers
@@ -131,13 +131,13 @@ def test_tfma_computes_what_numpy_computes(lab, several, tmp_path):
             if label.task == "binary":
                 auc = found[id][label.name].pop("auc")
                 exact = sklearn.metrics.roc_auc_score(numbers, p[:, 1])
-                # TFMA's thresholds do not tell apart what is within 0.0001 of 0 or 1.
+                # Our histogram counts predictions in one bin as ties.
                 assert auc == pytest.approx(exact, abs=5e-3), id
             assert found[id][label.name] == pytest.approx(expected, rel=1e-5), id
 
 
 def test_evaluation_weighs_the_rows(run):
-    """The metrics beside the loss are those of numpy with the weights."""
+    """Metrics other than the loss equal numpy's weighted ones."""
     judged = run.context.labels[0].name
     classes = outputs(run, judged)[heads.CLASSES][:, 0].astype(str)
     expected = np.average(classes == truth(run, judged).astype(str), weights=weights(run))

@@ -1,4 +1,4 @@
-"""A training by two replicas is the training of one process: each has half of every batch."""
+"""Training with two replicas, each with half of every batch, equals training in one process."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ LENGTH: dict[str, Any] = {"max_steps": STEPS, "evaluate_every": STEPS // 2}
 
 
 def without_dropout(case):
-    """Each replica would drop other units than the single process."""
+    """Returns the case with dropout 0, as replicas would drop other units than one process."""
     return dataclasses.replace(
         case,
         params={name: value for name, value in case.params.items() if name != "dropout"}
@@ -74,7 +74,7 @@ def test_what_would_not_end_or_learn_something_else_is_refused(model, regression
 
 @pytest.mark.slow
 def test_weights_decay_and_averages_are_of_the_whole_batch(several, tmp_path):
-    """Halves of a batch weigh differently: 60 % of the rows weigh nothing."""
+    """The halves of a batch have different weights: 60 % of the rows have weight zero."""
     (tabm,) = [without_dropout(case) for case in CASES if case.id == "tabm"]
     case = dataclasses.replace(tabm, params={**tabm.params, "average": 0.9, "clip_norm": 0.1})
     learned_alike(*both(several, case, tmp_path))
@@ -82,7 +82,7 @@ def test_weights_decay_and_averages_are_of_the_whole_batch(several, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_half_it_ends_as_one_that_was_not(regression, tmp_path):
-    """With dropout, whose draws go on as well."""
+    """The case has dropout, whose random draws must continue as well."""
     (case,) = [case for case in CASES if case.id == "mlp"]
     whole = train(regression, case, tmp_path / "whole", cluster=MIRRORED, **LENGTH)
     half = problem_of(regression, case, cluster=MIRRORED, **LENGTH)

@@ -1,4 +1,4 @@
-"""Whole pipelines on a small part of the real table, each run a process of its own."""
+"""Whole pipelines on a small part of the real table; each run is a separate process."""
 
 import dataclasses
 import pathlib
@@ -18,7 +18,7 @@ ROWS = 4000
 
 @dataclasses.dataclass
 class Problem:
-    """A problem's folder and workspace, and the command line upon them."""
+    """A problem's configuration and workspace, and the command line for them."""
 
     config: pathlib.Path
     workspace: pathlib.Path
@@ -33,7 +33,7 @@ class Problem:
         )
 
     def run(self, *settings: str, code: int = 0) -> str:
-        """Runs the pipeline with settings, and returns what it printed."""
+        """Runs the pipeline with settings; checks its exit code and returns its output."""
         arguments = [argument for setting in settings for argument in ("--set", setting)]
         done = self.call("run", *arguments)
         assert done.returncode == code, done.stdout + done.stderr
@@ -53,7 +53,7 @@ class Problem:
 
 
 def states(output: str) -> dict[str, str]:
-    """State of each node, from the plain lines of a run."""
+    """Parses the state of each node from the output of a run."""
     words = [line.split() for line in output.splitlines()]
     known = {"done", "cached", "failed"}
     return {line[0]: line[1] for line in words if len(line) > 2 and line[1] in known}
@@ -61,7 +61,7 @@ def states(output: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def houses() -> pd.DataFrame:
-    """A part of the table; houses sold twice come first, so that the split key has work."""
+    """Returns part of the table, with all houses sold twice, to exercise the split key."""
     table = pd.read_csv(KING_COUNTY / "kc_house_data.csv")
     twice = table[table.id.duplicated(keep=False)]
     rest = table.drop(twice.index).sample(ROWS - len(twice), random_state=0)
@@ -76,7 +76,7 @@ def problem(folder: pathlib.Path, settings: dict) -> Problem:
 
 @pytest.fixture(scope="session")
 def king_county(houses, tmp_path_factory) -> Problem:
-    """The shipped problem with its own configuration, on fewer rows and for fewer steps."""
+    """Returns the shipped problem with looser gates, on fewer rows and for fewer steps."""
     folder = tmp_path_factory.mktemp("king_county")
     houses.to_csv(folder / "kc_house_data.csv", index=False)
     (folder / "schema.pbtxt").write_text((KING_COUNTY / "schema.pbtxt").read_text())
@@ -90,7 +90,7 @@ def king_county(houses, tmp_path_factory) -> Problem:
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: int = 600):
-    """Polls until the condition holds; fails if the process ends before."""
+    """Polls until the condition holds and returns its value; fails if the process ends."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():

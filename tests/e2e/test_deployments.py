@@ -1,4 +1,4 @@
-"""What serves, run after run: two configurations that take turns, and a renamed column."""
+"""Deployments over several runs: two alternating configurations, and a renamed column."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ WORSE = "model.params.learning_rate=0.0000001"
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Problem:
-    """A small problem, with a change bound that lets A and B pass beside each other."""
+    """Returns a small problem, with a change bound by which A and B pass against each other."""
     folder = tmp_path_factory.mktemp("turns")
     _write(folder / "rents.csv", "rooms")
     return problem(
@@ -31,7 +31,7 @@ def table(tmp_path_factory) -> Problem:
 
 
 def _write(path, rooms: str) -> None:
-    """A table whose column of rooms has this name."""
+    """Writes a table in which `rooms` is the name of the column of rooms."""
     rng = np.random.default_rng(3)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -61,7 +61,7 @@ def test_two_configurations_that_take_turns(table):
     assert "the baseline's is" in output
     a, b = table.versions
 
-    # A is judged against what serves now, and deployed again.
+    # A is judged against the served model, B, and deployed again.
     output = table.run()
     assert "Trainer" not in _uncached(output) and "Evaluator" in _uncached(output)
     assert "the baseline's is" in output
@@ -72,7 +72,7 @@ def test_two_configurations_that_take_turns(table):
     assert _uncached(output) == {"Pusher"}
     assert table.versions == [a, b, a_again]
 
-    # What is refused changes nothing of what serves.
+    # A refused model does not change what is served.
     assert "Not blessed" in table.run(WORSE, code=3)
     assert "Blessed and unchanged" in table.run()
     assert table.versions == [a, b, a_again]
@@ -84,7 +84,7 @@ def test_two_configurations_that_take_turns(table):
 
 @pytest.mark.slow
 def test_a_column_with_another_name_is_a_persons_decision(table):
-    """After the test above: A serves."""
+    """Continues from the test above, after which A is served."""
     table.run()
     before = table.versions
     _write(table.config.parent / "rents.csv", "chambers")

@@ -1,4 +1,4 @@
-"""The container image, built for real; its base is a stand-in made of Debian's packages."""
+"""The container image, built for real on a substitute base image of Debian packages."""
 
 import json
 import os
@@ -36,7 +36,7 @@ print(json.dumps({
     ),
 }))
 """
-# Bytecode is used if it goes by hash (bit 0 of its flags), or tells its source's time of change.
+# Bytecode is used if it is hash-based (bit 0 of its flags) or has its source's modification time.
 COMPILED_ANEW = """
 import os, struct, sys
 import models.training, components.evaluator, pipeline.pipeline, pipeline.kubeflow.step
@@ -62,7 +62,7 @@ def call(*argv):
 
 @pytest.fixture(scope="module")
 def container():
-    """A container of the image, which is built once for all tests here."""
+    """Yields a function that runs a command in the image, which is built once for this file."""
     call(str(REPOSITORY / "tests/e2e/stand_in_base.sh"), BASE, sys.executable)
     # Not --layers, which would leave gigabytes behind.
     options = ["--layers=false", "--isolation", "chroot", "--build-arg", f"BASE={BASE}"]

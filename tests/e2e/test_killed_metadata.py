@@ -1,4 +1,4 @@
-"""A run that is killed while it writes metadata: the store stays whole, the next run goes on."""
+"""A run that is killed while writing metadata: the store stays intact and the next run resumes."""
 
 import contextlib
 import pathlib
@@ -17,17 +17,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 def test_a_run_killed_in_a_write_of_the_metadata_is_repeated(
     king_county: Problem, tmp_path: pathlib.Path, node: str
 ):
-    """SQLite keeps a journal while it writes, so the journal shows that it does."""
+    """SQLite's journal exists only while it writes, so the run is killed when it appears."""
     run = Problem(king_county.config, tmp_path / "workspace")
     journal = run.workspace / "metadata.sqlite-journal"
     process = run.start()
     wait_for(lambda: (run.workspace / "artifacts" / node).exists(), process)
-    # The node's write at its end comes after those at its start, in a run of some seconds.
+    # Poll for a write of metadata after the node's artifacts have appeared.
     while process.poll() is None and not journal.exists():
         continue
     kill(process)
     assert process.returncode == -signal.SIGKILL
-    # Opening rolls back what was not finished.
+    # Opening the database rolls back an unfinished write.
     with contextlib.closing(sqlite3.connect(run.workspace / "metadata.sqlite")) as store:
         assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert run.versions == []

@@ -1,4 +1,4 @@
-"""The whole pipeline with worker processes, and one of them killed."""
+"""The whole pipeline with worker processes, one of which is killed."""
 
 import json
 
@@ -20,7 +20,7 @@ def metrics(found: Problem) -> dict:
 
 @pytest.fixture(scope="module")
 def alone(king_county, tmp_path_factory) -> dict:
-    """The metrics without workers."""
+    """Returns the metrics of a run without worker processes."""
     found = Problem(king_county.config, tmp_path_factory.mktemp("alone"))
     found.run(*QUICK)
     return metrics(found)

@@ -1,6 +1,6 @@
-"""The life of the shipped problem: run, run again, a worse model, a killed run, predictions.
+"""The shipped problem in use: a run, a cached run, a worse model, a killed run, predictions.
 
-The tests build on each other's workspace, in the order of the file, as a user's days do.
+The tests share a workspace and build on each other in the order of the file.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ NODES = [
     "Evaluator",
     "Pusher",
 ]
-UNCACHED = {"Pusher"}  # it looks every time at what serves
+UNCACHED = {"Pusher"}  # it checks every time what is served
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def log_of(output: str) -> pathlib.Path:
 
 
 def verdicts(found: Problem) -> list[dict]:
-    """In the order of the runs that made them."""
+    """Returns all verdicts, in the order of their runs."""
     files = found.workspace.glob("artifacts/Evaluator/evaluation/*/verdict.json")
     return [json.loads(f.read_text()) for f in sorted(files, key=lambda f: int(f.parent.name))]
 
@@ -75,7 +75,7 @@ def test_what_was_judged_is_byte_for_byte_what_was_pushed(king_county, first):
 
 
 def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, houses, tmp_path):
-    """`predict` and the Evaluator go different ways to the same model and the same rows."""
+    """`predict` and the Evaluator reach the same model and rows by different code."""
     test = houses[houses.id.isin(split_ids(king_county, "test"))]
     assert 0.15 < len(test) / len(houses) < 0.25
     requests = tmp_path / "requests.csv"
@@ -112,7 +112,7 @@ def test_a_house_is_in_one_split_alone(king_county, first, houses):
 
 def test_second_run_is_cached(king_county, first):
     before = king_county.versions
-    # Cached or not, a run ends with its model deployed.
+    # A blessed model is deployed in the end, even if everything before is cached.
     shutil.rmtree(king_county.workspace / "serving")
     output = king_county.run()
     found = states(output)
@@ -179,14 +179,14 @@ def test_a_changed_gate_judges_again_without_training(king_county, first):
 
 @pytest.mark.slow
 def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first):
-    # Longer training shifts the errors between the bands; this is not about that.
+    # Longer training shifts errors between bands, so loosen the change bound here.
     settings = ["train.max_steps=1500", "train.evaluate_every=250", "gates.rmse.may_worsen_by=0.5"]
     known = set((king_county.workspace / "training").iterdir())
     process = king_county.start(*settings)
     directory = wait_for(
         lambda: set((king_county.workspace / "training").iterdir()) - known, process, 300
     ).pop()
-    # The record of checkpoints is what a restart reads; it follows the checkpoint itself.
+    # A restart reads the record of checkpoints, which is written after the checkpoint itself.
     record = directory / "checkpoint"
     wait_for(lambda: record.exists() and "model.ckpt-500" in record.read_text(), process, 300)
     kill(process)
@@ -225,7 +225,7 @@ def test_a_failing_model_fn_is_named_in_one_line(king_county, first):
 
 
 def split_ids(king_county: Problem, split: str) -> set[int]:
-    """House ids of the raw examples that ExampleGen wrote."""
+    """Returns the house ids in a split of the raw examples that ExampleGen wrote."""
     folder = king_county.workspace / "artifacts" / "TableExampleGen" / "examples"
     files = [str(path) for path in folder.glob(f"*/Split-{split}/*")]
     spec = {"id": tf.io.FixedLenFeature([], tf.int64)}

@@ -1,4 +1,4 @@
-"""The compiled workflow, executed on this machine step by step, beside the local run."""
+"""The compiled workflow, executed step by step on this machine and compared with a local run."""
 
 import contextlib
 import dataclasses
@@ -56,7 +56,7 @@ class Cluster:
 
     @property
     def home(self) -> pathlib.Path:
-        """Where the runs keep what they make."""
+        """The folder in which runs keep serving directories and trainings."""
         return self.volume / "king_county" if ISOLATED else self.root
 
     @property
@@ -86,7 +86,7 @@ class Cluster:
         )
 
     def log(self, step: str) -> str:
-        """Of the last run."""
+        """Returns a step's log in the last run."""
         runs = sorted(path for path in (self.root / "logs").iterdir() if path.is_dir())
         return (runs[-1] / f"{step}.log").read_text(errors="replace")
 
@@ -131,14 +131,14 @@ def test_it_pushes_what_the_local_run_pushes(cluster, first, king_county, tmp_pa
 
 
 def reported(run: pathlib.Path, step: str) -> dict[str, float]:
-    """The metrics that a step of a run reports to Kubeflow."""
+    """Returns the metrics that a step of a run reports to Kubeflow."""
     found = json.loads((run / "outputs" / step / "mlpipeline-metrics.json").read_text())
     assert all(item["format"] == "RAW" for item in found["metrics"])
     return {item["name"]: item["numberValue"] for item in found["metrics"]}
 
 
 def test_the_verdict_is_where_kubeflow_shows_it(cluster, first):
-    """The Evaluator's step wrote its page and its metric, and the Pusher's what it did."""
+    """The Evaluator's step writes a page and a metric, the Pusher's step its metrics."""
     (run,) = [path for path in (cluster.root / "logs").iterdir() if path.is_dir()]
     page = json.loads((run / "outputs" / "evaluator" / "mlpipeline-ui-metadata.json").read_text())
     sources = [item["source"] for item in page["outputs"]]
@@ -167,7 +167,7 @@ def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, firs
 
 
 def processes(node: str, executor: int) -> list[int]:
-    """The processes below an executor that run a node's step, without those that keep it apart."""
+    """Returns an executor's descendants that run a node's step, without those that isolate it."""
     found = []
     for place in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -189,7 +189,7 @@ def ancestors(process: int) -> list[int]:
 
 @pytest.mark.slow
 def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_path):
-    """The Trainer dies behind its first checkpoint and the Pusher as soon as it is there."""
+    """The Trainer is killed after its first checkpoint, the Pusher as soon as it runs."""
     settings = ("--param", "max-steps=301")
     process = subprocess.Popen(cluster.command("run", *settings), stdout=subprocess.PIPE, text=True)
     before = set((cluster.home / "training").iterdir())
@@ -239,7 +239,7 @@ def test_bad_data_stops_the_workflow_at_once(cluster, first, houses, value, step
 
 @pytest.mark.slow
 def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
-    """The whole loop: what is uploaded is what the server executes, and its verdict comes back."""
+    """The whole loop: the server executes the uploaded workflow, and its verdict comes back."""
 
     def execute(manifest: str, parameters) -> Result:
         file = tmp_path / "uploaded.yaml"

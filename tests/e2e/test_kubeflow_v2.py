@@ -1,4 +1,4 @@
-"""The V2 spec, run on this machine as open-source Kubeflow Pipelines 2 runs it."""
+"""The V2 spec, run on this machine as open-source Kubeflow Pipelines 2 would run it."""
 
 import dataclasses
 import json
@@ -15,12 +15,12 @@ from tests.e2e.test_kubeflow import Cluster
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LOOSE = {"rmse": {"at_most": 1e9, "may_worsen_by": 0.05}, "skill": {"at_least": -10}}
-"""Bounds that leave only the comparison to fail by."""
+"""Absolute bounds so loose that only the comparison can fail."""
 
 
 @dataclasses.dataclass
 class Installation:
-    """A compiled problem, its disk (a volume that every step has), and the engine."""
+    """A compiled problem, its disk (a volume shared by all steps) and the engine."""
 
     disk: pathlib.Path
     spec: dict
@@ -78,7 +78,7 @@ def tree(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 def rows(folder: pathlib.Path) -> list[tf.train.Example]:
-    """Examples in their order; their bytes have the columns in any order."""
+    """Reads examples in order; parsed, since the order of columns in their bytes may vary."""
     files = sorted(str(path) for path in folder.rglob("*.gz"))
     dataset = tf.data.TFRecordDataset(files, "GZIP")
     return [tf.train.Example.FromString(row) for row in dataset.as_numpy_iterator()]
@@ -104,7 +104,7 @@ def test_the_next_model_is_compared_with_the_pushed_one(installation, first, wor
     assert worse.outputs["Baseline"]["model"]["metadata"]["pushed_version"] == version
     verdict = installation.verdict(worse)
     assert verdict["examples"] < installation.verdict(first)["examples"], "of the other table"
-    # The same model on a part of the same rows.
+    # The same model, scored on part of the same rows.
     was, found = (
         installation.verdict(first)["metrics"]["overall"]["rmse"],
         verdict["baseline_metrics"]["overall"]["rmse"],

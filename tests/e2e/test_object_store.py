@@ -1,6 +1,6 @@
-"""The compiled workflow with everything it makes in a bucket: no step shares a disk with another.
+"""The compiled workflow with all its files in a bucket, so that steps share no disk.
 
-The store is `tests/helpers/fake_gcs.py`: TensorFlow's, TFX's and Beam's own clients talk to it.
+The store is `tests/helpers/fake_gcs.py`, accessed by the clients of TensorFlow, TFX and Beam.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ ISOLATED = isinstance(isolation.best(REPOSITORY), isolation.Namespaces)
 
 @dataclasses.dataclass
 class Cluster:
-    """The problem of the local tests, its table in a bucket, and what the steps know of that."""
+    """The problem of the local tests, compiled for a cluster, with its table in a bucket."""
 
     problem: Problem
     workspace: pathlib.Path
@@ -54,7 +54,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(store, king_county, tmp_path_factory) -> Cluster:
-    # The problem is shared with other files, and gets another configuration here.
+    # A copy, since other test files share the problem and the configuration changes here.
     folder = tmp_path_factory.mktemp("in_bucket") / king_county.config.parent.name
     shutil.copytree(king_county.config.parent, folder, ignore=shutil.ignore_patterns("workspace"))
     own = Problem(folder / "pipeline.yaml", folder / "workspace")

@@ -1,4 +1,4 @@
-"""Tables as people bring them: other formats, other tasks, gaps, no schema, four lines of YAML."""
+"""Tables as users have them: other formats and tasks, gaps, no schema, four lines of YAML."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def test_four_lines_and_a_csv_with_gaps_at_an_odd_path(houses, tmp_path):
     assert f"Blessed and pushed to {found.workspace}/serving/" in output
     assert list((found.workspace / "tmp").iterdir()) == []
 
-    # A row with every gap there is, and a category that training never saw.
+    # A row with all gaps, and a row with a category unseen in training.
     requests = table.head(3).drop(columns="price")
     requests.loc[requests.index[0], ["sqft_lot", "waterfront", "agent", "date"]] = None
     requests.loc[requests.index[1], "agent"] = "Zoë"

@@ -1,4 +1,4 @@
-"""What the document about writing a model_fn says is what runs."""
+"""The code in the document about writing a model_fn runs as the document says."""
 
 import re
 
@@ -14,14 +14,14 @@ DOCUMENT = (REPOSITORY / "docs" / "write-a-model-fn.md").read_text()
 
 
 def block(language: str, name: str) -> str:
-    """The code under a first line that is its file's name."""
+    """Returns the code block in the document whose first line is the name of a file."""
     (text,) = re.findall(rf"```{language}\n# {name}\n(.*?)```", DOCUMENT, re.DOTALL)
     return text
 
 
 @pytest.fixture(scope="module")
 def walked(houses, tmp_path_factory) -> Problem:
-    """The document, followed in a folder."""
+    """Returns a problem made by following the document in a new folder."""
     folder = tmp_path_factory.mktemp("my_problem")
     houses.to_csv(folder / "houses.csv", index=False)
     (folder / "pipeline.yaml").write_text(block("yaml", "pipeline.yaml"))
@@ -32,7 +32,7 @@ def walked(houses, tmp_path_factory) -> Problem:
 
 @pytest.fixture(scope="module")
 def output(walked) -> str:
-    """What the first run prints."""
+    """Returns the output of the first run."""
     return walked.run()
 
 

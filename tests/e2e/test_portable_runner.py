@@ -1,6 +1,6 @@
-"""The data-parallel steps on an engine outside of the process, over Beam's portable protocol.
+"""Beam steps on an engine outside the process, over Beam's portable protocol.
 
-The engine is Beam's own job server, which speaks what those of Flink and Spark speak.
+The engine is Beam's own job server, which speaks the same protocol as those of Flink and Spark.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from tests.e2e.conftest import REPOSITORY, Problem, states, wait_for
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 QUICK = ["train.max_steps=200", "train.evaluate_every=100"]
-# Workers are started by name, and import what the steps are made of.
+# Workers are started as `python` and import the project's modules.
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -36,7 +36,7 @@ def started(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
 
 @pytest.fixture(scope="module")
 def job_server(tmp_path_factory):
-    """The port of a job server."""
+    """Yields the port of a job server."""
     folder = tmp_path_factory.mktemp("job_server")
     port = folder / "port"
     process = started(
@@ -51,7 +51,7 @@ def job_server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def worker_pool(tmp_path_factory):
-    """A process that starts workers when an engine asks for some."""
+    """Yields a process that starts workers for an engine, and its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     process = started(
@@ -82,7 +82,7 @@ def verdict(found: Problem) -> dict:
 
 @pytest.fixture(scope="module")
 def in_process(king_county, tmp_path_factory) -> dict:
-    """The verdict without an engine."""
+    """Returns the verdict of a run without an external engine."""
     found = Problem(king_county.config, tmp_path_factory.mktemp("in_process"))
     found.run(*QUICK)
     return verdict(found)
@@ -101,9 +101,9 @@ def test_every_step_runs_on_a_job_server(king_county, in_process, job_server, tm
 
 
 def workers(pool: subprocess.Popen) -> list[psutil.Process]:
-    """The workers of a pool that have work: a channel for data, beside those for orders and logs.
+    """Returns the workers of a pool that have work: a data channel besides control and logging.
 
-    One that is killed before has not been met by the job server, which would wait for it.
+    If a worker is killed before that, the job server does not know it yet and waits for it.
     """
     return [
         child
@@ -113,7 +113,7 @@ def workers(pool: subprocess.Popen) -> list[psutil.Process]:
 
 
 def connected(process: psutil.Process) -> set[int]:
-    """The ports of this machine that a process is connected to."""
+    """Returns the remote ports that a process is connected to."""
     with contextlib.suppress(psutil.Error):
         return {c.raddr.port for c in process.net_connections("tcp") if c.status == "ESTABLISHED"}
     return set()

@@ -1,4 +1,4 @@
-"""A search on a table, and a run that trains with what it found."""
+"""A hyperparameter search, and a run that trains with its result."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def found(houses, tmp_path_factory):
         "data": "houses.csv",
         "label": "price",
         "task": "regression",
-        # Far too slow to learn anything: whatever else is tried is better.
+        # The learning rate is far too low, so that any other trial is better.
         "model": {"name": "mlp", "params": {"hidden": [32], "learning_rate": 1e-7}},
         "train": {"max_steps": 200, "evaluate_every": 100},
         "tune": {

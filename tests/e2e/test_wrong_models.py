@@ -1,4 +1,4 @@
-"""Models of a user's own that seem to do well, and that no server could answer with."""
+"""User models that seem to do well but fail or cheat when served, and so must not be blessed."""
 
 import numpy as np
 import pandas as pd
@@ -87,7 +87,7 @@ def at_random(features, labels, mode, params, config):
 
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory) -> Problem:
-    """A problem whose good model is blessed."""
+    """Returns a problem whose good model is blessed."""
     folder = tmp_path_factory.mktemp("costs")
     rng = np.random.default_rng(1)
     size, rooms = rng.normal(50, 10, 600).round(1), rng.integers(1, 6, 600)

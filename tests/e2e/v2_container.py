@@ -1,6 +1,6 @@
-"""The inside of a V2 step's container: `python v2_container.py ROOT -m MODULE ARGUMENTS`.
+"""The entry point in a V2 step's container: `python v2_container.py ROOT -m MODULE ARGUMENTS`.
 
-Object stores are mounted below ROOT here, not below `/`, which belongs to the machine.
+Object stores are mounted below ROOT instead of `/`, which is the machine's own.
 """
 
 import pathlib

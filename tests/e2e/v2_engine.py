@@ -1,9 +1,9 @@
-"""Runs a V2 spec as open-source Kubeflow Pipelines does, without a cluster.
+"""An engine that runs a V2 spec as open-source Kubeflow Pipelines does, without a cluster.
 
-What its driver (`backend/src/v2/driver`), launcher (`component/launcher_v2.go`) and metadata
-(`metadata/converter.go`) do is done here, with a directory for the object store: a step sees the
-files of its inputs in a file system of its own, and what is kept of it is the files of its outputs.
-Input artifacts have no type, empty directories are lost, what the engine cannot do is refused.
+It imitates the driver (`backend/src/v2/driver`), the launcher (`component/launcher_v2.go`) and the
+metadata (`metadata/converter.go`), with a directory as object store: a step sees only the files of
+its inputs, in a directory of its own, and only the files of its outputs are kept. Input artifacts
+have no type, empty directories are lost, and features that the engine lacks are refused.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ TYPES: dict[str, Any] = {
 
 @dataclasses.dataclass
 class Run:
-    """What a run left: each task's outputs, its log, and whether it came from the cache."""
+    """The result of a run: outputs and logs by task, and the tasks taken from the cache."""
 
     outputs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     logs: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -42,9 +42,9 @@ class Run:
 
 @dataclasses.dataclass
 class Engine:
-    """An installation: its object store, its cache, the artifacts it has recorded.
+    """An installation with its object store, its cache and the number of recorded artifacts.
 
-    `hooks`: whether it runs `lifecycle` hooks, as Vertex AI does.
+    `hooks` tells whether it runs `lifecycle` hooks, as Vertex AI does.
     """
 
     folder: pathlib.Path
@@ -53,11 +53,11 @@ class Engine:
     artifacts: int = 0
 
     def file(self, address: str) -> pathlib.Path:
-        """Of an artifact, in the object store."""
+        """Returns the path of an artifact in the object store."""
         return self.folder / "store" / address.removeprefix(SCHEME)
 
     def run(self, spec: dict, values: dict[str, Any], only: set[str] | None = None) -> Run:
-        """Runs the tasks in the order of their dependencies."""
+        """Runs all tasks, or those in `only`, in the order of their dependencies."""
         json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
         assert spec["schemaVersion"] == "2.1.0"
         parameters = root_parameters(spec, values)
@@ -127,7 +127,7 @@ class Engine:
         }
 
     def record(self, outputs: dict[str, Any], work: pathlib.Path) -> dict[str, Any]:
-        """Uploads what a task wrote, and returns its artifacts as later tasks get them."""
+        """Uploads the files that a task wrote; returns its artifacts as later tasks see them."""
         text = pathlib.Path(outputs["outputFile"]).read_text()
         parsed = json_format.Parse(text, pipeline_spec_pb2.ExecutorOutput())
         written = json_format.MessageToDict(parsed).get("artifacts", {})
@@ -188,7 +188,7 @@ def producer_output(source: dict[str, str], run: Run) -> dict[str, Any]:
 
 
 def fingerprint(inputs: dict, outputs: dict, container: dict) -> str:
-    """Of parameters, names of artifacts, and the container; not of any file (`cache.go`)."""
+    """Returns the cache key: parameters, names of artifacts and the container (`cache.go`)."""
     artifacts = inputs["artifacts"].items()
     names = {key: [one["name"] for one in found["artifacts"]] for key, found in artifacts}
     command = [container["image"], container["command"], container["args"]]
@@ -197,7 +197,7 @@ def fingerprint(inputs: dict, outputs: dict, container: dict) -> str:
 
 
 def take_over(executor_input: dict[str, Any]) -> None:
-    """What a hook wrote counts for the key of the cache, and for the executor."""
+    """Adds what a hook wrote to the executor's input, from which the cache key is made."""
     inputs, outputs = executor_input["inputs"], executor_input["outputs"]
     written = json.loads(pathlib.Path(outputs["outputFile"]).read_text())
     inputs["parameterValues"].update(written["parameterValues"])
@@ -215,7 +215,7 @@ def mounted(work: pathlib.Path, address: str) -> pathlib.Path:
 
 
 def copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
-    """An object store has no directories but those of its files."""
+    """Copies the files in a directory; like an object store, leaves out empty directories."""
     for path in source.rglob("*"):
         if path.is_file():
             place = target / path.relative_to(source)
@@ -224,7 +224,7 @@ def copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def as_stored(value: Any) -> Any:
-    """A value of an artifact's metadata, once it has been in the metadata store."""
+    """Converts a value of an artifact's metadata to what the metadata store returns."""
     assert value is not None, "unsupported value type: null"
     if isinstance(value, (list, dict)):
         return {"list" if isinstance(value, list) else "struct": value}
@@ -239,7 +239,7 @@ def execute(
     assert not any("{{$" in arg for arg in filled)
     assert filled[0] == "python"
     environment = {variable["name"]: variable["value"] for variable in container["env"]}
-    # The image has the code in its working directory, and it is in the path.
+    # As in the image, the code is in the working directory, which is on the path.
     done = subprocess.run(
         [sys.executable, str(CONTAINER), str(work), *filled[1:]],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, which the tests may do anything to."""
+"""Trainings in separate processes, which the tests may kill, stop or damage."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ TRAIN: dict[str, Any] = {
     "seed": 1,
 }
 _REFUSING_PROXY = dict.fromkeys(["http_proxy", "grpc_proxy"], "http://127.0.0.1:9")
-"""What the tasks of a cluster say to each other must not go there."""
+"""A proxy that refuses everything: the traffic between tasks must bypass it."""
 _SCHEMA = "".join(
     f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 min_count: 1 }} '
     "shape { dim { size: 1 } } }\n"
@@ -43,13 +43,13 @@ _SCHEMA = "".join(
 
 
 def _rows(first: int, count: int) -> list[dict[str, float]]:
-    """Rows that their price tells apart."""
+    """Returns rows with distinct prices."""
     return [{"area": float(i % 17), "price": float(i)} for i in range(first, first + count)]
 
 
 @pytest.fixture(scope="session")
 def table(tmp_path_factory) -> Transformed:
-    """A table of one feature; the labels of the train split are 0 to 319."""
+    """Returns a table with one feature; the labels of the train split are 0 to 319."""
     folder = tmp_path_factory.mktemp("table")
     return rich_table.transform(
         folder, _SCHEMA, {}, "price", "regression", _rows(0, 320), _rows(1000, 64)
@@ -57,9 +57,9 @@ def table(tmp_path_factory) -> Transformed:
 
 
 class Training:
-    """A training in a process of its own, as the Trainer does it.
+    """A training in a separate process, run as the Trainer does.
 
-    `crash` is a point of `tests.faults.crash` at which it ends, `wrapper` a command that runs it.
+    `crash` is the point where `tests.faults.crash` kills it; `wrapper` is a command that runs it.
     """
 
     def __init__(
@@ -112,13 +112,13 @@ class Training:
 
     @property
     def directory(self) -> pathlib.Path:
-        """The training's."""
+        """The directory of the training."""
         (found,) = (self.folder / "training").iterdir()
         return found
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the Trainer wrote down."""
+        """The record that the Trainer wrote."""
         return json.loads((self.folder / "run" / "training.json").read_text())
 
     @property
@@ -127,34 +127,34 @@ class Training:
 
     @property
     def errors(self) -> str:
-        """All that was written to stderr."""
+        """Everything written to stderr."""
         return self._err.read_text()
 
     @property
     def said(self) -> list[str]:
-        """What was told of the progress."""
+        """The lines of progress on stdout."""
         return self._out.read_text().splitlines()
 
     def task(self, name: str) -> int:
-        """The number of the process that does a task, as `worker-0`; 0 if there is none."""
+        """Returns the process id of a task such as `worker-0`; 0 if it is not running."""
         role, _, index = name.partition("-")
         wanted = {"type": role, "index": int(index or 0)}
         for pid in tasks(self.folder):
             with contextlib.suppress(OSError):
                 variables = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
-                # A process that has just begun has none yet.
+                # A process that has just started may not have the variable yet.
                 found = [v.partition("=")[2] for v in variables if v.startswith("TF_CONFIG=")]
                 if found and json.loads(found[0])["task"] == wanted:
                     return pid
         return 0
 
     def has_checkpoint(self, step: int) -> bool:
-        """Whether the chief has saved a checkpoint of a step or later."""
+        """Returns whether there is a checkpoint of the step or a later one."""
         steps = [int(p.stem.rpartition("-")[2]) for p in self.folder.rglob("model.ckpt-*.index")]
         return max(steps, default=-1) >= step
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 240.0) -> Any:
-        """Polls until the condition holds; fails if the training ends before."""
+        """Polls until the condition holds and returns its value; fails if the training ends."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -164,12 +164,12 @@ class Training:
         return found
 
     def end(self, seconds: float = 300.0) -> int:
-        """Waits for its end; its exit code."""
+        """Waits for the training to end; returns its exit code."""
         return self.process.wait(timeout=seconds)
 
 
 def tasks(folder: pathlib.Path) -> list[int]:
-    """The processes of clusters whose training is below a folder."""
+    """Returns the ids of all task processes whose training is below a folder."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -180,7 +180,7 @@ def tasks(folder: pathlib.Path) -> list[int]:
 
 
 def wait_until_gone(folder: pathlib.Path, seconds: float = 10.0) -> None:
-    """Waits until no process of a cluster below the folder is left."""
+    """Waits until no task process of a training below the folder is left."""
     deadline = time.monotonic() + seconds
     while found := tasks(folder):
         assert time.monotonic() < deadline, f"still there: {found}"
@@ -189,7 +189,7 @@ def wait_until_gone(folder: pathlib.Path, seconds: float = 10.0) -> None:
 
 @pytest.fixture
 def train(table, tmp_path) -> Iterator[Callable[..., Training]]:
-    """Starts trainings in the test's folder; what is left of them in the end is ended."""
+    """Yields a function that starts trainings in the test's folder; kills them at the end."""
     started: list[Training] = []
 
     def start(folder: pathlib.Path = tmp_path, **settings: Any) -> Training:

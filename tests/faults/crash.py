@@ -1,8 +1,8 @@
-"""Runs a module in which one call ends the process: `python -m tests.faults.crash POINT MODULE ...`
+"""A program that runs a module and crashes at a call: `python -m tests.faults.crash POINT MODULE`.
 
-POINT is PLACE@NUMBER: the process is killed when the function at PLACE is about to be called for
-the NUMBER-th time. Or PLACE@NUMBER@BYTES: from that call on the process is killed by the first
-write that makes a file longer than that, in its midst. The functions themselves stay what they are.
+POINT is PLACE@NUMBER: the process is killed just before the NUMBER-th call of the function at
+PLACE. With PLACE@NUMBER@BYTES, it is killed, after that call has begun, in the middle of the first
+write that makes a file longer than BYTES. Arguments after MODULE are passed to the module.
 """
 
 import functools
@@ -28,7 +28,7 @@ def main() -> None:
         if calls == int(number):
             if not size:
                 os.kill(os.getpid(), signal.SIGKILL)
-            # What the system does at the limit; Python would make an error of it.
+            # Let the system kill the process at the limit; Python would raise an error.
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(size[0]), int(size[0])))

@@ -1,4 +1,4 @@
-"""A model whose only weight moves towards the mean label, and which can be told to misbehave."""
+"""A model whose only weight moves towards the mean label, and which can be made to fail."""
 
 import dataclasses
 import os
@@ -13,12 +13,12 @@ from models.params import parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What a test may have.
+    """Parameters of the model.
 
     Attributes:
-        fails_in: the role of the tasks in which the model raises an exception.
-        rows_to: a folder; there each task writes down the labels that it trains on.
-        ballast_mb: what else is in a checkpoint.
+        fails_in: role of the tasks in which the model raises an exception.
+        rows_to: folder in which each task records the labels that it trains on.
+        ballast_mb: size of an additional variable, which enlarges checkpoints.
     """
 
     fails_in: str = ""

@@ -1,4 +1,4 @@
-"""Deploys a model as the Pusher does: `python -m tests.faults.push MODEL SERVING`."""
+"""A process that deploys as the Pusher does: `python -m tests.faults.push MODEL SERVING`."""
 
 import sys
 

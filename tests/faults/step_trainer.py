@@ -1,4 +1,4 @@
-"""A process that trains as the Trainer's step on Kubeflow does, on pods of a TFJob.
+"""A process that trains as the Trainer's step on Kubeflow does, in pods of a TFJob.
 
 `python -m tests.faults.step_trainer ARGUMENTS TFJOB URL NAMESPACE POD`; see `tests.faults.trainer`.
 """

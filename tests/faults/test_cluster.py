@@ -1,4 +1,4 @@
-"""A cluster of real processes: what it makes, and that nothing is left of it."""
+"""A cluster of real processes: its results, its failures, and that no process is left behind."""
 
 import collections
 import json
@@ -29,7 +29,7 @@ NAMES = [SERVER, CHIEF, WORKER, EVALUATOR]
     ids=["evaluator", "chief evaluates"],
 )
 def finished(request, table, tmp_path_factory):
-    """A training of a chief and a worker, which have written down the rows that they saw."""
+    """Returns a finished training by a chief and a worker, which recorded the rows they saw."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "rows").mkdir()
     params = {"rows_to": str(folder / "rows")}
@@ -43,7 +43,7 @@ def finished(request, table, tmp_path_factory):
 
 
 def signatures(export) -> dict[str, dict[str, str]]:
-    """Inputs and outputs of each signature, in words."""
+    """Returns dtype and shape of each input and output, by signature."""
     found = tf.saved_model.load(str(export)).signatures
     return {
         name: {
@@ -79,7 +79,7 @@ def test_no_row_is_seen_by_two_and_all_are_seen_equally_often(finished):
     assert set(seen) == {"chief-0", "worker-0"}
     mean = sum(sum(rows.values()) for rows in seen.values()) / 320
     for rows, parity in ((seen["chief-0"], 0), (seen["worker-0"], 1)):
-        # Each pass of a task, of ten batches, sees each of its rows once; it ends in one of them.
+        # In a pass of ten batches, a task sees each of its rows once; its last pass may be partial.
         passes = sum(rows.values()) / 160
         assert mean - 1 <= passes <= mean + 1, "no task is further ahead or behind"
         assert {float(row) for row in rows} == set(range(parity, 320, 2))
@@ -107,7 +107,7 @@ def test_tensorboard_shows_all_tasks_in_one_place(finished):
 
 @pytest.mark.slow
 def test_early_stopping_ends_the_evaluator_too(train):
-    """Which would wait for a step that nobody makes any more."""
+    """The evaluator would otherwise wait for a step that is never made."""
     training = train(
         model="tests.unit.models.bump_model.model_fn",
         params={"best_step": 100},
@@ -125,14 +125,14 @@ LONG = {"max_steps": 2000, "evaluate_every": 200}
 
 @pytest.fixture
 def long(train):
-    """A training that has saved a checkpoint, and still has most of the way to go."""
+    """Returns a running training that has saved a checkpoint but is far from its end."""
     training = train(**LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     return training
 
 
 def ended_well(training, *restarted: str) -> list[dict]:
-    """Waits for the end; checks that it made a model, and that these tasks were started again."""
+    """Waits for the end; checks the model and which tasks were restarted; returns the restarts."""
     assert training.end() == 0, training.errors[-3000:]
     assert not tasks(training.folder)
     assert (training.export / "saved_model.pb").exists()
@@ -195,7 +195,7 @@ def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
     ],
 )
 def test_nothing_is_left_when_the_launcher_ends(train, number):
-    """Nor of a task that is stopped, and so cannot see it."""
+    """This includes a stopped task, which cannot notice that the launcher has ended."""
     training = train(**LONG)
     training.wait_for(lambda: training.has_checkpoint(0))
     os.kill(training.task("worker-0"), signal.SIGSTOP)
@@ -205,7 +205,7 @@ def test_nothing_is_left_when_the_launcher_ends(train, number):
 
 
 def operate(train, tmp_path, command) -> pathlib.Path:
-    """Starts the tasks as an operator does, and waits for their end; the training's directory."""
+    """Starts the tasks as an operator does; returns the training's directory at their end."""
     waiting = train(max_steps=300)
     directory = waiting.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
     waiting.process.kill()
@@ -236,7 +236,7 @@ def operate(train, tmp_path, command) -> pathlib.Path:
 
 @pytest.mark.slow
 def test_an_operator_may_start_the_trainer_as_each_task(train, tmp_path):
-    """As Vertex AI does; the chief exports."""
+    """Vertex AI does so; the chief exports the model."""
     operate(train, tmp_path, lambda directory, problem: ["tests.faults.trainer", str(problem)])
     [record] = tmp_path.glob("run/training.json")
     assert 300 <= json.loads(record.read_text())["best"]["step"] <= 302
@@ -256,7 +256,7 @@ def test_a_task_without_a_cluster_in_the_configuration_is_refused(train, cluster
 
 @pytest.mark.slow
 def test_an_operator_may_start_the_tasks(train, tmp_path):
-    """As Kubeflow's TFJob does; the Trainer exports what they have trained."""
+    """Kubeflow's TFJob does so; the Trainer then exports what the tasks have trained."""
     directory = operate(
         train,
         tmp_path,
@@ -271,7 +271,7 @@ def test_an_operator_may_start_the_tasks(train, tmp_path):
 
 @pytest.mark.slow
 def test_orphans_of_an_earlier_run_are_ended(train, tmp_path):
-    """Whatever it was that let them outlive it."""
+    """A new run ends them, however they came to outlive the earlier run."""
     training = train(**LONG)
     directory = training.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
     training.process.kill()

@@ -1,4 +1,4 @@
-"""The tasks of clusters are killed, over and over and at any moment: the model comes out right."""
+"""Tasks of a cluster are killed repeatedly, at random moments; the model must come out right."""
 
 import collections
 import contextlib
@@ -14,22 +14,22 @@ from tests.faults.conftest import TRAIN, Training, tasks
 STEPS, EVERY = 2000, 200
 TASKS = ["worker-0", "chief", "ps-0", "evaluator"]
 VITAL = ("chief", "ps-0")
-"""Whose death costs what was done since the last checkpoint."""
+"""Tasks whose death undoes the steps since the last checkpoint."""
 TRAININGS, KILLS = 10, 3
 IN_FLIGHT = 5
-"""Steps that are made between a task's death and the moment at which the others know of it."""
+"""Steps made between a task's death and the moment at which the others notice it."""
 
 
 def steps_made(training: Training) -> int:
-    """How many steps its tasks made, the undone ones too: they write down each batch's labels."""
+    """Counts the steps of all tasks, undone ones included, from the labels that they recorded."""
     files = (training.folder / "rows").iterdir()
     return sum(file.read_bytes().count(b"\n") // TRAIN["batch_size"] for file in files)
 
 
 def kill(training: Training, dice: random.Random) -> tuple[str, int]:
-    """Kills one of the tasks at some moment; which task, and the steps made by then.
+    """Kills a random task at a random moment; returns its name and the steps made by then.
 
-    The moment is at any time of a start, or while steps are made.
+    The moment may be during start-up or while steps are made.
     """
     wait = time.monotonic() + dice.choice([dice.uniform(0, 15), 0])
     steps = steps_made(training) + dice.choice([0, dice.randint(0, 2 * EVERY)])

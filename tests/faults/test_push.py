@@ -1,4 +1,4 @@
-"""A push that is killed: a server sees the whole model or none of it."""
+"""A push that is killed: a server sees the complete model or nothing of it."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
         (model / name).write_text(f"content of {name}")
     manifest.write(epath.Path(model))
     push = ["tests.faults.push", str(model), str(serving)]
-    # The copy of one of the files does not take place any more.
+    # The process dies before it copies one of the files.
     crash = f"tfx.dsl.io.fileio.copy@{copies}"
     killed = subprocess.run([sys.executable, "-m", "tests.faults.crash", crash, *push])
     assert killed.returncode == -signal.SIGKILL

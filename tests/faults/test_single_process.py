@@ -1,4 +1,4 @@
-"""One process that trains is killed, over and over: it ends as one that was not."""
+"""A training process is killed repeatedly, and ends like one that was not killed."""
 
 import contextlib
 import json
@@ -22,12 +22,12 @@ SETTINGS = {"cluster": None, "max_steps": 6000, "evaluate_every": EVERY}
 SHORT = {"cluster": None, "max_steps": 300, "evaluate_every": 100}
 ROUNDS = 30
 _LONGEST = 2.5
-"""Seconds between what is waited for and the kill."""
+"""Maximum seconds between the awaited point and the kill."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(table, tmp_path_factory):
-    """Trainings that nobody disturbed, made once for each of their settings."""
+    """Returns a function that gives an undisturbed training, run once for each settings."""
     made: dict[str, Training] = {}
 
     def of(**settings) -> Training:
@@ -41,7 +41,7 @@ def undisturbed(table, tmp_path_factory):
 
 
 def ended_equal(training: Training, other: Training) -> None:
-    """Waits for the end; checks that it made what the other one made, to the last bit."""
+    """Waits for the end; checks that the result is bit for bit that of the other training."""
     assert training.end() == 0, training.errors[-3000:]
     assert training.record["best"] == other.record["best"]
     weights = [
@@ -61,7 +61,7 @@ def ended_equal(training: Training, other: Training) -> None:
 
 
 def evaluations(training: Training) -> dict[int, float]:
-    """The eval loss by step."""
+    """Reads the eval loss by step."""
     found = {}
     for file in (training.directory / "eval").glob("events.out.tfevents.*"):
         with contextlib.suppress(tf.errors.DataLossError):  # the last event of a killed run
@@ -73,7 +73,7 @@ def evaluations(training: Training) -> dict[int, float]:
 
 
 def last_checkpoint(folder: pathlib.Path) -> int:
-    """The step of the last checkpoint that can be read; 0 if there is none."""
+    """Returns the step of the last readable checkpoint; 0 if there is none."""
     for directory in folder.glob("training/*"):
         for checkpoint in reversed(checkpoints.kept(directory)):
             if checkpoints.is_readable(checkpoint):
@@ -82,20 +82,20 @@ def last_checkpoint(folder: pathlib.Path) -> int:
 
 
 def steps_made(training: Training) -> int:
-    """How many steps its process made: the model writes down the labels of each batch."""
+    """Counts the steps of the training's process, from the labels that the model recorded."""
     files = (training.folder / "rows").glob(f"*.{training.process.pid}")
     return sum(len(file.read_text().split()) // TRAIN["batch_size"] for file in files)
 
 
 def kill_at_random(training: Training, dice: random.Random) -> str:
-    """Kills it some time after it has come to some point; says which point."""
+    """Kills a training some time after it has reached a random point; returns the point."""
     here = training.folder
     first = len(training.errors)
 
     def written() -> set[pathlib.Path]:
         return set(here.glob("training/*/*_temp/*tempstate*"))
 
-    # Of a round that was killed in a save, and that nobody has cleaned up after yet.
+    # Left by a round that was killed during a save, and not cleaned up yet.
     left = written()
     points = {
         "start": lambda: True,
@@ -106,7 +106,7 @@ def kill_at_random(training: Training, dice: random.Random) -> str:
     }
     point = dice.choices(list(points), weights=[1, 5, 2, 2, 1])[0]
     wait = dice.uniform(0, _LONGEST) if point != "save" else 0.0
-    # Nobody need save or export in this round.
+    # This round may never reach a save or an export, so limit its steps.
     most = dice.randint(EVERY, 3 * EVERY)
     at = None
     while training.process.poll() is None and (at is None or time.monotonic() < at):
@@ -122,7 +122,7 @@ def kill_at_random(training: Training, dice: random.Random) -> str:
 
 
 def rounds(start, other: Training, folder: pathlib.Path, settings, count: int, seed: int) -> None:
-    """Kills and starts again so often; prints what became of each round."""
+    """Kills and restarts a training `count` times; checks and prints the outcome of each round."""
     dice = random.Random(seed)
     number, table = 0, []
     for one in range(1, count + 1):
@@ -133,7 +133,7 @@ def rounds(start, other: Training, folder: pathlib.Path, settings, count: int, s
         training = start(folder=place, **settings)
         phase = kill_at_random(training, dice)
         left = last_checkpoint(place)
-        # A step may be in a checkpoint before it is written down.
+        # A step may be in a checkpoint before its labels are recorded.
         killed = max(restored + steps_made(training), left)
         table.append(
             (one, restored, killed, phase, left, killed - left, time.monotonic() - started)
@@ -189,7 +189,7 @@ def test_a_kill_at_the_worst_moments_costs_at_most_an_interval(train, undisturbe
 
 
 def cut(file: pathlib.Path) -> None:
-    """Takes the second half of a file."""
+    """Cuts off the second half of a file."""
     os.truncate(file, file.stat().st_size // 2)
 
 
@@ -257,11 +257,11 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="a small disk needs the right to mount one")
 @pytest.mark.parametrize("cluster", [None, {}], ids=["one process", "cluster"])
 def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed, tmp_path, cluster):
-    """Three checkpoints of 8 MB and a copy of the best do not fit; later they do."""
+    """Three checkpoints of 8 MB and a copy of the best do not fit at first; later they do."""
     settings = {**SHORT, "cluster": cluster, "params": {"ballast_mb": 8}}
     small = tmp_path / "small"
     (small / "training").mkdir(parents=True)
-    # What was on the small disk is kept when it goes away, as its next mount finds it.
+    # The content of the small disk is copied before it disappears, for the second training.
     script = (
         f'mount -t tmpfs -o size=20m tmpfs {small}/training && {{ "$@"; code=$?; '
         f"cp -a {small}/training {tmp_path}/kept; exit $code; }}"

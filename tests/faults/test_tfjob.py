@@ -1,4 +1,4 @@
-"""The tasks of a cluster as pods of a TFJob, which an operator of ours looks after."""
+"""The tasks of a cluster as pods of a TFJob, managed by our fake of the operator."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def api(tmp_path):
 
 @pytest.fixture
 def step(api, train, tmp_path):
-    """Starts the Trainer's step."""
+    """Returns a function that starts the Trainer's step."""
 
     def start(cluster=CLUSTER, **settings):
         restarts = cluster.get("max_restarts", 10)
@@ -69,7 +69,7 @@ def test_a_tfjob_trains_and_one_model_is_exported(step, api):
 def test_a_task_that_is_killed_is_started_again(step, api):
     training = step(**LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
-    api.fail_next = 3  # the API is away for a moment, which does not matter
+    api.fail_next = 3  # the API is unavailable for a moment, which must not matter
     os.kill(training.task("worker-0"), signal.SIGKILL)
     assert training.end() == 0, training.errors[-3000:]
     assert the_job(api).restarts == ["worker-0"]
@@ -121,7 +121,7 @@ def test_a_step_that_is_tried_again_finds_its_job(step, api):
     first.wait_for(lambda: first.has_checkpoint(1))
     first.process.kill()
     chief = first.task("chief")
-    # On a busy machine it could be done before the second try looks at it.
+    # Stopped, since on a busy machine it could finish before the second try sees it.
     os.kill(chief, signal.SIGSTOP)
     second = step(**LONG)
     second.wait_for(lambda: "it is there already" in second.errors)

@@ -1,6 +1,6 @@
 """A process that trains as the Trainer does: `python -m tests.faults.trainer ARGUMENTS`.
 
-ARGUMENTS is a file with the attributes of `FnArgs`. What it is told of its progress goes to stdout.
+ARGUMENTS is a JSON file with the attributes of `FnArgs`. Progress is written to stdout.
 """
 
 import json
@@ -13,7 +13,7 @@ from models import progress, training
 
 
 def main() -> None:
-    # A shell's background job, which the tests may be, ignores it.
+    # SIGINT is ignored in background jobs of a shell, which the tests may be.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = types.SimpleNamespace(**json.loads(pathlib.Path(sys.argv[1]).read_text()))
     progress.on_progress = lambda text: print(text, flush=True)
