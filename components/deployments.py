@@ -149,8 +149,8 @@ def versions(directory: epath.Path) -> list[epath.Path]:
 def serving(directory: epath.Path) -> Optional[epath.Path]:
     """Returns the version being served, which is the highest one; None if there is no version.
 
-    A version without a graph counts only if the record has it. In an object store, an interrupted
-    push leaves an unrecorded one, which no server loads; a recorded one has lost its graph since.
+    A version without a graph counts only if it is in the record: then it has been damaged since.
+    Otherwise an interrupted push to an object store has left it, and no server loads it.
 
     Raises:
         BadRecord: see `read`.

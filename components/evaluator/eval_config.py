@@ -18,7 +18,7 @@ REACHED_BY_CONSTANT = {"skill": 0.0, "auc": 0.5}
 """Metrics whose value for a constant predictor is known in advance, with that value."""
 
 SMALLEST_GAIN = 0.01
-"""By how much a model must beat a constant: less may be luck with the test split."""
+"""Minimum improvement over a constant; less may be luck with the test split."""
 
 
 def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:

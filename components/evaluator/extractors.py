@@ -222,7 +222,7 @@ def _map_array(array, function):
 
 
 def _class_number(label: Label, value: str) -> int:
-    """Returns the index of a class, -1 if the train split lacks it; binary labels then raise."""
+    """Returns a class's index. For one not in the train split: -1, or an error if binary."""
     if value in label.classes:
         return label.classes.index(value)
     if label.task == "binary":

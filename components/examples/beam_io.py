@@ -126,7 +126,7 @@ class _Sink(filebasedsink.FileBasedSink):
         file_handle.write(value)
 
     def finalize_write(self, init_result, writer_results, pre_finalize_results):
-        """Numbers the files in the order of bundles; Beam would sort them by their random names."""
+        """Numbers the files in the order of bundles, since Beam sorts them by random names."""
         numbered = []
         for number, path in enumerate(writer_results):
             folder, name = FileSystems.split(path)

@@ -102,7 +102,7 @@ NAMED_IN_ATTRIBUTE = {
     "RecordInput": "file_pattern",
     "Skipgram": "filename",
 }
-"""Operations on files whose path is an attribute; values that begin as in `_NO_FILE` are none."""
+"""Operations on files whose path is an attribute; a prefix in `_NO_FILE` means that it is none."""
 _NO_FILE = ("local://", "bytes://")
 
 _PASS_ON = ("Identity", "Reshape", "ExpandDims", "PlaceholderWithDefault")

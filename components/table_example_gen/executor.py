@@ -41,8 +41,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes the examples of each split and the ingestion report.
 
         Raises:
-            BadTable: no file or no row was found, a file is not readable, or a row is not and
-                `on_bad_rows` is "refuse" or more than `max_bad_share` of the rows are not.
+            BadTable: a pattern matches no file, there are no rows, a file cannot be read, a row
+                cannot be read and `on_bad_rows` is "refuse", or more than `max_bad_share` cannot.
             RuntimeError: rows or files were lost on the way.
         """
         self._log_startup(input_dict, output_dict, exec_properties)

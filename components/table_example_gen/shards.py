@@ -55,7 +55,7 @@ def deal(pieces: Sequence[Piece], shard_bytes: int, seed: int) -> Iterator[Shard
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What became of the rows of a shard.
+    """The outcome of writing a shard.
 
     Attributes:
         found: number of rows that were read, good or bad.

@@ -107,7 +107,7 @@ class CsvSource:
     def _told(
         self, block: Block, columns: Sequence[pa.Array], wanted: Collection[str] | None
     ) -> tuple[dict[str, Held], dict[str, pa.Array]]:
-        """Returns what columns hold whose types Arrow has inferred, and their values.
+        """Returns what the columns hold, given the types that Arrow inferred, and their values.
 
         Args:
             block: the block that the columns are from.
@@ -320,7 +320,7 @@ class CsvSource:
         return columns, bad, lines
 
     def _row(self, record: bytes, kinds: Kinds) -> tuple[list[str], str, str]:
-        """Returns a record's values, the column that is wrong, and the reason; "" if none is."""
+        """Returns a record's values, the wrong column and the reason; "" twice if it is good."""
         csv.field_size_limit(csv_file.LONGEST_RECORD)
         # Undecodable bytes are reported below, with the column that has them.
         text = record.decode(self.encoding, "surrogateescape")
@@ -417,7 +417,7 @@ def _any_nan(column: pa.Array) -> bool:
 
 
 def _odd(column: pa.Array) -> pa.BooleanArray | None:
-    """Returns a mask of the numbers that need a look at their text; None if there are none.
+    """Returns a mask of the numbers whose text has to be checked; None if no number's has.
 
     Arrow reads whole numbers beyond 64 bits as floats, and also `nan(1)`.
     """

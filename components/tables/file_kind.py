@@ -9,7 +9,7 @@ import google_crc32c
 Format = Literal["csv", "parquet", "tfrecord"]
 
 HEAD_BYTES = 1 << 12
-"""How many bytes from the start of a file `refusal` should be given."""
+"""Number of bytes at the start of a file that `refusal` needs."""
 
 GZIP = b"\x1f\x8b\x08"
 PARQUET = b"PAR1"

@@ -2,9 +2,9 @@
 
 TFX's own executor writes every zero and false as a missing value. Here, whole numbers and booleans
 become int64, other numbers float, and text, dates and times bytes (`2014-10-13`,
-`2014-10-13 08:30:00.000`; with a time zone, in local time). Lists become lists of these types.
-Decimals of scale 0 are whole numbers. NaN is missing, like null. The row index that pandas adds is
-left out.
+`2014-10-13 08:30:00.000`; with a time zone, the local time and its offset). Lists become lists of
+these types. Decimals of scale 0 are whole numbers. NaN is missing, like null. The row index that
+pandas adds is left out.
 """
 
 import collections
@@ -214,7 +214,7 @@ def open_source(files: Sequence[str], reading: Reading, block_bytes: int) -> Par
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """What is known of a column from its type.
+    """The information on a column that its type gives.
 
     Attributes:
         held: what it holds.

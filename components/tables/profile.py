@@ -49,7 +49,7 @@ class Misfits:
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What to find out about a column in addition to what every profile has.
+    """Details to find out about a column, in addition to what every profile has.
 
     Attributes:
         places: whether to locate the extremes, the first gap and the first infinity, and to compute

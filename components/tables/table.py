@@ -36,7 +36,7 @@ class Held(enum.IntFlag):
     """Whole numbers, written with a decimal point or an exponent."""
     FRACTION = 4
     LARGE = 8
-    """Numbers that 32 bits would round by more than a small fraction."""
+    """Numbers beyond 2**24 that a 32-bit float may round."""
     TEXT = 16
 
     @classmethod

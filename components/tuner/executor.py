@@ -1,8 +1,8 @@
 """Runs the trials of a search in separate processes, and writes the best and all of them.
 
 A search keeps its study and the training of each trial in a directory below `training_root`. The
-directory's name depends on everything that determines the search except the number of trials, so a
-search that was killed, or is run again with more trials, resumes from there.
+directory's name depends on the settings of the search, except `trials` and `parallel`, so a search
+that was killed, or is run again with more trials, resumes from there.
 """
 
 import hashlib

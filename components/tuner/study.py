@@ -122,7 +122,7 @@ class Study:
         self._running[number].set_user_attr(_SECONDS, round(seconds, 2))
 
     def complete(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Records the result of a trial, the metrics of its best checkpoint; NaN is a failure."""
+        """Records the metrics of a trial's best checkpoint; if not finite, the trial has failed."""
         value = metrics[self._tune["metric"]]
         if math.isfinite(value):
             self._end(number, TrialState.COMPLETE, value)
