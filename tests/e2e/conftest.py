@@ -15,6 +15,24 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 KING_COUNTY = REPOSITORY / "data" / "king_county"
 ROWS = 4000
 
+NODES = (
+    "TableExampleGen",
+    "StatisticsGen",
+    "CuratedSchema",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "ServingCheck",
+    "Baseline",
+    "Evaluator",
+    "Pusher",
+)
+"""Nodes of the default pipeline, in its order."""
+
+STEPS = tuple(name.lower() for name in NODES)
+"""Steps of its compiled workflow."""
+
 
 @dataclasses.dataclass
 class Problem:

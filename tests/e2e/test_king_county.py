@@ -17,23 +17,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tests.e2e.conftest import Problem, kill, states, wait_for
+from tests.e2e.conftest import NODES, Problem, kill, states, wait_for
 
 pytestmark = pytest.mark.e2e
 
-NODES = [
-    "TableExampleGen",
-    "StatisticsGen",
-    "CuratedSchema",
-    "ExampleValidator",
-    "DataGate",
-    "Transform",
-    "Trainer",
-    "ServingCheck",
-    "Baseline",
-    "Evaluator",
-    "Pusher",
-]
 UNCACHED = {"Pusher"}  # it checks every time what is served
 
 

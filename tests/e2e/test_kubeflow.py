@@ -18,23 +18,10 @@ from pipelines_server.api_server import ApiServer
 from pipelines_server.cluster import Node, Result
 
 from pipeline.kubeflow.executor import isolation
-from tests.e2e.conftest import KING_COUNTY, REPOSITORY, Problem, states, wait_for
+from tests.e2e.conftest import KING_COUNTY, REPOSITORY, STEPS, Problem, states, wait_for
 
 pytestmark = pytest.mark.e2e
 
-NODES = [
-    "tableexamplegen",
-    "statisticsgen",
-    "curatedschema",
-    "examplevalidator",
-    "datagate",
-    "transform",
-    "trainer",
-    "servingcheck",
-    "baseline",
-    "evaluator",
-    "pusher",
-]
 MOUNT = "/mnt/pipelines"
 ISOLATED = isinstance(isolation.best(REPOSITORY), isolation.Namespaces)
 
@@ -112,7 +99,7 @@ def first(cluster) -> str:
 
 
 def test_the_first_run_ends_blessed_and_pushed(cluster, first):
-    assert states(first) == dict.fromkeys(NODES, "done")
+    assert states(first) == dict.fromkeys(STEPS, "done")
     assert "No other model is deployed" in first
     (version,) = cluster.versions
     assert f"pushed to {cluster.home / 'serving' / version}" in first
@@ -150,7 +137,7 @@ def test_the_verdict_is_where_kubeflow_shows_it(cluster, first):
 @pytest.mark.slow
 def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, first):
     second = cluster.call("run")
-    assert states(second) == {**dict.fromkeys(NODES, "cached"), "pusher": "done"}
+    assert states(second) == {**dict.fromkeys(STEPS, "cached"), "pusher": "done"}
     assert "Blessed and unchanged" in second
     assert len(cluster.versions) == 1
 
