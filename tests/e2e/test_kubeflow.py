@@ -232,7 +232,10 @@ def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
         file = tmp_path / "uploaded.yaml"
         file.write_text(manifest)
         given = [
-            word for key, value in parameters.items() for word in ("--param", f"{key}={value}")
+            word
+            for key, value in parameters.items()
+            if value  # empty is the default of `new-baseline`
+            for word in ("--param", f"{key}={value}")
         ]
         command = cluster.command("run", "--file", str(file), *given)
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
