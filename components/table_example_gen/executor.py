@@ -156,11 +156,10 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
     mistakes.append(write_mistakes)
     _ = (
         pipeline
-        | "Once" >> beam.Create([task.report])
+        | "Once" >> beam.Create([task])
         | "Report"
         >> beam.Map(
             _report,
-            task.source,
             beam.pvalue.AsList(pieces),
             beam.pvalue.AsSingleton(found),
             beam.pvalue.AsList(written),
@@ -234,8 +233,7 @@ class _Write(_Step):
 
 
 def _report(
-    path: str,
-    source: Source,
+    task: _Task,
     pieces: Sequence[Piece],
     found: Found,
     written: Sequence[Written],
@@ -259,11 +257,11 @@ def _report(
         "quarantined": sum(shard.bad for shard in written),
         "first_bad_row": first and str(first),
         "kinds": {name: kind.name for name, kind in table.kinds(held).items()},
-        "dates": sorted(source.dates),
-        "notes": [*source.notes, *table.notes(held)],
+        "dates": sorted(task.source.dates),
+        "notes": [*task.source.notes, *table.notes(held)],
         "mistakes": sorted(mistakes),
     }
-    with fileio.open(path, "w") as file:
+    with fileio.open(task.report, "w") as file:
         file.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
