@@ -26,17 +26,19 @@ def steps_made(training: Training) -> int:
     return sum(file.read_bytes().count(b"\n") // TRAIN["batch_size"] for file in files)
 
 
-def kill(training: Training, dice: random.Random) -> tuple[str, int]:
+def kill(training: Training, dice: random.Random, latest: int) -> tuple[str, int]:
     """Kills a random task at a random moment; returns its name and the steps made by then.
 
-    The moment may be during start-up or while steps are made.
+    The moment may be during start-up or while steps are made, and does not wait for more steps
+    than `latest`: a fast machine would end the training before.
     """
     wait = time.monotonic() + dice.choice([dice.uniform(0, 15), 0])
-    steps = steps_made(training) + dice.choice([0, dice.randint(0, 2 * EVERY)])
+    steps = min(steps_made(training) + dice.choice([0, dice.randint(0, 2 * EVERY)]), latest)
     order = dice.sample(TASKS, len(TASKS))
 
     def victim() -> tuple[str, int] | None:
-        if time.monotonic() < wait or steps_made(training) < steps:
+        made = steps_made(training)
+        if made < steps or (time.monotonic() < wait and made < latest):
             return None
         return next(((name, pid) for name in order if (pid := training.task(name))), None)
 
@@ -66,7 +68,8 @@ def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
             params={"rows_to": str(folder / "rows")},
             cluster={"max_restarts": 4 * KILLS},
         )
-        killed = [kill(training, dice) for _ in range(KILLS)]
+        moments = [STEPS * (number + 1) // (KILLS + 1) for number in range(KILLS)]
+        killed = [kill(training, dice, latest) for latest in moments]
         assert training.end() == 0, training.errors[-3000:]
         assert not tasks(folder)
         assert (training.export / "saved_model.pb").exists()
