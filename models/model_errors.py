@@ -277,9 +277,7 @@ def _is_below(file: str, folders: Sequence[pathlib.Path]) -> bool:
 
 def _is_ours(path: pathlib.Path) -> bool:
     """Returns whether a path is in this project's packages; user files may lie beside them."""
-    return any(
-        path.is_relative_to(_PROJECT / name) for name in ("components", "models", "pipeline")
-    )
+    return any(path.is_relative_to(_PROJECT / name) for name in _PACKAGES)
 
 
 def shown(file: str) -> str:
