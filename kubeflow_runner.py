@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import Annotated
 
-from pipeline import interrupts
+from pipeline.console import interrupts
 
 if __name__ == "__main__":
     interrupts.end_process()
@@ -17,11 +17,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import typer
 
 from models import no_proxy
-from pipeline import command_line, errors, screen
-from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
-from pipeline.config import Config
+from pipeline import errors
+from pipeline.config.configuration import Config
+from pipeline.console import command_line, screen
+from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 from pipeline.kubeflow.server.options import Connect, asks_the_server
-from pipeline.workspace import Workspace
+from pipeline.workspace.folders import Workspace
 
 app = command_line.app(
     "The same pipeline on Kubeflow: compiled, checked, executed, submitted, scheduled.",
@@ -63,7 +64,7 @@ def compile(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Write what clusters run: an Argo Workflow, and V2 pipelines for Kubeflow 2 and Vertex AI."""
-    from pipeline.kubeflow import compile_command
+    from pipeline.kubeflow.compile import compile_command
 
     problem = _load(config, set_, preset)
     raise typer.Exit(compile_command.run(problem, _place(problem, workspace)))
@@ -76,7 +77,7 @@ def check(
     file: FileOption = None,
 ) -> None:
     """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
-    from pipeline.kubeflow import lint
+    from pipeline.kubeflow.compile import lint
 
     place = _place(_load(config), workspace)
     raise typer.Exit(lint.check_command(_compiled(config, place, file)))
@@ -212,7 +213,7 @@ def schedule(
     """Upload the compiled workflow and run it on a schedule."""
     from rich.console import Console
 
-    from pipeline.kubeflow import run_parameters
+    from pipeline.kubeflow.compile import run_parameters
     from pipeline.kubeflow.server import cron as cron_lib
     from pipeline.kubeflow.server import service
 
@@ -295,8 +296,8 @@ def _job(
     experiment: str | None,
     create_experiment: bool,
 ):
-    from pipeline.kubeflow import run_parameters
-    from pipeline.kubeflow.manifest import Manifest
+    from pipeline.kubeflow.compile import run_parameters
+    from pipeline.kubeflow.compile.manifest import Manifest
     from pipeline.kubeflow.server import service
 
     assert config.kubeflow
@@ -333,7 +334,7 @@ def _load(
 
 
 def _parameters(config: Config, given: list[str] | None) -> dict[str, str]:
-    from pipeline.kubeflow import run_parameters
+    from pipeline.kubeflow.compile import run_parameters
 
     found = command_line.pairs("--param", given)
     run_parameters.check(config, found)

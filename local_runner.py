@@ -4,7 +4,7 @@ import os
 import pathlib
 from typing import Annotated
 
-from pipeline import interrupts
+from pipeline.console import interrupts
 
 if __name__ == "__main__":
     interrupts.end_process()
@@ -15,8 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import typer
 
 from models import no_proxy
-from pipeline import command_line, errors, gates, screen
-from pipeline.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
+from pipeline import errors
+from pipeline.config import gates
+from pipeline.console import command_line, screen
+from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 
 app = command_line.app(
     "From a raw table to a blessed, pushed model, on this machine.",
@@ -50,7 +52,7 @@ def run(
     new_baseline: NewBaselineOption = None,
 ) -> None:
     """Run the pipeline; steps whose inputs did not change are taken from the cache."""
-    from pipeline import local
+    from pipeline.local import pipeline_run
 
     if new_baseline is not None and not new_baseline.strip():
         raise errors.UserError(
@@ -60,7 +62,7 @@ def run(
     if new_baseline is not None and problem.gates is None:
         raise errors.UserError(f"--new-baseline: {gates.NOTHING_COMPARED}")
     place = command_line.workspace(problem, workspace)
-    raise typer.Exit(local.run(problem, place, (new_baseline or "").strip()))
+    raise typer.Exit(pipeline_run.run(problem, place, (new_baseline or "").strip()))
 
 
 @app.command(
@@ -74,7 +76,7 @@ def tune(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Search the hyperparameters that the configuration names, and show every trial."""
-    from pipeline import local
+    from pipeline.local import pipeline_run
 
     problem = command_line.load(config, set_)
     if problem.tune is None:
@@ -83,7 +85,7 @@ def tune(
             "'tune: {trials: 20, search: {model.params.learning_rate: "
             "{low: 0.0003, high: 0.03, log: true}}}'"
         )
-    raise typer.Exit(local.tune(problem, command_line.workspace(problem, workspace)))
+    raise typer.Exit(pipeline_run.tune(problem, command_line.workspace(problem, workspace)))
 
 
 @app.command(epilog="Example:\n\n  local_runner.py predict --csv new_houses.csv --out prices.csv")
@@ -102,8 +104,8 @@ def predict(
     """
     from rich.markup import escape
 
-    from pipeline import predict as predict_lib
-    from pipeline import terminal
+    from pipeline.console import terminal
+    from pipeline.scoring import predict as predict_lib
 
     problem = command_line.load(config, set_)
     place = command_line.workspace(problem, workspace)
@@ -127,10 +129,10 @@ def tensorboard(
     port: Annotated[int, typer.Option(help="Where it is served; 0 takes a free one.")] = 6006,
 ) -> None:
     """Show the curves of all trainings and of a cluster's tasks, until Ctrl-C."""
-    from pipeline import board
+    from pipeline.local import tensorboard
 
     problem = command_line.load(config, set_)
-    board.show(command_line.workspace(problem, workspace), port)
+    tensorboard.show(command_line.workspace(problem, workspace), port)
 
 
 if __name__ == "__main__":

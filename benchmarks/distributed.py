@@ -85,7 +85,7 @@ class Watch:
         self._disturbed = True
 
     def heard(self, event: str, **message: Any) -> None:
-        """See `models.progress.Progress.heard`."""
+        """See `models.training.training_progress.Progress.heard`."""
         if event == "evaluation":
             at = time.time() - self._began
             self.evaluations.append((at, message["metrics"]["loss"]))
@@ -133,10 +133,10 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     from etils import epath
 
     from benchmarks.transformed import finished_problem
-    from models import training
     from models.cluster import launch
     from models.problem import Problem
-    from models.progress import Progress
+    from models.training import trainer
+    from models.training.training_progress import Progress
 
     finished = finished_problem(config, workspace)
     settings = dict(finished.settings)
@@ -174,7 +174,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
             def on_evaluation(step, metrics):
                 progress.heard("evaluation", step=step, metrics=metrics)
 
-            training.fit(problem, context, directory, on_evaluation, progress.heard)
+            trainer.fit(problem, context, directory, on_evaluation, progress.heard)
         variables = trainable_bytes(directory)
     costs = watch.costs
     per_step = {key: costs[key] / costs["steps"] for key in costs if key != "steps"}

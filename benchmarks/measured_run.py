@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import psutil
 
-from pipeline import memory
+from pipeline.local import memory
 
 _LOOK_EVERY = 2.0
 """Seconds between looks; with several processes, a look takes a tenth of a second."""
@@ -109,11 +109,12 @@ def main() -> int:
         stock.run(arguments.data, arguments.workspace, arguments.steps, arguments.batch_size)
         code = 0
     else:
-        from pipeline import command_line, local
-        from pipeline.workspace import Workspace
+        from pipeline.console import command_line
+        from pipeline.local import pipeline_run
+        from pipeline.workspace.folders import Workspace
 
         config = command_line.load(arguments.config, arguments.settings)
-        code = local.run(config, Workspace(arguments.workspace.resolve()))
+        code = pipeline_run.run(config, Workspace(arguments.workspace.resolve()))
     arguments.nodes.write_text(json.dumps(NODES))
     return code
 

@@ -39,11 +39,13 @@ from rich.table import Table
 
 from benchmarks import tables
 from benchmarks.record import Record
-from pipeline import config_file, fingerprint, terminal
-from pipeline.config import Config
+from pipeline.config import config_file
+from pipeline.config.configuration import Config
+from pipeline.console import terminal
+from pipeline.console.node_progress import Progress
 from pipeline.errors import UserError
-from pipeline.progress import Progress
-from pipeline.workspace import Workspace
+from pipeline.graph import fingerprint
+from pipeline.workspace.folders import Workspace
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "quality.json"
 MODELS = ("tabm", "mlp", "wide_deep")
@@ -86,7 +88,7 @@ class Problem:
             `scores`, `train_seconds`, `steps_per_second`, `note` and `rows`.
         """
         from components.evaluator import verdict
-        from models.training import RECORD
+        from models.training.trainer import RECORD
 
         outputs, _ = self._run(self._config(name, settings))
 
@@ -139,15 +141,16 @@ class Problem:
 
     def _run(self, config: Config, last: str | None = None):
         """Runs the pipeline; returns the outputs of each node by key, and the nodes by id."""
-        from pipeline import arguments, beam_runner
-        from pipeline.pipeline import create_pipeline
+        from pipeline.beam import dag_runner
+        from pipeline.graph import arguments
+        from pipeline.graph.pipeline import create_pipeline
 
         pipeline = create_pipeline(config, arguments.of_workspace(config, self._workspace), last)
         progress = Progress(Console(file=sys.stdout), [node.id for node in pipeline.components])
         with self._workspace.locked():
             # Resuming an interrupted training would make its time look too short.
             shutil.rmtree(self._workspace.training, ignore_errors=True)
-            executions = beam_runner.run(pipeline, progress)
+            executions = dag_runner.run(pipeline, progress)
             shutil.rmtree(self._workspace.training, ignore_errors=True)
         outputs = {node: self._outputs(execution) for node, execution in executions.items()}
         return outputs, {node.id: node for node in pipeline.components}
@@ -168,7 +171,7 @@ class Problem:
         from tensorflow_metadata.proto.v0 import schema_pb2
 
         from benchmarks import references
-        from models import features, label
+        from models.features import features, label
 
         config = self._config(None)
         outputs, nodes = self._run(config, last="Transform")

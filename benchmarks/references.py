@@ -27,10 +27,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 
-from models import expressions
-from models import features as features_lib
-from models.features import Feature
-from models.label import Label
+from models.features import expressions
+from models.features import features as features_lib
+from models.features.features import Feature
+from models.features.label import Label
 
 SPLITS = ("train", "eval", "test")
 

@@ -15,7 +15,7 @@ import pickle
 from collections.abc import Callable
 
 from benchmarks import taxi_table
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
 
 REPOSITORY = pathlib.Path(__file__).parents[1]

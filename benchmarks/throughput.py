@@ -3,8 +3,8 @@
     make run
     python benchmarks/throughput.py
 
-All ways train the network of `models.tabm` on the transformed examples of a finished run, with the
-same batches, input pipeline and optimizer (AdamW, clipped gradients, a cosine schedule):
+All ways train the network of `models.zoo.tabm` on the transformed examples of a finished run, with
+the same batches, input pipeline and optimizer (AdamW, clipped gradients, a cosine schedule):
 
 - `estimator`: `tf.estimator.Estimator.train` with the `model_fn`;
 - `keras fit`: `tf.keras.Model.fit`;
@@ -45,7 +45,8 @@ MANY = 50
 
 
 def estimator(problem, context, warm_up: int, steps: int) -> float:
-    from models import estimator_api, training
+    from models import estimator_api
+    from models.training import trainer
 
     class Clock(estimator_api.SessionRunHook):
         count, began, ended = 0, 0.0, 0.0
@@ -59,14 +60,15 @@ def estimator(problem, context, warm_up: int, steps: int) -> float:
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
-        trained = training.make_estimator(problem, context, pathlib.Path(directory))
+        trained = trainer.make_estimator(problem, context, pathlib.Path(directory))
         trained.train(problem.train_input(context.rows), hooks=[clock], steps=warm_up + steps)
     return steps / (clock.ended - clock.began)
 
 
 def _network(problem, context):
-    from models import heads, networks, tabm
-    from models.params import parse_params
+    from models.toolbox import heads, networks
+    from models.toolbox.params import parse_params
+    from models.zoo import tabm
 
     settings = parse_params(tabm.Params, problem.settings["model"]["params"])
     head = heads.for_labels(context.labels)
@@ -85,7 +87,7 @@ def _network(problem, context):
 def _optimizer(context, settings):
     import tensorflow as tf
 
-    from models import tabm
+    from models.zoo import tabm
 
     rate = tabm.learning_rate(settings, context)
     return tf.keras.optimizers.AdamW(

@@ -3,8 +3,8 @@
 import json
 import pathlib
 
-from pipeline import config_file
-from pipeline.workspace import Workspace
+from pipeline.config import config_file
+from pipeline.workspace.folders import Workspace
 
 
 def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None):
@@ -18,8 +18,8 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     from models.problem import Problem
-    from pipeline import arguments
-    from pipeline.pipeline import create_pipeline
+    from pipeline.graph import arguments
+    from pipeline.graph.pipeline import create_pipeline
 
     config = config_file.load(config_path)
     workspace = Workspace((root or pathlib.Path("workspace") / config.name).resolve())

@@ -22,19 +22,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api, graph_checks, model_errors
-from models.context import Context
-from models.params import CONTEXT, parse_params
+from models import estimator_api
+from models.toolbox.context import Context
+from models.toolbox.params import CONTEXT, parse_params
+from models.training import graph_checks, model_errors
 
 MODELS = {
-    "tabm": "models.tabm.model_fn",
-    "mlp": "models.mlp.model_fn",
-    "wide_deep": "models.wide_deep.model_fn",
-    "sequence": "models.sequence.model_fn",
-    "premade.linear": "models.premade.linear.estimator",
-    "premade.dnn": "models.premade.dnn.estimator",
-    "premade.dnn_linear_combined": "models.premade.dnn_linear_combined.estimator",
-    "keras.mlp": "models.keras_models.mlp.estimator",
+    "tabm": "models.zoo.tabm.model_fn",
+    "mlp": "models.zoo.mlp.model_fn",
+    "wide_deep": "models.zoo.wide_deep.model_fn",
+    "sequence": "models.zoo.sequence.model_fn",
+    "premade.linear": "models.zoo.premade.linear.estimator",
+    "premade.dnn": "models.zoo.premade.dnn.estimator",
+    "premade.dnn_linear_combined": "models.zoo.premade.dnn_linear_combined.estimator",
+    "keras.mlp": "models.zoo.keras_models.mlp.estimator",
 }
 """Dotted path of the function behind each registered name."""
 

@@ -8,8 +8,8 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluator import metrics
 from components.evaluator.judgement import Bound, Judgement
-from models.heads import prefixes
-from models.label import Label
+from models.features.label import Label
+from models.toolbox.heads import prefixes
 
 CANDIDATE = "candidate"
 BASELINE = "baseline"

@@ -21,8 +21,8 @@ from components.evaluator.verdict import Comparison
 from components.examples import beam_io
 from components.serving_check import report as serving_check
 from components.serving_check.report import Report
-from models import features
-from models.label import Label, labels_of_export
+from models.features import features
+from models.features.label import Label, labels_of_export
 
 SERVING_CHECK = "serving_check"
 

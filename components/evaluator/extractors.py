@@ -18,10 +18,10 @@ from components.evaluator.packs import FINDINGS, PackBySlice
 from components.evaluator.row_checks import Finding
 from components.examples import requests
 from components.serving_check.program import graph_faults, message
-from models import features as features_lib
-from models import heads
-from models.label import Label, labels_of_export
-from models.values import class_of_number
+from models.features import features as features_lib
+from models.features.label import Label, labels_of_export
+from models.features.values import class_of_number
+from models.toolbox import heads
 
 
 def custom_extractors(

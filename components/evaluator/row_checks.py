@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from models import heads
-from models.label import Label
+from models.features.label import Label
+from models.toolbox import heads
 
 CLASS_IDS = "class_ids"
 """The output of TensorFlow's own heads with the index of the likeliest class."""

@@ -19,7 +19,7 @@ from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CON
 from components.evaluator.judgement import Bound, Judgement, Slice
 from components.evaluator.row_checks import Finding
 from components.serving_check.report import NOTHING_FOUND, Report
-from models.label import Label
+from models.features.label import Label
 
 FILE_NAME = "verdict.json"
 """Name of the verdict's file in the evaluation artifact."""

@@ -8,7 +8,7 @@ from tfx.types import Artifact, artifact_utils
 
 
 def disable(columns: Sequence[schema_pb2.Feature], statistics: Sequence[Artifact]) -> None:
-    """Sets the stage of empty columns to DISABLED, see `models.features.resolve`.
+    """Sets the stage of empty columns to DISABLED, see `models.features.features.resolve`.
 
     Args:
         columns: the columns to check, changed in place.

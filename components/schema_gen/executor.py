@@ -20,7 +20,7 @@ from tfx.utils import io_utils
 
 from components.examples import empty_columns
 from components.tables import ingestion
-from models import values
+from models.features import values
 
 
 class Executor(executor.Executor):

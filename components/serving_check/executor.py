@@ -16,8 +16,8 @@ from tfx_bsl.coders import example_coder
 from components.examples import requests, tfrecords
 from components.serving_check import judge, process
 from components.serving_check.report import FILE_NAME, Report
-from models import features
-from models.label import labels_of_export
+from models.features import features
+from models.features.label import labels_of_export
 
 MODEL = "model"
 EXAMPLES = "examples"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from components.serving_check.report import Report
-from models import heads
-from models.label import Label
+from models.features.label import Label
+from models.toolbox import heads
 
 TOLERANCE = 1e-5
 """Relative tolerance: the order of summation depends on the size of a batch."""

@@ -1,4 +1,4 @@
-"""A component that trains the Estimator: TFX's generic executor calls `models.training.run_fn`.
+"""A component that trains the Estimator by `models.training.trainer.run_fn`.
 
 Inputs: `examples` (transformed, with the splits train and eval), `transform_graph`, `schema` and
 optionally `hyperparameters` from a Tuner. Outputs: `model` and `model_run`.

@@ -14,10 +14,12 @@ class Executor(executor.GenericExecutor):
         """Trains, evaluates and exports.
 
         Raises:
-            ValueError: see `models.training.run_fn`.
+            ValueError: see `models.training.trainer.run_fn`.
         """
         settings = json.loads(exec_properties["problem"])
         if max_steps := exec_properties["max_steps"]:
             settings["train"] = {**settings["train"], "max_steps": max_steps, "epochs": None}
         properties = trainer_properties(settings, exec_properties["training_root"])
-        super().Do(input_dict, output_dict, {**properties, "run_fn": "models.training.run_fn"})
+        super().Do(
+            input_dict, output_dict, {**properties, "run_fn": "models.training.trainer.run_fn"}
+        )

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 from etils import epath
 
-from models.best_checkpoint import BestCheckpoint
+from models.training.best_checkpoint import BestCheckpoint
 
 _LOOK_EVERY = 0.5
 _FOLDER = "evaluating"

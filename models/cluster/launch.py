@@ -10,7 +10,7 @@ from etils import epath
 
 from models.cluster import process
 from models.cluster.supervisor import Supervisor
-from models.progress import Progress
+from models.training.training_progress import Progress
 
 _TOLD = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
 

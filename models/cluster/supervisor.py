@@ -24,7 +24,7 @@ from absl import logging
 from models.cluster import layout, process
 from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
 from models.cluster.process import Process
-from models.progress import Progress
+from models.training.training_progress import Progress
 
 _LOOK_EVERY = 0.2
 _START_SECONDS = 300.0

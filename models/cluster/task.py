@@ -5,7 +5,7 @@ training directory, which all tasks share. PROBLEM is a JSON file with the attri
 that `Problem.of` reads. Without it, they are the first line of stdin, and the task ends when stdin
 does.
 
-It sends lines of JSON on stdout, see `models.channel`:
+It sends lines of JSON on stdout, see `models.training.channel`:
 
 - {"event": "ready"}, and from then on {"event": "alive"} every second;
 - a chief or worker: {"event": "step", "step": ..., "examples_per_second": ...} once a second, or
@@ -30,8 +30,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import no_proxy
-from models.channel import Channel, one_line
 from models.cluster import layout
+from models.training.channel import Channel, one_line
 
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
 _ALIVE_EVERY = 1.0
@@ -64,7 +64,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     import tensorflow as tf
 
-    from models import training  # noqa: F401 (slow, so before it is ready)
+    from models.training import trainer  # noqa: F401 (slow, so before it is ready)
 
     tf.get_logger().setLevel(logging.INFO)
     channel.send(event="ready")
@@ -87,15 +87,16 @@ def main() -> int:
 def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
     from etils import epath
 
-    from models import full_disk, training
+    from models import full_disk
     from models.problem import Problem
+    from models.training import trainer
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         channel.send(event="evaluation", step=step, metrics=dict(metrics))
 
     problem, folder = Problem.of(types.SimpleNamespace(**told)), epath.Path(directory)
     with full_disk.told(folder):
-        training.do_task(problem, folder, on_evaluation, channel.send)
+        trainer.do_task(problem, folder, on_evaluation, channel.send)
 
 
 def _tell_alive(channel: Channel) -> None:

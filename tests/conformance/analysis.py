@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.evaluator import eval_config, extractors
 from components.evaluator.judgement import Judgement
-from models.label import labels_of_export
+from models.features.label import labels_of_export
 from tests.unit.models import rich_table
 from tests.unit.models.rich_table import Transformed
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import registry, training
-from models.context import Context
+from models import registry
 from models.problem import Problem
+from models.toolbox.context import Context
+from models.training import trainer
 from tests.unit.models import rich_table
 from tests.unit.models.rich_table import Transformed
 
@@ -95,7 +96,7 @@ class Run:
 
     def estimator(self):
         """Returns a new Estimator of the model, in the directory of this run."""
-        return training.make_estimator(self.problem, self.context, self.directory)
+        return trainer.make_estimator(self.problem, self.context, self.directory)
 
     @functools.cached_property
     def predictions(self) -> dict[str, np.ndarray]:
@@ -142,7 +143,7 @@ def train(
         },
     )
     (folder / "run").mkdir(parents=True)
-    training.run_fn(arguments)
+    trainer.run_fn(arguments)
     (directory,) = (folder / "training").iterdir()
     return Run(table, problem, problem.context(), directory, arguments.serving_model_dir)
 

@@ -7,7 +7,7 @@ from components.evaluator import row_checks
 from components.evaluator.row_checks import Finding
 from components.serving_check import executor
 from components.serving_check.report import Report
-from models.label import labels_of_export
+from models.features.label import labels_of_export
 from tests.conformance.lab import Run
 from tests.unit.models import rich_table
 

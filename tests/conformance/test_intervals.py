@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models import heads
-from models.label import Label
+from models.features.label import Label
+from models.toolbox import heads
 from tests.conformance import houses
 from tests.conformance.lab import CASES, examples, train
 

@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics
 
 from components.serving_check.report import NOTHING_FOUND
-from models import heads
+from models.toolbox import heads
 from tests.conformance import analysis, houses, serving
 from tests.conformance.lab import CASES, STEPS, Run, examples, slow_but_for
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import training
+from models.training import trainer
 from tests.conformance.lab import CASES, examples, problem_of, summaries, train, variables
 
 STEPS = 30
@@ -87,9 +87,9 @@ def test_killed_at_half_it_ends_as_one_that_was_not(regression, tmp_path):
     whole = train(regression, case, tmp_path / "whole", cluster=MIRRORED, **LENGTH)
     half = problem_of(regression, case, cluster=MIRRORED, **LENGTH)
     place = tmp_path / "killed"
-    estimator = training.make_estimator(half, whole.context, place, replicas=2)
+    estimator = trainer.make_estimator(half, whole.context, place, replicas=2)
     estimator.train(half.train_input(whole.context.rows), max_steps=STEPS // 2)
-    training.fit(half, whole.context, place)
+    trainer.fit(half, whole.context, place)
     expected, found = (variables(at, STEPS) for at in (whole.directory, place))
     assert expected.keys() == found.keys()
     for name, value in expected.items():

@@ -39,7 +39,8 @@ print(json.dumps({
 # Bytecode is used if it is hash-based (bit 0 of its flags) or has its source's modification time.
 COMPILED_ANEW = """
 import os, struct, sys
-import models.training, components.evaluator, pipeline.pipeline, pipeline.kubeflow.step
+import models.training.trainer, components.evaluator, pipeline.graph.pipeline
+import pipeline.kubeflow.steps.step
 for name, module in list(sys.modules.items()):
     spec = getattr(module, "__spec__", None)
     if not spec or not spec.cached or not spec.origin.endswith(".py"):

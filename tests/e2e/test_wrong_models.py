@@ -12,7 +12,7 @@ MODELS = """
 import numpy as np
 import tensorflow as tf
 
-from models import heads
+from models.toolbox import heads
 from models.estimator_api import EstimatorSpec, ModeKeys
 
 

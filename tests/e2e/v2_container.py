@@ -7,7 +7,7 @@ import pathlib
 import runpy
 import sys
 
-from pipeline.kubeflow import mounts
+from pipeline.kubeflow.compile import mounts
 
 root, option, module, *arguments = sys.argv[1:]
 assert option == "-m"

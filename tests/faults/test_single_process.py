@@ -14,7 +14,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from models import checkpoints
+from models.training import checkpoints
 from tests.faults.conftest import TRAIN, Training, tasks, wait_until_gone
 
 EVERY = 200
@@ -167,8 +167,8 @@ SAVE = "tensorflow.compat.v1.train.Saver.save"
 POINTS = {
     "in the write of a checkpoint": f"{SAVE}@3@{4 << 20}",
     "with a checkpoint that is not named yet": f"{STATE}@3",
-    "before an evaluation is noted": "models.best_checkpoint.BestCheckpoint.export@2",
-    "with a best copy that is not noted yet": "models.best_checkpoint._write@3",
+    "before an evaluation is noted": "models.training.best_checkpoint.BestCheckpoint.export@2",
+    "with a best copy that is not noted yet": "models.training.best_checkpoint._write@3",
     "in the export": "tfx.utils.io_utils.copy_dir@1",
     "in the copy of the export": "tfx.dsl.io.fileio.copy@2",
 }

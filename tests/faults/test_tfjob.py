@@ -8,7 +8,7 @@ import signal
 import pytest
 from kubernetes_server.api import NAMESPACE, STEP_POD, Api
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.kubeflow.tfjob import manifest
 from tests.faults.conftest import CLUSTER, tasks, wait_until_gone
 

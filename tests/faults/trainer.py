@@ -9,15 +9,15 @@ import signal
 import sys
 import types
 
-from models import progress, training
+from models.training import trainer, training_progress
 
 
 def main() -> None:
     # SIGINT is ignored in background jobs of a shell, which the tests may be.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = types.SimpleNamespace(**json.loads(pathlib.Path(sys.argv[1]).read_text()))
-    progress.on_progress = lambda text: print(text, flush=True)
-    training.run_fn(arguments)
+    training_progress.on_progress = lambda text: print(text, flush=True)
+    trainer.run_fn(arguments)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
+from pipeline.console.node_progress import SKIPPED, Node, Progress
 from pipeline.kubeflow.executor import isolation
 from pipeline.kubeflow.executor.isolation import Command, Isolation
 from pipeline.kubeflow.executor.pods import Cluster, Pod
 from pipeline.kubeflow.executor.workflow import Workflow, filled_in, holds, join
-from pipeline.progress import SKIPPED, Node, Progress
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 

@@ -14,22 +14,22 @@ from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline import metadata_store, screen, shortage, terminal
-from pipeline.config import Config
+from pipeline.config.configuration import Config
+from pipeline.config.kubeflow_config import OBJECT_STORES
+from pipeline.console import screen, shortage, terminal
+from pipeline.console.node_progress import CACHED, Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
-from pipeline.kubeflow import metadata_server
-from pipeline.kubeflow.container import REPOSITORY
-from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.compile.container import REPOSITORY
+from pipeline.kubeflow.compile.manifest import Manifest
+from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
+from pipeline.kubeflow.executor import isolation, metadata_server
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
 from pipeline.kubeflow.executor.pods import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
-from pipeline.kubeflow.manifest import Manifest
-from pipeline.kubeflow.run_parameters import PIPELINE_ROOT
-from pipeline.kubeflow.settings import OBJECT_STORES
-from pipeline.progress import CACHED, Node, Progress
-from pipeline.workspace import Workspace
+from pipeline.workspace import metadata_store
+from pipeline.workspace.folders import Workspace
 
 _LEAST_FREE = 64 << 10
 """Free bytes on the logs' disk below which a failed step counts as out of space."""

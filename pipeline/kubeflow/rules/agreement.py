@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
-from pipeline.kubeflow.container import POD_NAME, STEP
+from pipeline.kubeflow.compile.container import POD_NAME, STEP
 from pipeline.kubeflow.rules import places
 from pipeline.kubeflow.rules.calls import Call, calls
 from pipeline.kubeflow.rules.step_arguments import Step, variable_of
-from pipeline.yaml_file import shown
 
 _NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
 _SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")

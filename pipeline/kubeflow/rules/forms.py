@@ -4,7 +4,7 @@ import decimal
 import re
 from typing import Any
 
-from pipeline.yaml_file import shown
+from pipeline.config.yaml_file import shown
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"

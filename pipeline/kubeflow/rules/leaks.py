@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.kubeflow.container import OUTPUTS, REPOSITORY
+from pipeline.kubeflow.compile.container import OUTPUTS, REPOSITORY
 from pipeline.kubeflow.rules import places
 
 WORKFLOW_BYTES = 2**20

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.config.yaml_file import shown
 from pipeline.kubeflow.rules import forms, places, resources
-from pipeline.yaml_file import shown
 
 _FIELDS = (
     "metadata.name",

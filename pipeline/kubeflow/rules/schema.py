@@ -13,9 +13,9 @@ from typing import Any
 
 from hera.workflows import models
 
+from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
 from pipeline.kubeflow.rules import places
-from pipeline.yaml_file import shown
 
 Model: typing.Any = models.Workflow.__mro__[1]
 """The base class of hera's types."""

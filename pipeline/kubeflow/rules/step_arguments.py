@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
-from pipeline.kubeflow.container import TFJOB
+from pipeline.kubeflow.compile.container import TFJOB
 from pipeline.kubeflow.rules import places
 
 # Imported so that protobuf can find the types of the messages in a deployment config.

@@ -6,10 +6,10 @@ Each step's arguments contain its node of the pipeline's intermediate representa
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.kubeflow.container import STEP, TFJOB
+from pipeline.kubeflow.compile.container import STEP, TFJOB
+from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
 from pipeline.kubeflow.rules import agreement, modules, places, tfjobs
 from pipeline.kubeflow.rules.step_arguments import Step, Unreadable, read, variable_of
-from pipeline.kubeflow.run_parameters import PIPELINE_ROOT
 
 UI_METADATA = "mlpipeline-ui-metadata"
 _RUN_ID = "pipeline-run-id"

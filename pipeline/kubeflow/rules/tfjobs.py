@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
-from pipeline.kubeflow.container import POD_NAME
+from pipeline.kubeflow.compile.container import POD_NAME
 from pipeline.kubeflow.rules import forms, places, resources, schema
 from pipeline.kubeflow.rules.tfjob_types import TFJob
 from pipeline.kubeflow.tfjob.manifest import COMMAND, CONTAINER, KIND, LONGEST_PREFIX, TYPES
-from pipeline.yaml_file import shown
 
 _NEEDED = ("Chief", "PS")
 _ALONE = ("Chief", "Evaluator")

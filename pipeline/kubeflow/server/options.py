@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline import errors
-from pipeline.config import Config
+from pipeline.config.configuration import Config
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.server.api import PipelinesApi

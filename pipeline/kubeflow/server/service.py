@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline import screen
+from pipeline.console import screen
 from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
-from pipeline.kubeflow.manifest import BLESSED, DEPLOYED, UNCHANGED, Manifest
-from pipeline.kubeflow.run_parameters import NEW_BASELINE
+from pipeline.kubeflow.compile.manifest import BLESSED, DEPLOYED, UNCHANGED, Manifest
+from pipeline.kubeflow.compile.run_parameters import NEW_BASELINE
 from pipeline.kubeflow.server import api, cron, follow
 from pipeline.kubeflow.server.api import Order, PipelinesApi, RecurringRun
 from pipeline.kubeflow.server.transport import ServerError

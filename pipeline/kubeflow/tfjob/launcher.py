@@ -14,7 +14,7 @@ from etils import epath
 
 from models.cluster import launch
 from models.cluster.supervisor import RemoteTraceback, TaskError
-from models.progress import Progress
+from models.training.training_progress import Progress
 from pipeline.kubeflow.tfjob import api, manifest, pods
 from pipeline.kubeflow.tfjob.api import Away, Jobs
 from pipeline.kubeflow.tfjob.pods import Pod

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.cluster import layout
-from pipeline.config import Config
-from pipeline.kubeflow.settings import Kubeflow, Resources
+from pipeline.config.configuration import Config
+from pipeline.config.kubeflow_config import Kubeflow, Resources
 
 GROUP, VERSION, PLURAL, KIND = "kubeflow.org", "v1", "tfjobs", "TFJob"
 COMMAND = ("python", "-m", "models.cluster.task")

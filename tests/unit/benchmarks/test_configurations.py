@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from benchmarks import distributed, memory, pipeline, quality, tables
-from pipeline import config_file
-from pipeline.cluster_config import Cluster
+from pipeline.config import config_file
+from pipeline.config.cluster_config import Cluster
 
 KING_COUNTY = tables.REPOSITORY / "data" / "king_county" / "pipeline.yaml"
 TEXTS = [

@@ -7,8 +7,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from benchmarks import references
-from models import features
-from models.label import Label
+from models.features import features
+from models.features.label import Label
 
 REQUIRED = "presence { min_fraction: 1 } shape { dim { size: 1 } }"
 SCHEMA = f"""

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from benchmarks import tables
-from pipeline import config_file
+from pipeline.config import config_file
 
 
 def rows_of(path):

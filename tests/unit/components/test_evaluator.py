@@ -21,10 +21,10 @@ from components.evaluator import executor, extractors, verdict
 from components.evaluator.judgement import Bound, Judgement, Slice
 from components.evaluator.verdict import Comparison
 from components.serving_check.report import Report
-from models import label as label_lib
-from models.features import Input
-from models.label import Label
-from pipeline import gates
+from models.features import label as label_lib
+from models.features.features import Input
+from models.features.label import Label
+from pipeline.config import gates
 
 rng = np.random.default_rng(0)
 COUNT = 400

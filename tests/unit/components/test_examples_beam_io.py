@@ -17,8 +17,8 @@ from tfx.proto import example_gen_pb2
 from tfx_bsl.tfxio import tf_example_record
 
 from components.examples import beam_io, tfrecords
-from pipeline import beam_args
-from pipeline.config import Beam
+from pipeline.beam import beam_args
+from pipeline.config.configuration import Beam
 
 ROWS = 2500
 RAW = "raw"

@@ -5,7 +5,7 @@ import pytest
 
 from components.evaluator import row_checks
 from components.evaluator.row_checks import Finding
-from models.label import Label
+from models.features.label import Label
 
 PRICE = Label("price", "regression", mean=200.0, deviation=40.0)
 ANSWER = Label("answer", "binary", classes=("no", "yes"), frequencies=(0.6, 0.4))

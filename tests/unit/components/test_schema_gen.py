@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.curated_schema import executor as curated_schema
 from components.schema_gen.executor import Executor
 from components.tables import ingestion
-from models import features
+from models.features import features
 
 
 def statistics_artifact(folder: pathlib.Path, splits: dict[str, pd.DataFrame]):

@@ -18,7 +18,7 @@ from tiny_model import artifact, examples, write_export_facts, write_schema
 
 from components.serving_check import executor, judge, process, program, report
 from components.serving_check.report import NOTHING_FOUND, Report
-from models.label import Label
+from models.features.label import Label
 
 SIZES = np.random.default_rng(3).normal(50, 10, 64).astype(np.float32)
 ROWS = [{"size": float(size), "price": 4 * float(size)} for size in SIZES]

@@ -12,7 +12,8 @@ from components.tables import profile as profile_lib
 from components.tables import sources
 from components.tables.csv_rows import CsvSource
 from components.tables.profile import Wanted
-from pipeline import data_config, split_counts
+from pipeline.config import data_config
+from pipeline.preflight import split_counts
 
 ROWS = 200
 COLUMNS = {

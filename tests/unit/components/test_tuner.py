@@ -22,7 +22,7 @@ from tiny_model import artifact
 from components.tuner import executor
 from components.tuner.study import Assignment, Study
 from components.tuner.workers import Workers
-from models import preprocessing
+from models.features import preprocessing
 from models.problem import Problem
 
 PLACE = "model.params.place"

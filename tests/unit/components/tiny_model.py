@@ -19,10 +19,10 @@ from components.evaluator import executor, verdict
 from components.evaluator.judgement import Judgement
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
-from models import label as label_lib
 from models import manifest
-from models.features import Input
-from models.label import Label
+from models.features import label as label_lib
+from models.features.features import Input
+from models.features.label import Label
 
 BEAM: list[Any] = [
     "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",

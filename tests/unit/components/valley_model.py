@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.params import parse_params
+from models.toolbox.params import parse_params
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from data.series import make_data
-from pipeline import config_file
+from pipeline.config import config_file
 
 COMMITTED = pathlib.Path(make_data.__file__).with_name("series.parquet")
 

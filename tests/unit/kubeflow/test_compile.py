@@ -8,10 +8,10 @@ import shutil
 import pytest
 import yaml
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
-from pipeline.kubeflow import compile as compile_lib
-from pipeline.kubeflow import lint, parameters
+from pipeline.kubeflow.compile import compiler as compile_lib
+from pipeline.kubeflow.compile import lint, parameters
 
 ROOT = pathlib.Path(__file__).parents[3]
 KING_COUNTY = ROOT / "data" / "king_county" / "pipeline.yaml"
@@ -123,7 +123,7 @@ def test_every_step_sees_the_volume_and_runs_the_image(plain):
     for template in containers(plain):
         container = template["container"]
         assert container["image"] == "registry.example.com/king-county:1.0"
-        assert container["command"] == ["python", "-m", "pipeline.kubeflow.step"]
+        assert container["command"] == ["python", "-m", "pipeline.kubeflow.steps.step"]
         assert container["volumeMounts"] == [{"name": "pipelines", "mountPath": "/mnt/pipelines"}]
         (volume,) = template["volumes"]
         assert volume["persistentVolumeClaim"] == {"claimName": "pipelines"}

@@ -15,14 +15,14 @@ import pytest
 import yaml
 from rich.console import Console
 
+from pipeline.console.node_progress import Progress
 from pipeline.errors import UserError
+from pipeline.kubeflow.compile.manifest import Manifest
 from pipeline.kubeflow.executor import isolation, run
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Namespaces, Processes
 from pipeline.kubeflow.executor.pods import Cluster
 from pipeline.kubeflow.executor.workflow import Workflow
-from pipeline.kubeflow.manifest import Manifest
-from pipeline.progress import Progress
 
 ROOT = pathlib.Path(__file__).parents[3]
 NAMESPACES = isinstance(isolation.best(ROOT), Namespaces)
@@ -417,8 +417,8 @@ def test_no_process_outlives_the_executor(kind, by, tmp_path):
         from pipeline.kubeflow.executor.execution import Execution
         from pipeline.kubeflow.executor.pods import Cluster
         from pipeline.kubeflow.executor.workflow import Workflow
-        from pipeline.kubeflow.manifest import Manifest
-        from pipeline.progress import Progress
+        from pipeline.kubeflow.compile.manifest import Manifest
+        from pipeline.console.node_progress import Progress
         folder = pathlib.Path({str(tmp_path)!r})
         workflow = Workflow.of(Manifest.load(folder / "workflow.yaml"))
         console = Console(file=sys.stdout)

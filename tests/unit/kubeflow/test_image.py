@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from docker.utils.build import exclude_paths
 
-from pipeline.kubeflow import compile
+from pipeline.kubeflow.compile import compiler
 from pipeline.kubeflow.executor import isolation
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -78,7 +78,7 @@ def test_a_builder_sees_the_code_and_the_locks(context):
     ],
 )
 def test_what_lies_about_stays_out(context, name):
-    assert context([name, "models/mlp.py"]) == {"models/mlp.py"}
+    assert context([name, "models/zoo/mlp.py"]) == {"models/zoo/mlp.py"}
 
 
 def test_what_is_copied_is_what_a_builder_sees():
@@ -99,7 +99,7 @@ def test_workflow_and_image_agree():
         isolation.WORKING_DIRECTORY
     )
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == [
-        f"{compile._USER}:{compile._USER}"
+        f"{compiler._USER}:{compiler._USER}"
     ]
 
 

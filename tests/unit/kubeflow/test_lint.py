@@ -10,11 +10,10 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline import config_file, yaml_file
+from pipeline.config import config_file, yaml_file
 from pipeline.errors import BAD_INPUT, OK, UserError
-from pipeline.kubeflow import compile as compiler
-from pipeline.kubeflow import lint
-from pipeline.kubeflow.container import REPOSITORY
+from pipeline.kubeflow.compile import compiler, lint
+from pipeline.kubeflow.compile.container import REPOSITORY
 from pipeline.kubeflow.rules import modules
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
@@ -766,8 +765,10 @@ def test_what_argo_knows_is_taken(workflow):
 
 
 def test_a_class_that_a_function_component_makes():
-    assert modules.missing("pipeline.kubeflow.lint.check_Executor") == ""
-    assert modules.missing("pipeline.kubeflow.lint.chek_Executor").endswith("no chek_Executor")
+    assert modules.missing("pipeline.kubeflow.compile.lint.check_Executor") == ""
+    assert modules.missing("pipeline.kubeflow.compile.lint.chek_Executor").endswith(
+        "no chek_Executor"
+    )
     assert modules.missing("pipeline.errors.more.X") == "no module pipeline.errors.more"
 
 

@@ -14,8 +14,8 @@ from ml_metadata.proto import (
     metadata_store_service_pb2_grpc,
 )
 
-from pipeline import metadata_store as stores
-from pipeline.kubeflow import metadata_server
+from pipeline.kubeflow.executor import metadata_server
+from pipeline.workspace import metadata_store as stores
 
 
 def client(port: int) -> metadata_store.MetadataStore:

@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
-from pipeline.kubeflow import run_parameters
+from pipeline.kubeflow.compile import run_parameters
 
 ROOT = pathlib.Path(__file__).parents[3]
 CONFIG = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
 
 TEXT = """

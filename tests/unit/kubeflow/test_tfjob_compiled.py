@@ -7,11 +7,11 @@ import pytest
 import yaml
 from test_compile import EVERYTHING, KING_COUNTY, step
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
-from pipeline.kubeflow import compile as compile_lib
-from pipeline.kubeflow import lint
-from pipeline.kubeflow.container import TFJOB
+from pipeline.kubeflow.compile import compiler as compile_lib
+from pipeline.kubeflow.compile import lint
+from pipeline.kubeflow.compile.container import TFJOB
 
 CLUSTER = "train.cluster={workers: 2, max_restarts: 4}"
 TFJOB_ASKED = "kubeflow.tfjob={worker: {cpu: 4, memory: 16Gi, gpu: 1}, ps: {cpu_limit: 2}}"

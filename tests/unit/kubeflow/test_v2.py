@@ -10,8 +10,8 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from test_compile import EVERYTHING, KING_COUNTY, ROOT
 
-from pipeline import config_file
-from pipeline.kubeflow import compile as compile_lib
+from pipeline.config import config_file
+from pipeline.kubeflow.compile import compiler as compile_lib
 
 STEPS = {
     "Baseline",
@@ -158,7 +158,7 @@ def test_every_step_runs_the_image_with_the_code_in_its_path(plain):
         for step in STEPS:
             found = container(spec, step)
             assert found["image"] == "registry.example.com/king-county:1.0"
-            assert found["command"] == ["python", "-m", "pipeline.kubeflow.v2_step"]
+            assert found["command"] == ["python", "-m", "pipeline.kubeflow.steps.v2_step"]
             assert found["env"] == [{"name": "PYTHONPATH", "value": ".:data/king_county"}]
 
 

@@ -6,7 +6,8 @@ import pathlib
 import pytest
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-from pipeline.kubeflow import mounts, v2_step
+from pipeline.kubeflow.compile import mounts
+from pipeline.kubeflow.steps import v2_step
 
 MODEL = {"instanceSchema": "title: tfx.Model\ntype: object\n"}
 ANOMALIES = {"instanceSchema": "title: tfx.ExampleAnomalies\ntype: object\n"}

@@ -4,9 +4,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from models import heads
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.params import parse_params
+from models.toolbox import heads
+from models.toolbox.params import parse_params
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 import rich_table
 from rich_table import Server, Transformed
 
-from models import preprocessing
+from models.features import preprocessing
 
 _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
 

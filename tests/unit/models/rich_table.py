@@ -16,10 +16,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio import tf_example_record
 
-from models import features as features_lib
-from models import inputs as inputs_lib
-from models import preprocessing
-from models.features import Feature
+from models.features import features as features_lib
+from models.features import inputs as inputs_lib
+from models.features import preprocessing
+from models.features.features import Feature
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 

@@ -10,8 +10,8 @@ import rich_table
 import tensorflow as tf
 from rich_table import Server, Transformed
 
-from models import inputs, vocabularies
-from models.preprocessing import (
+from models.features import inputs, vocabularies
+from models.features.preprocessing import (
     CATEGORICAL,
     INDICATOR,
     QUANTILE,

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models import expressions, preprocessing
+from models.features import expressions, preprocessing
 
 NAMES = {"a": 3.0, "b": -0.5, "c": 0.0, "d": 1e6}
 PYTHON: dict[str, Any] = {

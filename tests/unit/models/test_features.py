@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models import features
-from models.features import Feature, Input
+from models.features import features
+from models.features.features import Feature, Input
 
 SHAPE = "shape { dim { size: 1 } }"
 

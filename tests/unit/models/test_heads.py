@@ -9,9 +9,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import heads
 from models.estimator_api import ModeKeys
-from models.label import Label
+from models.features.label import Label
+from models.toolbox import heads
 
 PLAIN = Label("y", "regression", False, 540.0, 360.0, 6.1, 0.5, 450.0)
 LOG = Label("y", "regression", True, 540.0, 360.0, 6.1, 0.5, 450.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import inputs, preprocessing
+from models.features import inputs, preprocessing
 
 BATCH = 64
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import label as label_lib
-from models import preprocessing
-from models.label import Label
+from models.features import label as label_lib
+from models.features import preprocessing
+from models.features.label import Label
 
 
 def made(spec: dict[str, Any], output, files=(), index=0) -> Label:

@@ -10,12 +10,13 @@ import tensorflow as tf
 import test_training
 import wrong_models
 
-from models import estimator_api, graph_checks, model_errors, progress, registry, training
-from models.context import Context
-from models.label import Label
-from models.model_errors import ModelError
-from models.preprocessing import Layout
+from models import estimator_api, registry
+from models.features.label import Label
+from models.features.preprocessing import Layout
 from models.problem import Problem
+from models.toolbox.context import Context
+from models.training import graph_checks, model_errors, trainer, training_progress
+from models.training.model_errors import ModelError
 
 FILE = pathlib.Path(wrong_models.__file__)
 STANDS_STILL = "the train op does not count the global step, so training would not end; write"
@@ -119,7 +120,7 @@ def test_the_line_is_that_of_the_file(tmp_path):
 
 @pytest.mark.parametrize("name", ["right", "step_of_four_batches"])
 def test_a_right_model_is_trained(tmp_path, name):
-    train(name, tmp_path, [progress.Standstill()])
+    train(name, tmp_path, [training_progress.Standstill()])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_what_is_wrong_with_serving_is_known_before_the_training(tmp_path, name,
 
 def test_run_fn_looks_at_serving_first(rich, tmp_path):
     with pytest.raises(ModelError, match="found price, expected predictions"):
-        training.run_fn(test_training.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
+        trainer.run_fn(test_training.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
     assert not list(tmp_path.rglob("model.ckpt-*"))
 
 
@@ -170,16 +171,16 @@ def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
 
 def test_steps_that_do_not_count_end_the_training(tmp_path, monkeypatch):
     """Even slow steps do not: the number of runs counts, after a minimum of seconds."""
-    monkeypatch.setattr(progress, "_STILL_RUNS", 20)
-    monkeypatch.setattr(progress, "_STILL_SECONDS", 0.0)
+    monkeypatch.setattr(training_progress, "_STILL_RUNS", 20)
+    monkeypatch.setattr(training_progress, "_STILL_SECONDS", 0.0)
     with pytest.raises(ModelError, match="the global step stands still at 0 after 20 runs of the"):
-        train("step_counted_by_nothing", tmp_path, [progress.Standstill()])
+        train("step_counted_by_nothing", tmp_path, [training_progress.Standstill()])
 
 
 def test_a_run_that_waits_does_not_stand_still(monkeypatch):
     clock = iter([0.0, 100.0, 200.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock, 1000.0))
-    hook = progress.Standstill()
+    monkeypatch.setattr(training_progress.time, "monotonic", lambda: next(clock, 1000.0))
+    hook = training_progress.Standstill()
     for step in (0, 0, 1, 1, 2):
         hook.after_run(None, tf.compat.v1.train.SessionRunValues(step, None, None))
 
@@ -189,7 +190,7 @@ def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
         test_training.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
     )
     with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in loss: InvalidArgumentError"):
-        training.fit(problem, problem.context(), test_training.epath.Path(tmp_path))
+        trainer.fit(problem, problem.context(), test_training.epath.Path(tmp_path))
 
 
 def test_errors_that_have_nothing_to_do_with_the_model_pass():

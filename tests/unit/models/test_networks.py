@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from models import networks
+from models.toolbox import networks
 
 
 def test_lists_stand_in_one_order_whatever_that_of_the_features():

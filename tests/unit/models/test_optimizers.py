@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from models import optimizers
+from models.toolbox import optimizers
 
 
 def learning_rates(max_steps: int, cycles: int) -> list[float]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from models.params import Count, NotNegative, Positive, Share, parse_params
+from models.toolbox.params import Count, NotNegative, Positive, Share, parse_params
 
 
 @dataclasses.dataclass(frozen=True)

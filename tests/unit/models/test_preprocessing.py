@@ -8,8 +8,8 @@ import rich_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import preprocessing, vocabularies
-from models.preprocessing import CATEGORICAL, INDICATOR, QUANTILE, SCALED, Layout
+from models.features import preprocessing, vocabularies
+from models.features.preprocessing import CATEGORICAL, INDICATOR, QUANTILE, SCALED, Layout
 
 BINS = preprocessing.QUANTILES
 

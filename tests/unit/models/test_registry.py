@@ -2,16 +2,17 @@
 
 import pytest
 
-from models import estimator_api, registry, tabm
-from models.context import Context
-from models.label import Label
-from models.premade import linear
-from models.preprocessing import Layout
+from models import estimator_api, registry
+from models.features.label import Label
+from models.features.preprocessing import Layout
+from models.toolbox.context import Context
+from models.zoo import tabm
+from models.zoo.premade import linear
 
 
 def test_ours_by_a_short_name_and_any_by_its_path():
     assert registry.load("tabm") is tabm.model_fn
-    assert registry.load("models.tabm.model_fn") is tabm.model_fn
+    assert registry.load("models.zoo.tabm.model_fn") is tabm.model_fn
     assert registry.load("premade.linear") is linear.estimator
 
 
@@ -72,7 +73,7 @@ def own_model(tmp_path, monkeypatch):
             "imports_of_test.f",
             "(HERE/imports_of_test.py:2): ImportError: cannot import name 'no_such_name' from",
         ),
-        ("models.wide_deep.nothing", "module models.wide_deep has no nothing()"),
+        ("models.zoo.wide_deep.nothing", "module models.zoo.wide_deep has no nothing()"),
         (
             "own_model_of_test.model_fn",
             "expected model_fn(features, labels, mode, params, config) or "

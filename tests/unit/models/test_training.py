@@ -14,10 +14,12 @@ import tensorflow as tf
 from etils import epath
 from tfx.components.trainer import fn_args_utils
 
-from models import estimator_api, inputs, label, training
-from models import features as features_lib
+from models import estimator_api
+from models.features import features as features_lib
+from models.features import inputs, label
 from models.problem import Problem
-from models.training import BestCheckpoint
+from models.training import trainer
+from models.training.trainer import BestCheckpoint
 
 TRAIN = {
     "max_steps": 60,
@@ -72,7 +74,7 @@ def score(export, rows) -> dict[str, np.ndarray]:
 def bump(rich, tmp_path_factory):
     """Makes a run whose best checkpoint, of step 30, is neither the first nor the last."""
     folder = tmp_path_factory.mktemp("bump")
-    training.run_fn(fn_args(rich, folder))
+    trainer.run_fn(fn_args(rich, folder))
     return folder
 
 
@@ -108,10 +110,10 @@ def test_the_export_is_the_serving_directory_itself(rich, bump):
 
 def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
     files = {path.name for path in (bump / "run").rglob("*") if path.is_file()}
-    files.remove(training.RECORD)
+    files.remove(trainer.RECORD)
     assert files and all(name.startswith("events.out.tfevents") for name in files)
     assert list((bump / "run" / "eval").iterdir())
-    record = json.loads((bump / "run" / training.RECORD).read_text())
+    record = json.loads((bump / "run" / trainer.RECORD).read_text())
     assert (record["rows"], record["max_steps"], record["best"]["step"]) == (640, 60, 30)
     assert record["seconds"] > 0
 
@@ -157,7 +159,7 @@ def test_what_the_configuration_leaves_open_suits_the_task_and_the_number_of_row
 def test_tuned_parameters_replace_the_configured_ones(rich, tmp_path):
     arguments = fn_args(rich, tmp_path, max_steps=40)
     arguments.hyperparameters = {"values": {"model.params.best_step": 20, "train.max_steps": 30}}
-    training.run_fn(arguments)
+    trainer.run_fn(arguments)
     [directory] = directories(tmp_path)
     assert json.loads((directory / "best" / "best.json").read_text())["step"] == 20
     assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-30")
@@ -177,7 +179,7 @@ def test_evaluations_are_reported_and_may_end_the_training(rich, tmp_path):
 
     problem = Problem.of(fn_args(rich, tmp_path))
     with pytest.raises(Enough):
-        training.fit(problem, problem.context(), epath.Path(tmp_path / "fit"), report)
+        trainer.fit(problem, problem.context(), epath.Path(tmp_path / "fit"), report)
     assert seen == [(10, 400.0), (20, 100.0), (30, 0.0)]
 
 
@@ -190,7 +192,7 @@ class TestCalibration:
         table = dataclasses.replace(rich, problem={**rich.problem, "labels": [spec]})
         folder = tmp_path_factory.mktemp("interval")
         arguments = fn_args(table, folder, ("mlp", {}), max_steps=150, evaluate_every=50)
-        training.run_fn(arguments)
+        trainer.run_fn(arguments)
         return pathlib.Path(arguments.serving_model_dir)
 
     def test_it_covers_the_wanted_share_of_the_eval_split(self, rich, calibrated):
@@ -211,7 +213,7 @@ def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
     before = (directory / "best" / "best.json").read_text()
     arguments = fn_args(rich, bump)
     arguments.serving_model_dir = str(tmp_path / "model")
-    training.run_fn(arguments)
+    trainer.run_fn(arguments)
     assert directories(bump) == [directory]
     assert (directory / "best" / "best.json").read_text() == before
     assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-60")
@@ -224,7 +226,7 @@ def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
     """A second run finds the files of the first one."""
     folder = epath.Path(in_store(tmp_path))
     for _ in range(2):
-        training.run_fn(fn_args(rich, folder))
+        trainer.run_fn(fn_args(rich, folder))
     [directory] = directories(folder)
     assert directory.name == directories(bump)[0].name
     assert json.loads((directory / "best" / "best.json").read_text())["step"] == 30
@@ -235,7 +237,7 @@ def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
     assert len(features_lib.inputs_of_export(str(export))) == len(rich.features)
     names = {path.name for path in (folder / "run" / "eval").iterdir()}
     assert names and all(name.startswith("events.out.tfevents") for name in names)
-    assert json.loads((folder / "run" / training.RECORD).read_text())["best"]["step"] == 30
+    assert json.loads((folder / "run" / trainer.RECORD).read_text())["best"]["step"] == 30
 
 
 def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
@@ -244,7 +246,7 @@ def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
     directory = named(arguments)
     killed = estimator_api.Estimator(bump_model.model_fn, str(directory), params={})
     killed.train(Problem.of(arguments).train_input(len(rich.train_rows)), max_steps=20)
-    training.run_fn(arguments)
+    trainer.run_fn(arguments)
     assert directories(tmp_path) == [directory]
     record = json.loads((directory / "best" / "best.json").read_text())
     assert (record["step"], record["loss"]) == (30, 0.0)
@@ -254,10 +256,10 @@ def test_a_killed_run_continues_from_its_checkpoint(rich, tmp_path):
 
 def test_a_run_killed_before_its_only_evaluation_is_completed(rich, tmp_path):
     arguments = fn_args(rich, tmp_path, max_steps=10)
-    training.run_fn(arguments)
+    trainer.run_fn(arguments)
     [directory] = directories(tmp_path)
     shutil.rmtree(directory / "best")
-    training.run_fn(arguments)
+    trainer.run_fn(arguments)
     assert json.loads((directory / "best" / "best.json").read_text())["step"] == 10
 
 
@@ -344,7 +346,7 @@ def test_the_same_examples_in_other_bytes_are_the_same_data(rich, tmp_path):
 
 def test_training_stops_early_when_the_loss_no_longer_falls(rich, tmp_path):
     patience = {"patience": 20}
-    training.run_fn(fn_args(rich, tmp_path, max_steps=200, early_stopping=patience))
+    trainer.run_fn(fn_args(rich, tmp_path, max_steps=200, early_stopping=patience))
     [directory] = directories(tmp_path)
     last = int(tf.train.latest_checkpoint(str(directory)).rpartition("-")[2])
     assert 50 <= last <= 80
@@ -352,7 +354,7 @@ def test_training_stops_early_when_the_loss_no_longer_falls(rich, tmp_path):
 
 
 def test_epochs_count_when_no_number_of_steps_is_set(rich, tmp_path):
-    training.run_fn(fn_args(rich, tmp_path, max_steps=None, epochs=2, evaluate_every=50))
+    trainer.run_fn(fn_args(rich, tmp_path, max_steps=None, epochs=2, evaluate_every=50))
     [directory] = directories(tmp_path)
     assert tf.train.latest_checkpoint(str(directory)).endswith(
         f"model.ckpt-{2 * len(rich.train_rows) // 64}"
@@ -362,13 +364,13 @@ def test_epochs_count_when_no_number_of_steps_is_set(rich, tmp_path):
 def test_a_loss_that_is_no_number_exports_nothing(rich, tmp_path):
     model = ("bump_model.model_fn", {"loss_is_number": False})
     with pytest.raises(ValueError, match="no evaluation gave a finite loss: lower model.params."):
-        training.run_fn(fn_args(rich, tmp_path, model, max_steps=10))
+        trainer.run_fn(fn_args(rich, tmp_path, model, max_steps=10))
     assert not (tmp_path / "model" / "Format-Serving").exists()
 
 
 def test_an_unknown_parameter_is_refused(rich, tmp_path):
     with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
-        training.run_fn(fn_args(rich, tmp_path, ("mlp", {"no_such": 1}), max_steps=10))
+        trainer.run_fn(fn_args(rich, tmp_path, ("mlp", {"no_such": 1}), max_steps=10))
 
 
 class TestBestCheckpoint:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import label, preprocessing, values
+from models.features import label, preprocessing, values
 
 
 def matches(pattern: str, texts: list[str]) -> list[bool]:

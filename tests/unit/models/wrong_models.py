@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from models import heads
 from models.estimator_api import EstimatorSpec, ModeKeys, SessionRunHook
+from models.toolbox import heads
 
 
 def _step():

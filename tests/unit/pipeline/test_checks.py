@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from models import registry
-from pipeline import checks, config_file, split_counts
+from pipeline.config import config_file
 from pipeline.errors import UserError
+from pipeline.preflight import checks, split_counts
 
 ROOT = pathlib.Path(__file__).parents[3]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline import config_file
+from pipeline.config import config_file
 
 ROOT = pathlib.Path(__file__).parents[3]
 

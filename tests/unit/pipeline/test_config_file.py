@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]

@@ -4,7 +4,7 @@ import pydantic
 import pytest
 
 from components.tables import files
-from pipeline.data_config import Data
+from pipeline.config.data_config import Data
 
 
 def test_words_for_missing_values():

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pipeline import fingerprint
+from pipeline.graph import fingerprint
 
 
 @pytest.fixture

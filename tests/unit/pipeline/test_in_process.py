@@ -10,7 +10,7 @@ from apache_beam.internal import cloudpickle_pickler, pickler
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions
 from apache_beam.transforms import core, userstate
 
-from pipeline import in_process
+from pipeline.beam import patches
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def spared(monkeypatch):
     monkeypatch.setattr(PipelineOptions, "view_as", PipelineOptions.view_as)
     monkeypatch.setenv("LANGUAGE", "en_US")
     before = pickler.dumps(lambda x: x + 1)
-    in_process.spare_work()
+    patches.spare_work()
     return before
 
 

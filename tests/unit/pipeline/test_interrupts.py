@@ -12,7 +12,7 @@ LINE = "\nInterrupted; the same command continues from where it stopped.\n"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 COMMAND = """\
 import errno, signal
-from pipeline import command_line
+from pipeline.console import command_line
 app = command_line.app("", "")
 
 @app.command()

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pipeline import memory
+from pipeline.local import memory
 
 MB = 1 << 20
 HOLDS = f"""
@@ -37,7 +37,7 @@ def begin(child: subprocess.Popen) -> None:
 WATCHES = f"""
 import os, subprocess, sys, time
 
-from pipeline import memory
+from pipeline.local import memory
 
 own = memory.held_mb(memory.of_run())
 with memory.Watch(None) as watch:

@@ -11,8 +11,8 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline import metadata_store
 from pipeline.errors import UserError
+from pipeline.workspace import metadata_store
 
 
 def connect(file: pathlib.Path):

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline import checks, config_file
-from pipeline.table_view import TableView
+from pipeline.config import config_file
+from pipeline.preflight import checks
+from pipeline.preflight.table_view import TableView
 
 NAMES = [
     *("Größe / Preis [€]", "a.b", "it's", 'is "new"?', "#1", "100%", "🏠", "a=b", "*", "{z}"),

@@ -17,13 +17,13 @@ from etils import epath
 
 from components import deployments
 from components.tables.table import Reading
-from models import label as label_lib
 from models import manifest
-from models.features import Input
-from models.label import Label
-from pipeline import predict as predict_lib
+from models.features import label as label_lib
+from models.features.features import Input
+from models.features.label import Label
 from pipeline.errors import UserError
-from pipeline.predict import latest_version, predict
+from pipeline.scoring import predict as predict_lib
+from pipeline.scoring.predict import latest_version, predict
 
 INPUTS = [
     Input("rooms", "whole numbers", optional=False),

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from components.evaluator.judgement import Bound, Judgement, Slice
-from pipeline import config_file, pipeline, problem_settings
+from pipeline.config import config_file, problem_settings
+from pipeline.graph import pipeline
 
 TEXT = """\
 task: regression

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from pipeline import progress
+from pipeline.console import node_progress
 
 
 def console(terminal):
@@ -20,13 +20,13 @@ def run_three(tracker):
         with tracker.running("First"):
             pass
         with tracker.running("Second") as node:
-            node.state = progress.CACHED
+            node.state = node_progress.CACHED
         with pytest.raises(ValueError, match="no"), tracker.running("Third"):
             raise ValueError("no")
 
 
 def test_states():
-    tracker = progress.Progress(console(False), ["First", "Second", "Third", "Fourth"])
+    tracker = node_progress.Progress(console(False), ["First", "Second", "Third", "Fourth"])
     run_three(tracker)
     assert [node.state for node in tracker.nodes.values()] == [
         "done",
@@ -40,7 +40,7 @@ def test_states():
 
 def test_plain_lines_without_a_terminal():
     target = console(False)
-    run_three(progress.Progress(target, ["First", "Second", "Third", "Fourth"]))
+    run_three(node_progress.Progress(target, ["First", "Second", "Third", "Fourth"]))
     lines = target.file.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["First", "done"],
@@ -53,7 +53,7 @@ def test_plain_lines_without_a_terminal():
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_node_may_say_how_far_it_is(terminal):
     target = console(terminal)
-    tracker = progress.Progress(target, ["First"])
+    tracker = node_progress.Progress(target, ["First"])
     with tracker.shown(), tracker.running("First"):
         tracker.annotate("First", "3/8 trials")
     assert re.search(r"First +done +\d+\.\d( s)? +3/8 trials", target.file.getvalue())
@@ -61,7 +61,7 @@ def test_a_node_may_say_how_far_it_is(terminal):
 
 def test_the_table_stays_on_a_terminal():
     target = console(True)
-    run_three(progress.Progress(target, ["First", "Second", "Third", "Fourth"]))
+    run_three(node_progress.Progress(target, ["First", "Second", "Third", "Fourth"]))
     rows = [line.split() for line in target.file.getvalue().splitlines()]
     shown = {row[0]: row[1:] for row in rows if row and row[0] in progress_names}
     assert {name: row[0] for name, row in shown.items()} == {
@@ -79,7 +79,7 @@ progress_names = {"First", "Second", "Third", "Fourth"}
 
 def test_a_running_node_shows_its_time_so_far():
     target = console(True)
-    tracker = progress.Progress(target, ["First"])
+    tracker = node_progress.Progress(target, ["First"])
     with tracker.running("First"):
         tracker.nodes["First"].started -= 90
         target.print(tracker._table())

@@ -7,8 +7,8 @@ import apache_beam as beam
 import pytest
 
 from components.examples import counters
-from pipeline import beam_args, rows
-from pipeline.config import Beam
+from pipeline.beam import beam_args, row_progress
+from pipeline.config.configuration import Beam
 
 TOLD = threading.Event()
 """A module global, because Beam pickles the functions it runs and events cannot be pickled."""
@@ -44,7 +44,7 @@ def test_it_is_told_how_many_and_how_long_the_rest_will_take(to_read, total):
         if text == "2 rows" or text.startswith("7 of"):
             TOLD.set()
 
-    with rows.told(tell, to_read):
+    with row_progress.told(tell, to_read):
         run(beam.ParDo(Reads()))
     assert heard[0] == "2 rows"
     first = next(text for text in heard if text.startswith("7"))
@@ -56,7 +56,7 @@ def test_it_is_told_how_many_and_how_long_the_rest_will_take(to_read, total):
 
 def test_the_rows_of_all_stages_are_counted():
     heard: list[str] = []
-    with rows.told(heard.append):
+    with row_progress.told(heard.append):
         run(
             beam.Map(counters.read),
             beam.Map(lambda unused: 3),
@@ -68,6 +68,6 @@ def test_the_rows_of_all_stages_are_counted():
 
 def test_a_step_that_reads_no_rows_tells_of_none():
     heard: list[str] = []
-    with rows.told(heard.append, 5):
+    with row_progress.told(heard.append, 5):
         run(beam.Map(lambda one: one))
     assert heard == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from components.examples import encoder
 from components.tables import sources, table
 from components.tables.table import Kind, Reading
-from pipeline import predict as predict_lib
+from pipeline.scoring import predict as predict_lib
 
 DTYPES = {Kind.INT: "whole numbers", Kind.FLOAT: "numbers", Kind.BYTES: "text"}
 

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from rich.console import Console
 
-from pipeline import screen
+from pipeline.console import screen
 
 VERSION = pathlib.Path("/models/17")
 

@@ -9,9 +9,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from models import values
-from pipeline import checks, config_file, screen, split_counts, table_report
+from models.features import values
+from pipeline.config import config_file
+from pipeline.console import screen
 from pipeline.errors import UserError
+from pipeline.preflight import checks, split_counts, table_report
 
 ROWS = 60
 

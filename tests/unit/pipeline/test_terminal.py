@@ -11,7 +11,7 @@ import sys
 
 SETUP = """\
 import logging, os, pathlib, subprocess, sys
-from pipeline import terminal
+from pipeline.console import terminal
 log = pathlib.Path(sys.argv[1])
 """
 
@@ -133,10 +133,10 @@ def test_letters_that_stdout_does_not_have_are_escaped(tmp_path):
 
 def test_the_cursor_is_never_hidden_as_a_killed_process_could_not_show_it(tmp_path):
     code = """\
-from pipeline import progress
+from pipeline.console import node_progress
 with terminal.logging_to(log) as console:
     assert console.is_terminal
-    tracker = progress.Progress(console, ["First"])
+    tracker = node_progress.Progress(console, ["First"])
     with tracker.shown(), tracker.running("First"):
         tracker.annotate("First", "[/v2]")
 """

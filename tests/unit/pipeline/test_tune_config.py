@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline import checks, config_file
+from pipeline.config import config_file
 from pipeline.errors import UserError
+from pipeline.preflight import checks
 
 BASE = "task: regression\nlabel: price\ndata: houses.csv\ngates: {rmse: {at_most: 5}}\n"
 RATE = "model.params.learning_rate: {low: 1.0e-4, high: 1e-2, log: true}"

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pipeline import tuning_chart
-from pipeline.tuning import Tuning
+from pipeline.console import tuning_chart
+from pipeline.local.tuning import Tuning
 
 RATE, HIDDEN = "model.params.learning_rate", "model.params.hidden"
 

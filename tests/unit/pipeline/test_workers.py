@@ -10,7 +10,8 @@ import sys
 import psutil
 import pytest
 
-from pipeline import config_file, workers
+from pipeline.beam import workers
+from pipeline.config import config_file
 
 HERE = pathlib.Path(__file__).parent
 MB = 1 << 20

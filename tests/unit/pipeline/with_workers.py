@@ -11,8 +11,8 @@ from typing import Any
 import apache_beam as beam
 
 from components.examples import counters
-from pipeline import beam_args, rows, workers
-from pipeline.config import Beam
+from pipeline.beam import beam_args, row_progress, workers
+from pipeline.config.configuration import Beam
 
 ELEMENTS = list(range(8))
 
@@ -108,7 +108,7 @@ def main(folder: pathlib.Path) -> None:
     told: list[str] = []
     with workers.ready(2):
         found: dict[str, Any] = {"pid": os.getpid()}
-        with rows.told(told.append, len(ELEMENTS)):
+        with row_progress.told(told.append, len(ELEMENTS)):
             found["first last"] = meet(folder, 0)
         found["told"] = told[-1]
         found["second last"] = meet(folder, 1)

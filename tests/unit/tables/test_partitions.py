@@ -8,7 +8,7 @@ import pytest
 
 from components.tables import files, sources, table
 from components.tables.table import BadTable, Kind, Reading, TableSource
-from pipeline.data_config import Data
+from pipeline.config.data_config import Data
 
 
 @pytest.fixture

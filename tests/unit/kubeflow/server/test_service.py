@@ -11,7 +11,7 @@ from pipelines_server.api_server import START, ApiServer
 from pipelines_server.cluster import Node, Result
 
 from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
-from pipeline.kubeflow.manifest import Manifest
+from pipeline.kubeflow.compile.manifest import Manifest
 from pipeline.kubeflow.server import cron, follow, service
 from pipeline.kubeflow.server.connection import SignIn, connect
 from pipeline.kubeflow.server.transport import ServerError

@@ -9,7 +9,7 @@ import pytest
 from kubernetes_server.api import RUN, STEP_POD, Api
 from kubernetes_server.service_account import ServiceAccount
 
-from pipeline import config_file
+from pipeline.config import config_file
 from pipeline.kubeflow.tfjob import api, manifest
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")

@@ -12,11 +12,12 @@ from tfx.orchestration.kubeflow import container_entrypoint
 
 from models.cluster import launch
 from models.cluster.supervisor import TaskError
-from models.progress import Progress
-from pipeline import config_file
-from pipeline.kubeflow import compile as compile_lib
-from pipeline.kubeflow import metadata_server, step
-from pipeline.kubeflow.container import TFJOB
+from models.training.training_progress import Progress
+from pipeline.config import config_file
+from pipeline.kubeflow.compile import compiler as compile_lib
+from pipeline.kubeflow.compile.container import TFJOB
+from pipeline.kubeflow.executor import metadata_server
+from pipeline.kubeflow.steps import step
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 

@@ -9,7 +9,7 @@ from etils import epath
 from kubernetes_server.api import RUN, STEP_POD
 
 from models.cluster.supervisor import TaskError
-from models.progress import Progress
+from models.training.training_progress import Progress
 from pipeline.kubeflow.tfjob import api as api_lib
 from pipeline.kubeflow.tfjob.api import Jobs
 from pipeline.kubeflow.tfjob.launcher import PROBLEM, Launcher

@@ -1,0 +1,1 @@
+"""From the schema to features, and from raw columns to packed tensors."""

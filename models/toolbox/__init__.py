@@ -1,0 +1,1 @@
+"""What a user's `model_fn` imports: networks, heads, optimizers, parameters."""

@@ -1,0 +1,1 @@
+"""Trains an Estimator, keeps its best checkpoint, and exports it."""

@@ -1,0 +1,216 @@
+"""Progress of a training: hooks that report it from a session, and its description in words."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models import estimator_api
+from models.training import model_errors
+from models.training.model_errors import ModelError
+
+Tell = Callable[..., None]
+"""Callback that receives an `event` and its fields; see `Progress.heard` for the events."""
+
+_TELL_EVERY = 1.0
+"""Seconds between reports."""
+_WRITE_EVERY = 100
+"""Steps between summaries."""
+_STILL_RUNS = 500
+_STILL_SECONDS = 10.0
+"""How long the global step may stand still: a training ends once both limits are exceeded."""
+
+
+def on_progress(text: str) -> None:
+    """Receives a training's progress as text; a console replaces this function with its own."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """Current state of a training.
+
+    Attributes:
+        max_steps: the step at which training ends.
+        step: the global step.
+        examples_per_second: throughput of all tasks together.
+        checkpoint: step of the last checkpoint; None before the first.
+        evaluation: step and loss of the last evaluation; None before the first.
+        tasks: description of the state of a cluster's tasks.
+        notes: sentences that the user should read after the training.
+    """
+
+    max_steps: int
+    step: int = 0
+    examples_per_second: float = 0.0
+    checkpoint: int | None = None
+    evaluation: tuple[int, float] | None = None
+    tasks: str = ""
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def heard(self, event: str, **message: Any) -> None:
+        """Records an event and reports the progress."""
+        if event == "note":
+            self.notes.append(message["text"])
+        elif event == "step":
+            self.step = message["step"]
+            self.examples_per_second = message["examples_per_second"] or self.examples_per_second
+        elif event == "checkpoint":
+            self.checkpoint = message["step"]
+        elif event == "evaluation":
+            self.evaluation = message["step"], message["metrics"]["loss"]
+        on_progress(str(self))
+
+    def told(self, tasks: str) -> None:
+        """Records the state of a cluster's tasks and reports the progress."""
+        self.tasks = tasks
+        on_progress(str(self))
+
+    def ended(self, restarts: int = 0) -> None:
+        """Reports the number of restarts, if any, after the training."""
+        on_progress(f"{restarts} restart{'s' if restarts > 1 else ''}" if restarts else "")
+
+    def __str__(self) -> str:
+        parts = [f"step {min(self.step, self.max_steps):,}/{self.max_steps:,}"]
+        if self.examples_per_second:
+            parts.append(f"{self.examples_per_second:,.0f} examples/s")
+        if self.checkpoint is not None:
+            parts.append(f"checkpoint {self.checkpoint:,}")
+        if self.evaluation:
+            step, loss = self.evaluation
+            parts.append(f"eval loss {loss:.4g} at {step:,}")
+        if self.tasks:
+            parts.append(self.tasks)
+        return ", ".join(parts)
+
+
+class Reporter(estimator_api.SessionRunHook):
+    """Hook that reports steps about once a second and writes summaries for TensorBoard.
+
+    Args:
+        tell: receives `step` events with the global step and the examples per second since the
+            previous event.
+        batch_size: number of examples per step.
+        directory: directory of the summaries.
+        everyone: whether to count the steps of all tasks or only those of this one.
+        with_loss: whether to write the loss too; the chief's Estimator does so by itself.
+    """
+
+    def __init__(
+        self, tell: Tell, batch_size: int, directory: str, *, everyone: bool, with_loss: bool
+    ):
+        self._tell = tell
+        self._batch_size = batch_size
+        self._directory = directory
+        self._everyone = everyone
+        self._with_loss = with_loss
+        self._own_steps = 0
+
+    def begin(self):
+        """Looks up the tensors to fetch at each step."""
+        self._fetched = {"step": tf.compat.v1.train.get_global_step()}
+        losses = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.LOSSES)
+        if self._with_loss and losses:
+            self._fetched["loss"] = losses[-1]
+        self._told_at = self._written_at = None
+
+    def before_run(self, run_context):
+        """Fetches the tensors."""
+        return tf.compat.v1.train.SessionRunArgs(self._fetched)
+
+    def after_run(self, run_context, run_values):
+        """Reports the step and writes summaries when due."""
+        now, step = time.monotonic(), int(run_values.results["step"])
+        self._own_steps += 1
+        here = now, step if self._everyone else self._own_steps
+        # The first step is slow, since it optimises the graph and reads the data.
+        if self._told_at is None or self._written_at is None:
+            self._told_at = self._written_at = here
+            self._tell(event="step", step=step, examples_per_second=0.0)
+        elif now - self._told_at[0] >= _TELL_EVERY:
+            rate = self._rate(self._told_at, here)
+            self._tell(event="step", step=step, examples_per_second=rate)
+            self._told_at = here
+        if here[1] - self._written_at[1] >= _WRITE_EVERY:
+            values = {"examples/sec": self._rate(self._written_at, here)}
+            if "loss" in run_values.results:
+                values["loss"] = float(run_values.results["loss"])
+            self._write(step, values)
+            self._written_at = here
+
+    def end(self, session):
+        """Reports the last step."""
+        step = int(session.run(self._fetched["step"]))
+        self._tell(event="step", step=step, examples_per_second=0.0)
+
+    def _rate(self, before: tuple[float, int], now: tuple[float, int]) -> float:
+        return (now[1] - before[1]) * self._batch_size / (now[0] - before[0])
+
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
+        summary = tf.compat.v1.Summary()
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        # Share the writer with the Estimator's own hooks, so that each task has one file.
+        tf.compat.v1.summary.FileWriterCache.get(self._directory).add_summary(summary, step)
+
+
+class Standstill(estimator_api.SessionRunHook):
+    """Hook that ends a training whose steps do not increment the global step.
+
+    Such a training would never end. Runs are counted as well as seconds, since a session that waits
+    for other tasks makes no runs and slow steps make few. Models that increment the step once in
+    several runs, as with gradient accumulation, may use up to `_STILL_RUNS` runs per step.
+    """
+
+    def __init__(self) -> None:
+        self._step: int | None = None
+
+    def before_run(self, run_context):
+        """Fetches the global step."""
+        return tf.compat.v1.train.SessionRunArgs(tf.compat.v1.train.get_global_step())
+
+    def after_run(self, run_context, run_values):
+        """Checks that the step does not stand still.
+
+        Raises:
+            ModelError: the step has stood still for too long.
+        """
+        step = int(run_values.results)
+        if step != self._step:
+            self._step, self._runs, self._since = step, 0, time.monotonic()
+            return
+        self._runs += 1
+        if self._runs >= _STILL_RUNS and time.monotonic() - self._since >= _STILL_SECONDS:
+            raise ModelError(
+                f"the global step stands still at {step} after {self._runs} runs of the train op, "
+                f"so training would not end; {model_errors.COUNT}"
+            )
+
+
+class Sign(estimator_api.SessionRunHook):
+    """Hook that reports at most once a second that an evaluation is running."""
+
+    def __init__(self, tell: Tell):
+        self._tell = tell
+        self._told_at = 0.0
+
+    def after_run(self, run_context, run_values):
+        """Reports `evaluating` when due."""
+        if time.monotonic() - self._told_at >= _TELL_EVERY:
+            self._tell(event="evaluating")
+            self._told_at = time.monotonic()
+
+
+class Saved(estimator_api.CheckpointSaverListener):
+    """Listener that reports each checkpoint and then calls a function."""
+
+    def __init__(self, tell: Tell, then: Callable[[], None] | None = None):
+        self._tell = tell
+        self._then = then
+
+    def after_save(self, session, global_step_value):
+        """Reports the checkpoint and calls the function."""
+        self._tell(event="checkpoint", step=int(global_step_value))
+        if self._then:
+            self._then()

@@ -1,0 +1,1 @@
+"""The in-process Beam runner, its workers, and everything that touches Beam's private parts."""

@@ -1,0 +1,288 @@
+"""The types of the `kubeflow:` section of a configuration."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pydantic
+
+from pipeline.config.pydantic_types import Count, Natural, Section, Text, mapping, refuse
+
+DEFAULT = "default"
+"""The key in `resources` for all steps that are not named there."""
+
+OBJECT_STORES = ("gs://",)
+"""Object stores that may hold a workspace: both TensorFlow and Beam read and write them."""
+_IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
+_LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(
+    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
+_OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TAKEN = ("WORKFLOW_ID", "PYTHONPATH")
+
+
+class _Pattern(str):
+    """Text that matches a pattern; numbers are converted to text first."""
+
+    pattern: re.Pattern[str]
+    expected: str
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> str:
+        """Returns the value as text; raises `ValueError` if it does not match."""
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise ValueError(f"expected {cls.expected}")
+        if not cls.pattern.fullmatch(str(value)):
+            raise ValueError(f"expected {cls.expected}")
+        return str(value)
+
+
+class Image(_Pattern):
+    """A container image with a tag or digest, which says what runs."""
+
+    pattern = _IMAGE
+    expected = "an image with its tag or digest, as registry.example.com/houses:1.0"
+
+
+class Memory(_Pattern):
+    """An amount of memory; Kubeflow's compiler accepts no fractions."""
+
+    pattern = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti)")
+    expected = "a whole amount with its unit, as 512Mi or 8Gi"
+
+
+class Cpu(_Pattern):
+    """A number of cores or of thousandths of a core."""
+
+    pattern = re.compile(r"[1-9]\d*m?|\d+\.\d+")
+    expected = "cores or thousandths of one, as 2, 0.5 or 500m"
+
+
+class ObjectName(_Pattern):
+    """The name of a Kubernetes object."""
+
+    pattern = _OBJECT
+    expected = "the name of a Kubernetes object: lower-case letters, digits, - and ."
+
+
+class Label(_Pattern):
+    """The value of a label."""
+
+    pattern = _LABEL
+    expected = "at most 63 letters, digits, - _ and ."
+
+
+class Resources(Section):
+    """Resource requests and limits of a step.
+
+    Attributes:
+        cpu, memory: the requests; `memory` is also the limit.
+        cpu_limit: no limit by default.
+        gpu: the number of NVIDIA devices.
+    """
+
+    cpu: Cpu | None = None
+    cpu_limit: Cpu | None = None
+    memory: Memory | None = None
+    gpu: Count | None = None
+
+
+class TfJob(Section):
+    """Pods for the tasks of `train.cluster`, in a TFJob of Kubeflow's training operator.
+
+    Attributes:
+        chief, worker, ps, evaluator: the resources of each task with that role; by default those
+            of the Trainer's step.
+        keep_hours: how long the job and its pods' logs are kept after the job has ended.
+    """
+
+    chief: Resources | None = None
+    worker: Resources | None = None
+    ps: Resources | None = None
+    evaluator: Resources | None = None
+    keep_hours: Count = 24
+
+
+class Retries(Section):
+    """Retries of a step that fails.
+
+    Attributes:
+        limit: the maximum number of retries.
+        backoff: seconds before the first retry.
+        factor: the wait grows by this factor with each further retry.
+        policy: which failures are retried: the step's own (`OnFailure`), the cluster's, such as
+            a lost node (`OnError`), or both (`Always`).
+    """
+
+    limit: Natural
+    backoff: Count = 30
+    factor: Count = 2
+    policy: Literal["Always", "OnFailure", "OnError"] = "Always"
+
+
+class MetadataService(Section):
+    """The gRPC address of the metadata store."""
+
+    host: Text
+    port: Count = 8080
+
+
+class Kubeflow(Section):
+    """How the pipeline runs on a cluster.
+
+    Attributes:
+        image: the container image with the code, in which the steps run.
+        workspace: the cluster's directory for the outputs of runs: in an object store, or on one
+            of the `volumes`.
+        data: the table's folder on the cluster; by default the table is in the image.
+        push: the serving directory; by default `serving/` in the workspace.
+        host: the address of the Kubeflow Pipelines API.
+        namespace: the namespace of the runs, on a multi-user installation.
+        service_account: the account that the steps run as.
+        metadata: the metadata store; by default the one that the installation's config map
+            `metadata-grpc-configmap` names.
+        volumes: mount paths in every step, by persistent volume claim.
+        resources: resources by step; `default` applies to the others.
+        tfjob: runs the tasks of `train.cluster` in pods of their own; without it they are
+            processes in the Trainer's pod.
+        retries: how failed steps are retried; by default they are not.
+        environment: variables of every step.
+        secrets: variables of every step whose values are in secrets, as `name/key`.
+        labels: labels of every step's pod.
+        node_selector: labels of the nodes that may run the steps.
+        image_pull_secrets: the secrets for pulling the image.
+    """
+
+    image: Image
+    workspace: Text
+    data: Text | None = None
+    push: Text | None = None
+    host: Text | None = None
+    namespace: ObjectName | None = None
+    service_account: ObjectName | None = None
+    metadata: MetadataService | None = None
+    volumes: dict[pydantic.StrictStr, Text] = {}
+    resources: dict[pydantic.StrictStr, Resources] = {}
+    tfjob: TfJob | None = None
+    retries: Retries = Retries(limit=0)
+    environment: dict[pydantic.StrictStr, pydantic.StrictStr] = {}
+    secrets: dict[pydantic.StrictStr, Text] = {}
+    labels: dict[pydantic.StrictStr, Label] = {}
+    node_selector: dict[pydantic.StrictStr, Label] = {}
+    image_pull_secrets: tuple[ObjectName, ...] = ()
+
+    _mappings = pydantic.validator(
+        "volumes",
+        "resources",
+        "environment",
+        "secrets",
+        "labels",
+        "node_selector",
+        pre=True,
+        allow_reuse=True,
+    )(mapping)
+
+    def resources_of(self, step: str) -> Resources | None:
+        """Returns a step's resources; None if it has none and there is no default."""
+        return self.resources.get(step, self.resources.get(DEFAULT))
+
+    @pydantic.validator("retries", pre=True)
+    def _number_of_retries(cls, value):
+        return {"limit": value} if isinstance(value, int) else value
+
+    @pydantic.validator("volumes")
+    def _mounts(cls, value):
+        mistakes = []
+        for claim, mount in value.items():
+            if not _OBJECT.fullmatch(claim):
+                mistakes.append(((claim,), f"expected {ObjectName.expected}"))
+            if not mount.startswith("/") or mount.rstrip("/") in ("", "/app"):
+                mistakes.append(((claim,), "expected an absolute path that is not / or /app"))
+        refuse(mistakes)
+        return value
+
+    @pydantic.validator("host")
+    def _address(cls, value):
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"found {value}, expected http://... or https://...")
+        return value
+
+    @pydantic.validator("environment", "secrets")
+    def _variables(cls, value):
+        mistakes = []
+        for name in value:
+            if not _VARIABLE.fullmatch(name):
+                mistakes.append(((name,), "expected letters, digits and _ as the variable's name"))
+            elif name in _TAKEN:
+                mistakes.append(((name,), "this variable is the pipeline's own; remove it"))
+        refuse(mistakes)
+        return value
+
+    @pydantic.validator("secrets")
+    def _references(cls, value):
+        refuse(
+            [
+                ((name,), "expected the secret's name and a key of it, as database/password")
+                for name, reference in value.items()
+                if not re.fullmatch(rf"{_OBJECT.pattern}/[-._a-zA-Z0-9]+", reference)
+            ]
+        )
+        return value
+
+    @pydantic.validator("labels", "node_selector")
+    def _label_names(cls, value):
+        refuse(
+            [
+                ((name,), "expected a label's name, as team or example.com/team")
+                for name in value
+                if not _LABEL_KEY.fullmatch(name)
+            ]
+        )
+        return value
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _workspace_is_shared(cls, values):
+        """Checks that the steps share their directories and that no variable is set twice."""
+        mistakes: list[tuple[tuple[str, ...], str]] = []
+        for key in ("workspace", "data", "push"):
+            mistake = values[key] and misplaced(values[key], values["volumes"], key != "data")
+            if mistake:
+                mistakes.append(((key,), mistake))
+        both = sorted(values["environment"].keys() & values["secrets"].keys())
+        mistakes += [(("secrets", name), "stands in environment too; remove one") for name in both]
+        refuse(mistakes)
+        return values
+
+
+def misplaced(place: str, volumes: Mapping[str, str], is_written: bool = True) -> str:
+    """Returns why steps cannot share a directory; an empty string if they can.
+
+    Args:
+        place: a directory, or a folder in an object store.
+        volumes: mount paths by claim.
+        is_written: whether steps write there rather than only read.
+    """
+    pattern = re.search(r"[*?[]", place) if is_written else None
+    if pattern:
+        # Beam and TFX find their files by glob patterns, in which they cannot escape a folder.
+        return f"found {place}, in which {pattern[0]} begins a pattern; name the folder without it"
+    if "{{" in place:
+        return f"found {place}, in which Argo takes {{{{ for the beginning of a variable"
+    store = next((scheme for scheme in OBJECT_STORES if place.startswith(scheme)), None)
+    if store:
+        named = re.match(r"[a-z0-9]", place.removeprefix(store))
+        return "" if named else f"found {place}, expected {store}bucket/folder"
+    mounts = [mount.rstrip("/") for mount in volumes.values()]
+    if any(f"{place}/".startswith(f"{mount}/") for mount in mounts):
+        return ""
+    return (
+        f"{place} is neither in an object store ({', '.join(OBJECT_STORES)}) nor on one of the "
+        f"volumes ({', '.join(mounts) or 'there are none'}); steps would not find what the others "
+        "made"
+    )

@@ -1,0 +1,1 @@
+"""What a person sees: options, the live table, messages, the verdict, charts."""

@@ -1,0 +1,1 @@
+"""The pipeline on one page, and what each of its nodes receives."""

@@ -1,0 +1,1 @@
+"""Compiles the pipeline for Kubeflow, and checks what was compiled."""

@@ -1,0 +1,43 @@
+"""The `compile` command: checks the data and the model, then writes the files for clusters."""
+
+from rich.markup import escape
+
+from pipeline.config.configuration import Config
+from pipeline.console import node_progress as progress_lib
+from pipeline.console import screen, terminal
+from pipeline.errors import OK
+from pipeline.preflight import checks
+from pipeline.workspace.folders import Workspace
+
+
+def run(config: Config, workspace: Workspace) -> int:
+    """Compiles the pipeline and prints the paths of the files.
+
+    Args:
+        config: has a `kubeflow` section.
+        workspace: the workspace that receives the files.
+
+    Returns:
+        An exit code of `pipeline.errors`.
+
+    Raises:
+        UserError: the data or the model does not fit the configuration, or would not be in the
+            image.
+    """
+    assert config.kubeflow
+    log = workspace.new_log("compile")
+    with workspace.temporary(), terminal.logging_to(log) as console:
+        if config.kubeflow.data is None and (report := checks.check_data(config)):
+            print(report, flush=True)  # to the log
+            screen.show_table(console, report)
+        with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
+            from pipeline.kubeflow.compile import compiler as compile_lib
+
+            terminal.quiet_logging()
+            checks.check_model(config)
+            compiled = compile_lib.compile_all(config, workspace.root)
+        for file in compiled.files:
+            screen.say(console, screen.escaped(file))
+        for note in compiled.notes:
+            screen.say(console, f"note  {escape(note)}")
+    return OK

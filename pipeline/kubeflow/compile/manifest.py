@@ -1,0 +1,125 @@
+"""The compiled workflow file, which is executed on this machine or uploaded to a server."""
+
+import copy
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from pipeline.config import yaml_file
+from pipeline.errors import UserError, nearest
+
+BLESSED = "blessed"
+"""The Evaluator's metric for its verdict: 1 if the model is blessed, else 0."""
+DEPLOYED = "deployed"
+"""The Pusher's metric for whether the run's model is deployed: 1 or 0."""
+UNCHANGED = "unchanged"
+"""The Pusher's metric for whether the model was already deployed before the run: 1 or 0."""
+PUSHER = "Pusher"
+"""The node that reports `DEPLOYED` and `UNCHANGED`."""
+
+METRICS = "mlpipeline-metrics"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """An Argo Workflow.
+
+    Attributes:
+        where: the name of the file in messages.
+        text: the text of the file.
+        content: the parsed text.
+    """
+
+    where: str
+    text: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> "Manifest":
+        """Reads a compiled file.
+
+        Raises:
+            UserError: the file is missing, or is not an Argo Workflow.
+        """
+        try:
+            return cls.parse(yaml_file.text_of(path, "workflow"), str(path))
+        except UserError as error:
+            raise UserError(f"{error}; write it with kubeflow_runner.py compile") from None
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Manifest":
+        """Parses the text of a compiled file, which messages call `where`.
+
+        Raises:
+            UserError: the text is not an Argo Workflow.
+        """
+        content = yaml_file.parse(text, where)
+        kind = content.get("kind") if isinstance(content, dict) else None
+        if kind != "Workflow":
+            found = f"kind {kind}" if kind else "no kind"
+            raise UserError(f"{where}: found {found}, expected an Argo Workflow")
+        if not isinstance(content.get("spec"), dict):
+            raise UserError(f"{where}: found no spec, expected an Argo Workflow")
+        return cls(where, text, content)
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the text, which identifies the workflow."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:10]
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """The names of the steps, which are the tasks that run a container."""
+        templates = {own["name"]: own for own in self.content["spec"].get("templates") or ()}
+        tasks = [
+            task for own in templates.values() for task in (own.get("dag") or {}).get("tasks") or ()
+        ]
+        return frozenset(
+            task["name"] for task in tasks if "container" in templates.get(task.get("template"), {})
+        )
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The metrics that every run reports: the verdict, and whether the model is deployed."""
+        reporting = [
+            own["name"]
+            for own in self.content["spec"].get("templates", ())
+            for artifact in (own.get("outputs") or {}).get("artifacts") or ()
+            if artifact["name"] == METRICS
+        ]
+        return frozenset(
+            DEPLOYED if name == PUSHER.lower() else BLESSED  # Kubernetes' names have no capitals
+            for name in reporting
+        )
+
+    def parameters(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Returns the values of the workflow's parameters.
+
+        Args:
+            given: values that replace the workflow's defaults, by name.
+
+        Raises:
+            UserError: the workflow has no such parameter, or a parameter has no value.
+        """
+        declared = self.content["spec"].get("arguments", {}).get("parameters") or ()
+        values = {own["name"]: own.get("value") for own in declared}
+        for name in given:
+            if name not in values:
+                known = nearest(name, values) if values else " (it has none)"
+                raise UserError(f"--param {name}: {self.where} has no such parameter{known}")
+        values |= given
+        for name, value in values.items():
+            if value is None:
+                raise UserError(f"--param {name}: missing; give it as --param {name}=VALUE")
+        return {name: str(value) for name, value in values.items()}
+
+    def having(self, given: Mapping[str, str]) -> "Manifest":
+        """Returns the same workflow with other defaults for its parameters."""
+        content: Any = copy.deepcopy(self.content)
+        for own in content["spec"]["arguments"]["parameters"]:
+            own["value"] = given.get(own["name"], own.get("value"))
+        return Manifest(self.where, yaml.safe_dump(content, sort_keys=False), content)

@@ -1,0 +1,107 @@
+"""The runtime parameters of a run on a cluster, with defaults from the configuration."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from tfx.orchestration.data_types import RuntimeParameter
+
+from pipeline.config.configuration import Config
+from pipeline.errors import UserError
+from pipeline.graph import arguments
+from pipeline.graph.arguments import Arguments
+from pipeline.kubeflow.compile.container import IN_IMAGE, REPOSITORY
+from pipeline.kubeflow.compile.run_parameters import (
+    DATA_DIRECTORY,
+    GATES,
+    MAX_STEPS,
+    NEW_BASELINE,
+    SERVING_DIRECTORY,
+    TRAINING_ROOT,
+    literal,
+)
+
+_LONGEST_NAME = 128  # limit for the name of a V2 pipeline
+
+
+def of_cluster(config: Config) -> Arguments:
+    """Returns the arguments of a pipeline on a cluster.
+
+    Args:
+        config: has a `kubeflow` section.
+
+    Raises:
+        UserError: steps would not find the table, or Argo would misread its folder's name.
+    """
+    assert config.kubeflow
+    workspace = config.kubeflow.workspace.rstrip("/")
+
+    def parameter(name: str, default: str) -> RuntimeParameter:
+        return RuntimeParameter(name=name, ptype=str, default=default)
+
+    return Arguments(
+        pipeline_name=config.name,
+        pipeline_root=f"{workspace}/artifacts",
+        metadata=None,
+        data_directory=parameter(DATA_DIRECTORY, config.kubeflow.data or _in_image(config)),
+        training_root=parameter(TRAINING_ROOT, f"{workspace}/training"),
+        serving_directory=parameter(
+            SERVING_DIRECTORY, config.kubeflow.push or f"{workspace}/serving"
+        ),
+        max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
+        gates=parameter(GATES, literal(arguments.gates_of(config))) if config.gates else None,
+        new_baseline=parameter(NEW_BASELINE, ""),
+    )
+
+
+def of_v2(config: Config) -> Arguments:
+    """Returns the arguments of a V2 pipeline, whose name may not contain underscores.
+
+    Raises:
+        UserError: see `of_cluster`.
+    """
+    name = config.name.replace("_", "-")[:_LONGEST_NAME].strip("-")
+    return dataclasses.replace(of_cluster(config), pipeline_name=name)
+
+
+def defaults(arguments: Arguments) -> dict[str, Any]:
+    """Returns the default value of each runtime parameter, by name."""
+    values = [getattr(arguments, field.name) for field in dataclasses.fields(arguments)]
+    return {value.name: value.default for value in values if isinstance(value, RuntimeParameter)}
+
+
+def python_path(config: Config) -> str:
+    """Returns the steps' PYTHONPATH: the code, and the configuration's folder if in the image."""
+    places = [".", relative_folder(config)]
+    return os.pathsep.join(place for place in dict.fromkeys(places) if place)
+
+
+def relative_folder(config: Config) -> str | None:
+    """Returns the path of the configuration's folder in the image; None if it is not there."""
+    return _of_image(config.folder)
+
+
+def _in_image(config: Config) -> str:
+    folder = _of_image(config.data.folder)
+    if folder is None:
+        raise UserError(
+            f"kubeflow.data: missing; {config.data.folder} is not in the image, which has of this "
+            f"project {', '.join(IN_IMAGE)}; move it into data/, or name the folder that has the "
+            "table on the cluster, as gs://bucket/houses"
+        )
+    if "{{" in folder:
+        raise UserError(
+            f"data.path: found the folder {folder}, in which Argo takes {{{{ for the beginning of "
+            "a variable; rename it"
+        )
+    return folder
+
+
+def _of_image(folder: pathlib.Path) -> str | None:
+    """Returns a folder's path in the image; None if it is not there."""
+    if not folder.is_relative_to(REPOSITORY):
+        return None
+    own = folder.relative_to(REPOSITORY)
+    left_out = any(part.startswith(".") or part == "workspace" for part in own.parts)
+    return str(own) if own.parts and own.parts[0] in IN_IMAGE and not left_out else None

@@ -1,0 +1,144 @@
+"""A step's program: `python -m pipeline.kubeflow.steps.step --node_id Trainer ...`.
+
+TFX's own entry point does the work: it resolves the inputs, checks the cache, runs the executor and
+publishes the outputs. This module makes the step reproducible, and writes the Evaluator's verdict
+and the Pusher's result to the files that Kubeflow Pipelines displays and reads metrics from.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from models import no_proxy  # noqa: E402
+
+_SERVICES = ("METADATA_GRPC_SERVICE_HOST", "KUBERNETES_SERVICE_HOST")
+"""Variables with the hosts of services in the cluster, which a proxy cannot reach."""
+no_proxy.exempt(os.environ[name] for name in _SERVICES if os.environ.get(name))
+
+from absl import logging  # noqa: E402
+from etils import epath  # noqa: E402
+from google.protobuf import json_format  # noqa: E402
+from tfx.orchestration import metadata  # noqa: E402
+from tfx.orchestration.kubeflow import container_entrypoint  # noqa: E402
+from tfx.orchestration.kubeflow.proto import kubeflow_pb2  # noqa: E402
+from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
+from tfx.types import Artifact  # noqa: E402
+
+from components.data_gate import AnomaliesFound  # noqa: E402
+from components.evaluator import verdict  # noqa: E402
+from components.pusher import executor as pusher  # noqa: E402
+from components.table_example_gen import BadTable  # noqa: E402
+from models import exit_guard  # noqa: E402
+from models.cluster import launch  # noqa: E402
+from pipeline.beam import beam_args  # noqa: E402
+from pipeline.errors import BAD_INPUT  # noqa: E402
+from pipeline.kubeflow.compile.container import TFJOB  # noqa: E402
+from pipeline.kubeflow.compile.manifest import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
+from pipeline.kubeflow.tfjob import api, launcher  # noqa: E402
+from pipeline.workspace import output_files  # noqa: E402
+
+METRICS_FILE = "mlpipeline-metrics.json"
+"""The metrics file, in the same directory as `--metadata_ui_path`."""
+
+_show: Callable = container_entrypoint._dump_ui_metadata
+
+
+def main(argv: list[str]) -> None:
+    """Runs one step with the arguments of TFX's entry point.
+
+    The Trainer may also get `--tfjob`: the TFJob whose pods run the tasks of its cluster.
+
+    Raises:
+        SystemExit: with `BAD_INPUT`, if the data cannot be read or does not fit the schema, which
+            no retry can change.
+    """
+    beam_args.seed()
+    if TFJOB in argv:
+        at = argv.index(TFJOB)
+        _train_on_pods(json.loads(argv[at + 1]))
+        argv = [*argv[:at], *argv[at + 2 :]]
+    place = argv[argv.index("--metadata_ui_path") + 1]
+    pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
+    # TFX has no other hook for what a step displays; cached steps have something to display too.
+    setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
+    setattr(container_entrypoint.launcher, "Launcher", output_files.Launcher)  # noqa: B010
+    try:
+        # A step that exits with 0 before its outputs are published would count as done.
+        with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
+            container_entrypoint.main(argv)
+    except (AnomaliesFound, BadTable):
+        traceback.print_exc()
+        sys.exit(BAD_INPUT)
+
+
+def _train_on_pods(job: Mapping[str, Any]) -> None:
+    if api.in_a_cluster():
+        launch.launcher = launcher.Launcher(job, api.Jobs.of_this_pod())
+    else:
+        logging.warning("Not in a cluster: tasks are processes of this step, not pods of a TFJob")
+
+
+def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
+    if node.node_info.id == "Evaluator":
+        found = _verdict(execution_info.execution_id)
+        # TFX appends the entries of this file to its own.
+        page = json.dumps({"outputs": [_page(found)]})
+        pathlib.Path(ui_metadata_path).write_text(page, encoding="utf-8")
+        _report({BLESSED: found["blessed"]}, ui_metadata_path)
+    elif node.node_info.id == PUSHER:
+        _report(_pushed(execution_info.execution_id), ui_metadata_path)
+    _show(node, execution_info, ui_metadata_path)
+
+
+def _verdict(execution: int) -> dict[str, Any]:
+    """Reads an execution's verdict from its recorded path.
+
+    For a cached execution TFX passes the path of an output that was never written.
+    """
+    file = epath.Path(_output(execution, "evaluation").uri) / verdict.FILE_NAME
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _pushed(execution: int) -> dict[str, bool]:
+    model = _output(execution, "pushed_model")
+    return {
+        DEPLOYED: bool(model.get_string_custom_property("pushed_destination")),
+        UNCHANGED: bool(model.get_int_custom_property(pusher.UNCHANGED)),
+    }
+
+
+def _output(execution: int, key: str) -> Artifact:
+    argument = sys.argv[sys.argv.index("--kubeflow_metadata_config") + 1]
+    config = json_format.Parse(argument, kubeflow_pb2.KubeflowMetadataConfig())
+    connection = container_entrypoint._get_metadata_connection_config(config)
+    with metadata.Metadata(connection) as store:
+        (artifact,) = execution_lib.get_output_artifacts(store, execution)[key]
+    return artifact
+
+
+def _page(found: Mapping[str, Any]) -> dict[str, str]:
+    lines = [f"# {'Blessed' if found['blessed'] else 'Not blessed'}", ""]
+    lines += [
+        f"- {'pass' if line['passed'] else 'FAIL'}: {line['text']}" for line in found["lines"]
+    ]
+    lines += [f"- note: {note}" for note in found["notes"]]
+    return {"type": "markdown", "storage": "inline", "source": "\n".join(lines)}
+
+
+def _report(metrics: Mapping[str, bool], ui_metadata_path: str) -> None:
+    rows = [
+        {"name": name, "numberValue": float(value), "format": "RAW"}
+        for name, value in metrics.items()
+    ]
+    path = pathlib.Path(ui_metadata_path).with_name(METRICS_FILE)
+    path.write_text(json.dumps({"metrics": rows}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Checks before any long work: does the table fit the configuration?"""

@@ -1,0 +1,279 @@
+"""Report on the table of a run: each column's role, missing values and odd values."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from components.tables import table
+from components.tables.profile import ColumnProfile, Misfits
+from components.tables.table import Kind
+from models.features import features as features_lib
+from models.features import values
+from pipeline.preflight import table_rules
+from pipeline.preflight.split_counts import FEW_ROWS, SplitCounts
+from pipeline.preflight.table_view import TableView
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportedColumn:
+    """The report on one column.
+
+    Attributes:
+        name: the name of the column.
+        role: label, weight, key, ignored, empty, or the kind of the feature.
+        missing: the share of rows without a value.
+        unreadable: the share of rows with a value that counts as missing.
+        odd: the first odd value and its place; empty if there is no such value.
+    """
+
+    name: str
+    role: str
+    missing: float
+    unreadable: float
+    odd: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TableReport:
+    """The report on the table of a run.
+
+    Attributes:
+        rows: the number of rows.
+        columns: the reported columns, in the table's order.
+        notes: sentences that the user should read before the model is trained.
+    """
+
+    rows: int
+    columns: tuple[ReportedColumn, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self):
+        """Formats the report as plain text for a log."""
+        lines = [HEAD, *(cells(column) for column in self.columns)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
+        laid_out = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+            for line in lines
+        ]
+        return "\n".join(
+            [f"{self.rows:,} rows", *laid_out, *(f"note  {note}" for note in self.notes)]
+        )
+
+
+HEAD = ("column", "role", "missing", "unreadable", "first odd value")
+
+
+def cells(column: ReportedColumn) -> tuple[str, str, str, str, str]:
+    """Returns a column's row in the displayed table."""
+    return (
+        column.name,
+        column.role,
+        _percent(column.missing),
+        _percent(column.unreadable),
+        column.odd,
+    )
+
+
+def _percent(share: float) -> str:
+    """Formats a share; one between 0 and 1 is never rounded to 0 % or 100 %."""
+    if not share:
+        return "-"
+    if 0.999 < share < 1:
+        return ">99.9 %"
+    return "<0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def report(view: TableView) -> TableReport:
+    """Returns the report on a table that has passed the rules."""
+    roles = _roles(view)
+    columns = []
+    numbers = [name for name, role in roles.items() if role in features_lib.NUMBERS]
+    held = {name: view.columns[name].held for name in numbers if name in view.columns}
+    notes = [*view.profile.notes, *table.notes(held)]
+    for column in view.columns.values():
+        role = roles.get(column.name, "ignored")
+        misfits, note = _odd(view, column, role)
+        count = misfits.count if misfits and role != features_lib.CATEGORICAL else 0
+        odd = f"{misfits.first.value!r} ({misfits.first.place})" if misfits else ""
+        unreadable = count + column.not_finite
+        rows = max(column.rows, 1)
+        columns.append(
+            ReportedColumn(column.name, role, column.missing / rows, unreadable / rows, odd)
+        )
+        notes += note
+    notes += _label_notes(view)
+    notes += _split_notes(view)
+    return TableReport(view.profile.rows, tuple(columns), tuple(notes))
+
+
+def _roles(view: TableView) -> dict[str, str]:
+    config = view.config
+    roles: dict[str, str] = {}
+    for feature in features_lib.columns_read(view.features()):
+        roles[feature.name] = feature.kind
+    roles |= {
+        name: "empty" for name in roles if name in view.columns and not view.columns[name].present
+    }
+    if config.splits.key and config.splits.key not in roles:
+        roles[config.splits.key] = "key"
+    if config.weight:
+        roles[config.weight] = "weight"
+    roles |= {name: f"label ({task})" for name, task in config.tasks.items()}
+    return roles
+
+
+def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | None, Iterable[str]]:
+    """Returns the values of a column that do not fit its role, and notes about them."""
+    name, kind = column.name, column.kind
+    share = f"of {column.present:,} values"
+    if role == "empty":
+        return None, [f"{name}: has no value in any row, so the model does not see it"]
+    if role == features_lib.CATEGORICAL and _is_figures(view, column):
+        assert column.figures
+        first = column.figures.first
+        return column.figures, [
+            f"{name}: text, because its numbers are written as {first.value!r} ({first.place}); "
+            "write them as 1234 or 12.5 for a column of numbers, or say features."
+            f"{name}: categorical"
+        ]
+    if role == features_lib.CATEGORICAL and _is_numbers_with_words(view, column):
+        assert column.words
+        first = column.words.first
+        numbers = column.present - column.words.count
+        mend = table_rules.how_to_mend(view, column, first.value)
+        return column.words, [
+            f"{name}: text, because of {_counted(column.words, 'value')} such as {first.value!r} "
+            f"({first.place}); {numbers:,} {share} are numbers: {mend}"
+        ]
+    if column.misfits and role in (features_lib.DATE, features_lib.ORDINAL):
+        what = "are no dates" if role == features_lib.DATE else "are not in the order"
+        return column.misfits, [_misfit_note(column, f"{what}, and count as missing", share)]
+    if column.misfits and role == features_lib.BOOLEAN:
+        effect = "missing" if kind == Kind.BYTES else "true"
+        return column.misfits, [
+            _misfit_note(column, f"are not {values.TRUTHS}, and count as {effect}", share)
+        ]
+    if column.not_finite and role not in ("ignored", "key"):
+        count = f"{column.not_finite:,} of {column.present:,}"
+        return None, [f"{name}: {count} values are infinite, and count as missing"]
+    return None, []
+
+
+def _misfit_note(column: ColumnProfile, what: str, share: str) -> str:
+    assert column.misfits
+    first = column.misfits.first
+    return (
+        f"{column.name}: {column.misfits.count:,} {share} {what}, as {first.value!r} "
+        f"({first.place})"
+    )
+
+
+def _counted(misfits: Misfits, noun: str) -> str:
+    return f"{misfits.count:,} {noun}{'' if misfits.count == 1 else 's'}"
+
+
+def _is_figures(view: TableView, column: ColumnProfile) -> bool:
+    """Returns whether a column became text because of the format of its numbers."""
+    return (
+        _is_text_by_itself(view, column)
+        and column.words is not None
+        and column.figures is not None
+        and 10 * column.figures.count >= 9 * column.words.count
+    )
+
+
+def _is_text_by_itself(view: TableView, column: ColumnProfile) -> bool:
+    """Returns whether only its values make a column text, not the schema or the configuration."""
+    named = column.name in view.config.features
+    return column.kind == Kind.BYTES and not named and not view.is_curated
+
+
+def _is_numbers_with_words(view: TableView, column: ColumnProfile) -> bool:
+    """Returns whether a column became text because of a minority of words among numbers."""
+    return (
+        _is_text_by_itself(view, column)
+        and not column.is_text
+        and column.words is not None
+        and 2 * column.words.count < column.present
+    )
+
+
+def _label_notes(view: TableView) -> Iterator[str]:
+    for name, task in view.config.tasks.items():
+        column = view.columns[name]
+        if task == "regression":
+            spread = column.high - column.low
+            step = 2.0**-23 * max(abs(column.low), abs(column.high))
+            if step > 1e-4 * column.deviation and spread > 0:
+                yield (
+                    f"{name}: 32-bit floats round the label to steps of about {step:.2g}; subtract "
+                    "a constant from the column for finer ones"
+                )
+            continue
+        classes = column.values or {}
+        by_plain: dict[str, str] = {}
+        for text, found in classes.items():
+            first = found.first
+            other = by_plain.setdefault(text.strip().casefold(), text)
+            if other != text:
+                yield (
+                    f"{name}: {text!r} ({first.place}) and {other!r} are two classes that differ "
+                    "by spaces or case alone"
+                )
+            if text.strip().casefold() in table_rules.MISSING_WORDS and text.strip():
+                yield (
+                    f"{name}: {text!r} ({first.place}) is a class, of {found.count:,} rows; remove "
+                    "them if it means that the label is missing"
+                )
+
+
+def _split_notes(view: TableView) -> Iterator[str]:
+    for name, purpose in (("eval", "to steer the training"), ("test", "to judge the model")):
+        rows = view.splits.rows[name] if view.splits else FEW_ROWS
+        if rows < FEW_ROWS:
+            yield (
+                f"the {name} split has {rows} of {view.profile.rows:,} rows, which is little "
+                f"{purpose} by; bring more rows, or raise splits.{name}"
+            )
+    if view.splits:
+        classes = [name for name, task in view.config.tasks.items() if task != "regression"]
+        yield from _class_notes(view.splits, classes)
+        kinds = {feature.name: feature.kind for feature in view.features()}
+        for name in view.splits.without_values:
+            yield f"column {name}: {_UNUSED[kinds[name]]} in the train split, so it is left out"
+
+
+_UNUSED = {
+    features_lib.DATE: "no value is a date",
+    features_lib.ORDINAL: "no value is in the order",
+    features_lib.BOOLEAN: f"no value is {values.TRUTHS}",
+    features_lib.DERIVED: "its expression has a value in no row",
+}
+
+
+def _class_notes(splits: SplitCounts, classes: Iterable[str]) -> Iterator[str]:
+    """Yields a note for each split that lacks some classes of a label."""
+    effects = {
+        "train": "the model cannot learn",
+        "eval": "the training is not steered by",
+        "test": "the model is not judged by",
+    }
+    for label, by_split in splits.labels.items():
+        if label not in classes:
+            continue
+        known = frozenset[Any]().union(*by_split.values())
+        for split, effect in effects.items():
+            lacking = sorted(known - by_split[split], key=str)
+            if lacking:
+                shown = ", ".join(
+                    repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
+                    for value in lacking[:_SHOWN]
+                )
+                more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+                noun = "class" if len(lacking) == 1 else "classes"
+                yield (
+                    f"label {label}: {effect} {noun} {shown}{more}: no row is in the {split} split"
+                )
+
+
+_SHOWN = 5

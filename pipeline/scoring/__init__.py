@@ -1,0 +1,1 @@
+"""Predictions for a table by a pushed model."""

@@ -1,0 +1,1 @@
+"""The workspace: its folders, its metadata store, and the files of its artifacts."""
