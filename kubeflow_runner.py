@@ -19,9 +19,9 @@ import typer
 from models import no_proxy
 from pipeline import errors
 from pipeline.config.configuration import Config
-from pipeline.console import command_line, screen
+from pipeline.console import command_line, messages
 from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
-from pipeline.kubeflow.server.options import Connect, asks_the_server
+from pipeline.kubeflow.server.connection_options import Connect, asks_the_server
 from pipeline.workspace.folders import Workspace
 
 app = command_line.app(
@@ -77,7 +77,7 @@ def check(
     file: FileOption = None,
 ) -> None:
     """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
-    from pipeline.kubeflow.compile import lint
+    from pipeline.kubeflow.rules import lint
 
     place = _place(_load(config), workspace)
     raise typer.Exit(lint.check_command(_compiled(config, place, file)))
@@ -104,7 +104,7 @@ def run(
     ] = None,
 ) -> None:
     """Execute the compiled workflow on this machine, as a cluster would."""
-    from pipeline.kubeflow.executor import run as executor
+    from pipeline.kubeflow.executor import run_command as executor
 
     problem = _load(config)
     place = _place(problem, workspace)
@@ -297,7 +297,7 @@ def _job(
     create_experiment: bool,
 ):
     from pipeline.kubeflow.compile import run_parameters
-    from pipeline.kubeflow.compile.manifest import Manifest
+    from pipeline.kubeflow.compile.workflow_file import Manifest
     from pipeline.kubeflow.server import service
 
     assert config.kubeflow
@@ -353,7 +353,7 @@ def _compiled(config: pathlib.Path, place: Workspace, file: pathlib.Path | None)
         return file
     file = place.root / "workflow.yaml"
     if file.exists() and file.stat().st_mtime < config.stat().st_mtime:
-        newer, older = screen.shown(config.resolve()), screen.shown(file)
+        newer, older = messages.shown(config.resolve()), messages.shown(file)
         print(f"note  {newer} is newer than {older}; `compile` takes it over", file=sys.stderr)
     return file
 

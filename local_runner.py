@@ -17,7 +17,7 @@ import typer
 from models import no_proxy
 from pipeline import errors
 from pipeline.config import gates
-from pipeline.console import command_line, screen
+from pipeline.console import command_line, messages
 from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 
 app = command_line.app(
@@ -116,9 +116,9 @@ def predict(
         most = data.max_bad_share if data.on_bad_rows == "quarantine" else 0.0
         scored = predict_lib.predict(model, csv, out, data.reading, most)
         for note in scored.notes:
-            screen.say(console, f"note  {escape(note)}")
+            messages.say(console, f"note  {escape(note)}")
         text = f"{scored.rows:,} rows scored by version {model.name}"
-        screen.say(console, f"{screen.escaped(out)}: {text}")
+        messages.say(console, f"{messages.escaped(out)}: {text}")
 
 
 @app.command(epilog="Example:\n\n  local_runner.py tensorboard --port 6007")

@@ -85,7 +85,7 @@ class Watch:
         self._disturbed = True
 
     def heard(self, event: str, **message: Any) -> None:
-        """See `models.training.training_progress.Progress.heard`."""
+        """See `models.training_progress.Progress.heard`."""
         if event == "evaluation":
             at = time.time() - self._began
             self.evaluations.append((at, message["metrics"]["loss"]))
@@ -133,10 +133,10 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     from etils import epath
 
     from benchmarks.transformed import finished_problem
-    from models.cluster import launch
+    from models.cluster import launchers
     from models.problem import Problem
     from models.training import trainer
-    from models.training.training_progress import Progress
+    from models.training_progress import Progress
 
     finished = finished_problem(config, workspace)
     settings = dict(finished.settings)
@@ -168,7 +168,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     with tempfile.TemporaryDirectory() as folder:
         directory = epath.Path(folder)
         if cluster := WAYS[way]:
-            launch.launcher.train(cluster, directory, fn_args, progress)
+            launchers.launcher.train(cluster, directory, fn_args, progress)
         else:
 
             def on_evaluation(step, metrics):

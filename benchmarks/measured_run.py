@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import psutil
 
-from pipeline.local import memory
+from pipeline.local import memory_bound
 
 _LOOK_EVERY = 2.0
 """Seconds between looks; with several processes, a look takes a tenth of a second."""
@@ -87,7 +87,7 @@ class _Peak:
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_EVERY):
-            self.mb = max(self.mb, memory.held_mb(memory.of_run()))
+            self.mb = max(self.mb, memory_bound.held_mb(memory_bound.of_run()))
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from typing import Optional
 from absl import logging
 from etils import epath
 
-from models import manifest
+from models import export_manifest
 
 RECORD = "deployments.json"
 LOCK = ".deployments.lock"
@@ -39,7 +39,7 @@ class Deployment:
         deployed_at: time of deployment, as `2026-11-28T16:17:17+00:00`.
         why: reason for the deployment, in words.
         model: what the model was made from: the content of `identity.json`, None without one.
-        checksums: see `models.manifest.digest`.
+        checksums: see `models.export_manifest.digest`.
         compared_with: the version it was compared with, if any.
     """
 
@@ -57,7 +57,7 @@ class Baseline:
 
     Attributes:
         version: the version being served; None if nothing is, or only the candidate itself.
-        checksums: see `models.manifest.digest`.
+        checksums: see `models.export_manifest.digest`.
         damage: why its files cannot be used, as the end of a sentence; empty if they can.
     """
 
@@ -157,7 +157,7 @@ def serving(directory: epath.Path) -> Optional[epath.Path]:
     """
     recorded = {entry.version for entry in read(directory)}
     for version in reversed(versions(directory)):
-        if version.name in recorded or (version / manifest.GRAPH).exists():
+        if version.name in recorded or (version / export_manifest.GRAPH).exists():
             return version
     return None
 
@@ -171,10 +171,10 @@ def damage(version: epath.Path) -> str:
     Raises:
         BadRecord: see `read`.
     """
-    if wrong := manifest.damage(version):
+    if wrong := export_manifest.damage(version):
         return wrong
     recorded = [entry for entry in read(version.parent) if entry.version == version.name]
-    if recorded and recorded[-1].checksums != manifest.digest(version):
+    if recorded and recorded[-1].checksums != export_manifest.digest(version):
         return f"is damaged: it is not the model that was deployed as version {version.name}"
     return ""
 
@@ -185,7 +185,7 @@ def model_of(export: epath.Path) -> Optional[str]:
     Two exports of one checkpoint have different graph bytes but the same identity. None if the
     export has no such file, or the file is not text.
     """
-    file = export / "assets.extra" / manifest.IDENTITY
+    file = export / "assets.extra" / export_manifest.IDENTITY
     try:
         return file.read_text(encoding="utf-8") if file.is_file() else None
     except ValueError:  # not text

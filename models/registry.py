@@ -35,7 +35,7 @@ MODELS = {
     "premade.linear": "models.zoo.premade.linear.estimator",
     "premade.dnn": "models.zoo.premade.dnn.estimator",
     "premade.dnn_linear_combined": "models.zoo.premade.dnn_linear_combined.estimator",
-    "keras.mlp": "models.zoo.keras_models.mlp.estimator",
+    "keras.mlp": "models.zoo.keras.mlp.estimator",
 }
 """Dotted path of the function behind each registered name."""
 

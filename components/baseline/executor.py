@@ -9,7 +9,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import deployments
-from models import manifest
+from models import export_manifest
 
 DIRECTORY = "directory"
 CANDIDATE = "candidate"
@@ -41,7 +41,7 @@ class Executor(base_executor.BaseExecutor):
             copy = path_utils.serving_model_dir(artifact.uri)
             # Replaces what an earlier, killed attempt of this step has copied.
             io_utils.copy_dir(str(version), copy)
-            if manifest.damage(epath.Path(copy)) not in ("", manifest.NO_CHECKSUMS):
+            if export_manifest.damage(epath.Path(copy)) not in ("", export_manifest.NO_CHECKSUMS):
                 raise ValueError(f"{version}: was changed while it was copied; run again")
             artifact.set_string_custom_property(VERSION, baseline.version)
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +64,6 @@ def find(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> d
         return deployments.Baseline()
     damage = deployments.damage(version)
     recorded = {entry.version for entry in deployments.read(directory)}
-    if damage == manifest.NO_CHECKSUMS and version.name not in recorded:
+    if damage == export_manifest.NO_CHECKSUMS and version.name not in recorded:
         damage = ""  # deployed before checksums were introduced: compared with as it is
-    return deployments.Baseline(version.name, manifest.digest(version), damage)
+    return deployments.Baseline(version.name, export_manifest.digest(version), damage)

@@ -8,7 +8,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components.examples import empty_columns
+from components.example_io import empty_columns
 
 
 class Executor(base_executor.BaseExecutor):

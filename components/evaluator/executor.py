@@ -18,7 +18,7 @@ from components.deployments import Baseline
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
 from components.evaluator.verdict import Comparison
-from components.examples import beam_io
+from components.example_io import beam_io
 from components.serving_check import report as serving_check
 from components.serving_check.report import Report
 from models.features import features

@@ -14,13 +14,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 from components.evaluator import row_checks
 from components.evaluator.eval_config import BASELINE
 from components.evaluator.judgement import Slice
-from components.evaluator.packs import FINDINGS, PackBySlice
 from components.evaluator.row_checks import Finding
-from components.examples import requests
+from components.evaluator.slice_batches import FINDINGS, PackBySlice
+from components.example_io import requests
 from components.serving_check.program import graph_faults, message
 from models.features import features as features_lib
 from models.features.label import Label, labels_of_export
-from models.features.values import class_of_number
+from models.features.text_values import class_of_number
 from models.toolbox import heads
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluator import row_checks
-from components.evaluator.packs import FINDINGS
+from components.evaluator.slice_batches import FINDINGS
 
 OF_CONSTANT = "_of_constant"
 GAIN = "_gain"

@@ -21,7 +21,7 @@ from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components import deployments
-from models import manifest
+from models import export_manifest
 
 _ABANDONED_AFTER = 24 * 3600
 """Seconds without a change after which a partial copy counts as left by a killed push; a younger
@@ -109,7 +109,7 @@ def _record(version: epath.Path, why: str, compared_with: Optional[str]) -> None
         now,
         why,
         deployments.model_of(version),
-        manifest.digest(version),
+        export_manifest.digest(version),
         compared_with,
     )
     deployments.add(version.parent, entry)
@@ -190,7 +190,7 @@ def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
 
     A killed push leaves a version without a graph; the next push makes a higher version.
     """
-    graph = manifest.GRAPH
+    graph = export_manifest.GRAPH
     io_utils.copy_dir(str(model), str(version), deny_regex_patterns=[f"/{graph}$"])
     _check_copy(version, version, without=graph)
     (model / graph).copy(version / graph)
@@ -199,5 +199,5 @@ def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
 
 def _check_copy(copy: epath.Path, version: epath.Path, without: str = "") -> None:
     """Checks that the copy is byte for byte what was exported and judged."""
-    if damage := manifest.damage(copy, without):
+    if damage := export_manifest.damage(copy, without):
         raise ValueError(f"the copy for {version} {damage}; run again")

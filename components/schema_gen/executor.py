@@ -18,9 +18,9 @@ from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
-from components.examples import empty_columns
+from components.example_io import empty_columns
 from components.tables import ingestion
-from models.features import values
+from models.features import text_values
 
 
 class Executor(executor.Executor):
@@ -63,5 +63,5 @@ def _truths(statistics: Sequence[Artifact]) -> dict[str, tuple[str, str]]:
         for column in (column for dataset in found.datasets for column in dataset.features):
             ranks = column.string_stats.rank_histogram.buckets
             texts.setdefault(column.path.step[0], set()).update(rank.label for rank in ranks)
-    spelled = {name: values.spelling_of_truths(own) for name, own in texts.items()}
+    spelled = {name: text_values.spelling_of_truths(own) for name, own in texts.items()}
     return {name: words for name, words in spelled.items() if words}

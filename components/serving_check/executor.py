@@ -13,8 +13,8 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 from tfx_bsl.coders import example_coder
 
-from components.examples import requests, tfrecords
-from components.serving_check import judge, process
+from components.example_io import requests, tfrecords
+from components.serving_check import fresh_process, judge
 from components.serving_check.report import FILE_NAME, Report
 from models.features import features
 from models.features.label import labels_of_export
@@ -77,10 +77,10 @@ def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
         lambda row: requests.describe(sample, row, columns),
     )
     try:
-        answer = process.ask(
+        answer = fresh_process.ask(
             export, requests.serialize(sample, columns), asked.alone, seconds=seconds
         )
-    except process.NoAnswer as error:
+    except fresh_process.NoAnswer as error:
         return judge.no_answer(str(error))
     return judge.judge(answer, labels, asked)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 from tfx.components.statistics_gen import executor
 
-from components.examples import beam_io
+from components.example_io import beam_io
 
 
 class Executor(executor.Executor):

@@ -9,7 +9,7 @@ import os
 
 from tfx.components.example_gen import driver, input_processor
 
-from components.tables import files
+from components.tables import table_files
 
 _BLOCK_BYTES = 1 << 20
 
@@ -46,7 +46,7 @@ def fingerprint(folder: str, patterns: dict[str, str]) -> str:
     """
     lines = []
     for split, pattern in patterns.items():
-        found = files.matching(folder, pattern)
+        found = table_files.matching(folder, pattern)
         digest = hashlib.sha256()
         for file in found:
             digest.update(f"{os.path.relpath(file, folder)}\0".encode(errors="surrogateescape"))

@@ -20,11 +20,11 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.examples import counters
+from components.example_io import counters
 from components.table_example_gen import options, shards
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import Shard, Splits, Written
-from components.tables import files, ingestion, sources, table
+from components.tables import ingestion, sources, table, table_files
 from components.tables.table import BadRow, BadTable, Held, Kinds, Piece, Source
 
 QUARANTINED = "quarantined_rows"
@@ -121,7 +121,7 @@ def _splits(inputs: example_gen_pb2.Input, outputs: example_gen_pb2.Output) -> S
 def _files(folder: str, patterns: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Yields the files of every input split, each with the index of its split."""
     for split, pattern in enumerate(patterns):
-        found = files.matching(folder, pattern)
+        found = table_files.matching(folder, pattern)
         if not found:
             raise BadTable(f"data.path: no file matches {os.path.join(folder, pattern)}")
         for file in found:

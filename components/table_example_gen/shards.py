@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
-from components.examples import counters, encoder, tfrecords
-from components.examples.splits import Splits
+from components.example_io import counters, encoder, tfrecords
+from components.example_io.splits import Splits
 from components.tables.table import BadRow, Kinds, Piece, Rows, Source
 
 QUARANTINE = "quarantine"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from components.tables import files
+from components.tables import table_files
 from components.tables.table import BadTable
 
 LONGEST_RECORD = 64 << 20
@@ -45,8 +45,8 @@ def header(path: str, encoding: str) -> list[str]:
     Raises:
         BadTable: the file is not a CSV, or its header cannot be read.
     """
-    files.check_kind(path, "csv")
-    with files.open_file(path) as file:
+    table_files.check_kind(path, "csv")
+    with table_files.open_file(path) as file:
         first = next(blocks(file, 1 << 16, path), None)
     if first is None:
         return []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from components.tables import csv_file, files, table, values
+from components.tables import cell_values, csv_file, table, table_files
 from components.tables.csv_file import Block
 from components.tables.table import BadRow, Held, Kind, Kinds, Piece, Rows, Scan, TextRows
 
@@ -52,10 +52,10 @@ class CsvSource:
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """Yields a piece per block; a gzipped file, which is not seekable, is a single piece."""
-        if files.is_zipped(file):
+        if table_files.is_zipped(file):
             yield Piece(file, split, 0, 0, None)
             return
-        with files.open_file(file) as opened:
+        with table_files.open_file(file) as opened:
             for number, block in enumerate(csv_file.records(opened, self.block_bytes, file)):
                 size = len(block.data)
                 end = block.start + size
@@ -122,9 +122,9 @@ class CsvSource:
                 read[name] = column
                 odd = _odd(column)
                 if odd is None:
-                    held[name] = values.held_by(column)
+                    held[name] = cell_values.held_by(column)
                     continue
-                held[name] = values.held_by(column.filter(pc.invert(odd)))
+                held[name] = cell_values.held_by(column.filter(pc.invert(odd)))
                 texts = texts or self._texts(block)
                 # With NaN among them, Arrow reads whole numbers as floats, however written.
                 looked_at = texts[place]
@@ -160,7 +160,7 @@ class CsvSource:
         return held | self._held(name, column.unique().cast(pa.string()).to_pylist())
 
     def _held(self, name: str, texts: Iterable[str | None]) -> Held:
-        of_value = values.held_class if name in self.classes else values.held
+        of_value = cell_values.held_class if name in self.classes else cell_values.held
         held = Held.NOTHING
         for text in texts:
             if text:
@@ -190,7 +190,7 @@ class CsvSource:
             yield TextRows(rows, texts, place_of)
 
     def _blocks(self, piece: Piece) -> Iterator[Block]:
-        with files.open_file(piece.file) as opened:
+        with table_files.open_file(piece.file) as opened:
             if piece.end is None:
                 yield from csv_file.records(opened, self.block_bytes, piece.file)
                 return
@@ -216,7 +216,7 @@ class CsvSource:
                 if typed is not None and not _any_nan(typed[place]):
                     column = typed[place]
                 else:
-                    column = values.numbers(text.cast(pa.string()), kinds[name])
+                    column = cell_values.numbers(text.cast(pa.string()), kinds[name])
             if column is None:
                 return None
             columns.append(column)
@@ -341,8 +341,8 @@ class CsvSource:
                 return row, name, f"found {found}, with a NUL in it; remove it"
             if kinds[name] in _EXPECTED and value not in self.missing:
                 try:
-                    values.number(value, kinds[name])
-                except values.NoNumber:
+                    cell_values.number(value, kinds[name])
+                except cell_values.NoNumber:
                     expected = _EXPECTED[kinds[name]]
                     return row, name, f"found {table.shown(value)}, expected {expected}"
         return row, "", ""
@@ -427,15 +427,15 @@ def _odd(column: pa.Array) -> pa.BooleanArray | None:
     if ends["min"] is None:
         return None
     most = max(abs(ends["min"]), abs(ends["max"]))
-    if most < values.EXACT_IN_DOUBLES and not _any_nan(column):
+    if most < cell_values.EXACT_IN_DOUBLES and not _any_nan(column):
         return None
-    return pc.invert(pc.less(pc.abs(column), values.EXACT_IN_DOUBLES)).fill_null(False)
+    return pc.invert(pc.less(pc.abs(column), cell_values.EXACT_IN_DOUBLES)).fill_null(False)
 
 
 def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
     """Converts texts, all of which are numbers or NaN; unlike missing values, NaN stays NaN."""
     texts = texts.cast(pa.string())
-    found = values.numbers(texts, kind)
+    found = cell_values.numbers(texts, kind)
     if found is None:
         found = _parsed(texts.to_pylist(), kind)
     if found.null_count == texts.null_count:
@@ -448,7 +448,7 @@ def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
 def _parsed(column: list[str | None], kind: Kind) -> pa.Array:
     """Converts texts to a column of the kind, which all of them fit."""
     if kind in (Kind.INT, Kind.FLOAT):
-        return pa.array([text and values.number(text, kind) for text in column], _ARROW[kind])
+        return pa.array([text and cell_values.number(text, kind) for text in column], _ARROW[kind])
     return pa.array([None if text is None else text.encode() for text in column], _ARROW[kind])
 
 

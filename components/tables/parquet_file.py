@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from components.tables import files as files_lib
-from components.tables import table, values
+from components.tables import cell_values, table
+from components.tables import table_files as files_lib
 from components.tables.table import (
     BadTable,
     Held,
@@ -314,18 +314,18 @@ def _is_small(leaf: int, metadata: pa.parquet.FileMetaData) -> bool:
 
 def _held_by(column: pa.Array) -> Held:
     if not pa.types.is_decimal(column.type) and not pa.types.is_uint64(column.type):
-        return values.held_by(column)
+        return cell_values.held_by(column)
     if column.null_count == len(column):
         return Held.NOTHING
     written = (
         Held.WHOLE if pa.types.is_uint64(column.type) or column.type.scale <= 0 else Held.POINT
     )
     try:
-        whole = values.held_by(column.cast(pa.int64()))
+        whole = cell_values.held_by(column.cast(pa.int64()))
     except pa.ArrowInvalid:
         if written == Held.WHOLE:  # beyond 64 bits: as in CSV, an identifier
             return Held.TEXT
-        return values.held_by(column.cast(pa.float64())) | Held.FRACTION
+        return cell_values.held_by(column.cast(pa.float64())) | Held.FRACTION
     return written | (whole & Held.LARGE)
 
 
@@ -438,12 +438,12 @@ def _doubles(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
 def _numbers(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
     """Parses texts as numbers by the rules for CSV."""
     texts = _without(texts_of(column), ["", *missing])
-    found = values.numbers(texts, kind)
+    found = cell_values.numbers(texts, kind)
     if found is not None:
         return found
     try:
-        numbers = [text and values.number(text, kind) for text in texts.to_pylist()]
-    except values.NoNumber as error:
+        numbers = [text and cell_values.number(text, kind) for text in texts.to_pylist()]
+    except cell_values.NoNumber as error:
         raise _Unfit(table.shown(str(error))) from None
     return pa.array(numbers, pa.int64() if kind == Kind.INT else pa.float64())
 

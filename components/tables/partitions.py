@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from components.tables import table, values
+from components.tables import cell_values, table
 from components.tables.table import (
     BadRow,
     BadTable,
@@ -117,8 +117,8 @@ class PartitionedSource:
         if text is None or kind == Kind.BYTES:
             return pa.array([text] * count, _ARROW[kind])
         try:
-            return pa.array([values.number(text, kind)] * count, _ARROW[kind])
-        except values.NoNumber:
+            return pa.array([cell_values.number(text, kind)] * count, _ARROW[kind])
+        except cell_values.NoNumber:
             raise BadTable(
                 f"{file}: {name}: found {table.shown(text)} in the name of the folder, expected a "
                 "number"
@@ -188,5 +188,5 @@ def wrapped(
 
 
 def _held(name: str, text: str | None, reading: Reading) -> Held:
-    of_value = values.held_class if name in reading.classes else values.held
+    of_value = cell_values.held_class if name in reading.classes else cell_values.held
     return of_value(text or "")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.tables.table import BadRow, Held, Kind, Scan, TableSource
-from models.features import values as values_lib
+from models.features import text_values as values_lib
 
 MOST_VALUES = 10_000
 """Limit on the distinct values of a column; beyond it, their counts are dropped."""

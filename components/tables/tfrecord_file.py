@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
-from components.examples import tfrecords
-from components.examples.tfrecords import FOOTER, HEADER
-from components.tables import files
+from components.example_io import tfrecords
+from components.example_io.tfrecords import FOOTER, HEADER
+from components.tables import table_files
 from components.tables.table import BadTable, Held, Kinds, Piece, Rows
 
 _MOST_ROWS = 1 << 13
@@ -32,10 +32,10 @@ class TFRecordSource:
 
     def pieces(self, file: str, split: int) -> Iterator[Piece]:
         """Yields a piece per block; a gzipped file, which is not seekable, is a single piece."""
-        if files.is_zipped(file):
+        if table_files.is_zipped(file):
             yield Piece(file, split, 0, 0, None)
             return
-        with files.open_file(file) as opened:
+        with table_files.open_file(file) as opened:
             start = place = rows = number = first = 0
             while header := opened.read(HEADER.size):
                 if len(header) < HEADER.size:
@@ -61,7 +61,7 @@ class TFRecordSource:
         """
         decoder = example_coder.ExamplesToRecordBatchDecoder()
         seen = piece.line - 1
-        with files.open_file(piece.file) as opened:
+        with table_files.open_file(piece.file) as opened:
             if piece.end is not None:
                 opened.seek(piece.start)
             left = math.inf if piece.end is None else piece.end - piece.start
@@ -85,7 +85,7 @@ def open_source(paths: Sequence[str], block_bytes: int) -> TFRecordSource:
         BadTable: a file is in another format.
     """
     for path in paths:
-        files.check_kind(path, "tfrecord")
+        table_files.check_kind(path, "tfrecord")
     return TFRecordSource(block_bytes)
 
 

@@ -7,7 +7,7 @@ from tfx.components.transform import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
-from components.examples import beam_io
+from components.example_io import beam_io
 
 
 class Executor(executor.Executor):

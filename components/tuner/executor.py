@@ -17,7 +17,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.tuner import study_file
-from components.tuner.workers import Worker, Workers
+from components.tuner.trial_processes import Worker, Workers
 from models import registry
 from models.problem import Problem, trainer_properties
 

@@ -9,7 +9,7 @@ import time
 import tensorflow as tf
 
 from models import estimator_api
-from models.training.training_progress import Tell
+from models.training_progress import Tell
 
 _LOOK_EVERY = 0.02
 _TELL_EVERY = 1.0

@@ -21,10 +21,10 @@ from typing import Any
 
 from absl import logging
 
-from models.cluster import layout, process
+from models.cluster import layout, task_process
 from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
-from models.cluster.process import Process
-from models.training.training_progress import Progress
+from models.cluster.task_process import Process
+from models.training_progress import Progress
 
 _LOOK_EVERY = 0.2
 _START_SECONDS = 300.0
@@ -150,7 +150,7 @@ class Supervisor:
             task.process = Process(
                 self._directory,
                 self._told,
-                process.environment(
+                task_process.environment(
                     layout.tf_config(self._addresses, task.name),
                     on_gpu=task.name.role != PARAMETER_SERVER,
                 ),

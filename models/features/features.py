@@ -12,7 +12,7 @@ from typing import Any
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models.features import expressions, values
+from models.features import expressions, text_values
 
 NUMERIC = "numeric"
 ORDINAL = "ordinal"
@@ -43,7 +43,7 @@ class Feature:
         min_count: number of occurrences below which a value is left out of the vocabulary.
         oov_buckets: number of indices for values that are not in the vocabulary.
         true_value: text that means true, for a boolean whose schema defines words that
-            `values.TRUE` and `values.FALSE` do not match.
+            `text_values.TRUE` and `text_values.FALSE` do not match.
         order: values of an ordinal column, in ascending order.
         length: length of every list of a sequence; 0 if lengths differ.
         expression: arithmetic expression of a derived feature.
@@ -124,7 +124,7 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
     _check_kind(column, kind, dtype)
     settings = {key: value for key, value in override.items() if key != "kind"}
     words = column.bool_domain.true_value, column.bool_domain.false_value
-    if kind == BOOLEAN and words[0] and not values.is_plain_truth(*words):
+    if kind == BOOLEAN and words[0] and not text_values.is_plain_truth(*words):
         settings["true_value"] = words[0]
     if kind == SEQUENCE and column.shape.dim:
         settings["length"] = column.shape.dim[0].size

@@ -34,7 +34,7 @@ from tensorflow_transform import analyzers
 
 from models.features import expressions, vocabularies
 from models.features import features as features_lib
-from models.features import values as values_lib
+from models.features import text_values as values_lib
 from models.features.features import Feature
 
 SCALED = "scaled"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from etils import epath
 from tfx.utils import io_utils
 
-from models import manifest
+from models import export_manifest
 
 
 def export(
@@ -39,7 +39,7 @@ def export(
     exported = estimator.export_saved_model(
         str(exports), receiver_fn, assets_extra=extra_files, checkpoint_path=checkpoint
     )
-    manifest.write(epath.Path(exported.decode()))
+    export_manifest.write(epath.Path(exported.decode()))
     io_utils.copy_dir(exported.decode(), str(destination))
     epath.Path(exported.decode()).rmtree()
 

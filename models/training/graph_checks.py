@@ -15,7 +15,7 @@ from models.features.label import Label
 from models.toolbox import heads
 from models.training import mirrored, model_errors
 from models.training.model_errors import ModelError
-from models.training.training_progress import Tell
+from models.training_progress import Tell
 
 _NOTES = "notes_of_the_model"
 """Graph collection of texts that the user should read."""

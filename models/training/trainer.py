@@ -9,8 +9,8 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models import estimator_api, full_disk, manifest, no_proxy, registry
-from models.cluster import evaluator, launch, layout
+from models import estimator_api, export_manifest, full_disk, no_proxy, registry
+from models.cluster import launchers, layout
 from models.cluster.balance import Balance
 from models.features import features as features_lib
 from models.features import inputs
@@ -21,14 +21,15 @@ from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT
 from models.training import (
     checkpoints,
+    evaluator_task,
     export,
     graph_checks,
     mirrored,
     model_errors,
-    training_progress,
+    session_hooks,
 )
 from models.training.best_checkpoint import BestCheckpoint
-from models.training.training_progress import Progress, Tell
+from models.training_progress import Progress, Tell
 
 RECORD = "training.json"
 """Name of the file in the model run's artifact that describes the training."""
@@ -68,7 +69,7 @@ def run_fn(fn_args) -> None:
 def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     context = problem.context()
     started = time.monotonic()
-    is_ours = launch.launcher.clear(directory)
+    is_ours = launchers.launcher.clear(directory)
     notes = checkpoints.mend(directory) if is_ours else []
     model = problem.settings["model"]["name"]
     if registry.is_own(model) and registry.is_model_fn(model):
@@ -119,7 +120,7 @@ def _hand_over(
                 problem.schema, problem.features, problem.settings.get("missing", ())
             ),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
-            manifest.IDENTITY: json.dumps(
+            export_manifest.IDENTITY: json.dumps(
                 {"training": directory.name, "checkpoint": best.record()["checkpoint"]}
             ),
         },
@@ -162,8 +163,8 @@ def _train(
         best = BestCheckpoint(directory / "best", on_evaluation)
         if is_ours:
             _evaluate_missed(problem, context, directory, best, watched.heard)
-        restarts = launch.launcher.train(cluster, directory, fn_args, watched)
-        evaluator.clean_up(directory)
+        restarts = launchers.launcher.train(cluster, directory, fn_args, watched)
+        evaluator_task.clean_up(directory)
         # An operator ends the evaluator as soon as the chief is done.
         _evaluate_missed(problem, context, directory, best, watched.heard)
     watched.ended(len(restarts))
@@ -237,7 +238,7 @@ def fit(
         directory: directory of checkpoints and summaries.
         on_evaluation: called after each evaluation with its step and metrics; an exception that it
             raises ends the training and reaches the caller.
-        tell: called with steps and checkpoints, see `models.training.training_progress`.
+        tell: called with steps and checkpoints, see `models.training_progress`.
 
     Returns:
         The best checkpoint.
@@ -289,8 +290,10 @@ def _fit(
         _evaluate(problem, context, directory, best, tell)
 
     if estimator_api.is_evaluator(config):
-        sign = training_progress.Sign(tell)
-        evaluator.evaluate_all(estimator, problem.eval_input(), [sign], best, context.max_steps)
+        sign = session_hooks.Sign(tell)
+        evaluator_task.evaluate_all(
+            estimator, problem.eval_input(), [sign], best, context.max_steps
+        )
         return best
     in_cluster = bool(config.cluster_spec)
     evaluates_here = in_cluster and config.is_chief and not train["cluster"]["evaluator"]
@@ -311,9 +314,9 @@ def _fit(
             max_steps=context.max_steps,
             hooks=[
                 *hooks,
-                training_progress.Standstill(),
+                session_hooks.Standstill(),
                 *([graph_checks.Notes(tell)] if config.is_chief else []),
-                training_progress.Reporter(
+                session_hooks.Reporter(
                     tell,
                     train["batch_size"],
                     _summaries_of(directory, config),
@@ -321,9 +324,7 @@ def _fit(
                     with_loss=not config.is_chief,
                 ),
             ],
-            saving_listeners=[
-                training_progress.Saved(tell, evaluate_here if evaluates_here else None)
-            ],
+            saving_listeners=[session_hooks.Saved(tell, evaluate_here if evaluates_here else None)],
         ),
         estimator_api.EvalSpec(
             problem.eval_input(), steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
@@ -362,7 +363,7 @@ def _evaluate(
         alone = make_estimator(problem, context, directory)
     checkpoint = checkpoint or alone.latest_checkpoint()
     result = alone.evaluate(
-        problem.eval_input(), hooks=[training_progress.Sign(tell)], checkpoint_path=checkpoint
+        problem.eval_input(), hooks=[session_hooks.Sign(tell)], checkpoint_path=checkpoint
     )
     best.export(alone, None, checkpoint, result, True)
 

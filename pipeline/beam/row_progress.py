@@ -14,7 +14,7 @@ from typing import Any
 from apache_beam.metrics import monitoring_infos
 from apache_beam.portability.api import beam_fn_api_pb2
 
-from components.examples import counters
+from components.example_io import counters
 from pipeline.beam import workers
 
 _TELL_EVERY = 0.5

@@ -47,9 +47,9 @@ class Data(Section):
 
     @property
     def _place(self) -> tuple[pathlib.Path, str]:
-        from components.tables import files
+        from components.tables import table_files
 
-        return files.located(self.path)
+        return table_files.located(self.path)
 
     @pydantic.root_validator(pre=True)
     def _format_from_ending(cls, values):

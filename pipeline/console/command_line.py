@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from models import exit_guard
 from pipeline import errors
-from pipeline.console import interrupts, screen, shortage, terminal
+from pipeline.console import interrupts, messages, shortage, terminal
 from pipeline.workspace.folders import Workspace
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def load(
     """
     from pipeline.config import config_file  # slow to import; `--help` must not wait
 
-    config = config_file.load(pathlib.Path(screen.shown(path)), overrides or (), preset)
+    config = config_file.load(pathlib.Path(messages.shown(path)), overrides or (), preset)
     # The user's own model_fn may be in a module beside the configuration.
     sys.path.append(str(config.folder))
     return config

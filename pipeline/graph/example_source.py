@@ -35,7 +35,7 @@ def example_gen(config: Config, directory: str | RuntimeParameter) -> base_compo
             on_bad_rows=data.on_bad_rows,
             max_bad_share=data.max_bad_share,
             code=fingerprint.of_modules(
-                "components.examples", "components.tables", "components.table_example_gen"
+                "components.example_io", "components.tables", "components.table_example_gen"
             ),
         ),
     )

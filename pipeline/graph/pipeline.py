@@ -28,7 +28,7 @@ from pipeline.config.problem_settings import settings
 from pipeline.graph import example_source, fingerprint
 from pipeline.graph.arguments import Arguments
 
-_DEPLOYMENTS = ("components.deployments", "models.manifest")
+_DEPLOYMENTS = ("components.deployments", "models.export_manifest")
 
 
 def create_pipeline(
@@ -77,7 +77,7 @@ def create_pipeline(
         custom_config={
             **_transformed(settings(config)),
             "code": fingerprint.of_modules(
-                "components.examples",
+                "components.example_io",
                 "components.transform",
                 "models.features.preprocessing",
                 "models.features.features",
@@ -117,7 +117,7 @@ def create_pipeline(
         examples=raw_examples,
         schema=schema,
         code=fingerprint.of_modules(
-            "components.serving_check", "components.examples", "models.toolbox.heads"
+            "components.serving_check", "components.example_io", "models.toolbox.heads"
         ),
     )
 
@@ -139,7 +139,7 @@ def create_pipeline(
         new_baseline=arguments.new_baseline,
         code=fingerprint.of_modules(
             "components.evaluator",
-            "components.examples",
+            "components.example_io",
             "components.serving_check.program",
             "components.serving_check.report",
             *_DEPLOYMENTS,

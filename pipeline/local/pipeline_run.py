@@ -17,11 +17,11 @@ from models import exit_guard
 from models.cluster import layout
 from pipeline import errors
 from pipeline.config.configuration import Config
+from pipeline.console import messages, shortage, terminal
 from pipeline.console import node_progress as progress_lib
-from pipeline.console import screen, shortage, terminal
 from pipeline.console.node_progress import Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
-from pipeline.local import memory
+from pipeline.local import memory_bound
 from pipeline.preflight import checks
 from pipeline.workspace import metadata_store
 from pipeline.workspace.folders import Workspace
@@ -58,16 +58,16 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
             _print_tuned(held.console, results.tuning(workspace, executions))
         training = results.training(workspace, executions)
         # The record of a cached training may predate these keys.
-        screen.show_restarts(held.console, training.get("restarts", []))
-        screen.show_notes(held.console, training.get("notes", []))
+        messages.show_restarts(held.console, training.get("restarts", []))
+        messages.show_notes(held.console, training.get("notes", []))
         if outcome.quarantined:
             quarantine = pathlib.Path(held.as_known(str(outcome.quarantine)))
-            screen.show_quarantine(held.console, outcome.quarantined, quarantine)
-        screen.show_verdict(held.console, outcome.verdict)
-        screen.show_push(
+            messages.show_quarantine(held.console, outcome.quarantined, quarantine)
+        messages.show_verdict(held.console, outcome.verdict)
+        messages.show_push(
             held.console, outcome.blessed, outcome.pushed, outcome.unchanged, outcome.kept_back
         )
-        screen.say(held.console, f"[dim]{time.monotonic() - started:.0f} s, {held.watch}[/]")
+        messages.say(held.console, f"[dim]{time.monotonic() - started:.0f} s, {held.watch}[/]")
         return OK if outcome.pushed else NOT_BLESSED
 
 
@@ -93,14 +93,14 @@ def tune(config: Config, workspace: Workspace) -> int:
         if not held.console.is_terminal:
             held.console.width = 200  # a file has no width to wrap the table to
         held.console.print(tuning.table())
-        screen.say(held.console, escape(tuning.conclusion()))
+        messages.say(held.console, escape(tuning.conclusion()))
         if tuning.best is not tuning.own:
-            screen.say(
+            messages.say(
                 held.console,
                 "`run` trains with its parameters while there is a `tune:`. To keep them:\n",
             )
-            screen.say(held.console, escape(tuning.yaml()))
-        screen.say(held.console, f"\nchart: {screen.escaped(chart)}")
+            messages.say(held.console, escape(tuning.yaml()))
+        messages.say(held.console, f"\nchart: {messages.escaped(chart)}")
         return OK
 
 
@@ -120,7 +120,7 @@ class _Held:
     plain: Workspace
     console: Console
     log: pathlib.Path
-    watch: memory.Watch
+    watch: memory_bound.Watch
 
     def as_known(self, text: str) -> str:
         """Returns a text in which paths of `plain` are replaced by the user's."""
@@ -135,17 +135,19 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
             report = checks.check_data(config)
-            screen.say(console, f"log: {screen.escaped(log)}")
+            messages.say(console, f"log: {messages.escaped(log)}")
             if report:
                 print(report, flush=True)  # into the log
-                screen.show_table(console, report)
-            screen.show_notes(console, metadata_store.prepare(workspace.metadata, plain.artifacts))
+                messages.show_table(console, report)
+            messages.show_notes(
+                console, metadata_store.prepare(workspace.metadata, plain.artifacts)
+            )
 
             def tell(text: str) -> None:
-                screen.say(console, f"\n[bold red]Failed:[/] {escape(text)}")
+                messages.say(console, f"\n[bold red]Failed:[/] {escape(text)}")
 
             with exit_guard.guarded(tell):
-                yield _Held(workspace, plain, console, log, memory.Watch(config.memory_mb))
+                yield _Held(workspace, plain, console, log, memory_bound.Watch(config.memory_mb))
 
 
 def _check_no_task() -> None:
@@ -175,7 +177,7 @@ def _execute(
         from components.data_gate import AnomaliesFound
         from components.table_example_gen import BadTable
         from components.tuner import executor as tuner
-        from models.training import training_progress
+        from models import training_progress
         from pipeline.beam import dag_runner, patches, workers
         from pipeline.graph import arguments
         from pipeline.graph.pipeline import create_pipeline
@@ -202,7 +204,7 @@ def _execute(
             raise Ended(FAILED) from None
         failed = next((node for node in progress.nodes.values() if node.error), None)
         if isinstance(error if failed is None else failed.error, KeyboardInterrupt):
-            screen.say(console, f"\n{errors.INTERRUPTED_TEXT}")
+            messages.say(console, f"\n{errors.INTERRUPTED_TEXT}")
             # Beam's threads would go on; their unfinished output is not registered yet.
             raise Ended(INTERRUPTED) from None
         if failed is None:
@@ -222,14 +224,14 @@ def _print_failure(held: _Held, node: Node, whole_message: bool) -> None:
     if not isinstance(node.error, ValueError):
         text = shortage.advice(node.error) or f"{type(node.error).__name__}: {text}"
     text = held.as_known(text)
-    screen.say(held.console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
-    screen.say(held.console, f"The trace is at the end of {screen.escaped(held.log)}")
+    messages.say(held.console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")
+    messages.say(held.console, f"The trace is at the end of {messages.escaped(held.log)}")
 
 
 def _print_exceeded(held: _Held, progress: Progress) -> None:
     at_work = (progress_lib.RUNNING, progress_lib.INTERRUPTED)
     where = [f" in {node.name}" for node in progress.nodes.values() if node.state in at_work]
-    screen.say(
+    messages.say(
         held.console,
         f"\n[bold red]Too much memory{''.join(where)}:[/] {held.watch.peak_mb:,} MB, more than "
         f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb (of the Trainer) or "
@@ -240,4 +242,4 @@ def _print_exceeded(held: _Held, progress: Progress) -> None:
 def _print_tuned(console: Console, found: dict) -> None:
     from pipeline.local.tuning import Tuning
 
-    screen.say(console, f"\ntuned: {escape(Tuning(found).chosen())}")
+    messages.say(console, f"\ntuned: {escape(Tuning(found).chosen())}")

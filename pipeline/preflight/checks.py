@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.tables import files as files_lib
 from components.tables import profile as profile_lib
 from components.tables import sources
+from components.tables import table_files as files_lib
 from components.tables.csv_rows import CsvSource
 from components.tables.parquet_file import ParquetSource
 from components.tables.partitions import PartitionedSource

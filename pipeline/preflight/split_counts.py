@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.examples import encoder
-from components.examples.splits import Splits
+from components.example_io import encoder
+from components.example_io.splits import Splits
 from components.tables import table
 from components.tables.profile import TableProfile
 from components.tables.table import Kind, Kinds, Piece, Rows, Source
-from models.features import expressions, values
+from models.features import expressions, text_values
 from models.features import features as features_lib
 from models.features.features import Feature
 from pipeline.config import data_config
@@ -117,8 +117,8 @@ def _by_row(
 
 
 _PATTERNS = {
-    features_lib.DATE: values.DATE,
-    features_lib.BOOLEAN: f"(?:{values.TRUE}|{values.FALSE})",
+    features_lib.DATE: text_values.DATE,
+    features_lib.BOOLEAN: f"(?:{text_values.TRUE}|{text_values.FALSE})",
 }
 
 

@@ -8,7 +8,7 @@ from components.tables import table
 from components.tables.profile import ColumnProfile, Misfits
 from components.tables.table import Kind
 from models.features import features as features_lib
-from models.features import values
+from models.features import text_values
 from pipeline.preflight import table_rules
 from pipeline.preflight.split_counts import FEW_ROWS, SplitCounts
 from pipeline.preflight.table_view import TableView
@@ -151,7 +151,7 @@ def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | N
     if column.misfits and role == features_lib.BOOLEAN:
         effect = "missing" if kind == Kind.BYTES else "true"
         return column.misfits, [
-            _misfit_note(column, f"are not {values.TRUTHS}, and count as {effect}", share)
+            _misfit_note(column, f"are not {text_values.TRUTHS}, and count as {effect}", share)
         ]
     if column.not_finite and role not in ("ignored", "key"):
         count = f"{column.not_finite:,} of {column.present:,}"
@@ -246,7 +246,7 @@ def _split_notes(view: TableView) -> Iterator[str]:
 _UNUSED = {
     features_lib.DATE: "no value is a date",
     features_lib.ORDINAL: "no value is in the order",
-    features_lib.BOOLEAN: f"no value is {values.TRUTHS}",
+    features_lib.BOOLEAN: f"no value is {text_values.TRUTHS}",
     features_lib.DERIVED: "its expression has a value in no row",
 }
 

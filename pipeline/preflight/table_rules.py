@@ -10,7 +10,7 @@ from typing import Any
 from components.tables.profile import FAR, ColumnProfile, Misfits
 from components.tables.table import Kind
 from models.features import features as features_lib
-from models.features import values
+from models.features import text_values
 from pipeline.preflight.table_view import TableView
 
 Rule = Callable[[TableView], Iterator[str]]
@@ -304,8 +304,8 @@ def overrides_fit(view: TableView) -> Iterator[str]:
                 f"features.{column.name}: numeric says; {how_to_mend(view, column, first.value)}"
             )
     for kind, expected in (
-        (features_lib.BOOLEAN, values.TRUTHS),
-        (features_lib.DATE, values.DATES),
+        (features_lib.BOOLEAN, text_values.TRUTHS),
+        (features_lib.DATE, text_values.DATES),
     ):
         for column in view.overridden(kind):
             if column.misfits and column.misfits.count == column.present:

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from components.tables.profile import ColumnProfile, TableProfile, Wanted
 from components.tables.table import Kind
 from models.features import features as features_lib
-from models.features import values
+from models.features import text_values
 from models.features.features import Feature
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import settings
@@ -117,9 +117,9 @@ def wanted(config: Config, curated: schema_pb2.Schema | None) -> dict[str, Wante
     }
     for name, feature in config.features.items():
         if feature.kind == "date":
-            want(name, Wanted(pattern=values.DATE))
+            want(name, Wanted(pattern=text_values.DATE))
         elif feature.kind == "boolean" and name not in named_truths:
-            want(name, Wanted(pattern=f"(?:{values.TRUE}|{values.FALSE})"))
+            want(name, Wanted(pattern=f"(?:{text_values.TRUE}|{text_values.FALSE})"))
         elif feature.kind == "ordinal":
             order = "|".join(_code(code) for code in feature.order or ())
             want(name, Wanted(values=True, pattern=f"(?:{order})"))

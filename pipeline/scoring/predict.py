@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from etils import epath
 
 from components import deployments
-from components.examples import encoder
-from components.tables import files, partitions, sources
+from components.example_io import encoder
+from components.tables import partitions, sources, table_files
 from components.tables.table import BadRow, BadTable, Kind, Piece, Reading, TableSource, TextRows
-from models import manifest
+from models import export_manifest
 from pipeline.errors import UserError, nearest
 from pipeline.workspace.folders import plain_folder
 
@@ -82,7 +82,7 @@ def _check_files(model: pathlib.Path) -> None:
         wrong = deployments.damage(epath.Path(model))
     except deployments.BadRecord as error:
         raise UserError(str(error)) from None
-    if wrong == manifest.NO_CHECKSUMS:
+    if wrong == export_manifest.NO_CHECKSUMS:
         raise UserError(
             f"{model}: {wrong}: it was deployed by an earlier version, or the file was removed; "
             "`run` makes and pushes a new one"
@@ -182,7 +182,7 @@ def predict(
     notes = _notes_on_missing(missing, reading.missing)
     try:
         paths = _files(source)
-        is_parquet = any(map(files.is_parquet, paths))
+        is_parquet = any(map(table_files.is_parquet, paths))
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
     reading = Reading("parquet" if is_parquet else "csv", reading.encoding, missing)
@@ -213,10 +213,10 @@ def _files(source: pathlib.Path) -> list[str]:
     Raises:
         UserError: a folder is empty, or a pattern matches nothing.
     """
-    folder, pattern = files.located(source)
+    folder, pattern = table_files.located(source)
     if source.is_file():
         return [str(source)]
-    paths = files.matching(str(folder), pattern)
+    paths = table_files.matching(str(folder), pattern)
     if not paths and source.is_dir():
         raise UserError(f"{source}: the folder has no files; name files by a pattern, as */*.csv")
     if not paths and set(str(source)) & set("*?["):

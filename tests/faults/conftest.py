@@ -174,7 +174,7 @@ def tasks(folder: pathlib.Path) -> list[int]:
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_text()
-            if "models.cluster.task" in command and str(folder) in command:
+            if "models.programs.cluster_task" in command and str(folder) in command:
                 found.append(int(process.name))
     return found
 

@@ -10,9 +10,9 @@ import sys
 from absl import logging
 from kubernetes import client
 
-from models.cluster import launch
-from pipeline.kubeflow.tfjob.api import Jobs
+from models.cluster import launchers
 from pipeline.kubeflow.tfjob.launcher import Launcher
+from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 from tests.faults import trainer
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     configuration = client.Configuration()
     configuration.host = url
     jobs = Jobs(client.ApiClient(configuration), namespace, pod)
-    launch.launcher = Launcher(json.loads(pathlib.Path(job).read_text()), jobs, every=0.2)
+    launchers.launcher = Launcher(json.loads(pathlib.Path(job).read_text()), jobs, every=0.2)
     logging.set_verbosity(logging.INFO)
     trainer.main()
 

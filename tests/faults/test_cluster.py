@@ -260,7 +260,7 @@ def test_an_operator_may_start_the_tasks(train, tmp_path):
     directory = operate(
         train,
         tmp_path,
-        lambda directory, problem: ["models.cluster.task", str(directory), str(problem)],
+        lambda directory, problem: ["models.programs.cluster_task", str(directory), str(problem)],
     )
     trainer = train(max_steps=300)
     assert trainer.end() == 0, trainer.errors[-3000:]
@@ -279,7 +279,7 @@ def test_orphans_of_an_earlier_run_are_ended(train, tmp_path):
     with layout.addresses(NAMES) as addresses:
         orphan = subprocess.Popen(
             [
-                sys.executable, "-m", "models.cluster.task", str(directory),
+                sys.executable, "-m", "models.programs.cluster_task", str(directory),
                 str(tmp_path / "arguments.json"),
             ],
             env={**os.environ, "TF_CONFIG": layout.tf_config(addresses, SERVER)},

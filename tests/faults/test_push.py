@@ -10,7 +10,7 @@ import time
 import pytest
 from etils import epath
 
-from models import manifest
+from models import export_manifest
 
 FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data")
 
@@ -23,7 +23,7 @@ def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
     for name in FILES:
         (model / name).parent.mkdir(parents=True, exist_ok=True)
         (model / name).write_text(f"content of {name}")
-    manifest.write(epath.Path(model))
+    export_manifest.write(epath.Path(model))
     push = ["tests.faults.push", str(model), str(serving)]
     # The process dies before it copies one of the files.
     crash = f"tfx.dsl.io.fileio.copy@{copies}"

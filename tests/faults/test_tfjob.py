@@ -9,7 +9,7 @@ import pytest
 from kubernetes_server.api import NAMESPACE, STEP_POD, Api
 
 from pipeline.config import config_file
-from pipeline.kubeflow.tfjob import manifest
+from pipeline.kubeflow.tfjob import tfjob_manifest
 from tests.faults.conftest import CLUSTER, tasks, wait_until_gone
 
 KING_COUNTY = pathlib.Path(__file__).parents[2] / "data" / "king_county" / "pipeline.yaml"
@@ -37,7 +37,7 @@ def step(api, train, tmp_path):
     def start(cluster=CLUSTER, **settings):
         restarts = cluster.get("max_restarts", 10)
         asked = [f"train.cluster={{workers: 1, max_restarts: {restarts}}}", "kubeflow.tfjob={}"]
-        job = manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
+        job = tfjob_manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
         (tmp_path / "tfjob.json").write_text(json.dumps(job))
         place = str(tmp_path / "tfjob.json")
         own = ["tests.faults.step_trainer", place, api.url, NAMESPACE, STEP_POD["name"]]

@@ -9,7 +9,8 @@ import signal
 import sys
 import types
 
-from models.training import trainer, training_progress
+from models import training_progress
+from models.training import trainer
 
 
 def main() -> None:

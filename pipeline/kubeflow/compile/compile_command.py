@@ -3,8 +3,8 @@
 from rich.markup import escape
 
 from pipeline.config.configuration import Config
+from pipeline.console import messages, terminal
 from pipeline.console import node_progress as progress_lib
-from pipeline.console import screen, terminal
 from pipeline.errors import OK
 from pipeline.preflight import checks
 from pipeline.workspace.folders import Workspace
@@ -29,7 +29,7 @@ def run(config: Config, workspace: Workspace) -> int:
     with workspace.temporary(), terminal.logging_to(log) as console:
         if config.kubeflow.data is None and (report := checks.check_data(config)):
             print(report, flush=True)  # to the log
-            screen.show_table(console, report)
+            messages.show_table(console, report)
         with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
             from pipeline.kubeflow.compile import compiler as compile_lib
 
@@ -37,7 +37,7 @@ def run(config: Config, workspace: Workspace) -> int:
             checks.check_model(config)
             compiled = compile_lib.compile_all(config, workspace.root)
         for file in compiled.files:
-            screen.say(console, screen.escaped(file))
+            messages.say(console, messages.escaped(file))
         for note in compiled.notes:
-            screen.say(console, f"note  {escape(note)}")
+            messages.say(console, f"note  {escape(note)}")
     return OK

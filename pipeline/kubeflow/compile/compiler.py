@@ -21,9 +21,9 @@ from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters, v2
 from pipeline.kubeflow.compile.container import OUTPUTS, POD_NAME, STEP, TFJOB
-from pipeline.kubeflow.compile.manifest import METRICS, PUSHER
 from pipeline.kubeflow.compile.run_parameters import literal
-from pipeline.kubeflow.tfjob import manifest as tfjob
+from pipeline.kubeflow.compile.workflow_file import METRICS, PUSHER
+from pipeline.kubeflow.tfjob import tfjob_manifest as tfjob
 
 WORKFLOW = "workflow.yaml"
 UI_METADATA = "mlpipeline-ui-metadata"

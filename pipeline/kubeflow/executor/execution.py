@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.console.node_progress import SKIPPED, Node, Progress
 from pipeline.kubeflow.executor import isolation
 from pipeline.kubeflow.executor.isolation import Command, Isolation
-from pipeline.kubeflow.executor.pods import Cluster, Pod
+from pipeline.kubeflow.executor.pod_environment import Cluster, Pod
 from pipeline.kubeflow.executor.workflow import Workflow, filled_in, holds, join
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import UserError, nearest
-from pipeline.kubeflow.compile.manifest import Manifest
+from pipeline.kubeflow.compile.workflow_file import Manifest
 
 # The supported fields, including some that only a cluster can act on.
 _SPEC = {"entrypoint", "templates", "arguments", "onExit", "volumes"} | {

@@ -12,10 +12,10 @@ from typing import Any
 
 from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
+from pipeline.kubeflow.argo import locations
+from pipeline.kubeflow.argo.calls import Call, calls
+from pipeline.kubeflow.argo.step_arguments import Step, variable_of
 from pipeline.kubeflow.compile.container import POD_NAME, STEP
-from pipeline.kubeflow.rules import places
-from pipeline.kubeflow.rules.calls import Call, calls
-from pipeline.kubeflow.rules.step_arguments import Step, variable_of
 
 _NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
 _SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")
@@ -38,13 +38,14 @@ def check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> list[str]:
 
 def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
     if not steps:
-        yield f"{places.TEMPLATES}: none runs a step of the pipeline ({' '.join(STEP)})"
-    yield from places.twice(
-        f"{places.TEMPLATES}: --node_id", [step.node_id for step in steps.values()]
+        yield f"{locations.TEMPLATES}: none runs a step of the pipeline ({' '.join(STEP)})"
+    yield from locations.twice(
+        f"{locations.TEMPLATES}: --node_id", [step.node_id for step in steps.values()]
     )
     pipelines = {step.ir.get("pipelineInfo", {}).get("id", "") for step in steps.values()}
     if len(pipelines) > 1:
-        yield f"{places.TEMPLATES}: steps of pipelines {', '.join(sorted(pipelines))}, expected one"
+        names = ", ".join(sorted(pipelines))
+        yield f"{locations.TEMPLATES}: steps of pipelines {names}, expected one"
     yield from _alike(workflow, steps)
     yield from _kept(workflow, steps)
     yield from _described(workflow)
@@ -52,7 +53,7 @@ def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
     for step in steps.values():
         yield from _channels(step, by_node)
         yield from _numbers(workflow, step)
-    for place, template in places.templates(workflow):
+    for place, template in locations.templates(workflow):
         tasks = calls(place, template)
         runs = {call.name: steps[call.template or ""] for call in tasks if call.template in steps}
         nodes = {name: step.node_id for name, step in runs.items()}
@@ -63,7 +64,9 @@ def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 
 def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
     """Checks that all steps have the same image, variables and volumes, as they share files."""
-    templates = [(place, one) for place, one in places.templates(workflow) if one["name"] in steps]
+    templates = [
+        (place, one) for place, one in locations.templates(workflow) if one["name"] in steps
+    ]
     for key in _SAME:
         found = {}
         for place, template in templates:
@@ -85,12 +88,12 @@ def _kept(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[st
     """Checks that local directories are on a volume: everything else is lost with the container."""
     mounts = [
         mount["mountPath"].rstrip("/")
-        for _, template in places.templates(workflow)
+        for _, template in locations.templates(workflow)
         if template["name"] in steps
         for mount in template["container"].get("volumeMounts") or ()
     ]
     arguments = (workflow["spec"].get("arguments") or {}).get("parameters")
-    for place, argument in places.entries("spec.arguments.parameters", arguments):
+    for place, argument in locations.entries("spec.arguments.parameters", arguments):
         value = argument.get("value", "")
         relative = argument["name"] in _KEPT and "://" not in value and not value.startswith("/")
         outside = value.startswith("/") and not any(

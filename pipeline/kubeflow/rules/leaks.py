@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.kubeflow.argo import locations
 from pipeline.kubeflow.compile.container import OUTPUTS, REPOSITORY
-from pipeline.kubeflow.rules import places
 
 WORKFLOW_BYTES = 2**20
 """The approximate size limit of an object in a cluster's store (etcd)."""
@@ -39,7 +39,7 @@ def check(workflow: Any) -> list[str]:
     """Returns the problems of paths, secrets and sizes; the tree need not be a workflow."""
     found = list(_size(workflow))
     paths = _paths()
-    for place, text in places.texts("", workflow):
+    for place, text in locations.texts("", workflow):
         found += _leaks(place or "workflow", text, paths)
     found += _variables("", workflow)
     return found
@@ -88,14 +88,14 @@ def _size(workflow: Any) -> Iterator[str]:
 def _variables(place: str, value: Any) -> Iterator[str]:
     """Checks that variables that are named like a secret take their value from a secret."""
     if isinstance(value, list):
-        for inner, item in places.entries(place, value):
+        for inner, item in locations.entries(place, value):
             yield from _variables(inner, item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            inner = places.TEMPLATES if (place, key) == ("spec", "templates") else ""
-            inner = inner or places.below(place, key)
+            inner = locations.TEMPLATES if (place, key) == ("spec", "templates") else ""
+            inner = inner or locations.below(place, key)
             if key == "env" and isinstance(item, list):
-                for at, variable in places.entries(inner, item):
+                for at, variable in locations.entries(inner, item):
                     yield from _variable(at, variable)
             yield from _variables(inner, item)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.kubeflow.rules import forms
+from pipeline.kubeflow.argo import formats
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _BYTES = ("memory", "ephemeral-storage")
@@ -20,7 +20,7 @@ def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
             inner = f"{place}.{kind}.{name}"
             if name not in _RESOURCES and name != "storage" and not re.fullmatch(_EXTENDED, name):
                 yield f"{inner}: unknown resource, expected {', '.join(_RESOURCES)} or one with /"
-            amount = forms.amount(value)
+            amount = formats.amount(value)
             if amount is None or amount < 0:
                 yield f"{inner}: found {value!r}, expected an amount as 500m, 2 or 8Gi"
             else:
@@ -45,7 +45,7 @@ def retried(place: str, retries: Mapping[str, Any]) -> Iterator[str]:
     backoff = retries.get("backoff") or {}
     for key in ("duration", "maxDuration", "cap"):
         if key in backoff:
-            yield from forms.wrong(f"{place}.backoff.{key}", backoff[key], forms.DURATION)
+            yield from formats.wrong(f"{place}.backoff.{key}", backoff[key], formats.DURATION)
     factor = backoff.get("factor")
     if factor is not None and not re.fullmatch(r"[1-9]\d*(\.0+)?|\{\{.*\}\}", str(factor)):
         yield f"{place}.backoff.factor: found {factor!r}, expected a whole number from 1"

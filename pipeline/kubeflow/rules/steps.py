@@ -6,10 +6,11 @@ Each step's arguments contain its node of the pipeline's intermediate representa
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.kubeflow.argo import class_lookup, locations
+from pipeline.kubeflow.argo.step_arguments import Step, Unreadable, read, variable_of
 from pipeline.kubeflow.compile.container import STEP, TFJOB
 from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
-from pipeline.kubeflow.rules import agreement, modules, places, tfjobs
-from pipeline.kubeflow.rules.step_arguments import Step, Unreadable, read, variable_of
+from pipeline.kubeflow.rules import agreement, tfjobs
 
 UI_METADATA = "mlpipeline-ui-metadata"
 _RUN_ID = "pipeline-run-id"
@@ -23,7 +24,7 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
     """Returns the problems of the steps' arguments and IR."""
     found: list[str] = []
     steps: dict[str, Step] = {}
-    for place, template in places.templates(workflow):
+    for place, template in locations.templates(workflow):
         container = template.get("container") or {}
         args = container.get("args") or ()
         if STEP[-1] not in (container.get("command") or ()) and "--tfx_ir" not in args:
@@ -97,8 +98,8 @@ def _classes(step: Step) -> Iterator[str]:
         for name in specs:
             if name != step.node_id:
                 yield f"{step.place} --tfx_ir: {kind} is of {name}, expected {step.node_id}"
-        for path in places.values(specs, "classPath"):
-            if problem := modules.missing(path):
+        for path in locations.values(specs, "classPath"):
+            if problem := class_lookup.missing(path):
                 yield f"{step.place} --tfx_ir: {kind} of {step.node_id} names {path}: {problem}"
     if step.node_id not in (deployment.get("executorSpecs") or {}):
         yield f"{step.place} --tfx_ir: no executor for node {step.node_id}"

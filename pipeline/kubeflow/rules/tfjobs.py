@@ -6,10 +6,11 @@ from typing import Any
 
 from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
+from pipeline.kubeflow.argo import formats, locations, workflow_schema
+from pipeline.kubeflow.argo.tfjob_types import TFJob
 from pipeline.kubeflow.compile.container import POD_NAME
-from pipeline.kubeflow.rules import forms, places, resources, schema
-from pipeline.kubeflow.rules.tfjob_types import TFJob
-from pipeline.kubeflow.tfjob.manifest import COMMAND, CONTAINER, KIND, LONGEST_PREFIX, TYPES
+from pipeline.kubeflow.rules import resources
+from pipeline.kubeflow.tfjob.tfjob_manifest import COMMAND, CONTAINER, KIND, LONGEST_PREFIX, TYPES
 
 _NEEDED = ("Chief", "PS")
 _ALONE = ("Chief", "Evaluator")
@@ -29,9 +30,9 @@ def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
         return [f"{place}: not a {KIND} in JSON: {error}"]
     if not isinstance(job, Mapping):
         return [f"{place}: found {shown(job)}, expected a {KIND}"]
-    found = schema.of(TFJob, job)
+    found = workflow_schema.of(TFJob, job)
     # The other rules rely on correct types.
-    found = found or list(_check(places.without_nulls(job), step))
+    found = found or list(_check(locations.without_nulls(job), step))
     found = [f"{place} {finding}" for finding in found]
     own_name = {"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     if own_name not in (step["container"].get("env") or ()):
@@ -47,7 +48,7 @@ def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
     if not name:
         yield "metadata.name: missing"
     else:
-        yield from forms.wrong("metadata.name", name, forms.DNS_LABEL)
+        yield from formats.wrong("metadata.name", name, formats.DNS_LABEL)
     if len(name or "") > LONGEST_PREFIX:
         # The step appends the training's fingerprint, and the operator the task.
         yield f"metadata.name: found {len(name)} letters, expected at most {LONGEST_PREFIX}"

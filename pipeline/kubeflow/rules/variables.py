@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import nearest
-from pipeline.kubeflow.rules import places
-from pipeline.kubeflow.rules.calls import Call, calls, reached
+from pipeline.kubeflow.argo import locations
+from pipeline.kubeflow.argo.calls import Call, calls, reached
 
 _TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _WORKFLOW = (
@@ -63,11 +63,11 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     templates = {template["name"]: template for template in spec["templates"]}
     everywhere = _of_workflow(workflow)
     for key, value in spec.items():
-        if key != places.TEMPLATES:
+        if key != locations.TEMPLATES:
             more = {"metrics": _OF_METRICS, "hooks": _OF_EXIT}.get(key, set())
             yield from _unknown(f"spec.{key}", value, everywhere | more)
     at_exit = reached([spec.get("onExit") or ""], templates)
-    for place, template in places.templates(workflow):
+    for place, template in locations.templates(workflow):
         scope = everywhere | _of_template(template)
         if template["name"] in at_exit:
             scope |= _OF_EXIT
@@ -87,7 +87,7 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unknown(place: str, value: Any, scope: set[str]) -> Iterator[str]:
-    for inner, text in places.texts(place, value):
+    for inner, text in locations.texts(place, value):
         for tag in _TAG.findall(text):
             name = tag.strip()
             if name.startswith("="):

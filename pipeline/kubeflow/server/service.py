@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.console import screen
+from pipeline.console import messages
 from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
-from pipeline.kubeflow.compile.manifest import BLESSED, DEPLOYED, UNCHANGED, Manifest
 from pipeline.kubeflow.compile.run_parameters import NEW_BASELINE
-from pipeline.kubeflow.server import api, cron, follow
-from pipeline.kubeflow.server.api import Order, PipelinesApi, RecurringRun
+from pipeline.kubeflow.compile.workflow_file import BLESSED, DEPLOYED, UNCHANGED, Manifest
+from pipeline.kubeflow.server import cron, pipelines_api, run_display
+from pipeline.kubeflow.server.pipelines_api import Order, PipelinesApi, RecurringRun
 from pipeline.kubeflow.server.transport import ServerError
 
 _TIME = "%Y-%m-%d %H:%M:%S %Z"
@@ -76,7 +76,7 @@ def submit(
     if not wait:
         return OK
     try:
-        run = follow.follow(
+        run = run_display.follow(
             server, run_id, job.manifest.steps, console, poll, job.manifest.reported
         )
     except KeyboardInterrupt:
@@ -85,8 +85,8 @@ def submit(
     except ServerError as error:
         raise ServerError(f"{error}; the run goes on: {page}", error.status) from None
     _say(console, "")
-    if run.state != api.DONE:
-        _say(console, follow.failure(run), markup=True)
+    if run.state != pipelines_api.DONE:
+        _say(console, run_display.failure(run), markup=True)
         _say(console, f"Its log: {page}")
         return FAILED
     return _verdict(run, console, page)
@@ -198,7 +198,7 @@ def _order(
     return Order(name, experiment.id, pipeline.id, version.id, values, job.service_account)
 
 
-def _experiment(server: PipelinesApi, job: Job) -> api.Named:
+def _experiment(server: PipelinesApi, job: Job) -> pipelines_api.Named:
     every = server.experiments()
     found = next((own for own in every if own.name == job.experiment), None)
     if found:
@@ -214,7 +214,7 @@ def _experiment(server: PipelinesApi, job: Job) -> api.Named:
 
 def _version(
     server: PipelinesApi, name: str, manifest: Manifest, now: datetime.datetime
-) -> tuple[api.Named, api.Named]:
+) -> tuple[pipelines_api.Named, pipelines_api.Named]:
     """Finds or creates the pipeline, and its version with this workflow."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / f"{name}.yaml"
@@ -227,7 +227,7 @@ def _version(
         return pipeline, server.upload_version(pipeline.id, unique, file)
 
 
-def _verdict(run: api.Run, console: Console, page: str) -> int:
+def _verdict(run: pipelines_api.Run, console: Console, page: str) -> int:
     if run.metrics is None:
         _say(
             console, f"Succeeded; this API does not tell whether the model was blessed; see {page}"
@@ -268,4 +268,4 @@ def _next(own: RecurringRun, now: datetime.datetime, zone: str) -> str:
 
 
 def _say(console: Console, text: str, markup: bool = False) -> None:
-    screen.say(console, text if markup else escape(text))
+    messages.say(console, text if markup else escape(text))

@@ -9,27 +9,27 @@ from typing import Any
 import kfp_server_api as kfp
 from dateutil import parser
 
-from pipeline.kubeflow.server import api
+from pipeline.kubeflow.server import pipelines_api
 
 _STATES = {
-    "": api.PENDING,
-    "pending": api.PENDING,
-    "running": api.RUNNING,
-    "terminating": api.RUNNING,
-    "succeeded": api.DONE,
-    "failed": api.FAILED,
-    "error": api.FAILED,
-    "skipped": api.SKIPPED,
-    "omitted": api.SKIPPED,
-    "terminated": api.CANCELED,
-    "canceled": api.CANCELED,
-    "cancelled": api.CANCELED,
+    "": pipelines_api.PENDING,
+    "pending": pipelines_api.PENDING,
+    "running": pipelines_api.RUNNING,
+    "terminating": pipelines_api.RUNNING,
+    "succeeded": pipelines_api.DONE,
+    "failed": pipelines_api.FAILED,
+    "error": pipelines_api.FAILED,
+    "skipped": pipelines_api.SKIPPED,
+    "omitted": pipelines_api.SKIPPED,
+    "terminated": pipelines_api.CANCELED,
+    "canceled": pipelines_api.CANCELED,
+    "cancelled": pipelines_api.CANCELED,
 }
 _PAGE = 100
 
 
 class V1Beta1:
-    """The v1beta1 API, as `api.PipelinesApi`.
+    """The v1beta1 API, as `pipelines_api.PipelinesApi`.
 
     Args:
         client: a client of the library.
@@ -48,31 +48,31 @@ class V1Beta1:
         self._runs = kfp.RunServiceApi(client)
         self._jobs = kfp.JobServiceApi(client)
 
-    def experiments(self) -> list[api.Named]:
-        """See `api.PipelinesApi`."""
+    def experiments(self) -> list[pipelines_api.Named]:
+        """See `pipelines_api.PipelinesApi`."""
         found = _all(self._experiments.list_experiment, "experiments", **self._mine())
-        return [api.Named(own.id, own.name) for own in found]
+        return [pipelines_api.Named(own.id, own.name) for own in found]
 
-    def create_experiment(self, name: str) -> api.Named:
-        """See `api.PipelinesApi`."""
+    def create_experiment(self, name: str) -> pipelines_api.Named:
+        """See `pipelines_api.PipelinesApi`."""
         owner = [_reference("NAMESPACE", self._namespace)] if self._namespace else None
         body = kfp.ApiExperiment(name=name, resource_references=owner)
         made = self._experiments.create_experiment(body=body)
-        return api.Named(made.id, made.name)
+        return pipelines_api.Named(made.id, made.name)
 
-    def pipeline(self, name: str) -> api.Named | None:
-        """See `api.PipelinesApi`."""
-        only = json.dumps(api.by_name(name, key="name", operation="op"))
+    def pipeline(self, name: str) -> pipelines_api.Named | None:
+        """See `pipelines_api.PipelinesApi`."""
+        only = json.dumps(pipelines_api.by_name(name, key="name", operation="op"))
         found = self._pipelines.list_pipelines(filter=only).pipelines or []
-        return api.Named(found[0].id, found[0].name) if found else None
+        return pipelines_api.Named(found[0].id, found[0].name) if found else None
 
-    def create_pipeline(self, name: str, workflow: pathlib.Path) -> api.Named:
-        """See `api.PipelinesApi`."""
+    def create_pipeline(self, name: str, workflow: pathlib.Path) -> pipelines_api.Named:
+        """See `pipelines_api.PipelinesApi`."""
         made = self._uploads.upload_pipeline(str(workflow), name=name)
-        return api.Named(made.id, made.name)
+        return pipelines_api.Named(made.id, made.name)
 
-    def versions(self, pipeline: str) -> list[api.Named]:
-        """See `api.PipelinesApi`."""
+    def versions(self, pipeline: str) -> list[pipelines_api.Named]:
+        """See `pipelines_api.PipelinesApi`."""
         found = _all(
             self._pipelines.list_pipeline_versions,
             "versions",
@@ -80,15 +80,17 @@ class V1Beta1:
             resource_key_id=pipeline,
             sort_by="created_at desc",
         )
-        return [api.Named(own.id, own.name) for own in found]
+        return [pipelines_api.Named(own.id, own.name) for own in found]
 
-    def upload_version(self, pipeline: str, name: str, workflow: pathlib.Path) -> api.Named:
-        """See `api.PipelinesApi`."""
+    def upload_version(
+        self, pipeline: str, name: str, workflow: pathlib.Path
+    ) -> pipelines_api.Named:
+        """See `pipelines_api.PipelinesApi`."""
         made = self._uploads.upload_pipeline_version(str(workflow), name=name, pipelineid=pipeline)
-        return api.Named(made.id, made.name)
+        return pipelines_api.Named(made.id, made.name)
 
-    def create_run(self, order: api.Order) -> str:
-        """See `api.PipelinesApi`."""
+    def create_run(self, order: pipelines_api.Order) -> str:
+        """See `pipelines_api.PipelinesApi`."""
         body = kfp.ApiRun(
             name=order.name,
             pipeline_spec=_spec(order),
@@ -97,13 +99,13 @@ class V1Beta1:
         )
         return self._runs.create_run(body=body).run.id
 
-    def run(self, run_id: str) -> api.Run:
-        """See `api.PipelinesApi`."""
+    def run(self, run_id: str) -> pipelines_api.Run:
+        """See `pipelines_api.PipelinesApi`."""
         detail = self._runs.get_run(run_id=run_id)
         manifest = detail.pipeline_runtime and detail.pipeline_runtime.workflow_manifest
         status = json.loads(manifest).get("status", {}) if manifest else {}
         nodes = (status.get("nodes") or {}).values()
-        return api.Run(
+        return pipelines_api.Run(
             id=run_id,
             name=detail.run.name,
             state=_state(detail.run.status),
@@ -112,14 +114,14 @@ class V1Beta1:
             metrics={own.name: own.number_value for own in detail.run.metrics or ()},
         )
 
-    def recurring_runs(self) -> list[api.RecurringRun]:
-        """See `api.PipelinesApi`."""
+    def recurring_runs(self) -> list[pipelines_api.RecurringRun]:
+        """See `pipelines_api.PipelinesApi`."""
         return [_recurring(job) for job in _all(self._jobs.list_jobs, "jobs", **self._mine())]
 
     def create_recurring_run(
-        self, order: api.Order, cron: str, max_concurrency: int, catchup: bool
+        self, order: pipelines_api.Order, cron: str, max_concurrency: int, catchup: bool
     ) -> str:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         body = kfp.ApiJob(
             name=order.name,
             pipeline_spec=_spec(order),
@@ -133,15 +135,15 @@ class V1Beta1:
         return self._jobs.create_job(body=body).id
 
     def pause(self, schedule: str) -> None:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         self._jobs.disable_job(id=schedule)
 
     def resume(self, schedule: str) -> None:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         self._jobs.enable_job(id=schedule)
 
     def delete(self, schedule: str) -> None:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         self._jobs.delete_job(id=schedule)
 
     def _mine(self) -> dict[str, str]:
@@ -163,12 +165,12 @@ def _all(fetch: Callable[..., Any], field: str, **options: str) -> Iterator[Any]
             return
 
 
-def _spec(order: api.Order) -> kfp.ApiPipelineSpec:
+def _spec(order: pipelines_api.Order) -> kfp.ApiPipelineSpec:
     parameters = [kfp.ApiParameter(name=k, value=v) for k, v in order.parameters.items()]
     return kfp.ApiPipelineSpec(parameters=parameters)
 
 
-def _references(order: api.Order) -> list[kfp.ApiResourceReference]:
+def _references(order: pipelines_api.Order) -> list[kfp.ApiResourceReference]:
     return [
         _reference("EXPERIMENT", order.experiment),
         _reference("PIPELINE_VERSION", order.version, "CREATOR"),
@@ -180,10 +182,10 @@ def _reference(kind: str, own_id: str, relationship: str = "OWNER") -> kfp.ApiRe
     return kfp.ApiResourceReference(key=key, relationship=relationship)
 
 
-def _recurring(job: kfp.ApiJob) -> api.RecurringRun:
+def _recurring(job: kfp.ApiJob) -> pipelines_api.RecurringRun:
     cron = job.trigger and job.trigger.cron_schedule
     period = job.trigger and job.trigger.periodic_schedule
-    return api.RecurringRun(
+    return pipelines_api.RecurringRun(
         id=job.id,
         name=job.name,
         cron=cron.cron if cron else "",
@@ -192,8 +194,8 @@ def _recurring(job: kfp.ApiJob) -> api.RecurringRun:
     )
 
 
-def _step(node: dict[str, Any]) -> api.Step:
-    return api.Step(
+def _step(node: dict[str, Any]) -> pipelines_api.Step:
+    return pipelines_api.Step(
         name=node.get("displayName", ""),
         state=_state(node.get("phase")),
         started=_time(node.get("startedAt")),
@@ -204,7 +206,7 @@ def _step(node: dict[str, Any]) -> api.Step:
 
 def _state(status: str | None) -> str:
     # An unknown state is not a final one.
-    return _STATES.get((status or "").lower(), api.RUNNING)
+    return _STATES.get((status or "").lower(), pipelines_api.RUNNING)
 
 
 def _time(text: str | None) -> datetime.datetime | None:

@@ -16,25 +16,25 @@ from typing import Any
 import kfp_server_api as kfp
 from dateutil import parser
 
-from pipeline.kubeflow.server import api
+from pipeline.kubeflow.server import pipelines_api
 
 _ABSENT = "RUNTIME_STATE_UNSPECIFIED"
 _STATES = {
-    _ABSENT: api.PENDING,
-    "PENDING": api.PENDING,
-    "RUNNING": api.RUNNING,
-    "PAUSED": api.RUNNING,
-    "CANCELING": api.RUNNING,
-    "SUCCEEDED": api.DONE,
-    "FAILED": api.FAILED,
-    "SKIPPED": api.SKIPPED,
-    "CANCELED": api.CANCELED,
+    _ABSENT: pipelines_api.PENDING,
+    "PENDING": pipelines_api.PENDING,
+    "RUNNING": pipelines_api.RUNNING,
+    "PAUSED": pipelines_api.RUNNING,
+    "CANCELING": pipelines_api.RUNNING,
+    "SUCCEEDED": pipelines_api.DONE,
+    "FAILED": pipelines_api.FAILED,
+    "SKIPPED": pipelines_api.SKIPPED,
+    "CANCELED": pipelines_api.CANCELED,
 }
 _PAGE = 100
 
 
 class V2Beta1:
-    """The v2beta1 API, as `api.PipelinesApi`.
+    """The v2beta1 API, as `pipelines_api.PipelinesApi`.
 
     Args:
         client: a client of the 1.x library.
@@ -49,55 +49,59 @@ class V2Beta1:
         self._client = client
         self._mine = {"namespace": namespace} if namespace else {}
 
-    def experiments(self) -> list[api.Named]:
-        """See `api.PipelinesApi`."""
+    def experiments(self) -> list[pipelines_api.Named]:
+        """See `pipelines_api.PipelinesApi`."""
         found = self._all("experiments", "experiments", **self._mine)
-        return [api.Named(own["experiment_id"], own["display_name"]) for own in found]
+        return [pipelines_api.Named(own["experiment_id"], own["display_name"]) for own in found]
 
-    def create_experiment(self, name: str) -> api.Named:
-        """See `api.PipelinesApi`."""
+    def create_experiment(self, name: str) -> pipelines_api.Named:
+        """See `pipelines_api.PipelinesApi`."""
         made = self._call("POST", "experiments", body={"display_name": name, **self._mine})
-        return api.Named(made["experiment_id"], made["display_name"])
+        return pipelines_api.Named(made["experiment_id"], made["display_name"])
 
-    def pipeline(self, name: str) -> api.Named | None:
-        """See `api.PipelinesApi`."""
-        only = json.dumps(api.by_name(name, key="display_name", operation="operation"))
+    def pipeline(self, name: str) -> pipelines_api.Named | None:
+        """See `pipelines_api.PipelinesApi`."""
+        only = json.dumps(pipelines_api.by_name(name, key="display_name", operation="operation"))
         found = next(self._all("pipelines", "pipelines", filter=only, **self._mine), None)
-        return api.Named(found["pipeline_id"], found["display_name"]) if found else None
+        return pipelines_api.Named(found["pipeline_id"], found["display_name"]) if found else None
 
-    def create_pipeline(self, name: str, workflow: pathlib.Path) -> api.Named:
-        """See `api.PipelinesApi`."""
+    def create_pipeline(self, name: str, workflow: pathlib.Path) -> pipelines_api.Named:
+        """See `pipelines_api.PipelinesApi`."""
         made = self._call("POST", "pipelines", body={"display_name": name, **self._mine})
-        return api.Named(made["pipeline_id"], made["display_name"])
+        return pipelines_api.Named(made["pipeline_id"], made["display_name"])
 
-    def versions(self, pipeline: str) -> list[api.Named]:
-        """See `api.PipelinesApi`."""
+    def versions(self, pipeline: str) -> list[pipelines_api.Named]:
+        """See `pipelines_api.PipelinesApi`."""
         path, newest_first = f"pipelines/{pipeline}/versions", "created_at desc"
         found = self._all(path, "pipeline_versions", sort_by=newest_first)
-        return [api.Named(own["pipeline_version_id"], own["display_name"]) for own in found]
+        return [
+            pipelines_api.Named(own["pipeline_version_id"], own["display_name"]) for own in found
+        ]
 
-    def upload_version(self, pipeline: str, name: str, workflow: pathlib.Path) -> api.Named:
-        """See `api.PipelinesApi`."""
+    def upload_version(
+        self, pipeline: str, name: str, workflow: pathlib.Path
+    ) -> pipelines_api.Named:
+        """See `pipelines_api.PipelinesApi`."""
         made = self._call(
             "POST",
             "pipelines/upload_version",
             query={"name": name, "pipelineid": pipeline},
             upload=workflow,
         )
-        return api.Named(made["pipeline_version_id"], made["display_name"])
+        return pipelines_api.Named(made["pipeline_version_id"], made["display_name"])
 
-    def create_run(self, order: api.Order) -> str:
-        """See `api.PipelinesApi`."""
+    def create_run(self, order: pipelines_api.Order) -> str:
+        """See `pipelines_api.PipelinesApi`."""
         return self._call("POST", "runs", body=_ordered(order))["run_id"]
 
-    def run(self, run_id: str) -> api.Run:
-        """See `api.PipelinesApi`."""
+    def run(self, run_id: str) -> pipelines_api.Run:
+        """See `pipelines_api.PipelinesApi`."""
         run = self._call("GET", f"runs/{run_id}")
         tasks = run.get("run_details", {}).get("task_details") or ()
         state = _state(run.get("state"))
         # The API leaves out states it lacks, such as Argo's "Omitted" for steps that never started.
-        absent = api.SKIPPED if state in api.FINISHED else api.PENDING
-        return api.Run(
+        absent = pipelines_api.SKIPPED if state in pipelines_api.FINISHED else pipelines_api.PENDING
+        return pipelines_api.Run(
             id=run_id,
             name=run["display_name"],
             state=state,
@@ -107,15 +111,15 @@ class V2Beta1:
             metrics=None,
         )
 
-    def recurring_runs(self) -> list[api.RecurringRun]:
-        """See `api.PipelinesApi`."""
+    def recurring_runs(self) -> list[pipelines_api.RecurringRun]:
+        """See `pipelines_api.PipelinesApi`."""
         found = self._all("recurringruns", "recurringRuns", **self._mine)
         return [_recurring(own) for own in found]
 
     def create_recurring_run(
-        self, order: api.Order, cron: str, max_concurrency: int, catchup: bool
+        self, order: pipelines_api.Order, cron: str, max_concurrency: int, catchup: bool
     ) -> str:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         body = {
             **_ordered(order),
             "trigger": {"cron_schedule": {"cron": cron}},
@@ -126,15 +130,15 @@ class V2Beta1:
         return self._call("POST", "recurringruns", body=body)["recurring_run_id"]
 
     def pause(self, schedule: str) -> None:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         self._call("POST", f"recurringruns/{schedule}:disable")
 
     def resume(self, schedule: str) -> None:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         self._call("POST", f"recurringruns/{schedule}:enable")
 
     def delete(self, schedule: str) -> None:
-        """See `api.PipelinesApi`."""
+        """See `pipelines_api.PipelinesApi`."""
         self._call("DELETE", f"recurringruns/{schedule}")
 
     def _call(
@@ -168,7 +172,7 @@ class V2Beta1:
                 return
 
 
-def _ordered(order: api.Order) -> dict[str, Any]:
+def _ordered(order: pipelines_api.Order) -> dict[str, Any]:
     reference = {"pipeline_id": order.pipeline, "pipeline_version_id": order.version}
     account = {"service_account": order.service_account} if order.service_account else {}
     return {
@@ -179,9 +183,9 @@ def _ordered(order: api.Order) -> dict[str, Any]:
     }
 
 
-def _recurring(run: dict[str, Any]) -> api.RecurringRun:
+def _recurring(run: dict[str, Any]) -> pipelines_api.RecurringRun:
     trigger = run.get("trigger", {})
-    return api.RecurringRun(
+    return pipelines_api.RecurringRun(
         id=run["recurring_run_id"],
         name=run["display_name"],
         cron=trigger.get("cron_schedule", {}).get("cron", ""),
@@ -190,8 +194,8 @@ def _recurring(run: dict[str, Any]) -> api.RecurringRun:
     )
 
 
-def _step(task: dict[str, Any], absent: str) -> api.Step:
-    return api.Step(
+def _step(task: dict[str, Any], absent: str) -> pipelines_api.Step:
+    return pipelines_api.Step(
         name=task.get("display_name", ""),
         state=absent if task.get("state", _ABSENT) == _ABSENT else _state(task["state"]),
         started=_time(task.get("start_time")),
@@ -202,7 +206,7 @@ def _step(task: dict[str, Any], absent: str) -> api.Step:
 
 def _state(state: str | None) -> str:
     # An unknown state is not a final one.
-    return _STATES.get(state or _ABSENT, api.RUNNING)
+    return _STATES.get(state or _ABSENT, pipelines_api.RUNNING)
 
 
 def _time(text: str | None) -> datetime.datetime | None:

@@ -35,12 +35,12 @@ from components.evaluator import verdict  # noqa: E402
 from components.pusher import executor as pusher  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
-from models.cluster import launch  # noqa: E402
+from models.cluster import launchers  # noqa: E402
 from pipeline.beam import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.kubeflow.compile.container import TFJOB  # noqa: E402
-from pipeline.kubeflow.compile.manifest import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
-from pipeline.kubeflow.tfjob import api, launcher  # noqa: E402
+from pipeline.kubeflow.compile.workflow_file import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
+from pipeline.kubeflow.tfjob import launcher, tfjob_client  # noqa: E402
 from pipeline.workspace import output_files  # noqa: E402
 
 METRICS_FILE = "mlpipeline-metrics.json"
@@ -78,8 +78,8 @@ def main(argv: list[str]) -> None:
 
 
 def _train_on_pods(job: Mapping[str, Any]) -> None:
-    if api.in_a_cluster():
-        launch.launcher = launcher.Launcher(job, api.Jobs.of_this_pod())
+    if tfjob_client.in_a_cluster():
+        launchers.launcher = launcher.Launcher(job, tfjob_client.Jobs.of_this_pod())
     else:
         logging.warning("Not in a cluster: tasks are processes of this step, not pods of a TFJob")
 

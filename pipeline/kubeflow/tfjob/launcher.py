@@ -12,12 +12,12 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models.cluster import launch
+from models.cluster import launchers
 from models.cluster.supervisor import RemoteTraceback, TaskError
-from models.training.training_progress import Progress
-from pipeline.kubeflow.tfjob import api, manifest, pods
-from pipeline.kubeflow.tfjob.api import Away, Jobs
-from pipeline.kubeflow.tfjob.pods import Pod
+from models.training_progress import Progress
+from pipeline.kubeflow.tfjob import task_states, tfjob_client, tfjob_manifest
+from pipeline.kubeflow.tfjob.task_states import Pod
+from pipeline.kubeflow.tfjob.tfjob_client import Away, Jobs
 
 PROBLEM = "problem.json"
 """The file in the training's directory that tells the tasks what to train."""
@@ -31,10 +31,10 @@ _LOG_LINES = 500
 
 
 class Launcher:
-    """Launcher that trains on pods; see `models.cluster.launch.Launcher`.
+    """Launcher that trains on pods; see `models.cluster.launchers.Launcher`.
 
     Args:
-        job: the compiled TFJob, see `manifest.of`.
+        job: the compiled TFJob, see `tfjob_manifest.of`.
         jobs: the TFJobs among which it is created.
         every: seconds between checks of the job.
     """
@@ -43,7 +43,7 @@ class Launcher:
         self._job = job
         self._jobs = jobs
         self._every = every
-        self._ask = functools.partial(api.patiently, every)
+        self._ask = functools.partial(tfjob_client.patiently, every)
 
     def clear(self, directory: epath.Path) -> bool:
         """See `Launcher`; an identical job that is still running goes on, any other is deleted."""
@@ -77,7 +77,7 @@ class Launcher:
             TaskError: the job failed, cannot be created, or was deleted by someone else.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / PROBLEM).write_text(json.dumps(launch.told(fn_args)))
+        (directory / PROBLEM).write_text(json.dumps(launchers.told(fn_args)))
         job = self._filled(directory)
         with _sigterm_raises():
             try:
@@ -93,7 +93,9 @@ class Launcher:
         return follower.restarts
 
     def _filled(self, directory: epath.Path) -> dict[str, Any]:
-        return manifest.filled(self._job, self._owner, str(directory), str(directory / PROBLEM))
+        return tfjob_manifest.filled(
+            self._job, self._owner, str(directory), str(directory / PROBLEM)
+        )
 
     @functools.cached_property
     def _owner(self) -> dict[str, str]:
@@ -243,7 +245,7 @@ class _Follower:
                 f"kubectl describe -n {self._jobs.namespace} tfjob {self._name} says more"
             )
         try:
-            said = pods.failure(self._jobs.log(pod.name, _LOG_LINES))
+            said = task_states.failure(self._jobs.log(pod.name, _LOG_LINES))
         except Away:
             said = None
         reason = said.error if said else f"ended with {pod.why or message}"
@@ -266,8 +268,8 @@ def _is_same(found: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
     """Returns whether an existing job is identical to this one and has not ended."""
     status, metadata = found.get("status") or {}, found["metadata"]
     ended = _holds(status, "Succeeded") or _holds(status, "Failed")
-    digest = (metadata.get("annotations") or {}).get(manifest.DIGEST)
-    same = digest == job["metadata"]["annotations"][manifest.DIGEST]
+    digest = (metadata.get("annotations") or {}).get(tfjob_manifest.DIGEST)
+    same = digest == job["metadata"]["annotations"][tfjob_manifest.DIGEST]
     return same and not ended and not metadata.get("deletionTimestamp")
 
 

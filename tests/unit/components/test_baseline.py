@@ -14,7 +14,7 @@ from tiny_model import artifact
 from components import deployments
 from components.baseline import driver, executor
 from components.deployments import Baseline, Deployment
-from models import manifest
+from models import export_manifest
 
 
 def export(folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -26,13 +26,13 @@ def export(folder: pathlib.Path, name: str) -> pathlib.Path:
     ):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text)
-    manifest.write(epath.Path(folder))
+    export_manifest.write(epath.Path(folder))
     return folder
 
 
 def record(serving: pathlib.Path, version: str, model: str = "a") -> None:
     identity = json.dumps({"training": model})
-    digest = manifest.digest(epath.Path(serving / version))
+    digest = export_manifest.digest(epath.Path(serving / version))
     deployments.add(epath.Path(serving), Deployment(version, "now", "blessed", identity, digest))
 
 
@@ -93,7 +93,7 @@ def copy_of(version: pathlib.Path) -> dict[str, str]:
 def test_the_version_that_serves_is_copied(setting, versions, others, highest):
     for name in (*versions, *others):
         export(setting.serving / name, name)
-    expected = Baseline(highest, manifest.digest(epath.Path(setting.serving / highest)))
+    expected = Baseline(highest, export_manifest.digest(epath.Path(setting.serving / highest)))
     assert setting.found() == expected
     assert setting.run() == (expected, copy_of(setting.serving / highest))
 
@@ -164,7 +164,7 @@ def test_a_version_from_before_there_were_checksums_is_compared_with(setting, re
     if recorded:
         record(setting.serving, "1")
     (folder / "assets.extra" / "manifest.json").unlink()
-    assert setting.found() == Baseline("1", "", manifest.NO_CHECKSUMS if recorded else "")
+    assert setting.found() == Baseline("1", "", export_manifest.NO_CHECKSUMS if recorded else "")
     _, files = setting.run()
     assert bool(files) is not recorded
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfx_bsl.coders import example_coder
 
-from components.examples import encoder
+from components.example_io import encoder
 
 INT = pa.large_list(pa.int64())
 FLOAT = pa.large_list(pa.float32())

@@ -16,7 +16,7 @@ from tfx.components.util import tfxio_utils
 from tfx.proto import example_gen_pb2
 from tfx_bsl.tfxio import tf_example_record
 
-from components.examples import beam_io, tfrecords
+from components.example_io import beam_io, tfrecords
 from pipeline.beam import beam_args
 from pipeline.config.configuration import Beam
 

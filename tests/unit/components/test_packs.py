@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.api import types
 
-from components.evaluator.packs import PackBySlice
+from components.evaluator.slice_batches import PackBySlice
 
 
 def packs(column) -> dict:

@@ -17,7 +17,7 @@ from tiny_model import artifact
 from components import deployments
 from components.deployments import Deployment
 from components.pusher import driver, executor
-from models import manifest
+from models import export_manifest
 
 
 class Setting:
@@ -43,7 +43,7 @@ class Setting:
         }.items():
             (export / file).parent.mkdir(parents=True, exist_ok=True)
             (export / file).write_text(text)
-        manifest.write(epath.Path(export))
+        export_manifest.write(epath.Path(export))
         self.export = tree(export)
 
     def push(self, blessed: bool = True, compared: str | None = "now", set_aside: str = ""):
@@ -101,7 +101,7 @@ def test_a_blessed_model_is_pushed_whole(setting):
     (entry,) = setting.deployments()
     assert (entry.version, entry.why) == (version, "blessed; nothing else was deployed")
     assert (entry.model, entry.compared_with) == ('{"training": "a"}', None)
-    assert entry.checksums == manifest.digest(epath.Path(setting.serving / version))
+    assert entry.checksums == export_manifest.digest(epath.Path(setting.serving / version))
     when = datetime.datetime.fromisoformat(entry.deployed_at)
     assert abs(when.timestamp() - time.time()) < 60 and when.utcoffset() is not None
 
@@ -111,7 +111,7 @@ def test_a_model_that_is_deployed_already_makes_no_new_version(setting):
     # Another export with the same weights, but with the parts of its graph in another order.
     export = setting.folder / "model" / "Format-Serving"
     (export / "saved_model.pb").write_text("a of graph")
-    manifest.write(epath.Path(export))
+    export_manifest.write(epath.Path(export))
     again = setting.push()
     assert len(setting.versions()) == len(setting.deployments()) == 1
     for name in ("pushed", "pushed_destination", "pushed_version"):
@@ -326,7 +326,7 @@ def bucket(store, tmp_path) -> str:
     for file in ("saved_model.pb", "variables/variables.index", "assets.extra/label.json"):
         with tf.io.gfile.GFile(f"gs://{name}/model/{file}", "w") as content:
             content.write(f"content of {file}")
-    manifest.write(epath.Path(f"gs://{name}/model"))
+    export_manifest.write(epath.Path(f"gs://{name}/model"))
     return name
 
 

@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 from tfx_bsl.coders import example_coder
 from tiny_model import artifact, examples, write_export_facts, write_schema
 
-from components.serving_check import executor, judge, process, program, report
+from components.serving_check import executor, fresh_process, judge, program, report
 from components.serving_check.report import NOTHING_FOUND, Report
 from models.features.label import Label
 
@@ -74,7 +74,7 @@ def here(monkeypatch):
         request = {"export": export, "examples": encoded, "alone": alone}
         return json.loads(json.dumps(program.answer_to(request)))
 
-    monkeypatch.setattr(process, "ask", ask)
+    monkeypatch.setattr(fresh_process, "ask", ask)
 
 
 def check(export: str, seconds: int = 120) -> Report:
@@ -145,7 +145,7 @@ def test_a_model_that_hangs_ends_with_a_line(tmp_path):
 
 
 def test_a_process_that_dies_says_how(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "PROGRAM", tmp_path / "dies.py")
+    monkeypatch.setattr(fresh_process, "PROGRAM", tmp_path / "dies.py")
     (tmp_path / "dies.py").write_text("import os; os.write(2, b'out of luck\\n'); os.abort()")
     (text,) = check(export(tmp_path, predict=good)).findings
     assert text.endswith("cannot serve the model: it ended by SIGABRT: out of luck")

@@ -1,6 +1,6 @@
 """Tests that CSV files give CsvExampleGen's examples and splits, in blocks of any size.
 
-Texts that only Python or only `components.tables.values` reads as numbers are left out, as
+Texts that only Python or only `components.tables.cell_values` reads as numbers are left out, as
 CsvExampleGen reads them as Python does.
 """
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.tables import values as values_lib
+from components.tables import cell_values as values_lib
 from components.tables.table import Held
 
 ODD = {

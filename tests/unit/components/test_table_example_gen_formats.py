@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from components.examples import encoder
+from components.example_io import encoder
 from components.table_example_gen import BadTable
 from components.tables import parquet_file
 from components.tables.table import Kind, Reading

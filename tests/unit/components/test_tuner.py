@@ -21,7 +21,7 @@ from tiny_model import artifact
 
 from components.tuner import executor
 from components.tuner.study import Assignment, Study
-from components.tuner.workers import Workers
+from components.tuner.trial_processes import Workers
 from models.features import preprocessing
 from models.problem import Problem
 

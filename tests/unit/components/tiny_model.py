@@ -19,7 +19,7 @@ from components.evaluator import executor, verdict
 from components.evaluator.judgement import Judgement
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
-from models import manifest
+from models import export_manifest
 from models.features import label as label_lib
 from models.features.features import Input
 from models.features.label import Label
@@ -92,7 +92,7 @@ def write_export_facts(
     (export / "assets.extra" / "features.json").write_text(
         json.dumps({"inputs": inputs, "columns": list(widths)})
     )
-    manifest.write(epath.Path(export))
+    export_manifest.write(epath.Path(export))
 
 
 def deployed(

@@ -11,7 +11,8 @@ import yaml
 from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
-from pipeline.kubeflow.compile import lint, parameters
+from pipeline.kubeflow.compile import parameters
+from pipeline.kubeflow.rules import lint
 
 ROOT = pathlib.Path(__file__).parents[3]
 KING_COUNTY = ROOT / "data" / "king_county" / "pipeline.yaml"

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from pipeline.console.node_progress import Progress
 from pipeline.errors import UserError
-from pipeline.kubeflow.compile.manifest import Manifest
-from pipeline.kubeflow.executor import isolation, run
+from pipeline.kubeflow.compile.workflow_file import Manifest
+from pipeline.kubeflow.executor import isolation, run_command
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Namespaces, Processes
-from pipeline.kubeflow.executor.pods import Cluster
+from pipeline.kubeflow.executor.pod_environment import Cluster
 from pipeline.kubeflow.executor.workflow import Workflow
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -413,18 +413,18 @@ def test_no_process_outlives_the_executor(kind, by, tmp_path):
         f"""
         import io, pathlib, sys
         from rich.console import Console
-        from pipeline.kubeflow.executor import isolation, run
+        from pipeline.kubeflow.executor import isolation, run_command
         from pipeline.kubeflow.executor.execution import Execution
-        from pipeline.kubeflow.executor.pods import Cluster
+        from pipeline.kubeflow.executor.pod_environment import Cluster
         from pipeline.kubeflow.executor.workflow import Workflow
-        from pipeline.kubeflow.compile.manifest import Manifest
+        from pipeline.kubeflow.compile.workflow_file import Manifest
         from pipeline.console.node_progress import Progress
         folder = pathlib.Path({str(tmp_path)!r})
         workflow = Workflow.of(Manifest.load(folder / "workflow.yaml"))
         console = Console(file=sys.stdout)
         execution = Execution(workflow, "n", {{}}, Cluster(folder, {{}}),
             isolation.{kind.__name__}(folder), folder, 1, Progress(console, workflow.steps()))
-        sys.exit(run._execute(execution, None, console))
+        sys.exit(run_command._execute(execution, None, console))
         """
     )
     (tmp_path / "data").mkdir()
@@ -465,7 +465,7 @@ def test_a_full_disk_is_one_line(tmp_path, text, free):
     log = tmp_path / "trainer.log"
     log.write_text(text)
     output = io.StringIO()
-    run._show_failure(Console(file=output), StepFailed("trainer", 1, log), free)
+    run_command._show_failure(Console(file=output), StepFailed("trainer", 1, log), free)
     lines = output.getvalue().splitlines()
     place = "" if text else f"{tmp_path}: "
     full = "the disk is full; free some space, then run the same command again: it continues"

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.config import config_file, yaml_file
 from pipeline.errors import BAD_INPUT, OK, UserError
-from pipeline.kubeflow.compile import compiler, lint
+from pipeline.kubeflow.argo import class_lookup
+from pipeline.kubeflow.compile import compiler
 from pipeline.kubeflow.compile.container import REPOSITORY
-from pipeline.kubeflow.rules import modules
+from pipeline.kubeflow.rules import lint
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 
@@ -765,11 +766,11 @@ def test_what_argo_knows_is_taken(workflow):
 
 
 def test_a_class_that_a_function_component_makes():
-    assert modules.missing("pipeline.kubeflow.compile.lint.check_Executor") == ""
-    assert modules.missing("pipeline.kubeflow.compile.lint.chek_Executor").endswith(
+    assert class_lookup.missing("pipeline.kubeflow.rules.lint.check_Executor") == ""
+    assert class_lookup.missing("pipeline.kubeflow.rules.lint.chek_Executor").endswith(
         "no chek_Executor"
     )
-    assert modules.missing("pipeline.errors.more.X") == "no module pipeline.errors.more"
+    assert class_lookup.missing("pipeline.errors.more.X") == "no module pipeline.errors.more"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import yaml
 from pipelines_server import evaluator
 
 from pipeline.errors import UserError
-from pipeline.kubeflow.compile.manifest import Manifest
+from pipeline.kubeflow.compile.workflow_file import Manifest
 
 
 @pytest.fixture(scope="module")

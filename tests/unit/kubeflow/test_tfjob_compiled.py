@@ -10,8 +10,8 @@ from test_compile import EVERYTHING, KING_COUNTY, step
 from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
-from pipeline.kubeflow.compile import lint
 from pipeline.kubeflow.compile.container import TFJOB
+from pipeline.kubeflow.rules import lint
 
 CLUSTER = "train.cluster={workers: 2, max_restarts: 4}"
 TFJOB_ASKED = "kubeflow.tfjob={worker: {cpu: 4, memory: 16Gi, gpu: 1}, ps: {cpu_limit: 2}}"

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from etils import epath
 
-from models import manifest
+from models import export_manifest
 
 FILES = {
     "saved_model.pb": "graph",
@@ -25,12 +25,12 @@ def export(folder: pathlib.Path, graph: str = "graph") -> pathlib.Path:
     for name, text in {**FILES, "saved_model.pb": graph}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    manifest.write(epath.Path(folder))
+    export_manifest.write(epath.Path(folder))
     return folder
 
 
 def damage(folder: pathlib.Path) -> str:
-    return manifest.damage(epath.Path(folder))
+    return export_manifest.damage(epath.Path(folder))
 
 
 def put(name: str, text: str):
@@ -118,22 +118,22 @@ def test_a_whole_export_has_no_damage_wherever_it_is_copied(tmp_path):
     (copy / ".DS_Store").touch()
     os.utime(copy / "saved_model.pb", (0, 0))
     assert damage(copy) == ""
-    assert manifest.digest(epath.Path(copy)) == manifest.digest(epath.Path(folder))
+    assert export_manifest.digest(epath.Path(copy)) == export_manifest.digest(epath.Path(folder))
 
 
 def test_two_exports_have_different_digests(tmp_path):
     one, other = export(tmp_path / "1"), export(tmp_path / "2", graph="another")
-    assert manifest.digest(epath.Path(one)) != manifest.digest(epath.Path(other))
+    assert export_manifest.digest(epath.Path(one)) != export_manifest.digest(epath.Path(other))
 
 
 def test_an_export_without_checksums_says_so(tmp_path):
     folder = export(tmp_path / "1")
     (folder / "assets.extra" / "manifest.json").unlink()
-    assert damage(folder) == manifest.NO_CHECKSUMS
-    assert manifest.digest(epath.Path(folder)) == ""
+    assert damage(folder) == export_manifest.NO_CHECKSUMS
+    assert export_manifest.digest(epath.Path(folder)) == ""
 
 
 def test_a_file_that_comes_last_may_be_awaited(tmp_path):
     folder = export(tmp_path / "1")
     (folder / "saved_model.pb").unlink()
-    assert manifest.damage(epath.Path(folder), without="saved_model.pb") == ""
+    assert export_manifest.damage(epath.Path(folder), without="saved_model.pb") == ""

@@ -15,7 +15,7 @@ from models.features.label import Label
 from models.features.preprocessing import Layout
 from models.problem import Problem
 from models.toolbox.context import Context
-from models.training import graph_checks, model_errors, trainer, training_progress
+from models.training import graph_checks, model_errors, session_hooks, trainer
 from models.training.model_errors import ModelError
 
 FILE = pathlib.Path(wrong_models.__file__)
@@ -120,7 +120,7 @@ def test_the_line_is_that_of_the_file(tmp_path):
 
 @pytest.mark.parametrize("name", ["right", "step_of_four_batches"])
 def test_a_right_model_is_trained(tmp_path, name):
-    train(name, tmp_path, [training_progress.Standstill()])
+    train(name, tmp_path, [session_hooks.Standstill()])
 
 
 @pytest.mark.parametrize(
@@ -171,16 +171,16 @@ def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
 
 def test_steps_that_do_not_count_end_the_training(tmp_path, monkeypatch):
     """Even slow steps do not: the number of runs counts, after a minimum of seconds."""
-    monkeypatch.setattr(training_progress, "_STILL_RUNS", 20)
-    monkeypatch.setattr(training_progress, "_STILL_SECONDS", 0.0)
+    monkeypatch.setattr(session_hooks, "_STILL_RUNS", 20)
+    monkeypatch.setattr(session_hooks, "_STILL_SECONDS", 0.0)
     with pytest.raises(ModelError, match="the global step stands still at 0 after 20 runs of the"):
-        train("step_counted_by_nothing", tmp_path, [training_progress.Standstill()])
+        train("step_counted_by_nothing", tmp_path, [session_hooks.Standstill()])
 
 
 def test_a_run_that_waits_does_not_stand_still(monkeypatch):
     clock = iter([0.0, 100.0, 200.0])
-    monkeypatch.setattr(training_progress.time, "monotonic", lambda: next(clock, 1000.0))
-    hook = training_progress.Standstill()
+    monkeypatch.setattr(session_hooks.time, "monotonic", lambda: next(clock, 1000.0))
+    hook = session_hooks.Standstill()
     for step in (0, 0, 1, 1, 2):
         hook.after_run(None, tf.compat.v1.train.SessionRunValues(step, None, None))
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.features import label, preprocessing, values
+from models.features import label, preprocessing, text_values
 
 
 def matches(pattern: str, texts: list[str]) -> list[bool]:
@@ -27,8 +27,8 @@ def matches(pattern: str, texts: list[str]) -> list[bool]:
     ],
 )
 def test_truths(texts, truth):
-    assert matches(values.TRUE, texts) == [truth is True] * len(texts)
-    assert matches(values.FALSE, texts) == [truth is False] * len(texts)
+    assert matches(text_values.TRUE, texts) == [truth is True] * len(texts)
+    assert matches(text_values.FALSE, texts) == [truth is False] * len(texts)
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,19 @@ def test_truths(texts, truth):
     ],
 )
 def test_dates(text, date):
-    assert matches(values.DATE, [text]) == [date is not None]
+    assert matches(text_values.DATE, [text]) == [date is not None]
     if date:
-        parts = (values.DATE_YEAR, values.DATE_MONTH, values.DATE_DAY)
-        found = [pc.replace_substring_regex([text], f"^{values.DATE}$", part) for part in parts]
+        parts = (text_values.DATE_YEAR, text_values.DATE_MONTH, text_values.DATE_DAY)
+        found = [
+            pc.replace_substring_regex([text], f"^{text_values.DATE}$", part) for part in parts
+        ]
         assert tuple(int(part[0].as_py()) for part in found) == date
 
 
 @given(st.floats(width=32, allow_subnormal=False))
 def test_classes_of_floats_are_named_alike_in_the_graph(value):
     text = preprocessing._class_text(tf.constant([value], tf.float32)).numpy()[0].decode()
-    expected = values.class_of_number(float(np.float32(value)))
+    expected = text_values.class_of_number(float(np.float32(value)))
     assert text == expected or (text.strip("-"), value) == ("nan", value) or value != value
 
 
@@ -80,7 +82,7 @@ def test_classes_of_floats_are_named_alike_in_the_graph(value):
     [(0.5, "0.5"), (1.0, "1.0"), (-0.0, "0.0"), (4.5, "4.5"), (-12.0, "-12.0"), (0.1, "0.1")],
 )
 def test_classes_of_floats(value, name):
-    assert values.class_of_number(float(np.float32(value))) == name
+    assert text_values.class_of_number(float(np.float32(value))) == name
 
 
 @given(st.text(alphabet="\n\r\\nr a"))

@@ -3,7 +3,7 @@
 import pydantic
 import pytest
 
-from components.tables import files
+from components.tables import table_files
 from pipeline.config.data_config import Data
 
 
@@ -45,7 +45,7 @@ class TestAFolderWithLettersOfPatterns:
     def test_is_itself(self, place, pattern):
         data = Data.parse_obj({"path": str(place / pattern)})
         assert data.folder == place
-        assert files.matching(str(data.folder), data.pattern) == [str(place / "part-1.csv")]
+        assert table_files.matching(str(data.folder), data.pattern) == [str(place / "part-1.csv")]
 
     def test_may_be_within_a_pattern(self, place):
         (place / "town=Ash").mkdir()

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pipeline.local import memory
+from pipeline.local import memory_bound
 
 MB = 1 << 20
 HOLDS = f"""
@@ -37,10 +37,10 @@ def begin(child: subprocess.Popen) -> None:
 WATCHES = f"""
 import os, subprocess, sys, time
 
-from pipeline.local import memory
+from pipeline.local import memory_bound
 
-own = memory.held_mb(memory.of_run())
-with memory.Watch(None) as watch:
+own = memory_bound.held_mb(memory_bound.of_run())
+with memory_bound.Watch(None) as watch:
     holds = subprocess.Popen([sys.executable, "-c", {HOLDS!r}], stdin=-1, stdout=-1)
     holds.stdout.readline()
     deadline = time.monotonic() + 30
@@ -70,9 +70,9 @@ def started_in(request):
 
 
 def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(started_in, child):
-    bound = memory.held_mb(memory.of_run()) + 200
-    watch = memory.Watch(bound)
-    with pytest.raises(memory.TooMuchMemory), watch:
+    bound = memory_bound.held_mb(memory_bound.of_run()) + 200
+    watch = memory_bound.Watch(bound)
+    with pytest.raises(memory_bound.TooMuchMemory), watch:
         begin(child)
         assert not threading.Event().wait(timeout=30), "nobody sets it"
     assert watch.is_exceeded
@@ -81,11 +81,14 @@ def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(started_in, 
 
 
 def test_an_interrupt_that_somebody_swallows_comes_again(child):
-    with pytest.raises(memory.TooMuchMemory), memory.Watch(memory.held_mb(memory.of_run()) + 200):
+    with (
+        pytest.raises(memory_bound.TooMuchMemory),
+        memory_bound.Watch(memory_bound.held_mb(memory_bound.of_run()) + 200),
+    ):
         begin(child)
         for swallows in (True, False):
             try:
                 assert not threading.Event().wait(timeout=30), "nobody sets it"
-            except memory.TooMuchMemory:
+            except memory_bound.TooMuchMemory:
                 if not swallows:
                     raise

@@ -17,7 +17,7 @@ from etils import epath
 
 from components import deployments
 from components.tables.table import Reading
-from models import manifest
+from models import export_manifest
 from models.features import label as label_lib
 from models.features.features import Input
 from models.features.label import Label
@@ -75,7 +75,7 @@ def export(module, labels, directory, inputs=INPUTS, columns=COLUMNS, missing=No
         signature["missing"] = missing
     (extra / "features.json").write_text(json.dumps(signature))
     (extra / "label.json").write_text(label_lib.to_json(labels))
-    manifest.write(epath.Path(directory))
+    export_manifest.write(epath.Path(directory))
     return directory
 
 
@@ -235,7 +235,7 @@ def test_a_missing_list_column(mistake, several):
 def test_a_model_that_was_exported_in_an_earlier_form(mistake, tmp_path_factory):
     model = export(_Rooms(), [], tmp_path_factory.mktemp("earlier") / "1")
     (model / "assets.extra" / "label.json").write_text('{"name": "price", "task": "regression"}')
-    manifest.write(epath.Path(model))
+    export_manifest.write(epath.Path(model))
     score_it = "was exported in an earlier form; `run` makes and pushes a new one"
     assert mistake("rooms\n1\n", model) == f"{model}: {score_it}"
 
@@ -246,7 +246,7 @@ def deployed(model, tmp_path_factory):
     serving = epath.Path(tmp_path_factory.mktemp("serving"))
     version = serving / "7"
     shutil.copytree(model, version)
-    digest = manifest.digest(version)
+    digest = export_manifest.digest(version)
     deployments.add(serving, deployments.Deployment("7", "now", "first", None, digest))
     return pathlib.Path(version)
 
@@ -300,7 +300,7 @@ def test_a_model_that_cannot_be_used_is_one_line(mistake, tmp_path, tmp_path_fac
     folder = tmp_path_factory.mktemp("broken") / "1"
     export(_Fails(), [Label("price", "regression")], folder)
     harm(folder)
-    manifest.write(epath.Path(folder))
+    export_manifest.write(epath.Path(folder))
     line = mistake("rooms\n1\n", folder)
     assert line.startswith(f"{folder}: {said}") and "\n" not in line
     assert line.endswith("; `run` makes and pushes a new one")

@@ -6,7 +6,7 @@ import threading
 import apache_beam as beam
 import pytest
 
-from components.examples import counters
+from components.example_io import counters
 from pipeline.beam import beam_args, row_progress
 from pipeline.config.configuration import Beam
 

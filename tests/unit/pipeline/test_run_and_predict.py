@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.examples import encoder
+from components.example_io import encoder
 from components.tables import sources, table
 from components.tables.table import Kind, Reading
 from pipeline.scoring import predict as predict_lib

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from rich.console import Console
 
-from pipeline.console import screen
+from pipeline.console import messages
 
 VERSION = pathlib.Path("/models/17")
 
@@ -29,5 +29,5 @@ VERSION = pathlib.Path("/models/17")
 )
 def test_a_push_is_one_line(arguments, said):
     stream = io.StringIO()
-    screen.show_push(Console(file=stream, width=40), *arguments)
+    messages.show_push(Console(file=stream, width=40), *arguments)
     assert stream.getvalue() == said + "\n"

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from models.features import values
+from models.features import text_values
 from pipeline.config import config_file
-from pipeline.console import screen
+from pipeline.console import messages
 from pipeline.errors import UserError
 from pipeline.preflight import checks, split_counts, table_report
 
@@ -99,7 +99,7 @@ def test_a_table_as_it_should_be_has_no_notes(report, capsys):
         ("town", "categorical"),
         ("cost", "label (regression)"),
     ]
-    screen.show_table(Console(), found)
+    messages.show_table(Console(), found)
     assert capsys.readouterr().out == ""
 
 
@@ -111,7 +111,7 @@ def test_numbers_with_a_few_words_are_reported(report, tmp_path, capsys):
         "data: {missing: [NA]} reads them as missing",
     )
     assert found.columns[0].odd == f"'NA' ({place})"
-    screen.show_table(Console(width=200), found)
+    messages.show_table(Console(width=200), found)
     shown = capsys.readouterr().out
     assert "categorical" in shown
     assert f"note  {found.notes[0]}" in shown
@@ -429,7 +429,7 @@ class TestSplits:
         ("feature", "value", "odd", "what"),
         [
             ("date", "soon", "2018-01-05", "no value is a date"),
-            ("boolean", "maybe", "yes", f"no value is {values.TRUTHS}"),
+            ("boolean", "maybe", "yes", f"no value is {text_values.TRUTHS}"),
             (
                 {"kind": "ordinal", "order": ["low", "high"]},
                 "top",

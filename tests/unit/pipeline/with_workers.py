@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.examples import counters
+from components.example_io import counters
 from pipeline.beam import beam_args, row_progress, workers
 from pipeline.config.configuration import Beam
 

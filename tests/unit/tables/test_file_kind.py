@@ -12,7 +12,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from components.tables import files, sources, table
+from components.tables import sources, table, table_files
 from components.tables.table import BadTable, Kind, Reading
 
 ROWS = b"size,rooms,cost\n1,2,3\n4,5,6\n"
@@ -224,14 +224,14 @@ class TestMatching:
         ],
     )
     def test_what_others_leave_beside_data_is_passed_over(self, folder, pattern, expected):
-        found = files.matching(str(folder), pattern)
+        found = table_files.matching(str(folder), pattern)
         assert found == [str(folder / name) for name in expected]
 
 
 def test_empty_and_header_only_files_among_others(tmp_path):
     for name, content in (("a", b""), ("b", b"size,rooms,cost\n"), ("c", ROWS), ("d", b"\n")):
         (tmp_path / name).write_bytes(content)
-    paths = files.matching(str(tmp_path), "*")
+    paths = table_files.matching(str(tmp_path), "*")
     source = sources.open_source(paths, CSV)
     pieces = [piece for path in paths for piece in source.pieces(path, 0)]
     assert sum(piece.rows or 0 for piece in pieces) == 2

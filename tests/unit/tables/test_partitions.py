@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from components.tables import files, sources, table
+from components.tables import sources, table, table_files
 from components.tables.table import BadTable, Kind, Reading, TableSource
 from pipeline.config.data_config import Data
 
@@ -22,7 +22,7 @@ def written(tmp_path):
             else:
                 pa.parquet.write_table(pa.table({"size": [1, 2]}), path)
         data = Data(path=str(tmp_path / "run=3"), format=format)
-        paths = files.matching(str(data.folder), data.pattern)
+        paths = table_files.matching(str(data.folder), data.pattern)
         return sources.open_source(paths, data.reading, folder=str(data.folder)), paths
 
     return write
@@ -76,7 +76,7 @@ def test_the_folder_of_the_table_is_none(tmp_path):
     (tmp_path / "year=2019").mkdir()
     (tmp_path / "year=2019" / "t.csv").write_text("size\n1\n")
     data = Data.parse_obj({"path": str(tmp_path / "year=2019" / "t.csv")})
-    paths = files.matching(str(data.folder), data.pattern)
+    paths = table_files.matching(str(data.folder), data.pattern)
     source = sources.open_source(paths, Reading("csv"), folder=str(data.folder))
     assert source.infer(next(source.pieces(paths[0], 0)))[0].keys() == {"size"}
 

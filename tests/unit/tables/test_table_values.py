@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.tables import sources, table, values
+from components.tables import cell_values, sources, table
 from components.tables.table import Held, Kind, Reading
 
 NONE = object()
@@ -94,7 +94,7 @@ def test_a_field_says_the_same_in_every_company(tmp_path, text, beside):
     if beside in ("alone", "beside nan"):
         assert kind_of(source, path) == kind
     else:
-        least = table.Held.WHOLE | values.held(text)
+        least = table.Held.WHOLE | cell_values.held(text)
         assert kind_of(source, path) == least.kind
     for wanted, expected in ((Kind.INT, whole), (Kind.FLOAT, number)):
         found, bad = read(source, path, wanted)
@@ -125,12 +125,12 @@ def test_what_is_inferred_can_be_read_in_blocks_of_any_size(tmp_path, fields, si
     kind = kind_of(source, path)
     expected_kind = Held.NOTHING
     for field in fields:
-        expected_kind |= values.held(field)
+        expected_kind |= cell_values.held(field)
     assert kind == expected_kind.kind
     found, bad = read(source, path, kind)
     assert not bad
     if kind in (Kind.INT, Kind.FLOAT):
-        expected = [values.number(field, kind) for field in fields]
+        expected = [cell_values.number(field, kind) for field in fields]
         assert [repr(value) for value in found] == [
             repr(pa.array([value], pa.float32())[0].as_py() if kind == Kind.FLOAT else value)
             for value in expected

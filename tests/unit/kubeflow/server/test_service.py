@@ -11,11 +11,11 @@ from pipelines_server.api_server import START, ApiServer
 from pipelines_server.cluster import Node, Result
 
 from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
-from pipeline.kubeflow.compile.manifest import Manifest
-from pipeline.kubeflow.server import cron, follow, service
+from pipeline.kubeflow.compile.workflow_file import Manifest
+from pipeline.kubeflow.server import cron, run_display, service
 from pipeline.kubeflow.server.connection import SignIn, connect
+from pipeline.kubeflow.server.run_steps import folded
 from pipeline.kubeflow.server.transport import ServerError
-from pipeline.kubeflow.server.tries import folded
 
 SIX = "0 0 3 * * *"
 STEPS = {"evaluator"}
@@ -167,7 +167,7 @@ def test_a_schedule_fires_by_the_clock(server, workflow, console):
     assert [own.scheduled for own in runs] == cron.firing_times(SIX, START)
     assert {own.result.metrics["rmse"] for own in runs} == {90000}
     api = connect(SignIn(host=server.url))
-    told = follow.follow(api, runs[0].id, STEPS, console, 0.01, metrics={"blessed"})
+    told = run_display.follow(api, runs[0].id, STEPS, console, 0.01, metrics={"blessed"})
     assert told.state == "done"
     assert (told.metrics or {}).get("blessed") == (1 if api.takes_parameters else None)
 
@@ -361,7 +361,7 @@ def test_following_survives_a_server_that_is_away_for_a_while(server, workflow, 
             go_on.set()
             server.cluster.join()
 
-    run = follow.follow(api, run_id, STEPS, console, 7, metrics=(), sleep=sleep)
+    run = run_display.follow(api, run_id, STEPS, console, 7, metrics=(), sleep=sleep)
     assert run.state == "done" and waits == [7] * 5
     assert said(console).splitlines()[-1].split() == ["evaluator", "done", "1", "s"]
 
@@ -372,11 +372,11 @@ def test_following_a_server_that_stays_away(server, workflow, console):
     run_id = start(api, workflow, console)
     server.fail_next = [(503, "no upstream")] * 20
     with pytest.raises(ServerError, match="no upstream"):
-        follow.follow(api, run_id, STEPS, console, 0, metrics=())
+        run_display.follow(api, run_id, STEPS, console, 0, metrics=())
     assert len(server.fail_next) == 10
     server.fail_next = [(400, "no")]
     with pytest.raises(ServerError, match=": no$"):
-        follow.follow(api, run_id, STEPS, console, 0, metrics=())
+        run_display.follow(api, run_id, STEPS, console, 0, metrics=())
 
 
 def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
@@ -390,7 +390,7 @@ def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
         if len(polls) == 3:
             v1beta1.cluster.runs[run_id].result.metrics = {"blessed": 0.0}
 
-    run = follow.follow(api, run_id, STEPS, console, 1, metrics={"blessed"}, sleep=sleep)
+    run = run_display.follow(api, run_id, STEPS, console, 1, metrics={"blessed"}, sleep=sleep)
     assert run.metrics == {"blessed": 0.0} and len(polls) == 3
 
 
@@ -420,7 +420,7 @@ def test_ctrl_c_leaves_the_run_alone(server, workflow, console, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(follow, "follow", interrupt)
+    monkeypatch.setattr(run_display, "follow", interrupt)
     assert submit(server, job(workflow, name="a [b]"), console, wait=True) == INTERRUPTED
     assert "run         a [b], http" in said(console)
     (run,) = server.cluster.runs

@@ -10,7 +10,7 @@ from kubernetes_server.api import RUN, STEP_POD, Api
 from kubernetes_server.service_account import ServiceAccount
 
 from pipeline.config import config_file
-from pipeline.kubeflow.tfjob import api, manifest
+from pipeline.kubeflow.tfjob import tfjob_client, tfjob_manifest
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 STEP = {
@@ -27,7 +27,7 @@ def account(tmp_path, monkeypatch) -> ServiceAccount:
     folder = tmp_path / "account"
     folder.mkdir()
     found = ServiceAccount(folder)
-    monkeypatch.setattr(api, "SERVICE_ACCOUNT", found.pod)
+    monkeypatch.setattr(tfjob_client, "SERVICE_ACCOUNT", found.pod)
     return found
 
 
@@ -54,10 +54,12 @@ def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
 def compiled() -> dict[str, Any]:
     """Returns a compiled TFJob, as the Trainer's step gets it."""
     asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
-    return manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
+    return tfjob_manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
 
 
 @pytest.fixture
 def job(compiled) -> dict[str, Any]:
     """Returns a TFJob as the step creates it."""
-    return manifest.filled(compiled, RUN, "/training/0123456789abcdef", "/training/problem.json")
+    return tfjob_manifest.filled(
+        compiled, RUN, "/training/0123456789abcdef", "/training/problem.json"
+    )

@@ -10,9 +10,9 @@ from etils import epath
 from kubernetes_server.api import RUN
 from tfx.orchestration.kubeflow import container_entrypoint
 
-from models.cluster import launch
+from models.cluster import launchers
 from models.cluster.supervisor import TaskError
-from models.training.training_progress import Progress
+from models.training_progress import Progress
 from pipeline.config import config_file
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.compile.container import TFJOB
@@ -27,7 +27,7 @@ def arguments(tmp_path, monkeypatch):
     """Gives the Trainer's arguments with Argo's values; the metadata store has no inputs for it."""
     monkeypatch.setenv("WORKFLOW_ID", "run-1")
     # Restores what the step changes in this process.
-    monkeypatch.setattr(launch, "launcher", launch.launcher)
+    monkeypatch.setattr(launchers, "launcher", launchers.launcher)
     show = container_entrypoint._dump_ui_metadata
     monkeypatch.setattr(container_entrypoint, "_dump_ui_metadata", show)
     with metadata_server.serving(tmp_path / "metadata.sqlite") as port:
@@ -64,8 +64,8 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, serve, tmp_pa
     directory = epath.Path(tmp_path / "training" / "0123456789abcdef")
     names = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
     fn_args = types.SimpleNamespace(**dict.fromkeys(names))
-    assert launch.launcher.clear(directory)
-    launch.launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
+    assert launchers.launcher.clear(directory)
+    launchers.launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
     made = api.jobs["king-county-0123456789abcdef"].manifest
     given = json.loads(arguments[arguments.index(TFJOB) + 1])
     assert made["metadata"]["ownerReferences"] == [RUN]
@@ -77,14 +77,14 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, serve, tmp_pa
 def test_on_a_machine_of_its_own_the_tasks_are_processes(arguments, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     run(arguments)
-    assert isinstance(launch.launcher, launch.OnThisMachine)
+    assert isinstance(launchers.launcher, launchers.OnThisMachine)
 
 
 def test_in_a_cluster_without_the_argument_the_tasks_are_processes(arguments, serve):
     api = serve()
     place = arguments.index(TFJOB)
     run([*arguments[:place], *arguments[place + 2 :]])
-    assert isinstance(launch.launcher, launch.OnThisMachine)
+    assert isinstance(launchers.launcher, launchers.OnThisMachine)
     assert api.requests == []
 
 

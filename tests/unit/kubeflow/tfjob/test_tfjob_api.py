@@ -12,7 +12,7 @@ from kubernetes_server.api import RUN, STEP_POD
 from kubernetes_server.service_account import NAMESPACE
 
 from models.cluster.supervisor import TaskError
-from pipeline.kubeflow.tfjob.api import Away, Jobs
+from pipeline.kubeflow.tfjob.tfjob_client import Away, Jobs
 
 NAME = "king-county-0123456789abcdef"
 ASKED = {

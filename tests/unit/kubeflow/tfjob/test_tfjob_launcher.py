@@ -9,10 +9,10 @@ from etils import epath
 from kubernetes_server.api import RUN, STEP_POD
 
 from models.cluster.supervisor import TaskError
-from models.training.training_progress import Progress
-from pipeline.kubeflow.tfjob import api as api_lib
-from pipeline.kubeflow.tfjob.api import Jobs
+from models.training_progress import Progress
+from pipeline.kubeflow.tfjob import tfjob_client as api_lib
 from pipeline.kubeflow.tfjob.launcher import PROBLEM, Launcher
+from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 
 NAME = "king-county-0123456789abcdef"
 CLUSTER = {"max_restarts": 3}

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from pipeline.config.yaml_file import shown
-from pipeline.kubeflow.rules import forms, places, resources
+from pipeline.kubeflow.argo import formats, locations
+from pipeline.kubeflow.rules import resources
 
 _FIELDS = (
     "metadata.name",
@@ -23,13 +24,13 @@ _FIELDS = (
 _OF_ARGO = ("workflows.argoproj.io/workflow", "workflows.argoproj.io/completed")
 # Keys with names as values, at any depth.
 _NAMED = {
-    "serviceAccountName": forms.SUBDOMAIN,
-    "claimName": forms.SUBDOMAIN,
-    "secretName": forms.SUBDOMAIN,
-    "priorityClassName": forms.SUBDOMAIN,
-    "schedulerName": forms.SUBDOMAIN,
-    "namespace": forms.DNS_LABEL,
-    "runtimeClassName": forms.SUBDOMAIN,
+    "serviceAccountName": formats.SUBDOMAIN,
+    "claimName": formats.SUBDOMAIN,
+    "secretName": formats.SUBDOMAIN,
+    "priorityClassName": formats.SUBDOMAIN,
+    "schedulerName": formats.SUBDOMAIN,
+    "namespace": formats.DNS_LABEL,
+    "runtimeClassName": formats.SUBDOMAIN,
 }
 _OF_PLATFORM = ("/argo", "/var/run/argo", "/var/run/secrets/kubernetes.io")
 """Directories in which Argo and Kubernetes mount their own files."""
@@ -49,36 +50,38 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         yield "metadata: found neither name nor generateName, expected one of them"
     if metadata.get("name"):
         # The name becomes the value of a label of every pod.
-        yield from forms.wrong("metadata.name", metadata["name"], forms.DNS_LABEL)
+        yield from formats.wrong("metadata.name", metadata["name"], formats.DNS_LABEL)
     if metadata.get("generateName"):
-        yield from forms.wrong("metadata.generateName", metadata["generateName"], forms.GENERATED)
+        yield from formats.wrong(
+            "metadata.generateName", metadata["generateName"], formats.GENERATED
+        )
     yield from _patch("spec.podSpecPatch", spec.get("podSpecPatch"))
     for key in ("podMetadata", "workflowMetadata"):
         yield from _metadata(f"spec.{key}", spec.get(key) or {})
     yield from _names("spec", {key: spec[key] for key in spec if key != "templates"})
     for number, secret in enumerate(spec.get("imagePullSecrets") or ()):
         place = f"spec.imagePullSecrets[{number}].name"
-        yield from forms.wrong(place, secret["name"], forms.SUBDOMAIN)
-    of_all, again = places.named("spec.volumes", spec.get("volumes"))
+        yield from formats.wrong(place, secret["name"], formats.SUBDOMAIN)
+    of_all, again = locations.named("spec.volumes", spec.get("volumes"))
     yield from again
     claims = [
         (claim.get("metadata") or {}).get("name")
         for claim in spec.get("volumeClaimTemplates") or ()
     ]
     mounted: set[str] = set()
-    for place, template in places.templates(workflow):
+    for place, template in locations.templates(workflow):
         yield from _metadata(f"{place}.metadata", template.get("metadata") or {})
         yield from _names(place, template)
         yield from _patch(f"{place}.podSpecPatch", template.get("podSpecPatch"))
-        volumes, again = places.named(f"{place}.volumes", template.get("volumes"))
+        volumes, again = locations.named(f"{place}.volumes", template.get("volumes"))
         yield from again
         yield from _volumes(f"{place}.volumes", template.get("volumes"))
         used = set()
-        for inner, container in places.containers(place, template):
+        for inner, container in locations.containers(place, template):
             mounts = container.get("volumeMounts") or ()
             used |= {mount["name"] for mount in mounts}
             yield from _container(inner, container, template, spec)
-            for at, mount in places.entries(f"{inner}.volumeMounts", mounts):
+            for at, mount in locations.entries(f"{inner}.volumeMounts", mounts):
                 known = [*volumes, *of_all, *claims]
                 if mount["name"] not in known:
                     have = ", ".join(known) or "none"
@@ -100,27 +103,27 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
 def _metadata(place: str, metadata: Mapping[str, Any]) -> Iterator[str]:
     yield from _labels(f"{place}.labels", metadata.get("labels") or {})
     for key in metadata.get("annotations") or {}:
-        yield from forms.wrong(f"{place}.annotations", key, forms.LABEL_KEY)
+        yield from formats.wrong(f"{place}.annotations", key, formats.LABEL_KEY)
 
 
 def _labels(place: str, labels: Mapping[str, str]) -> Iterator[str]:
     for key, value in labels.items():
-        yield from forms.wrong(place, key, forms.LABEL_KEY)
-        yield from forms.wrong(f"{place}.{key}", value, forms.LABEL_VALUE)
+        yield from formats.wrong(place, key, formats.LABEL_KEY)
+        yield from formats.wrong(f"{place}.{key}", value, formats.LABEL_VALUE)
 
 
 def _names(place: str, value: Any) -> Iterator[str]:
     """Checks names of other objects, node selectors and resources, at any depth."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            inner = places.below(place, key)
+            inner = locations.below(place, key)
             if key in _NAMED and isinstance(item, str):
-                yield from forms.wrong(inner, item, _NAMED[key])
+                yield from formats.wrong(inner, item, _NAMED[key])
             elif key in _REFERENCES and isinstance(item, Mapping):
                 if "name" in item:
-                    yield from forms.wrong(f"{inner}.name", item["name"], forms.SUBDOMAIN)
+                    yield from formats.wrong(f"{inner}.name", item["name"], formats.SUBDOMAIN)
                 if "key" in item:
-                    yield from forms.wrong(f"{inner}.key", item["key"], forms.KEY)
+                    yield from formats.wrong(f"{inner}.key", item["key"], formats.KEY)
             elif key == "nodeSelector":
                 yield from _labels(inner, item or {})
             elif key == "resources" and isinstance(item, Mapping):
@@ -128,7 +131,7 @@ def _names(place: str, value: Any) -> Iterator[str]:
             if key not in ("parameters", "labels", "annotations"):
                 yield from _names(inner, item)
     elif isinstance(value, list):
-        for inner, item in places.entries(place, value):
+        for inner, item in locations.entries(place, value):
             yield from _names(inner, item)
 
 
@@ -145,25 +148,25 @@ def _patch(place: str, text: str | None) -> Iterator[str]:
 
 
 def _volumes(place: str, volumes: Any) -> Iterator[str]:
-    for inner, volume in places.entries(place, volumes):
-        yield from forms.wrong(f"{inner}.name", volume["name"], forms.DNS_LABEL)
+    for inner, volume in locations.entries(place, volumes):
+        yield from formats.wrong(f"{inner}.name", volume["name"], formats.DNS_LABEL)
         sources = [key for key in volume if key != "name"]
         if len(sources) != 1:
             # Without a source the volume is an empty directory, which is lost with the pod.
             yield f"{inner}: found sources {', '.join(sources) or 'none'}, expected exactly one"
         if "hostPath" in volume:
             path = volume["hostPath"]["path"]
-            yield from forms.wrong(f"{inner}.hostPath.path", path, forms.ABSOLUTE)
+            yield from formats.wrong(f"{inner}.hostPath.path", path, formats.ABSOLUTE)
 
 
 def _container(place: str, container: Any, template: Any, spec: Any) -> Iterator[str]:
     yield from _image(f"{place}.image", container["image"])
     yield from _mounts(f"{place}.volumeMounts", container.get("volumeMounts") or ())
     if container.get("workingDir"):
-        yield from forms.wrong(f"{place}.workingDir", container["workingDir"], forms.ABSOLUTE)
-    variables, again = places.named(f"{place}.env", container.get("env"))
+        yield from formats.wrong(f"{place}.workingDir", container["workingDir"], formats.ABSOLUTE)
+    variables, again = locations.named(f"{place}.env", container.get("env"))
     yield from again
-    for inner, variable in places.entries(f"{place}.env", container.get("env")):
+    for inner, variable in locations.entries(f"{place}.env", container.get("env")):
         yield from _variable(inner, variable, template, spec)
     for number, source in enumerate(container.get("envFrom") or ()):
         kinds = [key for key in ("configMapRef", "secretRef") if source.get(key)]
@@ -188,24 +191,24 @@ def _container(place: str, container: Any, template: Any, spec: Any) -> Iterator
 
 def _mounts(place: str, mounts: Any) -> Iterator[str]:
     paths = [mount["mountPath"].rstrip("/") for mount in mounts]
-    yield from places.twice(f"{place}: mountPath", paths)
-    for inner, mount in places.entries(place, mounts):
+    yield from locations.twice(f"{place}: mountPath", paths)
+    for inner, mount in locations.entries(place, mounts):
         path = mount["mountPath"]
-        yield from forms.wrong(f"{inner}.mountPath", path, forms.ABSOLUTE)
+        yield from formats.wrong(f"{inner}.mountPath", path, formats.ABSOLUTE)
         if path == "/":
             yield f"{inner}.mountPath: found '/', which hides the image; expected a path below it"
         if any(f"{path}/".startswith(f"{taken}/") for taken in _OF_PLATFORM):
             yield f"{inner}.mountPath: found {path}, where the platform mounts its own"
         if "subPath" in mount:
-            yield from forms.wrong(f"{inner}.subPath", mount["subPath"], forms.RELATIVE)
+            yield from formats.wrong(f"{inner}.subPath", mount["subPath"], formats.RELATIVE)
         if "subPath" in mount and "subPathExpr" in mount:
             yield f"{inner}: found both subPath and subPathExpr, expected one"
 
 
 def _image(place: str, image: str) -> Iterator[str]:
-    found = re.fullmatch(forms.IMAGE[0], image)
+    found = re.fullmatch(formats.IMAGE[0], image)
     if not found:
-        yield f"{place}: found {image!r}, expected {forms.IMAGE[1]}"
+        yield f"{place}: found {image!r}, expected {formats.IMAGE[1]}"
     elif not found["tag"] and not found["digest"]:
         yield f"{place}: found {image}, expected a tag or digest: else nobody knows what runs"
     elif found["tag"] == "latest" and not found["digest"]:
@@ -213,7 +216,7 @@ def _image(place: str, image: str) -> Iterator[str]:
 
 
 def _variable(place: str, variable: Any, template: Any, spec: Any) -> Iterator[str]:
-    yield from forms.wrong(f"{place}.name", variable["name"], forms.VARIABLE)
+    yield from formats.wrong(f"{place}.name", variable["name"], formats.VARIABLE)
     source = variable.get("valueFrom")
     if source is None:
         return

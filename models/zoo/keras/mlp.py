@@ -9,7 +9,7 @@ import tensorflow as tf
 from models.toolbox import networks
 from models.toolbox.context import Context
 from models.toolbox.params import Count, Positive, Share, parse_params
-from models.zoo.keras_models import convert
+from models.zoo.keras import convert
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tfx.dsl.io import fileio
 
-from components.examples import encoder
+from components.example_io import encoder
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")

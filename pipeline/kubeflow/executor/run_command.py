@@ -16,16 +16,16 @@ from rich.markup import escape
 
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import OBJECT_STORES
-from pipeline.console import screen, shortage, terminal
+from pipeline.console import messages, shortage, terminal
 from pipeline.console.node_progress import CACHED, Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.kubeflow.compile.container import REPOSITORY
-from pipeline.kubeflow.compile.manifest import Manifest
 from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
+from pipeline.kubeflow.compile.workflow_file import Manifest
 from pipeline.kubeflow.executor import isolation, metadata_server
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
-from pipeline.kubeflow.executor.pods import Cluster
+from pipeline.kubeflow.executor.pod_environment import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
 from pipeline.workspace import metadata_store
@@ -81,11 +81,11 @@ def run(
         folder = workspace.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
         folder.mkdir()
         with terminal.logging_to(folder / "executor.log") as console:
-            screen.say(console, f"logs: {screen.escaped(folder)}/")
+            messages.say(console, f"logs: {messages.escaped(folder)}/")
             if not isinstance(isolated, Namespaces):
-                screen.say(console, "not root: steps are plain processes that see this machine")
+                messages.say(console, "not root: steps are plain processes that see this machine")
             artifacts = _places(config, volumes, isolated)(values[PIPELINE_ROOT])
-            screen.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
+            messages.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
             with metadata_server.serving(workspace.metadata) as port:
                 progress = Progress(console, workflow.steps())
                 place = _places(config, volumes, isolated)
@@ -121,7 +121,7 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
         with _terminable(), execution.progress.shown():
             execution.run()
     except KeyboardInterrupt:
-        screen.say(console, "\nInterrupted; the steps were ended. The same command continues.")
+        messages.say(console, "\nInterrupted; the steps were ended. The same command continues.")
         return INTERRUPTED
     except StepFailed as failure:
         _show_failure(console, failure, execution.least_free)
@@ -129,10 +129,10 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
     verdict, push = records.verdict(), records.push()
     if verdict is None:
         return OK
-    screen.show_verdict(console, verdict)
+    messages.show_verdict(console, verdict)
     blessed = verdict["blessed"]
-    screen.show_push(console, blessed, push.version, push.unchanged, push.kept_back)
-    screen.say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
+    messages.show_push(console, blessed, push.version, push.unchanged, push.kept_back)
+    messages.say(console, f"[dim]{time.monotonic() - started:.0f} s[/]")
     return OK if push.version else NOT_BLESSED
 
 
@@ -203,13 +203,13 @@ def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) ->
 
 def _show_failure(console: Console, failure: StepFailed, least_free: float) -> None:
     log = failure.log.resolve()  # follows the temporary link of `Workspace.plain`
-    screen.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
+    messages.say(console, f"\n[bold red]{failure.step} failed[/] (exit code {failure.exit_code}):")
     cause = _cause(log)
     if advice := shortage.advice(RuntimeError("\n".join(cause))) or _full_disk(log, least_free):
         cause = [advice]
     for line in cause:
-        screen.say(console, f"  {escape(line)}")
-    screen.say(console, f"Its log: {screen.escaped(log)}")
+        messages.say(console, f"  {escape(line)}")
+    messages.say(console, f"Its log: {messages.escaped(log)}")
 
 
 def _full_disk(log: pathlib.Path, least_free: float) -> str | None:

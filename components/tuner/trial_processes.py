@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_MODULE = "models.training.trial_worker"
+_MODULE = "models.programs.trial"
 
 
 class Worker:
@@ -65,7 +65,7 @@ class Workers:
     """A pool of processes that are started on demand and ended when its context is left.
 
     Args:
-        problem: first message to every process, see `models.training.trial_worker`.
+        problem: first message to every process, see `models.programs.trial`.
         count: maximum number of processes, which share the machine's cores.
     """
 

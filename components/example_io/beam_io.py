@@ -20,7 +20,7 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.tfxio import tf_example_record
 from tfx_bsl.tfxio.tensor_representation_util import ProjectTensorRepresentationsInSchema
 
-from components.examples import counters, encoder, tfrecords
+from components.example_io import counters, encoder, tfrecords
 
 _ROWS = 1 << 12
 """Rows of a batch, unless a step asks for another size."""

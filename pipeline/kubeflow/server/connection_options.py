@@ -12,7 +12,7 @@ from pipeline import errors
 from pipeline.config.configuration import Config
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.server.api import PipelinesApi
+    from pipeline.kubeflow.server.pipelines_api import PipelinesApi
 
 Connect = Callable[[Config], "PipelinesApi"]
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.kubeflow.rules import places
+from pipeline.kubeflow.argo import locations
 
 _DEPENDS = re.compile(r"([A-Za-z][-A-Za-z0-9_]*)(\.[A-Z][A-Za-z]+)?")
 
@@ -54,7 +54,7 @@ def calls(place: str, template: Mapping[str, Any]) -> list[Call]:
     found: list[Call] = []
     for number, group in enumerate(template.get("steps") or ()):
         before = frozenset(call.name for call in found)
-        for inner, step in places.entries(f"{place}.steps[{number}]", group):
+        for inner, step in locations.entries(f"{place}.steps[{number}]", group):
             name = step.get("name", "")
             found.append(Call(inner, name, step, "steps", tuple(before), before))
     return found

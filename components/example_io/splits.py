@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from components.examples import encoder
+from components.example_io import encoder
 from components.tables.table import BadTable, Piece, Rows
 
 

@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
+from pipeline.kubeflow.argo import locations
 from pipeline.kubeflow.compile.container import TFJOB
-from pipeline.kubeflow.rules import places
 
 # Imported so that protobuf can find the types of the messages in a deployment config.
 _ = executable_spec_pb2
@@ -94,12 +94,12 @@ def read(place: str, args: Sequence[str]) -> Step:
         place,
         options.node_id,
         options.pipeline_root,
-        tuple(places.values(metadata, "environmentVariable")),
+        tuple(locations.values(metadata, "environmentVariable")),
         options.metadata_ui_path,
         _passed(f"{place} --runtime_parameter", options.runtime_parameter),
         {
             item.get("name", ""): item.get("type", "")
-            for item in places.values(ir, "runtimeParameter")
+            for item in locations.values(ir, "runtimeParameter")
         },
         ir,
         options.tfjob,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.cluster.layout import Name
-from pipeline.kubeflow.tfjob.manifest import CONTAINER
+from pipeline.kubeflow.tfjob.tfjob_manifest import CONTAINER
 
 _TYPE = "training.kubeflow.org/replica-type"
 _INDEX = "training.kubeflow.org/replica-index"
@@ -81,7 +81,7 @@ def _why(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A task's own report of its failure; see `models.cluster.task`."""
+    """A task's own report of its failure; see `models.programs.cluster_task`."""
 
     error: str
     traceback: str

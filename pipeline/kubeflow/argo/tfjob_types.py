@@ -5,7 +5,7 @@ The types of Kubernetes' own objects are hera's.
 
 from hera.workflows import models
 
-from pipeline.kubeflow.rules.schema import Model
+from pipeline.kubeflow.argo.workflow_schema import Model
 
 
 class RunPolicy(Model):

@@ -15,7 +15,7 @@ from hera.workflows import models
 
 from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
-from pipeline.kubeflow.rules import places
+from pipeline.kubeflow.argo import locations
 
 Model: typing.Any = models.Workflow.__mro__[1]
 """The base class of hera's types."""
@@ -84,7 +84,7 @@ def check(workflow: Any) -> list[str]:
     found = list(_walk("", workflow, models.Workflow))
     if not found:
         # The types do not require a name, as `templateDefaults` has none.
-        for place, template in places.templates(workflow):
+        for place, template in locations.templates(workflow):
             if not template.get("name"):
                 found.append(f"{place}.name: missing")
     return found
@@ -102,14 +102,14 @@ def _walk(place: str, value: Any, kind: Any) -> typing.Iterator[str]:
         if not isinstance(value, list):
             yield _wrong(place, value, "a list")
             return
-        for inner, item in places.entries(place, value):
+        for inner, item in locations.entries(place, value):
             yield from _walk(inner, item, typing.get_args(kind)[0])
     elif origin is dict:
         if not isinstance(value, Mapping):
             yield _wrong(place, value, "keys and values")
             return
         for key, item in value.items():
-            yield from _walk(places.below(place, key), item, typing.get_args(kind)[1])
+            yield from _walk(locations.below(place, key), item, typing.get_args(kind)[1])
     elif isinstance(kind, type) and issubclass(kind, Model):
         yield from _walk_model(place, value, kind)
     else:
@@ -137,12 +137,12 @@ def _walk_model(place: str, value: Any, model: type) -> typing.Iterator[str]:
     required = {key for key, field in fields.items() if field.required}
     for key in sorted(required | set(_ALSO_REQUIRED.get(name, ()))):
         if value.get(key) is None or value[key] == "":
-            yield f"{places.below(place, key)}: missing"
+            yield f"{locations.below(place, key)}: missing"
     for key, item in value.items():
-        inner = places.TEMPLATES if (place, key) == ("spec", "templates") else key
-        inner = inner if inner == places.TEMPLATES else places.below(place, key)
+        inner = locations.TEMPLATES if (place, key) == ("spec", "templates") else key
+        inner = inner if inner == locations.TEMPLATES else locations.below(place, key)
         if key not in fields:
-            yield f"{places.below(place, key)}: unknown key{nearest(str(key), fields)}"
+            yield f"{locations.below(place, key)}: unknown key{nearest(str(key), fields)}"
         elif key in _OF_CLUSTER.get(name, ()):
             yield f"{inner}: found {shown(item)}, expected none: the cluster writes it"
         elif item is not None:  # null counts as absent

@@ -12,11 +12,11 @@ from typing import Any
 
 from models import no_proxy
 
-_MODULE = "models.cluster.task"
+_MODULE = "models.programs.cluster_task"
 
 
 class Process:
-    """A process that runs one task; see `models.cluster.task` for its messages.
+    """A process that runs one task; see `models.programs.cluster_task` for its messages.
 
     Args:
         directory: the training directory.

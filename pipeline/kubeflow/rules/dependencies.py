@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import nearest
-from pipeline.kubeflow.rules import forms, places
-from pipeline.kubeflow.rules.calls import Call, calls, reached
+from pipeline.kubeflow.argo import formats, locations
+from pipeline.kubeflow.argo.calls import Call, calls, reached
 
 KINDS = (
     "container",
@@ -33,7 +33,7 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
 def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     spec = workflow["spec"]
     arguments = spec.get("arguments") or {}
-    templates, again = places.named(places.TEMPLATES, spec["templates"])
+    templates, again = locations.named(locations.TEMPLATES, spec["templates"])
     yield from again
     called = [spec[key] for key in ("entrypoint", "onExit") if key in spec]
     for key in ("entrypoint", "onExit"):
@@ -44,7 +44,7 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         called.append(name)
         yield from _known(place, name, templates)
     yield from _valued("spec.arguments", arguments)
-    for place, template in places.templates(workflow):
+    for place, template in locations.templates(workflow):
         yield from _template(place, template)
         called_by_it = [call.template or "" for call in calls(place, template)]
         if template["name"] in reached(called_by_it, templates):
@@ -56,7 +56,7 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
             yield f"spec.{key}: found {spec[key]}, with which nothing would run"
     used = reached(called, templates)
     unused = [name for name in templates if name not in used]
-    yield from (f"{places.TEMPLATES}.{name}: nothing calls it" for name in unused)
+    yield from (f"{locations.TEMPLATES}.{name}: nothing calls it" for name in unused)
     yield from _unread(spec, templates)
 
 
@@ -84,7 +84,7 @@ def _unread(spec: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[s
 
 
 def _template(place: str, template: Mapping[str, Any]) -> Iterator[str]:
-    yield from forms.wrong(f"{place}.name", template["name"], forms.ARGO_NAME)
+    yield from formats.wrong(f"{place}.name", template["name"], formats.ARGO_NAME)
     kinds = [kind for kind in KINDS if template.get(kind) is not None]
     if len(kinds) != 1:
         found = " and ".join(kinds) or "nothing to run"
@@ -93,17 +93,17 @@ def _template(place: str, template: Mapping[str, Any]) -> Iterator[str]:
         for kind in ("parameters", "artifacts"):
             items = (template.get(side) or {}).get(kind)
             inner = f"{place}.{side}.{kind}"
-            _, again = places.named(inner, items)
+            _, again = locations.named(inner, items)
             yield from again
-            for at, item in places.entries(inner, items):
-                yield from forms.wrong(f"{at}.name", item["name"], forms.PARAMETER)
+            for at, item in locations.entries(inner, items):
+                yield from formats.wrong(f"{at}.name", item["name"], formats.PARAMETER)
                 if kind == "artifacts" and kinds and kinds[0] in _OF_PODS:
-                    yield from forms.wrong(f"{at}.path", item.get("path"), forms.ABSOLUTE)
+                    yield from formats.wrong(f"{at}.path", item.get("path"), formats.ABSOLUTE)
                 if side == "outputs" and kind == "parameters" and not set(item) - _BARE:
                     yield f"{at}: found no value or valueFrom, expected one"
             if kind == "artifacts":
                 paths = [item["path"] for item in items or () if "path" in item]
-                yield from places.twice(f"{inner}: path", paths)
+                yield from locations.twice(f"{inner}: path", paths)
     leaf = "dag" not in kinds and "steps" not in kinds
     for key in ("parallelism", "failFast") if leaf else ("activeDeadlineSeconds", "timeout"):
         if key in template:
@@ -114,7 +114,7 @@ def _template(place: str, template: Mapping[str, Any]) -> Iterator[str]:
     group = f"{place}.{'dag.tasks' if template.get('dag') else 'steps'}"
     if not leaf and not found_calls:
         yield f"{group}: found none, expected at least one"
-    yield from places.twice(group, [call.name for call in found_calls])
+    yield from locations.twice(group, [call.name for call in found_calls])
     if template.get("dag"):
         yield from _dag(place, template["dag"], found_calls)
 
@@ -126,7 +126,7 @@ def _dag(place: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterator[
         yield f"{place}.dag: found both depends and dependencies, expected one way of saying it"
     for task in tasks:
         inner = f"{task.place}.{'depends' if task.body.get('depends') else 'dependencies'}"
-        yield from places.twice(inner, task.body.get("dependencies") or ())
+        yield from locations.twice(inner, task.body.get("dependencies") or ())
         for name in task.dependencies:
             if name not in names:
                 yield f"{inner}: no task {name}{nearest(name, names)}"
@@ -142,7 +142,7 @@ def _dag(place: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterator[
 
 
 def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
-    yield from forms.wrong(f"{call.place}.name", call.name, forms.TASK)
+    yield from formats.wrong(f"{call.place}.name", call.name, formats.TASK)
     kinds = [key for key in ("template", "templateRef", "inline") if call.body.get(key)]
     if kinds not in (["template"], ["templateRef"]):
         found = " and ".join(kinds) or "none"
@@ -177,10 +177,10 @@ def _supplied(place: str, arguments: Any, template: Mapping[str, Any]) -> Iterat
 
 def _valued(place: str, arguments: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("parameters", "artifacts"):
-        _, again = places.named(f"{place}.{kind}", arguments.get(kind))
+        _, again = locations.named(f"{place}.{kind}", arguments.get(kind))
         yield from again
-        for inner, item in places.entries(f"{place}.{kind}", arguments.get(kind)):
-            yield from forms.wrong(f"{inner}.name", item["name"], forms.PARAMETER)
+        for inner, item in locations.entries(f"{place}.{kind}", arguments.get(kind)):
+            yield from formats.wrong(f"{inner}.name", item["name"], formats.PARAMETER)
             if not set(item) - _BARE:
                 yield f"{inner}: found no value, expected one"
             if "enum" in item and item.get("value") not in item["enum"]:

@@ -4,11 +4,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.console import screen
+from pipeline.console import messages
 from pipeline.errors import BAD_INPUT, OK
-from pipeline.kubeflow.compile.manifest import Manifest
-from pipeline.kubeflow.rules import graph, leaks, places, pods, schema, steps, variables
-from pipeline.kubeflow.rules.calls import calls
+from pipeline.kubeflow.argo import locations, workflow_schema
+from pipeline.kubeflow.argo.calls import calls
+from pipeline.kubeflow.compile.workflow_file import Manifest
+from pipeline.kubeflow.rules import dependencies, leaks, pod_specs, steps, variables
 
 
 def check(path: pathlib.Path) -> list[str]:
@@ -28,11 +29,11 @@ def check(path: pathlib.Path) -> list[str]:
 
 def findings(workflow: Mapping[str, Any]) -> list[str]:
     """Returns the problems of a workflow that is already loaded; see `check`."""
-    found = schema.check(workflow)
+    found = workflow_schema.check(workflow)
     if not found:
         # These rules rely on types that match the schema.
-        given = places.without_nulls(workflow)
-        for rules in (graph, pods, variables, steps):
+        given = locations.without_nulls(workflow)
+        for rules in (dependencies, pod_specs, variables, steps):
             found += rules.check(given)
     return list(dict.fromkeys(found + leaks.check(workflow)))
 
@@ -51,12 +52,12 @@ def check_command(path: pathlib.Path) -> int:
     """
     workflow = Manifest.load(path).content
     found = findings(workflow)
-    shown = screen.shown(path)
+    shown = messages.shown(path)
     if found:
         for line in found:
             print(f"{shown}: {line}")
         return BAD_INPUT
-    templates = list(places.templates(workflow))
+    templates = list(locations.templates(workflow))
     count = sum(len(calls(place, template)) for place, template in templates)
     print(f"{shown}: {len(templates)} templates, {count} steps: no problems found")
     return OK

@@ -1,11 +1,11 @@
-"""Program that runs one task of a cluster: `python -m models.cluster.task DIRECTORY [PROBLEM]`.
+"""Program of one task: `python -m models.programs.cluster_task DIRECTORY [PROBLEM]`.
 
 `TF_CONFIG`, set by a launcher or an operator (Kubeflow's TFJob), says which task. DIRECTORY is the
 training directory, which all tasks share. PROBLEM is a JSON file with the attributes of `FnArgs`
 that `Problem.of` reads. Without it, they are the first line of stdin, and the task ends when stdin
 does.
 
-It sends lines of JSON on stdout, see `models.training.channel`:
+It sends lines of JSON on stdout, see `models.json_lines`:
 
 - {"event": "ready"}, and from then on {"event": "alive"} every second;
 - a chief or worker: {"event": "step", "step": ..., "examples_per_second": ...} once a second, or
@@ -31,7 +31,7 @@ from typing import Any
 
 from models import no_proxy
 from models.cluster import layout
-from models.training.channel import Channel, one_line
+from models.json_lines import Channel, one_line
 
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
 _ALIVE_EVERY = 1.0

@@ -16,7 +16,7 @@ from kubernetes.config import ConfigException, incluster_config
 
 from models.cluster.supervisor import TaskError
 from pipeline.kubeflow.compile.container import POD_NAME
-from pipeline.kubeflow.tfjob.manifest import GROUP, PLURAL, VERSION
+from pipeline.kubeflow.tfjob.tfjob_manifest import GROUP, PLURAL, VERSION
 
 SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The directory in which Kubernetes puts a pod's credentials for its API."""

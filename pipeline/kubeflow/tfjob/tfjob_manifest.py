@@ -17,7 +17,7 @@ from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow, Resources
 
 GROUP, VERSION, PLURAL, KIND = "kubeflow.org", "v1", "tfjobs", "TFJob"
-COMMAND = ("python", "-m", "models.cluster.task")
+COMMAND = ("python", "-m", "models.programs.cluster_task")
 """The command of a task; its arguments are the training's directory and the problem's file."""
 TYPES = {
     "Chief": layout.CHIEF,
@@ -65,7 +65,7 @@ def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> 
             "tfReplicaSpecs": {
                 kind: {
                     "replicas": roles[role],
-                    # An error of the model or the data would recur: see `models.cluster.task`.
+                    # See `cluster_task.FAILED`: an error of the model or the data would recur.
                     "restartPolicy": "ExitCode",
                     "template": _pod(settings, role, step, workflow),
                 }

@@ -9,10 +9,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from pipeline.kubeflow.server import api
-from pipeline.kubeflow.server.api import PipelinesApi, Run
+from pipeline.kubeflow.server import pipelines_api
+from pipeline.kubeflow.server.pipelines_api import PipelinesApi, Run
+from pipeline.kubeflow.server.run_steps import folded
 from pipeline.kubeflow.server.transport import ServerError
-from pipeline.kubeflow.server.tries import folded
 
 # Number of attempts at a request; the run itself does not depend on the answers.
 _PATIENCE = 10
@@ -51,14 +51,14 @@ def follow(
             run = _ask(server, run_id, poll, sleep)
             run = dataclasses.replace(run, steps=folded(run.steps, steps))
             for step in run.steps:
-                if step.state in api.FINISHED and step.name not in shown:
+                if step.state in pipelines_api.FINISHED and step.name not in shown:
                     shown.add(step.name)
                     line = f"{step.name:<20} {step.state:<8} {step.seconds:6.0f} s"
                     line += f"  ({step.tries} tries)" if step.tries > 1 else ""
                     console.print(line, markup=False, highlight=False)
-            if run.state in api.FINISHED:
+            if run.state in pipelines_api.FINISHED:
                 missing = set(metrics).difference(run.metrics or ())
-                waits = run.state == api.DONE and run.metrics is not None and missing
+                waits = run.state == pipelines_api.DONE and run.metrics is not None and missing
                 if late == 0 or not waits:
                     return run
                 late -= 1
@@ -79,8 +79,8 @@ def _ask(server: PipelinesApi, run_id: str, poll: float, sleep: Callable[[float]
 
 
 def _line(run: Run) -> Text:
-    running = [step.name for step in run.steps if step.state == api.RUNNING]
-    done = sum(step.state in api.FINISHED for step in run.steps)
+    running = [step.name for step in run.steps if step.state == pipelines_api.RUNNING]
+    done = sum(step.state in pipelines_api.FINISHED for step in run.steps)
     return Text(f"{run.state}: {', '.join(running) or '...'} ({done} steps ended)", style="cyan")
 
 
@@ -90,7 +90,7 @@ def failure(run: Run) -> str:
     Args:
         run: a run from `follow`, with its steps in the order in which they ended.
     """
-    step = next((own for own in run.steps if own.state == api.FAILED), None)
+    step = next((own for own in run.steps if own.state == pipelines_api.FAILED), None)
     if step is None:
         return f"[bold red]{run.state}:[/] {escape(run.message or _NOT_SAID)}"
     reason = " ".join((step.message or run.message or _NOT_SAID).split())

@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Collection, Iterable
 
-from pipeline.kubeflow.server.api import Step
+from pipeline.kubeflow.server.pipelines_api import Step
 
 _TRY = re.compile(r"(?P<name>.+)\((?P<number>\d+)\)")
 _LATER = datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)

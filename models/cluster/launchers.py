@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from absl import logging
 from etils import epath
 
-from models.cluster import process
+from models.cluster import task_process
 from models.cluster.supervisor import Supervisor
-from models.training.training_progress import Progress
+from models.training_progress import Progress
 
 _TOLD = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
 
@@ -50,7 +50,7 @@ class OnThisMachine:
 
     def clear(self, directory: epath.Path) -> bool:
         """Ends processes that a killed run left behind; see `Launcher`."""
-        if orphans := process.end_orphans(str(directory)):
+        if orphans := task_process.end_orphans(str(directory)):
             logging.warning("Ended processes of an earlier run: %s", orphans)
         return True
 
@@ -70,7 +70,7 @@ launcher: Launcher = OnThisMachine()
 
 
 def told(fn_args) -> dict[str, Any]:
-    """Returns the problem as JSON values: the content of PROBLEM in `models.cluster.task`."""
+    """Returns the problem as JSON values: PROBLEM of `models.programs.cluster_task`."""
     given = {name: getattr(fn_args, name) for name in _TOLD}
     return {**given, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
 

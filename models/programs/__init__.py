@@ -1,0 +1,1 @@
+"""Programs of the processes that train: a task of a cluster, a trial of a search."""
