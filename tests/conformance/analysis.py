@@ -3,15 +3,15 @@
 import pathlib
 from collections.abc import Mapping
 
+import rich_table
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
+from rich_table import Transformed
 
 from components.evaluator import eval_config, extractors
 from components.evaluator.judgement import Judgement
 from models.features.label import labels_of_export
-from tests.unit.models import rich_table
-from tests.unit.models.rich_table import Transformed
 
 METRICS = {
     "regression": ("rmse", "mae"),

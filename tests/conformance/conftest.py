@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from rich_table import Transformed
 
 from tests.conformance import houses
 from tests.conformance.lab import Lab
 from tests.conformance.scorer import Scorer
-from tests.unit.models.rich_table import Transformed
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,8 @@ import pathlib
 from typing import Any
 
 import numpy as np
-
-from tests.unit.models import rich_table
-from tests.unit.models.rich_table import Transformed
+import rich_table
+from rich_table import Transformed
 
 _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
 SCHEMA = f"""

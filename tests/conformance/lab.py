@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rich_table
 import tensorflow as tf
+from rich_table import Transformed
 
 from models import registry
 from models.problem import Problem
 from models.toolbox.context import Context
 from models.training import trainer
-from tests.unit.models import rich_table
-from tests.unit.models.rich_table import Transformed
 
 STEPS = 120
 HALF = STEPS // 2

@@ -1,6 +1,7 @@
 """The serving check and the row checks, applied to an exported model."""
 
 import numpy as np
+import rich_table
 from tfx_bsl.coders import example_coder
 
 from components.evaluator import row_checks
@@ -9,7 +10,6 @@ from components.serving_check import executor
 from components.serving_check.report import Report
 from models.features.label import labels_of_export
 from tests.conformance.lab import Run
-from tests.unit.models import rich_table
 
 _SECONDS = 300
 

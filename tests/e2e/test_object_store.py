@@ -1,6 +1,6 @@
 """The compiled workflow with all its files in a bucket, so that steps share no disk.
 
-The store is `tests/helpers/fake_gcs.py`, accessed by the clients of TensorFlow, TFX and Beam.
+The store is `tests/fakes/fake_gcs.py`, accessed by the clients of TensorFlow, TFX and Beam.
 """
 
 import dataclasses

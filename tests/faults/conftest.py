@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-
-from tests.unit.models import rich_table
-from tests.unit.models.rich_table import Transformed
+import rich_table
+from rich_table import Transformed
 
 CLUSTER = {
     "workers": 1,

@@ -109,7 +109,7 @@ def test_tensorboard_shows_all_tasks_in_one_place(finished):
 def test_early_stopping_ends_the_evaluator_too(train):
     """The evaluator would otherwise wait for a step that is never made."""
     training = train(
-        model="tests.unit.models.bump_model.model_fn",
+        model="tests.helpers.bump_model.model_fn",
         params={"best_step": 100},
         max_steps=1_000_000,
         early_stopping={"patience": 200},

@@ -7,11 +7,17 @@ import urllib.request
 import warnings
 
 import pytest
-from pipelines_server import robfig
+from pipelines_server import evaluator, robfig
 from pipelines_server.api_server import START, ApiServer
 from pipelines_server.cluster import Node, Result
 
 V1, V2 = "/apis/v1beta1", "/apis/v2beta1"
+
+
+@pytest.fixture(scope="session")
+def workflow(tmp_path_factory):
+    """Compiles a workflow with one step."""
+    return evaluator.compile_to(tmp_path_factory.mktemp("compiled") / "workflow.yaml")
 
 
 @pytest.fixture

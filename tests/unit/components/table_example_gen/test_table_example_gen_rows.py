@@ -200,11 +200,11 @@ def test_the_same_bytes_in_every_process(table):
     first = example_gens.ours(folder)
     script = f"""
 import pathlib, sys
-sys.path[:0] = [".", "tests/unit/components"]
+sys.path[:0] = [".", "tests/helpers"]
 import example_gens
 print(example_gens.ours(pathlib.Path({str(folder)!r})).folder)
 """
-    root = pathlib.Path(__file__).parents[3]
+    root = pathlib.Path(__file__).parents[4]
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config import config_file
 from pipeline.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[4]
 
 BASE = """\
 task: regression

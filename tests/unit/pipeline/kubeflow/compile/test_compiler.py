@@ -14,7 +14,7 @@ from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.compile import parameters
 from pipeline.kubeflow.rules import lint
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[5]
 KING_COUNTY = ROOT / "data" / "king_county" / "pipeline.yaml"
 EVERYTHING = [
     "kubeflow.service_account=runner",

@@ -24,7 +24,7 @@ from pipeline.kubeflow.executor.isolation import Namespaces, Processes
 from pipeline.kubeflow.executor.pod_environment import Cluster
 from pipeline.kubeflow.executor.workflow import Workflow
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[5]
 NAMESPACES = isinstance(isolation.best(ROOT), Namespaces)
 both = pytest.mark.parametrize(
     "kind",

@@ -4,7 +4,7 @@ The library of the 2.x API cannot be installed beside that of 1.x. Run as a scri
 a description of the 2.x API from a folder with its library:
 
     uv pip install --no-deps --target FOLDER kfp-server-api==2.4.0
-    PYTHONPATH=FOLDER python tests/helpers/pipelines_server/published_api.py > v2beta1.json
+    PYTHONPATH=FOLDER python tests/fakes/pipelines_server/published_api.py > v2beta1.json
 
 The result belongs beside this file.
 """

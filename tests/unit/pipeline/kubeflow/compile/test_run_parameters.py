@@ -8,7 +8,7 @@ from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.compile import run_parameters
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[5]
 CONFIG = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml")
 
 

@@ -11,7 +11,7 @@ from docker.utils.build import exclude_paths
 from pipeline.kubeflow.compile import compiler
 from pipeline.kubeflow.executor import isolation
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[5]
 FOLDER = "pipeline/kubeflow"
 DOCKERFILE = (ROOT / FOLDER / "Dockerfile").read_text()
 LOCKS = {"requirements/run.lock", "requirements/uv.txt"}

@@ -31,7 +31,7 @@ def started(what: str, folder: pathlib.Path) -> subprocess.Popen:
     command = [sys.executable, str(HERE / "with_workers.py"), what, str(folder)]
     # Workers must talk to each other without a proxy; this one refuses everything.
     proxies = dict.fromkeys(["http_proxy", "https_proxy", "grpc_proxy"], "http://127.0.0.1:9")
-    environment = {**os.environ, **proxies, "PYTHONPATH": str(HERE.parents[2])}
+    environment = {**os.environ, **proxies, "PYTHONPATH": str(HERE.parents[3])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import config_file
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[4]
 
 
 def call(*arguments, cwd=ROOT, **environment):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[4]
 LINE = "\nInterrupted; the same command continues from where it stopped.\n"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 COMMAND = """\

@@ -12,7 +12,7 @@ from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.preflight import checks, split_counts
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[4]
 
 GOOD = "id,price,rooms\n1,10,3\n2,20.5,4\n"
 SCHEMA = """\

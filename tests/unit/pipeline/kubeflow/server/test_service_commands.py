@@ -11,7 +11,7 @@ import pytest
 from pipelines_server import evaluator
 from pipelines_server.api_server import ApiServer
 
-ROOT = pathlib.Path(__file__).parents[4]
+ROOT = pathlib.Path(__file__).parents[5]
 
 
 @pytest.fixture
