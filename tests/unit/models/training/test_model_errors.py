@@ -7,7 +7,7 @@ import re
 
 import pytest
 import tensorflow as tf
-import test_training
+import test_trainer
 import wrong_models
 
 from models import estimator_api, registry
@@ -147,7 +147,7 @@ def test_what_is_wrong_with_serving_is_known_before_the_training(tmp_path, name,
 
 def test_run_fn_looks_at_serving_first(rich, tmp_path):
     with pytest.raises(ModelError, match="found price, expected predictions"):
-        trainer.run_fn(test_training.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
+        trainer.run_fn(test_trainer.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
     assert not list(tmp_path.rglob("model.ckpt-*"))
 
 
@@ -187,10 +187,10 @@ def test_a_run_that_waits_does_not_stand_still(monkeypatch):
 
 def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
     problem = Problem.of(
-        test_training.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
+        test_trainer.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
     )
     with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in loss: InvalidArgumentError"):
-        trainer.fit(problem, problem.context(), test_training.epath.Path(tmp_path))
+        trainer.fit(problem, problem.context(), test_trainer.epath.Path(tmp_path))
 
 
 def test_errors_that_have_nothing_to_do_with_the_model_pass():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from test_compile import EVERYTHING, KING_COUNTY, step
+from test_compiler import EVERYTHING, KING_COUNTY, step
 
 from pipeline.config import config_file
 from pipeline.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
-from test_compile import EVERYTHING, KING_COUNTY, ROOT
+from test_compiler import EVERYTHING, KING_COUNTY, ROOT
 
 from pipeline.config import config_file
 from pipeline.kubeflow.compile import compiler as compile_lib
