@@ -73,8 +73,8 @@ def _pipeline(way: str, folder: pathlib.Path, target: pathlib.Path):
     from tfx.proto import example_gen_pb2
 
     from components.table_example_gen import Options, TableExampleGen
-    from pipeline.beam import beam_args
     from pipeline.config.configuration import Beam
+    from pipeline.graph import beam_args
 
     splits = [
         example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=buckets)

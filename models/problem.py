@@ -14,11 +14,11 @@ from etils import epath
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from models import mirrored
 from models.features import features as features_lib
 from models.features import inputs, label, preprocessing, vocabularies
 from models.toolbox import networks
 from models.toolbox.context import Context
-from models.training import mirrored
 
 _EVALUATION_BATCH = 4096
 
@@ -118,7 +118,7 @@ class Problem:
 
     @property
     def replicas(self) -> int:
-        """The number of replicas that share each training batch, see `models.training.mirrored`."""
+        """The number of replicas that share each training batch, see `models.mirrored`."""
         return mirrored.replicas(self.settings["train"])
 
     @property

@@ -20,7 +20,8 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.tfxio import tf_example_record
 from tfx_bsl.tfxio.tensor_representation_util import ProjectTensorRepresentationsInSchema
 
-from components.example_io import counters, encoder, tfrecords
+from components.example_io import counters
+from components.tables import byte_arrays, tfrecords
 
 _ROWS = 1 << 12
 """Rows of a batch, unless a step asks for another size."""
@@ -105,7 +106,7 @@ class _Encode(beam.DoFn):
         batch, _ = transformed
         texts = self._encoder.encode(batch)
         framed = tfrecords.frame(pa.array(texts, pa.large_binary()), texts)
-        yield bytes(encoder.content(framed))
+        yield bytes(byte_arrays.content(framed))
 
 
 class _Sink(filebasedsink.FileBasedSink):

@@ -15,7 +15,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from components.tables import byte_arrays
+from components.tables.byte_arrays import binary, by_code, joined, lengths
 
 # Tags of protobuf's wire format: the field's number and type (length-delimited).
 _FEATURES = b"\x0a"
@@ -44,12 +46,12 @@ def encode(batch: pa.RecordBatch, nulls: bool = True) -> pa.LargeBinaryArray:
         pieces += _pieces(batch.column(name), _Entry(name.encode()), nulls)
     total = np.sum([lengths(piece) for piece in pieces], axis=0)
     header = by_code(total, lambda length: _FEATURES + _varint(length))
-    return _joined(header, *pieces)
+    return joined(header, *pieces)
 
 
 def features(column: pa.Array) -> pa.LargeBinaryArray:
     """Encodes each row of a column as a serialized `tf.train.Feature`; see `encode` for types."""
-    return _joined(*_pieces(column, lambda start, rest: start, nulls=True))
+    return joined(*_pieces(column, lambda start, rest: start, nulls=True))
 
 
 def _pieces(
@@ -83,8 +85,8 @@ def _pieces(
         tag = _BYTES_LIST
         packed = bool((counts <= 1).all())
         if not packed:
-            values = _joined(by_code(lengths(values), lambda n: _ITEMS + _varint(n)), values)
-        places = _offsets(values)
+            values = joined(by_code(lengths(values), lambda n: _ITEMS + _varint(n)), values)
+        places = byte_arrays.offsets(values)
         payload = np.frombuffer(values.buffers()[2] or b"", np.uint8)[places[0] : places[-1]]
         places = places - places[0]
     else:
@@ -117,17 +119,6 @@ class _Entry:
         return _ENTRY + _varint(len(entry) + rest) + entry
 
 
-def by_code(codes: np.ndarray, of_code: Callable[[int], bytes]) -> pa.LargeBinaryArray:
-    """Maps codes to bytes, calling `of_code` once per distinct code."""
-    found = pa.array(codes).dictionary_encode()
-    known = pa.array([of_code(code.as_py()) for code in found.dictionary], pa.large_binary())
-    return known.take(found.indices)
-
-
-def _joined(*pieces: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.large_binary()))
-
-
 def _varint(number: int) -> bytes:
     parts = bytearray()
     while number > 127:
@@ -139,7 +130,7 @@ def _varint(number: int) -> bytes:
 def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Encodes int64s as varints; returns the concatenated bytes, and the offsets (n + 1)."""
     rest = numbers.view(np.uint64)
-    lengths = np.ones(len(rest), np.int64)
+    sizes = np.ones(len(rest), np.int64)
     longest = int(rest.max()) if len(rest) else 0
     width = max(1, -(-longest.bit_length() // 7))
     digits = np.empty((len(rest), width), np.uint8)
@@ -148,36 +139,8 @@ def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rest = rest >> np.uint64(7)
         more = rest != 0
         digits[:, place] |= more.astype(np.uint8) << 7
-        lengths += more
-    ends = np.concatenate([[0], np.cumsum(lengths)])
+        sizes += more
+    ends = np.concatenate([[0], np.cumsum(sizes)])
     if width == 1:
         return digits.ravel(), ends
-    return digits[np.arange(width) < lengths[:, None]], ends
-
-
-def binary(data: np.ndarray, offsets: np.ndarray) -> pa.LargeBinaryArray:
-    """Returns an array of the pieces of `data` between ascending offsets."""
-    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-
-
-def content(array: pa.LargeBinaryArray) -> memoryview:
-    """Returns the concatenated values of an array."""
-    offsets = _offsets(array)
-    return memoryview(array.buffers()[2] or b"")[offsets[0] : offsets[-1]]
-
-
-def texts(array: pa.LargeBinaryArray) -> list[bytes]:
-    """Returns the values as Python bytes, in half the time of `to_pylist`."""
-    all_values = bytes(content(array))
-    places = (_offsets(array) - _offsets(array)[0]).tolist()
-    return [all_values[start:end] for start, end in zip(places, places[1:])]
-
-
-def lengths(array: pa.LargeBinaryArray) -> np.ndarray:
-    """Returns the length of each value in bytes."""
-    return np.diff(_offsets(array))
-
-
-def _offsets(array: pa.LargeBinaryArray) -> np.ndarray:
-    return np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
+    return digits[np.arange(width) < sizes[:, None]], ends

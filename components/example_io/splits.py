@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.example_io import encoder
+from components.tables import byte_arrays
 from components.tables.table import BadTable, Piece, Rows
 
 
@@ -44,7 +45,7 @@ class Splits:
             return np.full(len(texts), piece.split)
         if not self.key:
             if rows.records is not None:
-                texts = encoder.texts(encoder.encode(rows.batch, nulls=False))
+                texts = byte_arrays.texts(encoder.encode(rows.batch, nulls=False))
             return self._of_texts(texts)
         keys = self._keys(rows, piece).dictionary_encode()
         return self._of_texts(keys.dictionary.to_pylist())[keys.indices.to_numpy()]

@@ -13,9 +13,10 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 from tfx_bsl.coders import example_coder
 
-from components.example_io import requests, tfrecords
+from components.example_io import requests
 from components.serving_check import fresh_process, judge
 from components.serving_check.report import FILE_NAME, Report
+from components.tables import tfrecords
 from models.features import features
 from models.features.label import labels_of_export
 

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
-from components.example_io import counters, encoder, tfrecords
+from components.example_io import counters, encoder
 from components.example_io.splits import Splits
+from components.tables import byte_arrays, tfrecords
 from components.tables.table import BadRow, Kinds, Piece, Rows, Source
 
 QUARANTINE = "quarantine"
@@ -114,7 +115,7 @@ def write(
                 random = np.random.default_rng([seed, place, number])
                 for split, content in _shuffled(rows, splits, piece, random):
                     counts[split] += len(content)
-                    files[split].write(encoder.content(content))
+                    files[split].write(byte_arrays.content(content))
                 counters.read(rows.found)
     finally:
         for file in files.values():
@@ -128,7 +129,7 @@ def _shuffled(
 ) -> Iterator[tuple[str, pa.LargeBinaryArray]]:
     """Yields for each split its framed records, in the order in which they are written."""
     records = encoder.encode(rows.batch) if rows.records is None else rows.records
-    texts = encoder.texts(records)
+    texts = byte_arrays.texts(records)
     of_rows = splits.of_rows(rows, texts, piece)
     order = random.permutation(len(texts))
     framed = tfrecords.frame(records, texts)

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
-from components.example_io import tfrecords
-from components.example_io.tfrecords import FOOTER, HEADER
-from components.tables import table_files
+from components.tables import table_files, tfrecords
 from components.tables.table import BadTable, Held, Kinds, Piece, Rows
+from components.tables.tfrecords import FOOTER, HEADER
 
 _MOST_ROWS = 1 << 13
 

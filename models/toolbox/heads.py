@@ -11,11 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api
+from models import estimator_api, mirrored
 from models.estimator_api import EstimatorSpec, ModeKeys, PredictOutput
 from models.features import preprocessing
 from models.features.label import Label
-from models.training import mirrored
 
 PREDICTIONS = "predictions"
 LOWER = "lower"

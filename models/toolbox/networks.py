@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
+from models import mirrored
 from models.features import preprocessing
-from models.training import mirrored
 
 
 class PiecewiseLinear(tf.keras.layers.Layer):

@@ -9,11 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api
+from models import estimator_api, mirrored
 from models.estimator_api import ModeKeys
 from models.features.label import Label
 from models.toolbox import heads
-from models.training import mirrored, model_errors
+from models.training import model_errors
 from models.training.model_errors import ModelError
 from models.training_progress import Tell
 

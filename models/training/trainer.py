@@ -9,7 +9,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models import estimator_api, export_manifest, full_disk, no_proxy, registry
+from models import estimator_api, export_manifest, full_disk, mirrored, no_proxy, registry
 from models.cluster import launchers, layout
 from models.cluster.balance import Balance
 from models.features import features as features_lib
@@ -24,7 +24,6 @@ from models.training import (
     evaluator_task,
     export,
     graph_checks,
-    mirrored,
     model_errors,
     session_hooks,
 )

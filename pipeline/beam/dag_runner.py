@@ -12,8 +12,9 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.beam import beam_dag_runner
 
 from components.table_example_gen import rows_of
-from pipeline.beam import beam_args, row_progress
+from pipeline.beam import row_progress
 from pipeline.console.node_progress import CACHED, Progress
+from pipeline.graph import beam_args
 from pipeline.workspace import metadata_store, output_files
 
 _READS = {

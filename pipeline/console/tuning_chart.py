@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
-from pipeline.local.tuning import Tuning
+from pipeline.console.search_result import Tuning
 
 _COLORS = {"complete": "#2a6fb0", "pruned": "#d97706", "failed": "#b91c1c"}
 _PALE = "#a8b3c2"

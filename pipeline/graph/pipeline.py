@@ -21,11 +21,10 @@ from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
 from models import registry
-from pipeline.beam import beam_args
 from pipeline.config import gates
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import settings
-from pipeline.graph import example_source, fingerprint
+from pipeline.graph import beam_args, example_source, fingerprint
 from pipeline.graph.arguments import Arguments
 
 _DEPLOYMENTS = ("components.deployments", "models.export_manifest")

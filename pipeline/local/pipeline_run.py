@@ -84,8 +84,8 @@ def tune(config: Config, workspace: Workspace) -> int:
         if code is not None:
             return code
         from pipeline.console import tuning_chart
+        from pipeline.console.search_result import Tuning
         from pipeline.local import results
-        from pipeline.local.tuning import Tuning
 
         tuning = Tuning(results.tuning(workspace, executions))
         chart = workspace.root / "tuning.png"
@@ -240,6 +240,6 @@ def _print_exceeded(held: _Held, progress: Progress) -> None:
 
 
 def _print_tuned(console: Console, found: dict) -> None:
-    from pipeline.local.tuning import Tuning
+    from pipeline.console.search_result import Tuning
 
     messages.say(console, f"\ntuned: {escape(Tuning(found).chosen())}")

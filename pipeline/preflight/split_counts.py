@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from components.example_io import encoder
 from components.example_io.splits import Splits
-from components.tables import table
+from components.tables import byte_arrays, table
 from components.tables.profile import TableProfile
 from components.tables.table import Kind, Kinds, Piece, Rows, Source
 from models.features import expressions, text_values
@@ -93,7 +93,7 @@ def _by_row(
     unusable = {feature.name: feature for feature in features}
     for piece in (piece for file in files for piece in source.pieces(file, 0)):
         for part in source.read(piece, kinds):
-            texts = encoder.texts(encoder.encode(part.batch))
+            texts = byte_arrays.texts(encoder.encode(part.batch))
             of_rows = splits.of_rows(part, texts, piece)
             rows += np.bincount(of_rows, minlength=len(NAMES))
             for number in range(len(NAMES)):

@@ -18,7 +18,7 @@ from etils import epath
 
 from components import deployments
 from components.example_io import encoder
-from components.tables import partitions, sources, table_files
+from components.tables import byte_arrays, partitions, sources, table_files
 from components.tables.table import BadRow, BadTable, Kind, Piece, Reading, TableSource, TextRows
 from models import export_manifest
 from pipeline.errors import UserError, nearest
@@ -259,7 +259,7 @@ def _write(
     with _whole_file(target) as sink:
         writer = csv.writer(sink, lineterminator="\n")
         for block in blocks:
-            scores = score(encoder.texts(encoder.encode(_features(block, header, inputs))))
+            scores = score(byte_arrays.texts(encoder.encode(_features(block, header, inputs))))
             if not rows:
                 names = _output_names(header, scores)
                 notes += [

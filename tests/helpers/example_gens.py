@@ -22,8 +22,8 @@ from tfx_bsl.coders import csv_decoder
 
 from components.table_example_gen import Options, executor, shards
 from components.tables import sources, table
-from pipeline.beam import beam_args
 from pipeline.config.configuration import Beam
+from pipeline.graph import beam_args
 
 SPLITS = {"train": 2, "eval": 1, "test": 1}
 SMALL: dict[str, Any] = {"format": "csv", "block_bytes": 300, "shard_bytes": 900}

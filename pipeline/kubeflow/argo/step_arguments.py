@@ -12,7 +12,7 @@ from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from pipeline.kubeflow.argo import locations
-from pipeline.kubeflow.compile.container import TFJOB
+from pipeline.kubeflow.container import TFJOB
 
 # Imported so that protobuf can find the types of the messages in a deployment config.
 _ = executable_spec_pb2

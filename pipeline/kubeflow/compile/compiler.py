@@ -20,9 +20,9 @@ from pipeline.config.kubeflow_config import DEFAULT, Kubeflow, Resources
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters, v2
-from pipeline.kubeflow.compile.container import OUTPUTS, POD_NAME, STEP, TFJOB
 from pipeline.kubeflow.compile.run_parameters import literal
 from pipeline.kubeflow.compile.workflow_file import METRICS, PUSHER
+from pipeline.kubeflow.container import OUTPUTS, POD_NAME, STEP, TFJOB
 from pipeline.kubeflow.tfjob import tfjob_manifest as tfjob
 
 WORKFLOW = "workflow.yaml"

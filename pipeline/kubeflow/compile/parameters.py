@@ -11,7 +11,6 @@ from pipeline.config.configuration import Config
 from pipeline.errors import UserError
 from pipeline.graph import arguments
 from pipeline.graph.arguments import Arguments
-from pipeline.kubeflow.compile.container import IN_IMAGE, REPOSITORY
 from pipeline.kubeflow.compile.run_parameters import (
     DATA_DIRECTORY,
     GATES,
@@ -21,6 +20,7 @@ from pipeline.kubeflow.compile.run_parameters import (
     TRAINING_ROOT,
     literal,
 )
+from pipeline.kubeflow.container import IN_IMAGE, REPOSITORY
 
 _LONGEST_NAME = 128  # limit for the name of a V2 pipeline
 

@@ -32,7 +32,7 @@ from pipeline.config.kubeflow_config import Kubeflow, Resources
 from pipeline.graph.arguments import Arguments
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters
-from pipeline.kubeflow.compile.container import V2_STEP
+from pipeline.kubeflow.container import V2_STEP
 
 JOB = "pipeline_job.json"
 """The file for Vertex AI."""

@@ -19,9 +19,9 @@ from pipeline.config.kubeflow_config import OBJECT_STORES
 from pipeline.console import messages, shortage, terminal
 from pipeline.console.node_progress import CACHED, Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
-from pipeline.kubeflow.compile.container import REPOSITORY
 from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
 from pipeline.kubeflow.compile.workflow_file import Manifest
+from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.executor import isolation, metadata_server
 from pipeline.kubeflow.executor.execution import Execution, StepFailed
 from pipeline.kubeflow.executor.isolation import Isolation, Namespaces

@@ -15,7 +15,7 @@ from pipeline.errors import nearest
 from pipeline.kubeflow.argo import locations
 from pipeline.kubeflow.argo.calls import Call, calls
 from pipeline.kubeflow.argo.step_arguments import Step, variable_of
-from pipeline.kubeflow.compile.container import POD_NAME, STEP
+from pipeline.kubeflow.container import POD_NAME, STEP
 
 _NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
 _SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.kubeflow.argo import locations
-from pipeline.kubeflow.compile.container import OUTPUTS, REPOSITORY
+from pipeline.kubeflow.container import OUTPUTS, REPOSITORY
 
 WORKFLOW_BYTES = 2**20
 """The approximate size limit of an object in a cluster's store (etcd)."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.kubeflow.argo import class_lookup, locations
 from pipeline.kubeflow.argo.step_arguments import Step, Unreadable, read, variable_of
-from pipeline.kubeflow.compile.container import STEP, TFJOB
 from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
+from pipeline.kubeflow.container import STEP, TFJOB
 from pipeline.kubeflow.rules import agreement, tfjobs
 
 UI_METADATA = "mlpipeline-ui-metadata"

@@ -36,10 +36,10 @@ from components.pusher import executor as pusher  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster import launchers  # noqa: E402
-from pipeline.beam import beam_args  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
-from pipeline.kubeflow.compile.container import TFJOB  # noqa: E402
+from pipeline.graph import beam_args  # noqa: E402
 from pipeline.kubeflow.compile.workflow_file import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
+from pipeline.kubeflow.container import TFJOB  # noqa: E402
 from pipeline.kubeflow.tfjob import launcher, tfjob_client  # noqa: E402
 from pipeline.workspace import output_files  # noqa: E402
 

@@ -33,7 +33,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # 
 
 from components.evaluator import verdict  # noqa: E402
 from models import exit_guard  # noqa: E402
-from pipeline.beam import beam_args  # noqa: E402
+from pipeline.graph import beam_args  # noqa: E402
 from pipeline.kubeflow.compile import mounts  # noqa: E402
 
 _EVALUATION = "evaluation"

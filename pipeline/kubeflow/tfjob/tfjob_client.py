@@ -15,7 +15,7 @@ from kubernetes.client.rest import ApiException
 from kubernetes.config import ConfigException, incluster_config
 
 from models.cluster.supervisor import TaskError
-from pipeline.kubeflow.compile.container import POD_NAME
+from pipeline.kubeflow.container import POD_NAME
 from pipeline.kubeflow.tfjob.tfjob_manifest import GROUP, PLURAL, VERSION
 
 SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")

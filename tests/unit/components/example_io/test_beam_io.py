@@ -16,9 +16,10 @@ from tfx.components.util import tfxio_utils
 from tfx.proto import example_gen_pb2
 from tfx_bsl.tfxio import tf_example_record
 
-from components.example_io import beam_io, tfrecords
-from pipeline.beam import beam_args
+from components.example_io import beam_io
+from components.tables import tfrecords
 from pipeline.config.configuration import Beam
+from pipeline.graph import beam_args
 
 ROWS = 2500
 RAW = "raw"

@@ -14,8 +14,8 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto import example_gen_pb2
 
 from components.table_example_gen import BadTable, Options, TableExampleGen
-from pipeline.beam import beam_args
 from pipeline.config.configuration import Beam
+from pipeline.graph import beam_args
 
 GOOD = "id,price,city\n" + "".join(f"{i},{i / 4},city {i % 5}\n" for i in range(200))
 

@@ -7,8 +7,9 @@ import apache_beam as beam
 import pytest
 
 from components.example_io import counters
-from pipeline.beam import beam_args, row_progress
+from pipeline.beam import row_progress
 from pipeline.config.configuration import Beam
+from pipeline.graph import beam_args
 
 TOLD = threading.Event()
 """A module global, because Beam pickles the functions it runs and events cannot be pickled."""

@@ -11,8 +11,9 @@ from typing import Any
 import apache_beam as beam
 
 from components.example_io import counters
-from pipeline.beam import beam_args, row_progress, workers
+from pipeline.beam import row_progress, workers
 from pipeline.config.configuration import Beam
+from pipeline.graph import beam_args
 
 ELEMENTS = list(range(8))
 

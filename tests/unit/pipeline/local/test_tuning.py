@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from pipeline.console import tuning_chart
-from pipeline.local.tuning import Tuning
+from pipeline.console.search_result import Tuning
 
 RATE, HIDDEN = "model.params.learning_rate", "model.params.hidden"
 

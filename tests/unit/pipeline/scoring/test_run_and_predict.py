@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.example_io import encoder
-from components.tables import sources, table
+from components.tables import byte_arrays, sources, table
 from components.tables.table import Kind, Reading
 from pipeline.scoring import predict as predict_lib
 
@@ -53,7 +53,7 @@ def of_inputs(batch, inputs):
 
 
 def encoded(batches) -> list[bytes]:
-    return [text for batch in batches for text in encoder.texts(encoder.encode(batch))]
+    return [text for batch in batches for text in byte_arrays.texts(encoder.encode(batch))]
 
 
 def of_predict(path, reading, inputs, monkeypatch, size) -> list[bytes]:

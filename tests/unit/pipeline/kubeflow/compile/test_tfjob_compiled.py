@@ -10,7 +10,7 @@ from test_compiler import EVERYTHING, KING_COUNTY, step
 from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
-from pipeline.kubeflow.compile.container import TFJOB
+from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.rules import lint
 
 CLUSTER = "train.cluster={workers: 2, max_restarts: 4}"

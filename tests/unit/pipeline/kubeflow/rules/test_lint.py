@@ -14,7 +14,7 @@ from pipeline.config import config_file, yaml_file
 from pipeline.errors import BAD_INPUT, OK, UserError
 from pipeline.kubeflow.argo import class_lookup
 from pipeline.kubeflow.compile import compiler
-from pipeline.kubeflow.compile.container import REPOSITORY
+from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.rules import lint
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")

@@ -15,7 +15,7 @@ from models.cluster.supervisor import TaskError
 from models.training_progress import Progress
 from pipeline.config import config_file
 from pipeline.kubeflow.compile import compiler as compile_lib
-from pipeline.kubeflow.compile.container import TFJOB
+from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.executor import metadata_server
 from pipeline.kubeflow.steps import step
 

@@ -12,7 +12,7 @@ V2_STEP = ("python", "-m", "pipeline.kubeflow.steps.v2_step")
 """The command of every step of a V2 pipeline."""
 OUTPUTS = "/tmp/outputs"
 """The directory for files that Kubeflow Pipelines displays, with a subdirectory for each step."""
-REPOSITORY = pathlib.Path(__file__).parents[3]
+REPOSITORY = pathlib.Path(__file__).parents[2]
 """The project's root directory."""
 IN_IMAGE = ("components", "data", "models", "pipeline")
 """The folders of the project that the image contains, in addition to the runners."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tfx.dsl.io import fileio
 
-from components.example_io import encoder
+from components.tables import byte_arrays
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
@@ -42,9 +42,9 @@ def frame(records: pa.LargeBinaryArray, texts: list[bytes]) -> pa.LargeBinaryArr
         records: the records.
         texts: the same records, as Python bytes.
     """
-    headers = encoder.by_code(encoder.lengths(records), _header)
+    headers = byte_arrays.by_code(byte_arrays.lengths(records), _header)
     sums = _sums(texts).astype("<u4").view(np.uint8)
-    footers = encoder.binary(sums, FOOTER.size * np.arange(len(texts) + 1))
+    footers = byte_arrays.binary(sums, FOOTER.size * np.arange(len(texts) + 1))
     return pc.binary_join_element_wise(headers, records, footers, pa.scalar(b"", pa.large_binary()))
 
 
