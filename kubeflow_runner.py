@@ -213,13 +213,13 @@ def schedule(
     """Upload the compiled workflow and run it on a schedule."""
     from rich.console import Console
 
-    from pipeline.kubeflow.compile import run_parameters
+    from pipeline.kubeflow import names
     from pipeline.kubeflow.server import cron as cron_lib
     from pipeline.kubeflow.server import service
 
-    if run_parameters.NEW_BASELINE in command_line.pairs("--param", param):
+    if names.NEW_BASELINE in command_line.pairs("--param", param):
         raise errors.UserError(
-            f"--param {run_parameters.NEW_BASELINE}: a schedule would set the deployed model aside "
+            f"--param {names.NEW_BASELINE}: a schedule would set the deployed model aside "
             "every time; give it to one run, with submit"
         )
     six = cron_lib.to_six_fields(cron)
@@ -334,12 +334,13 @@ def _load(
 
 
 def _parameters(config: Config, given: list[str] | None) -> dict[str, str]:
+    from pipeline.kubeflow import names
     from pipeline.kubeflow.compile import run_parameters
 
     found = command_line.pairs("--param", given)
     run_parameters.check(config, found)
-    if run_parameters.GATES in found:
-        found[run_parameters.GATES] = run_parameters.literal(found[run_parameters.GATES])
+    if names.GATES in found:
+        found[names.GATES] = run_parameters.literal(found[names.GATES])
     return found
 
 

@@ -21,17 +21,12 @@ from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components import deployments
+from components.artifact_names import KEPT_BACK, UNCHANGED, VERDICT_FILE
 from models import export_manifest
 
 _ABANDONED_AFTER = 24 * 3600
 """Seconds without a change after which a partial copy counts as left by a killed push; a younger
 one may still be in the making by another run."""
-
-
-UNCHANGED = "unchanged"
-"""Custom property of the pushed model: 1 if the model was being served already."""
-KEPT_BACK = "kept_back"
-"""Custom property of the pushed model: why a blessed model was not pushed."""
 
 
 class Executor(executor.Executor):
@@ -53,7 +48,7 @@ class Executor(executor.Executor):
             return
         model = epath.Path(self.GetModelPath(input_dict))
         evaluation = epath.Path(artifact_utils.get_single_uri(input_dict["evaluation"]))
-        verdict = json.loads((evaluation / "verdict.json").read_text())
+        verdict = json.loads((evaluation / VERDICT_FILE).read_text())
         serving = epath.Path(exec_properties["directory"])
 
         with deployments.locked(serving):

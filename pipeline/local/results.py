@@ -11,10 +11,10 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
 
 from components import table_example_gen
-from components.evaluator import verdict
-from components.pusher import executor as pusher
+from components.artifact_names import KEPT_BACK, UNCHANGED, VERDICT_FILE
 from components.tuner import executor as tuner
 from models.training.trainer import RECORD
+from pipeline.graph import nodes
 from pipeline.workspace.folders import Workspace
 
 
@@ -52,10 +52,10 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
     """
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
-        evaluation = _output(store, executions["Evaluator"], "evaluation")
-        pushed = _output(store, executions["Pusher"], "pushed_model")
-        examples = _output(store, executions["TableExampleGen"], "examples")
-    text = (epath.Path(evaluation.uri) / verdict.FILE_NAME).read_text()
+        evaluation = _output(store, executions[nodes.EVALUATOR], "evaluation")
+        pushed = _output(store, executions[nodes.PUSHER], "pushed_model")
+        examples = _output(store, executions[nodes.EXAMPLE_GEN], "examples")
+    text = (epath.Path(evaluation.uri) / VERDICT_FILE).read_text()
     aside = (
         examples.get_int_custom_property(table_example_gen.QUARANTINED),
         epath.Path(examples.uri) / table_example_gen.QUARANTINE,
@@ -64,8 +64,8 @@ def read(workspace: Workspace, executions: Mapping[str, int]) -> Outcome:
     return Outcome(
         json.loads(text),
         epath.Path(destination) if destination else None,
-        bool(pushed.get_int_custom_property(pusher.UNCHANGED)),
-        pushed.get_string_custom_property(pusher.KEPT_BACK),
+        bool(pushed.get_int_custom_property(UNCHANGED)),
+        pushed.get_string_custom_property(KEPT_BACK),
         *aside,
     )
 
@@ -74,7 +74,7 @@ def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any
     """Reads the Tuner's results: `tune` (its settings), `best` (a trial's number) and `trials`."""
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
-        found = _output(store, executions["Tuner"], tuner.RESULTS)
+        found = _output(store, executions[nodes.TUNER], tuner.RESULTS)
     return json.loads((epath.Path(found.uri) / tuner.TRIALS_FILE).read_text())
 
 
@@ -82,7 +82,7 @@ def training(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, A
     """Reads the Trainer's record of the training; see `models.training.trainer.run_fn`."""
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
-        found = _output(store, executions["Trainer"], "model_run")
+        found = _output(store, executions[nodes.TRAINER], "model_run")
     return json.loads((epath.Path(found.uri) / RECORD).read_text())
 
 

@@ -18,15 +18,15 @@ from models import registry
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import DEFAULT, Kubeflow, Resources
 from pipeline.errors import BAD_INPUT, UserError, nearest
+from pipeline.graph import nodes
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters, v2
 from pipeline.kubeflow.compile.run_parameters import literal
-from pipeline.kubeflow.compile.workflow_file import METRICS, PUSHER
 from pipeline.kubeflow.container import OUTPUTS, POD_NAME, STEP, TFJOB
+from pipeline.kubeflow.names import METRICS, UI_METADATA
 from pipeline.kubeflow.tfjob import tfjob_manifest as tfjob
 
 WORKFLOW = "workflow.yaml"
-UI_METADATA = "mlpipeline-ui-metadata"
 
 _USER = 1000  # the image's user and group
 
@@ -121,7 +121,7 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
         if "container" in template:
             _sort_representation(template["container"]["args"])
             _give_outputs_own_directory(template)
-            if settings.tfjob and _step_of(template["container"]["args"]) == "Trainer":
+            if settings.tfjob and _step_of(template["container"]["args"]) == nodes.TRAINER:
                 job = tfjob.of(config, template, spec)
                 template["container"]["args"] += [TFJOB, json.dumps(job, sort_keys=True)]
                 pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
@@ -146,7 +146,7 @@ def _give_outputs_own_directory(template: dict[str, Any]) -> None:
     step = _step_of(args)
     place = f"{OUTPUTS}/{step}"
     args[args.index("--metadata_ui_path") + 1] = f"{place}/{UI_METADATA}.json"
-    names = [UI_METADATA, METRICS] if step in ("Evaluator", PUSHER) else [UI_METADATA]
+    names = [UI_METADATA, METRICS] if step in (nodes.EVALUATOR, nodes.PUSHER) else [UI_METADATA]
     template["outputs"]["artifacts"] = [
         {"name": name, "path": f"{place}/{name}.json"} for name in names
     ]

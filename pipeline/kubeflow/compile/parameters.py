@@ -11,16 +11,16 @@ from pipeline.config.configuration import Config
 from pipeline.errors import UserError
 from pipeline.graph import arguments
 from pipeline.graph.arguments import Arguments
-from pipeline.kubeflow.compile.run_parameters import (
+from pipeline.kubeflow.compile.run_parameters import literal
+from pipeline.kubeflow.container import IN_IMAGE, REPOSITORY
+from pipeline.kubeflow.names import (
     DATA_DIRECTORY,
     GATES,
     MAX_STEPS,
     NEW_BASELINE,
     SERVING_DIRECTORY,
     TRAINING_ROOT,
-    literal,
 )
-from pipeline.kubeflow.container import IN_IMAGE, REPOSITORY
 
 _LONGEST_NAME = 128  # limit for the name of a V2 pipeline
 

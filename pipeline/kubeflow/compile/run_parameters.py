@@ -10,16 +10,15 @@ from pipeline.config import gates
 from pipeline.config.configuration import Bound, Config
 from pipeline.config.kubeflow_config import misplaced
 from pipeline.errors import UserError, nearest
-
-PIPELINE_ROOT = "pipeline-root"
-"""TFX's own parameter: the directory of the artifacts."""
-DATA_DIRECTORY = "data-directory"
-TRAINING_ROOT = "training-root"
-SERVING_DIRECTORY = "serving-directory"
-MAX_STEPS = "max-steps"
-GATES = "gates"
-NEW_BASELINE = "new-baseline"
-"""The reason for setting the deployed model aside in this run; see the Evaluator."""
+from pipeline.kubeflow.names import (
+    DATA_DIRECTORY,
+    GATES,
+    MAX_STEPS,
+    NEW_BASELINE,
+    PIPELINE_ROOT,
+    SERVING_DIRECTORY,
+    TRAINING_ROOT,
+)
 
 
 def literal(text: str) -> str:

@@ -29,6 +29,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow, Resources
+from pipeline.graph import nodes
 from pipeline.graph.arguments import Arguments
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters
@@ -97,7 +98,7 @@ def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]
     job = runner.run(pipeline, write_out=False)
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
     # The deployed model may change while their inputs do not, and no driver checks for that.
-    for name in ("Baseline", "Pusher"):
+    for name in (nodes.BASELINE, nodes.PUSHER):
         tasks[name]["cachingOptions"] = {"enableCache": False}
     return job
 

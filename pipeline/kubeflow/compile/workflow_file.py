@@ -11,17 +11,8 @@ import yaml
 
 from pipeline.config import yaml_file
 from pipeline.errors import UserError, nearest
-
-BLESSED = "blessed"
-"""The Evaluator's metric for its verdict: 1 if the model is blessed, else 0."""
-DEPLOYED = "deployed"
-"""The Pusher's metric for whether the run's model is deployed: 1 or 0."""
-UNCHANGED = "unchanged"
-"""The Pusher's metric for whether the model was already deployed before the run: 1 or 0."""
-PUSHER = "Pusher"
-"""The node that reports `DEPLOYED` and `UNCHANGED`."""
-
-METRICS = "mlpipeline-metrics"
+from pipeline.graph.nodes import PUSHER
+from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,11 @@ from etils import epath
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
-_VERDICT_FILE = "verdict.json"  # see components.evaluator.verdict.FILE_NAME
+from components.artifact_names import KEPT_BACK, UNCHANGED, VERDICT_FILE
+from pipeline.graph import nodes
+
 _RUN, _NODE = "pipeline_run", "node"
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
-
-
-_UNCHANGED, _KEPT_BACK = "unchanged", "kept_back"  # see components.pusher.executor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,23 +55,23 @@ class Records:
 
     def verdict(self) -> dict[str, Any] | None:
         """Returns the verdict, see `components.evaluator.verdict.make`, or None."""
-        folder = self._output("Evaluator", "evaluation")
+        folder = self._output(nodes.EVALUATOR, "evaluation")
         if folder is None:
             return None
-        file = self.place(folder.uri) / _VERDICT_FILE
+        file = self.place(folder.uri) / VERDICT_FILE
         return json.loads(file.read_text(encoding="utf-8"))
 
     def push(self) -> Push:
         """Returns the result of the Pusher."""
-        artifact = self._output("Pusher", "pushed_model")
+        artifact = self._output(nodes.PUSHER, "pushed_model")
         if artifact is None:
             return Push(None, False, "")
         properties = artifact.custom_properties
         destination = properties["pushed_destination"].string_value
         return Push(
             self.place(destination) if destination else None,
-            bool(properties[_UNCHANGED].int_value),
-            properties[_KEPT_BACK].string_value,
+            bool(properties[UNCHANGED].int_value),
+            properties[KEPT_BACK].string_value,
         )
 
     def _store(self) -> metadata_store.MetadataStore:

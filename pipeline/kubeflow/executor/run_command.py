@@ -19,7 +19,6 @@ from pipeline.config.kubeflow_config import OBJECT_STORES
 from pipeline.console import messages, shortage, terminal
 from pipeline.console.node_progress import CACHED, Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
-from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
 from pipeline.kubeflow.compile.workflow_file import Manifest
 from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.executor import isolation, metadata_server
@@ -28,6 +27,7 @@ from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
 from pipeline.kubeflow.executor.pod_environment import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
+from pipeline.kubeflow.names import PIPELINE_ROOT
 from pipeline.workspace import metadata_store
 from pipeline.workspace.folders import Workspace
 
@@ -173,7 +173,7 @@ def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> 
     if isinstance(isolated, Namespaces) or config.kubeflow.workspace.startswith(OBJECT_STORES):
         return {}
     return {
-        "pipeline-root": str(workspace.artifacts),
+        PIPELINE_ROOT: str(workspace.artifacts),
         "training-root": str(workspace.training),
         "serving-directory": str(workspace.serving),
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.config.yaml_file import shown
 from pipeline.errors import nearest
+from pipeline.kubeflow import names
 from pipeline.kubeflow.argo import locations
 from pipeline.kubeflow.argo.calls import Call, calls
 from pipeline.kubeflow.argo.step_arguments import Step, variable_of
@@ -19,7 +20,7 @@ from pipeline.kubeflow.container import POD_NAME, STEP
 
 _NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
 _SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")
-_KEPT = ("pipeline-root", "training-root", "serving-directory")
+_KEPT = (names.PIPELINE_ROOT, names.TRAINING_ROOT, names.SERVING_DIRECTORY)
 """The parameters with the directories to which a run writes."""
 _DESCRIPTION = "pipelines.kubeflow.org/pipeline_spec"
 _CONDITIONS = ("when", "continueOn", "withItems", "withParam", "withSequence")

@@ -8,11 +8,10 @@ from typing import Any
 
 from pipeline.kubeflow.argo import class_lookup, locations
 from pipeline.kubeflow.argo.step_arguments import Step, Unreadable, read, variable_of
-from pipeline.kubeflow.compile.run_parameters import PIPELINE_ROOT
 from pipeline.kubeflow.container import STEP, TFJOB
+from pipeline.kubeflow.names import PIPELINE_ROOT, UI_METADATA
 from pipeline.kubeflow.rules import agreement, tfjobs
 
-UI_METADATA = "mlpipeline-ui-metadata"
 _RUN_ID = "pipeline-run-id"
 """The only parameter that TFX's entry point sets itself, from a variable of the container."""
 _RUN_ID_VARIABLE = "WORKFLOW_ID"

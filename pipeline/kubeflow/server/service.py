@@ -13,8 +13,8 @@ from rich.table import Table
 
 from pipeline.console import messages
 from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
-from pipeline.kubeflow.compile.run_parameters import NEW_BASELINE
-from pipeline.kubeflow.compile.workflow_file import BLESSED, DEPLOYED, UNCHANGED, Manifest
+from pipeline.kubeflow.compile.workflow_file import Manifest
+from pipeline.kubeflow.names import BLESSED, DEPLOYED, NEW_BASELINE, UNCHANGED
 from pipeline.kubeflow.server import cron, pipelines_api, run_display
 from pipeline.kubeflow.server.pipelines_api import Order, PipelinesApi, RecurringRun
 from pipeline.kubeflow.server.transport import ServerError

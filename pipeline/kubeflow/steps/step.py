@@ -30,20 +30,19 @@ from tfx.orchestration.kubeflow.proto import kubeflow_pb2  # noqa: E402
 from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 from tfx.types import Artifact  # noqa: E402
 
+from components import artifact_names  # noqa: E402
 from components.data_gate import AnomaliesFound  # noqa: E402
-from components.evaluator import verdict  # noqa: E402
-from components.pusher import executor as pusher  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster import launchers  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
-from pipeline.graph import beam_args  # noqa: E402
-from pipeline.kubeflow.compile.workflow_file import BLESSED, DEPLOYED, PUSHER, UNCHANGED  # noqa: E402
+from pipeline.graph import beam_args, nodes  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
+from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS, UNCHANGED  # noqa: E402
 from pipeline.kubeflow.tfjob import launcher, tfjob_client  # noqa: E402
 from pipeline.workspace import output_files  # noqa: E402
 
-METRICS_FILE = "mlpipeline-metrics.json"
+METRICS_FILE = f"{METRICS}.json"
 """The metrics file, in the same directory as `--metadata_ui_path`."""
 
 _show: Callable = container_entrypoint._dump_ui_metadata
@@ -85,13 +84,13 @@ def _train_on_pods(job: Mapping[str, Any]) -> None:
 
 
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
-    if node.node_info.id == "Evaluator":
+    if node.node_info.id == nodes.EVALUATOR:
         found = _verdict(execution_info.execution_id)
         # TFX appends the entries of this file to its own.
         page = json.dumps({"outputs": [_page(found)]})
         pathlib.Path(ui_metadata_path).write_text(page, encoding="utf-8")
         _report({BLESSED: found["blessed"]}, ui_metadata_path)
-    elif node.node_info.id == PUSHER:
+    elif node.node_info.id == nodes.PUSHER:
         _report(_pushed(execution_info.execution_id), ui_metadata_path)
     _show(node, execution_info, ui_metadata_path)
 
@@ -101,7 +100,7 @@ def _verdict(execution: int) -> dict[str, Any]:
 
     For a cached execution TFX passes the path of an output that was never written.
     """
-    file = epath.Path(_output(execution, "evaluation").uri) / verdict.FILE_NAME
+    file = epath.Path(_output(execution, "evaluation").uri) / artifact_names.VERDICT_FILE
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -109,7 +108,7 @@ def _pushed(execution: int) -> dict[str, bool]:
     model = _output(execution, "pushed_model")
     return {
         DEPLOYED: bool(model.get_string_custom_property("pushed_destination")),
-        UNCHANGED: bool(model.get_int_custom_property(pusher.UNCHANGED)),
+        UNCHANGED: bool(model.get_int_custom_property(artifact_names.UNCHANGED)),
     }
 
 

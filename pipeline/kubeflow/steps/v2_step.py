@@ -31,7 +31,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2  # noqa: E402
 from tfx.dsl.io import fileio  # noqa: E402
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: E402
 
-from components.evaluator import verdict  # noqa: E402
+from components.artifact_names import VERDICT_FILE  # noqa: E402
 from models import exit_guard  # noqa: E402
 from pipeline.graph import beam_args  # noqa: E402
 from pipeline.kubeflow.compile import mounts  # noqa: E402
@@ -90,7 +90,7 @@ def _name_addresses(outputs) -> None:
 
 def _print_verdict(evaluation: str) -> None:
     """Prints the verdict to the step's log, as V2 engines display no page for a step."""
-    text = (pathlib.Path(evaluation) / verdict.FILE_NAME).read_text(encoding="utf-8")
+    text = (pathlib.Path(evaluation) / VERDICT_FILE).read_text(encoding="utf-8")
     found = json.loads(text)
     for line in found["lines"]:
         print("pass " if line["passed"] else "FAIL ", line["text"])
