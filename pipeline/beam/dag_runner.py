@@ -14,15 +14,8 @@ from tfx.orchestration.beam import beam_dag_runner
 from components.table_example_gen import rows_of
 from pipeline.beam import row_progress
 from pipeline.console.node_progress import CACHED, Progress
-from pipeline.graph import beam_args
+from pipeline.graph import beam_args, nodes
 from pipeline.workspace import metadata_store, output_files
-
-_READS = {
-    "StatisticsGen": ("train", "eval", "test"),
-    "Transform": ("train", "train", "eval"),
-    "Evaluator": ("test",),
-}
-"""The splits that each node reads; Transform reads train twice, to analyze and to transform it."""
 
 # Module globals, because Beam pickles the functions it runs: they could not carry a reference.
 _progress: Progress
@@ -93,10 +86,10 @@ class _Launcher(output_files.Launcher):
             _progress.annotate(name, text)
 
         to_read = 0
-        if name in _READS:
+        if name in nodes.READS:
             (examples,) = execution_info.input_dict["examples"]
             of_split = rows_of(examples)
-            to_read = sum(of_split[split] for split in _READS[name])
+            to_read = sum(of_split[split] for split in nodes.READS[name])
         with row_progress.told(tell, to_read):
             return super()._run_executor(execution_info)
 

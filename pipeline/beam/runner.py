@@ -6,14 +6,13 @@ from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.utils import thread_pool_executor
 
-from pipeline.beam import patches, row_progress, workers
+from pipeline.beam import row_progress, workers
 
 
 class Runner(fn_runner.FnApiRunner):
     """Runner that lets `row_progress` watch its stages and uses `workers` if any."""
 
     def __init__(self):
-        patches.spare_work()
         super().__init__(workers.Environment.default() if workers.count > 1 else None)
 
     def run_via_runner_api(self, pipeline_proto, options):  # noqa: D102 (Beam's)

@@ -13,28 +13,18 @@ import os
 import random
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from typing import Any
 
-import psutil
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
-from components.table_example_gen import Options
 from models import no_proxy
-from pipeline.beam import patches
-from pipeline.config.configuration import Config
-from pipeline.preflight import checks
 
-_WORTH_BYTES = Options(format="csv").shard_bytes
-"""Bytes of the table per worker: starting one takes seconds, and a shard has one reader."""
-_RUN_MB, _WORKER_MB = 1000, 550
-"""MB of a run without workers and of each worker at a million rows: `benchmarks/pipeline.py`."""
 _PATIENCE = 10.0
 """Seconds that a worker has to end by itself before it is killed."""
 _MOMENT = 1.0
@@ -48,25 +38,12 @@ count = 1
 """Number of workers of each step; with one, this process runs the steps itself."""
 
 
-def number(config: Config) -> int:
-    """Returns the number of workers: as configured, or by the table's size, cores and memory.
-
-    The memory that may be used is `memory_mb`, by default half of the machine's. With `beam.args`,
-    or on systems other than Linux, the default is 1 worker.
-    """
-    if config.beam.workers or config.beam.args or sys.platform != "linux":
-        return config.beam.workers or 1
-    table_bytes = sum(file.stat().st_size for file in checks.data_files(config))
-    memory_mb = config.memory_mb or (psutil.virtual_memory().total >> 21)
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, table_bytes // _WORTH_BYTES, (memory_mb - _RUN_MB) // _WORKER_MB))
-
-
 @contextlib.contextmanager
 def ready(wanted: int) -> Iterator[None]:
     """Context manager: Beam steps inside it run on `wanted` worker processes.
 
-    To be entered after all imports and before any thread starts.
+    To be entered after all imports and patches, which the workers inherit, and before any thread
+    starts.
     """
     global _server, count
     if wanted == 1:
@@ -84,7 +61,6 @@ class _Server:
     """The process that forks the workers."""
 
     def __init__(self):
-        patches.spare_work()  # for the workers too: they unpickle its pickles
         no_proxy.exempt()
         self._requests, there = _fork.Pipe()
         self._process = _fork.Process(target=_serve, args=(there, self._requests))

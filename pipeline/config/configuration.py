@@ -245,7 +245,8 @@ class Beam(Section):
 
     Attributes:
         args: arguments of Beam's command line; by default the steps run on this machine.
-        workers: the number of worker processes on this machine; by default `workers.number`.
+        workers: the number of worker processes on this machine; by default
+            `pipeline.local.worker_count`.
     """
 
     args: tuple[pydantic.StrictStr, ...] = ()

@@ -7,7 +7,8 @@ from pipeline.config.configuration import Beam
 
 # The full name, because Beam's default runner first tries to download another one.
 _IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-_WITH_WORKERS = "--runner=pipeline.beam.runner.Runner"
+RUNNER = "pipeline.beam.runner.Runner"
+"""The in-process runner with worker processes."""
 
 # Unless a container image is named, every component makes TFX build a source distribution of itself
 # for remote workers (1.5 s and 19 MB each). Local workers never read it.
@@ -21,7 +22,7 @@ _NO_TYPE_CHECK = "--no_pipeline_type_check"
 
 def for_components(beam: Beam) -> list[Any]:
     """Returns the components' Beam arguments: the configured ones or defaults for this machine."""
-    return list(beam.args) or [_WITH_WORKERS, _NO_PACKAGING, _NO_CACHE, _NO_TYPE_CHECK]
+    return list(beam.args) or [f"--runner={RUNNER}", _NO_PACKAGING, _NO_CACHE, _NO_TYPE_CHECK]
 
 
 def for_orchestration() -> list[str]:

@@ -24,7 +24,7 @@ from models import registry
 from pipeline.config import gates
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import settings
-from pipeline.graph import beam_args, example_source, fingerprint
+from pipeline.graph import beam_args, example_source, fingerprint, nodes
 from pipeline.graph.arguments import Arguments
 
 _DEPLOYMENTS = ("components.deployments", "models.export_manifest")
@@ -68,7 +68,9 @@ def create_pipeline(
         examples=raw_examples,
         schema=schema,
         preprocessing_fn="models.features.preprocessing.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=nodes.TRANSFORM_ANALYZES, transform=nodes.TRANSFORM_TRANSFORMS
+        ),
         disable_statistics=True,
         # Nothing reads this cache: a run continues from checkpoints and artifacts.
         disable_analyzer_cache=True,

@@ -21,6 +21,7 @@ from pipeline.console import messages, shortage, terminal
 from pipeline.console import node_progress as progress_lib
 from pipeline.console.node_progress import Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
+from pipeline.graph import nodes
 from pipeline.local import memory_bound
 from pipeline.preflight import checks
 from pipeline.workspace import metadata_store
@@ -80,7 +81,7 @@ def tune(config: Config, workspace: Workspace) -> int:
         UserError: the data or the model does not fit the configuration, or the workspace is in use.
     """
     with _held(config, workspace, "tune") as held:
-        executions, _, code = _execute(held, config, last="Tuner")
+        executions, _, code = _execute(held, config, last=nodes.TUNER)
         if code is not None:
             return code
         from pipeline.console import tuning_chart
@@ -179,12 +180,11 @@ def _execute(
         from components.tuner import executor as tuner
         from models import training_progress
         from pipeline.beam import dag_runner, patches, workers
-        from pipeline.graph import arguments
+        from pipeline.graph import arguments, beam_args
         from pipeline.graph.pipeline import create_pipeline
+        from pipeline.local import worker_count
 
         terminal.quiet_logging()
-        if not config.beam.args:
-            patches.spare_work()
         checks.check_model(config)
         pipeline = create_pipeline(
             config,
@@ -192,11 +192,15 @@ def _execute(
             last,
         )
     progress = Progress(console, [component.id for component in pipeline.components])
-    tuner.on_progress = lambda text: progress.annotate("Tuner", text)
-    training_progress.on_progress = lambda text: progress.annotate("Trainer", text)
+    tuner.on_progress = lambda text: progress.annotate(nodes.TUNER, text)
+    training_progress.on_progress = lambda text: progress.annotate(nodes.TRAINER, text)
     try:
-        # Workers first: they are forked, and forking is safe only before threads start.
-        with workers.ready(workers.number(config)), held.watch, progress.shown():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(patches.applied(beam_args.for_components(config.beam)))
+            # Workers first: they are forked, and forking is safe only before threads start.
+            stack.enter_context(workers.ready(worker_count.of_run(config)))
+            stack.enter_context(held.watch)
+            stack.enter_context(progress.shown())
             return dag_runner.run(pipeline, progress), progress, None
     except (Exception, KeyboardInterrupt) as error:
         if held.watch.is_exceeded:

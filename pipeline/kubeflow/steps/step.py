@@ -35,6 +35,7 @@ from components.data_gate import AnomaliesFound  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster import launchers  # noqa: E402
+from pipeline.beam import patches  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.graph import beam_args, nodes  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
@@ -69,7 +70,10 @@ def main(argv: list[str]) -> None:
     setattr(container_entrypoint.launcher, "Launcher", output_files.Launcher)  # noqa: B010
     try:
         # A step that exits with 0 before its outputs are published would count as done.
-        with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
+        with (
+            exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)),
+            patches.applied(argv),  # the pipeline's IR contains the Beam arguments
+        ):
             container_entrypoint.main(argv)
     except (AnomaliesFound, BadTable):
         traceback.print_exc()

@@ -33,6 +33,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # 
 
 from components.artifact_names import VERDICT_FILE  # noqa: E402
 from models import exit_guard  # noqa: E402
+from pipeline.beam import patches  # noqa: E402
 from pipeline.graph import beam_args  # noqa: E402
 from pipeline.kubeflow.compile import mounts  # noqa: E402
 
@@ -54,7 +55,10 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     as_files = _as_files(given, definitions)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(as_files)
     # A step that exits with 0 before its outputs are written would count as done.
-    with exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)):
+    with (
+        exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)),
+        patches.applied(beam_arguments),
+    ):
         kubeflow_v2_run_executor.main((arguments, beam_arguments))
     _name_addresses(given.outputs)
     if _EVALUATION in as_files.outputs.artifacts:

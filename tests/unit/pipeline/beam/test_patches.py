@@ -1,5 +1,4 @@
 import base64
-import bz2
 import gettext
 import os
 
@@ -11,18 +10,34 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.transforms import core, userstate
 
 from pipeline.beam import patches
+from pipeline.config.configuration import Beam
+from pipeline.graph import beam_args
+
+OURS = beam_args.for_components(Beam())
 
 
 @pytest.fixture
 def spared(monkeypatch):
     """Patches Beam until the end of the test; returns a function pickled before the patch."""
-    monkeypatch.setattr(cloudpickle_pickler, "bz2", bz2)
-    monkeypatch.setattr(core, "get_function_args_defaults", core.get_function_args_defaults)
-    monkeypatch.setattr(PipelineOptions, "view_as", PipelineOptions.view_as)
     monkeypatch.setenv("LANGUAGE", "en_US")
     before = pickler.dumps(lambda x: x + 1)
-    patches.spare_work()
-    return before
+    with patches.applied(OURS):
+        yield before
+
+
+@pytest.mark.parametrize("arguments", [OURS, ["--runner=FlinkRunner"]])
+def test_beam_is_patched_for_our_runner_alone_and_only_inside(arguments, monkeypatch):
+    monkeypatch.delenv("LANGUAGE", raising=False)
+
+    def patched() -> list[object]:
+        view = PipelineOptions.view_as
+        return [cloudpickle_pickler.bz2, core.get_function_args_defaults, view, dict(os.environ)]
+
+    before = patched()
+    with patches.applied(arguments):
+        differ = [one != other for one, other in zip(before, patched())]
+        assert differ == [arguments is OURS] * 4
+    assert patched() == before
 
 
 def test_functions_travel_as_they_are_and_those_of_before_arrive_too(spared):

@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 
 from components.example_io import counters
-from pipeline.beam import row_progress, workers
+from pipeline.beam import patches, row_progress, workers
 from pipeline.config.configuration import Beam
 from pipeline.graph import beam_args
 
@@ -107,7 +107,8 @@ def refused(folder: pathlib.Path, name: str, do: Any) -> str:
 
 def main(folder: pathlib.Path) -> None:
     told: list[str] = []
-    with workers.ready(2):
+    arguments = beam_args.for_components(Beam())
+    with patches.applied(arguments), workers.ready(2):
         found: dict[str, Any] = {"pid": os.getpid()}
         with row_progress.told(told.append, len(ELEMENTS)):
             found["first last"] = meet(folder, 0)
