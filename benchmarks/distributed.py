@@ -84,8 +84,8 @@ class Watch:
         self._began = began
         self._disturbed = True
 
-    def heard(self, event: str, **message: Any) -> None:
-        """See `models.training_progress.Progress.heard`."""
+    def record_event(self, event: str, **message: Any) -> None:
+        """See `models.training_progress.Progress.record_event`."""
         if event == "evaluation":
             at = time.time() - self._began
             self.evaluations.append((at, message["metrics"]["loss"]))
@@ -157,11 +157,11 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     watch = Watch(began)
 
     class Watched(Progress):
-        def heard(self, event: str, **message: Any) -> None:
-            super().heard(event, **message)
+        def record_event(self, event: str, **message: Any) -> None:
+            super().record_event(event, **message)
             if self.step < steps / 5:
                 watch.forget_costs()
-            watch.heard(event, **message)
+            watch.record_event(event, **message)
 
     problem, progress = Problem.of(fn_args), Watched(steps)
     context = problem.context()
@@ -172,9 +172,9 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
         else:
 
             def on_evaluation(step, metrics):
-                progress.heard("evaluation", step=step, metrics=metrics)
+                progress.record_event("evaluation", step=step, metrics=metrics)
 
-            trainer.fit(problem, context, directory, on_evaluation, progress.heard)
+            trainer.fit(problem, context, directory, on_evaluation, progress.record_event)
         variables = trainable_bytes(directory)
     costs = watch.costs
     per_step = {key: costs[key] / costs["steps"] for key in costs if key != "steps"}

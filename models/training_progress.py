@@ -1,15 +1,13 @@
-"""Progress of a training: what a task tells, and its description in words."""
+"""Progress of a training: the events that its tasks report, and its description in words."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from models.observer import Observer
+
 Tell = Callable[..., None]
-"""Callback that receives an `event` and its fields; see `Progress.heard` for the events."""
-
-
-def on_progress(text: str) -> None:
-    """Receives a training's progress as text; a console replaces this function with its own."""
+"""Callback that receives an `event` and its fields; see `Progress.record_event` for the events."""
 
 
 @dataclasses.dataclass
@@ -18,6 +16,7 @@ class Progress:
 
     Attributes:
         max_steps: the step at which training ends.
+        observer: receives the progress whenever it changes.
         step: the global step.
         examples_per_second: throughput of all tasks together.
         checkpoint: step of the last checkpoint; None before the first.
@@ -27,6 +26,7 @@ class Progress:
     """
 
     max_steps: int
+    observer: Observer = dataclasses.field(default_factory=Observer)
     step: int = 0
     examples_per_second: float = 0.0
     checkpoint: int | None = None
@@ -34,27 +34,28 @@ class Progress:
     tasks: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
 
-    def heard(self, event: str, **message: Any) -> None:
-        """Records an event and reports the progress."""
+    def record_event(self, event: str, **fields: Any) -> None:
+        """Records an event of a task and reports the progress."""
         if event == "note":
-            self.notes.append(message["text"])
+            self.notes.append(fields["text"])
         elif event == "step":
-            self.step = message["step"]
-            self.examples_per_second = message["examples_per_second"] or self.examples_per_second
+            self.step = fields["step"]
+            self.examples_per_second = fields["examples_per_second"] or self.examples_per_second
         elif event == "checkpoint":
-            self.checkpoint = message["step"]
+            self.checkpoint = fields["step"]
         elif event == "evaluation":
-            self.evaluation = message["step"], message["metrics"]["loss"]
-        on_progress(str(self))
+            self.evaluation = fields["step"], fields["metrics"]["loss"]
+        self.observer.training_advanced(str(self))
 
-    def told(self, tasks: str) -> None:
+    def record_tasks(self, state: str) -> None:
         """Records the state of a cluster's tasks and reports the progress."""
-        self.tasks = tasks
-        on_progress(str(self))
+        self.tasks = state
+        self.observer.training_advanced(str(self))
 
-    def ended(self, restarts: int = 0) -> None:
+    def report_end(self, restarts: int) -> None:
         """Reports the number of restarts, if any, after the training."""
-        on_progress(f"{restarts} restart{'s' if restarts > 1 else ''}" if restarts else "")
+        text = f"{restarts} restart{'s' if restarts > 1 else ''}" if restarts else ""
+        self.observer.training_advanced(text)
 
     def __str__(self) -> str:
         parts = [f"step {min(self.step, self.max_steps):,}/{self.max_steps:,}"]

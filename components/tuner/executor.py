@@ -18,17 +18,13 @@ from tfx.types import artifact_utils
 
 from components.tuner import study_file
 from components.tuner.trial_processes import Worker, Workers
-from models import registry
+from models import observer, registry
 from models.problem import Problem, trainer_properties
 
 BEST, RESULTS = "best_hyperparameters", "tuner_results"
 """Names of the outputs."""
 BEST_FILE, TRIALS_FILE = "best_hyperparameters.json", "trials.json"
 """Name of the file in each output."""
-
-
-def on_progress(text: str) -> None:
-    """Receives the progress of a search; whoever displays a run replaces this function."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -88,7 +84,7 @@ def _search(
     keep: Callable[[], None],
 ) -> None:
     """Runs trials until there are enough; saves the study after every message from a trial."""
-    _tell_progress(study, tune)
+    _report_progress(study, tune)
     while True:
         while pool.have_room and (assignment := study.next()):
             worker = pool.idle()
@@ -112,7 +108,7 @@ def _search(
                 continue
             worker.trial = None
             _keep_summaries(directory / f"trial-{number}")
-            _tell_progress(study, tune)
+            _report_progress(study, tune)
 
 
 def _is_end(study, worker: Worker, message: Mapping[str, Any]) -> bool:
@@ -131,7 +127,7 @@ def _is_end(study, worker: Worker, message: Mapping[str, Any]) -> bool:
     return True
 
 
-def _tell_progress(study, tune: Mapping[str, Any]) -> None:
+def _report_progress(study, tune: Mapping[str, Any]) -> None:
     best = study.best()
     ended = sum(trial["state"] in ("complete", "pruned", "failed") for trial in study.trials())
     text = f"{ended}/{tune['trials']} trials"
@@ -140,7 +136,7 @@ def _tell_progress(study, tune: Mapping[str, Any]) -> None:
         shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
         text += f", best {tune['metric']} {shown}"
     logging.info("Tuning: %s", text)
-    on_progress(text)
+    observer.current().search_advanced(text)
 
 
 def _configured(problem: Problem, search: Mapping[str, Any]) -> dict[str, Any]:

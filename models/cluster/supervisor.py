@@ -195,7 +195,7 @@ class Supervisor:
             if event == "step" and not task.works:
                 self._at_work(task)
             if role == CHIEF or event == "evaluation":
-                self._progress.heard(event, **message)
+                self._progress.record_event(event, **message)
         if role == EVALUATOR and self._finished and self._evaluated_all:
             task.is_done = True
 
@@ -284,4 +284,4 @@ class Supervisor:
         again = [str(task.name) for task in tasks if task.restarts and not task.works]
         if again:
             text += f" (again: {', '.join(again)})"
-        self._progress.told(text)
+        self._progress.record_tasks(text)

@@ -9,7 +9,15 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models import estimator_api, export_manifest, full_disk, mirrored, no_proxy, registry
+from models import (
+    estimator_api,
+    export_manifest,
+    full_disk,
+    mirrored,
+    no_proxy,
+    observer,
+    registry,
+)
 from models.cluster import launchers, layout
 from models.cluster.balance import Balance
 from models.features import features as features_lib
@@ -147,27 +155,27 @@ def _train(
     Returns:
         The best checkpoint, the restarts of tasks, and notes for the user.
     """
-    watched = Progress(context.max_steps)
+    progress = Progress(context.max_steps, observer.current())
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
-        watched.heard("evaluation", step=step, metrics=metrics)
+        progress.record_event("evaluation", step=step, metrics=metrics)
 
     cluster = problem.settings["train"].get("cluster")
     last = make_estimator(problem, context, directory).latest_checkpoint()
     # Even if no steps are left, checkpoints may remain to be evaluated.
     alone = not cluster or problem.replicas > 1
     if alone or (is_ours and checkpoints.step_of(last) >= context.max_steps):
-        best, restarts = fit(problem, context, directory, on_evaluation, watched.heard), []
+        best, restarts = fit(problem, context, directory, on_evaluation, progress.record_event), []
     else:
         best = BestCheckpoint(directory / "best", on_evaluation)
         if is_ours:
-            _evaluate_missed(problem, context, directory, best, watched.heard)
-        restarts = launchers.launcher.train(cluster, directory, fn_args, watched)
+            _evaluate_missed(problem, context, directory, best, progress.record_event)
+        restarts = launchers.launcher.train(cluster, directory, fn_args, progress)
         evaluator_task.clean_up(directory)
         # An operator ends the evaluator as soon as the chief is done.
-        _evaluate_missed(problem, context, directory, best, watched.heard)
-    watched.ended(len(restarts))
-    return best, restarts, watched.notes
+        _evaluate_missed(problem, context, directory, best, progress.record_event)
+    progress.report_end(len(restarts))
+    return best, restarts, progress.notes
 
 
 def do_task(

@@ -15,6 +15,7 @@ from rich.markup import escape
 from components import deployments
 from models import exit_guard
 from models.cluster import layout
+from models.observer import Observer, observing
 from pipeline import errors
 from pipeline.config.configuration import Config
 from pipeline.console import messages, shortage, terminal
@@ -168,6 +169,19 @@ def _check_no_task() -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _NodeNotes(Observer):
+    """Observer that shows the progress of a training or a search beside its node."""
+
+    nodes: Progress
+
+    def training_advanced(self, progress: str) -> None:
+        self.nodes.annotate(nodes.TRAINER, progress)
+
+    def search_advanced(self, progress: str) -> None:
+        self.nodes.annotate(nodes.TUNER, progress)
+
+
 def _execute(
     held: _Held, config: Config, last: str | None = None, new_baseline: str = ""
 ) -> tuple[dict[str, int], Progress, int | None]:
@@ -177,8 +191,6 @@ def _execute(
         # These imports take seconds; `--help` and errors in the data must not wait for them.
         from components.data_gate import AnomaliesFound
         from components.table_example_gen import BadTable
-        from components.tuner import executor as tuner
-        from models import training_progress
         from pipeline.beam import dag_runner, patches, workers
         from pipeline.graph import arguments, beam_args
         from pipeline.graph.pipeline import create_pipeline
@@ -192,8 +204,6 @@ def _execute(
             last,
         )
     progress = Progress(console, [component.id for component in pipeline.components])
-    tuner.on_progress = lambda text: progress.annotate(nodes.TUNER, text)
-    training_progress.on_progress = lambda text: progress.annotate(nodes.TRAINER, text)
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(patches.applied(beam_args.for_components(config.beam)))
@@ -201,6 +211,7 @@ def _execute(
             stack.enter_context(workers.ready(worker_count.of_run(config)))
             stack.enter_context(held.watch)
             stack.enter_context(progress.shown())
+            stack.enter_context(observing(_NodeNotes(progress)))
             return dag_runner.run(pipeline, progress), progress, None
     except (Exception, KeyboardInterrupt) as error:
         if held.watch.is_exceeded:

@@ -9,16 +9,23 @@ import signal
 import sys
 import types
 
-from models import training_progress
+from models.observer import Observer, observing
 from models.training import trainer
+
+
+class _Printing(Observer):
+    """Observer that prints the progress."""
+
+    def training_advanced(self, progress: str) -> None:
+        print(progress, flush=True)
 
 
 def main() -> None:
     # SIGINT is ignored in background jobs of a shell, which the tests may be.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = types.SimpleNamespace(**json.loads(pathlib.Path(sys.argv[1]).read_text()))
-    training_progress.on_progress = lambda text: print(text, flush=True)
-    trainer.run_fn(arguments)
+    with observing(_Printing()):
+        trainer.run_fn(arguments)
 
 
 if __name__ == "__main__":

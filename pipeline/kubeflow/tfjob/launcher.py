@@ -213,10 +213,10 @@ class _Follower:
             logging.info("TFJob %s: %s", self._name, shown or "no pods")
             self._shown = shown
         running = sum(pod.phase == "Running" for pod in found)
-        self._progress.told(f"{running}/{self._tasks} tasks")
+        self._progress.record_tasks(f"{running}/{self._tasks} tasks")
         if step and step != self._progress.checkpoint:
             logging.info("TFJob %s: checkpoint %d", self._name, step)
-            self._progress.heard("checkpoint", step=step)
+            self._progress.record_event("checkpoint", step=step)
 
     def _note_job(self, status: Mapping[str, Any]) -> None:
         for condition in status.get("conditions") or ():

@@ -1,5 +1,6 @@
 """Tests of the search with real trials in real processes, and of Optuna's part on its own."""
 
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from components.tuner import executor
 from components.tuner.study import Assignment, Study
 from components.tuner.trial_processes import Workers
 from models.features import preprocessing
+from models.observer import Observer, observing
 from models.problem import Problem
 
 PLACE = "model.params.place"
@@ -129,6 +132,16 @@ def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
     )
 
 
+@dataclasses.dataclass
+class SearchObserver(Observer):
+    """Observer that calls a function with the progress of a search."""
+
+    call: Callable[[str], None]
+
+    def search_advanced(self, progress: str) -> None:
+        self.call(progress)
+
+
 def without_time(trials) -> list[dict]:
     return [{k: v for k, v in trial.items() if k != "seconds"} for trial in trials]
 
@@ -140,7 +153,7 @@ def workers(pid: int) -> list[int]:
     return [
         child
         for child in started
-        if "trial_worker" in pathlib.Path(f"/proc/{child}/cmdline").read_text()
+        if "models.programs.trial" in pathlib.Path(f"/proc/{child}/cmdline").read_text()
     ]
 
 
@@ -163,27 +176,26 @@ def is_gone(pid: int) -> bool:
 def found(table, tmp_path_factory) -> types.SimpleNamespace:
     """Runs an undisturbed search; returns its outputs and its messages."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    told: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor, "on_progress", told.append)
+    reported: list[str] = []
+    with observing(SearchObserver(reported.append)):
         best, results = search(table, folder, tuning())
     return types.SimpleNamespace(
         folder=folder,
-        told=told,
+        reported=reported,
         best=best,
         number_of_best=results["best"],
         trials=results["trials"],
     )
 
 
-def test_the_best_trial_is_found_and_told(found):
+def test_the_best_trial_is_found_and_reported(found):
     complete = [trial for trial in found.trials if trial["state"] == "complete"]
     nearest = min(complete, key=lambda trial: abs(trial["values"][PLACE] - 3))
     assert found.best == {"values": nearest["values"]}
     assert found.number_of_best == nearest["number"]
     assert nearest["value"] == pytest.approx(abs(nearest["values"][PLACE] - 3) + 1 / 41)
-    assert found.told[0] == "0/6 trials"
-    assert found.told[-1] == f"6/6 trials, best loss {nearest['value']:.5g}"
+    assert found.reported[0] == "0/6 trials"
+    assert found.reported[-1] == f"6/6 trials, best loss {nearest['value']:.5g}"
 
 
 def test_the_first_trial_is_the_configuration_itself(found):
@@ -259,9 +271,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
 
 
 @pytest.mark.slow
-def test_in_an_object_store_a_search_that_was_ended_goes_on(
-    table, found, store, tmp_path, monkeypatch
-):
+def test_in_an_object_store_a_search_that_was_ended_goes_on(table, found, store, tmp_path):
     """Between the two searches the study is only in the store."""
 
     class Ended(Exception):
@@ -272,25 +282,23 @@ def test_in_an_object_store_a_search_that_was_ended_goes_on(
             raise Ended
 
     folder = epath.Path(f"gs://{tmp_path.name.replace('_', '-')}")
-    with monkeypatch.context() as patch, pytest.raises(Ended):
-        patch.setattr(executor, "on_progress", end)
+    with observing(SearchObserver(end)), pytest.raises(Ended):
         search(table, folder, tuning(trials=3))
     assert any(name.endswith("/study.sqlite") for name in store.written(folder.parts[2]))
     _, results = search(table, folder, tuning(trials=3))
     assert without_time(results["trials"]) == without_time(found.trials[:3])
 
 
-def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path, monkeypatch):
+def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path):
     """The process of the last trial is killed."""
 
-    def on_progress(text: str) -> None:
-        if text.startswith("3/4 "):
+    def kill_last(progress: str) -> None:
+        if progress.startswith("3/4 "):
             [pid] = workers(os.getpid())
             os.kill(pid, signal.SIGKILL)
 
-    monkeypatch.setattr(executor, "on_progress", on_progress)
     fails = {"model.params.fails": dimension(choices=["nan", "raises"])}
-    with pytest.raises(ValueError) as caught:
+    with observing(SearchObserver(kill_last)), pytest.raises(ValueError) as caught:
         search(table, tmp_path, tuning(search=fails, trials=4), {"fails": "nan"}, max_steps=10)
     assert str(caught.value).startswith(
         "none of 4 trials came to its end; trial 0: no evaluation gave a finite loss: lower"
