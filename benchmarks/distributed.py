@@ -168,7 +168,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     with tempfile.TemporaryDirectory() as folder:
         directory = epath.Path(folder)
         if cluster := WAYS[way]:
-            launchers.launcher.train(cluster, directory, fn_args, progress)
+            launchers.current().train(cluster, directory, fn_args, progress)
         else:
 
             def on_evaluation(step, metrics):

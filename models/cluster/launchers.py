@@ -1,8 +1,9 @@
 """Launchers, which run the tasks of a cluster: by default as processes of this machine."""
 
+import contextlib
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from absl import logging
@@ -16,7 +17,7 @@ _TOLD = ("train_files", "eval_files", "schema_path", "transform_output", "custom
 
 
 class Launcher(Protocol):
-    """Interface of a place that can run the tasks of a cluster."""
+    """Interface of what runs the tasks of a cluster."""
 
     def clear(self, directory: epath.Path) -> bool:
         """Ends tasks of an earlier run that still train in a directory.
@@ -65,8 +66,22 @@ class OnThisMachine:
         return supervisor.restarts
 
 
-launcher: Launcher = OnThisMachine()
-"""The launcher in use; replace it to run the tasks elsewhere, such as in pods."""
+_installed: list[Launcher] = [OnThisMachine()]
+
+
+@contextlib.contextmanager
+def launching_with(launcher: Launcher) -> Iterator[None]:
+    """Context manager: trainings inside it, on any thread, run their tasks by a launcher."""
+    _installed.append(launcher)
+    try:
+        yield
+    finally:
+        _installed.pop()
+
+
+def current() -> Launcher:
+    """Returns the launcher of the innermost `launching_with`, by default `OnThisMachine`."""
+    return _installed[-1]
 
 
 def told(fn_args) -> dict[str, Any]:

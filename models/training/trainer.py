@@ -76,7 +76,7 @@ def run_fn(fn_args) -> None:
 def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     context = problem.context()
     started = time.monotonic()
-    is_ours = launchers.launcher.clear(directory)
+    is_ours = launchers.current().clear(directory)
     notes = checkpoints.mend(directory) if is_ours else []
     model = problem.settings["model"]["name"]
     if registry.is_own(model) and registry.is_model_fn(model):
@@ -170,7 +170,7 @@ def _train(
         best = BestCheckpoint(directory / "best", on_evaluation)
         if is_ours:
             _evaluate_missed(problem, context, directory, best, progress.record_event)
-        restarts = launchers.launcher.train(cluster, directory, fn_args, progress)
+        restarts = launchers.current().train(cluster, directory, fn_args, progress)
         evaluator_task.clean_up(directory)
         # An operator ends the evaluator as soon as the chief is done.
         _evaluate_missed(problem, context, directory, best, progress.record_event)

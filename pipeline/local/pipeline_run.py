@@ -173,13 +173,13 @@ def _check_no_task() -> None:
 class _NodeNotes(Observer):
     """Observer that shows the progress of a training or a search beside its node."""
 
-    nodes: Progress
+    table: Progress
 
     def training_advanced(self, progress: str) -> None:
-        self.nodes.annotate(nodes.TRAINER, progress)
+        self.table.annotate(nodes.TRAINER, progress)
 
     def search_advanced(self, progress: str) -> None:
-        self.nodes.annotate(nodes.TUNER, progress)
+        self.table.annotate(nodes.TUNER, progress)
 
 
 def _execute(

@@ -10,7 +10,7 @@ import sys
 from absl import logging
 from kubernetes import client
 
-from models.cluster import launchers
+from models.cluster.launchers import launching_with
 from pipeline.kubeflow.tfjob.launcher import Launcher
 from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 from tests.faults import trainer
@@ -21,9 +21,9 @@ def main() -> None:
     configuration = client.Configuration()
     configuration.host = url
     jobs = Jobs(client.ApiClient(configuration), namespace, pod)
-    launchers.launcher = Launcher(json.loads(pathlib.Path(job).read_text()), jobs, every=0.2)
     logging.set_verbosity(logging.INFO)
-    trainer.main()
+    with launching_with(Launcher(json.loads(pathlib.Path(job).read_text()), jobs, every=0.2)):
+        trainer.main()
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ publishes the outputs. This module makes the step reproducible, and writes the E
 and the Pusher's result to the files that Kubeflow Pipelines displays and reads metrics from.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -34,13 +36,14 @@ from components import artifact_names  # noqa: E402
 from components.data_gate import AnomaliesFound  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
-from models.cluster import launchers  # noqa: E402
+from models.cluster.launchers import launching_with  # noqa: E402
 from pipeline.beam import patches  # noqa: E402
 from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.graph import beam_args, nodes  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
 from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS, UNCHANGED  # noqa: E402
-from pipeline.kubeflow.tfjob import launcher, tfjob_client  # noqa: E402
+from pipeline.kubeflow.tfjob import tfjob_client  # noqa: E402
+from pipeline.kubeflow.tfjob.launcher import Launcher  # noqa: E402
 from pipeline.workspace import output_files  # noqa: E402
 
 METRICS_FILE = f"{METRICS}.json"
@@ -59,9 +62,10 @@ def main(argv: list[str]) -> None:
             no retry can change.
     """
     beam_args.seed()
+    tasks: AbstractContextManager[None] = contextlib.nullcontext()
     if TFJOB in argv:
         at = argv.index(TFJOB)
-        _train_on_pods(json.loads(argv[at + 1]))
+        tasks = _tasks_on_pods(json.loads(argv[at + 1]))
         argv = [*argv[:at], *argv[at + 2 :]]
     place = argv[argv.index("--metadata_ui_path") + 1]
     pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +75,7 @@ def main(argv: list[str]) -> None:
     try:
         # A step that exits with 0 before its outputs are published would count as done.
         with (
+            tasks,
             exit_guard.guarded(lambda text: print(text, file=sys.stderr, flush=True)),
             patches.applied(argv),  # the pipeline's IR contains the Beam arguments
         ):
@@ -80,11 +85,12 @@ def main(argv: list[str]) -> None:
         sys.exit(BAD_INPUT)
 
 
-def _train_on_pods(job: Mapping[str, Any]) -> None:
+def _tasks_on_pods(job: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Context manager: tasks of a training are pods of a TFJob, if this step runs in a cluster."""
     if tfjob_client.in_a_cluster():
-        launchers.launcher = launcher.Launcher(job, tfjob_client.Jobs.of_this_pod())
-    else:
-        logging.warning("Not in a cluster: tasks are processes of this step, not pods of a TFJob")
+        return launching_with(Launcher(job, tfjob_client.Jobs.of_this_pod()))
+    logging.warning("Not in a cluster: tasks are processes of this step, not pods of a TFJob")
+    return contextlib.nullcontext()
 
 
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:

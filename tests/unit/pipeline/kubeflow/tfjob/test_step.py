@@ -27,7 +27,6 @@ def arguments(tmp_path, monkeypatch):
     """Gives the Trainer's arguments with Argo's values; the metadata store has no inputs for it."""
     monkeypatch.setenv("WORKFLOW_ID", "run-1")
     # Restores what the step changes in this process.
-    monkeypatch.setattr(launchers, "launcher", launchers.launcher)
     show = container_entrypoint._dump_ui_metadata
     monkeypatch.setattr(container_entrypoint, "_dump_ui_metadata", show)
     with metadata_server.serving(tmp_path / "metadata.sqlite") as port:
@@ -52,20 +51,29 @@ def arguments(tmp_path, monkeypatch):
         yield found
 
 
-def run(arguments):
-    """Runs the step, until TFX fails to display outputs that the Trainer has not written."""
-    with pytest.raises(KeyError, match="model_run"):
+@pytest.fixture
+def launcher_of(monkeypatch):
+    """Returns a function that runs a step and returns the launcher that it installed meanwhile."""
+
+    def run(arguments) -> launchers.Launcher:
+        used = []
+        monkeypatch.setattr(step, "_show", lambda *_: used.append(launchers.current()))
         step.main(arguments)
+        assert isinstance(launchers.current(), launchers.OnThisMachine), "restored at the end"
+        (launcher,) = used
+        return launcher
+
+    return run
 
 
-def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, serve, tmp_path):
+def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, launcher_of, serve, tmp_path):
     api = serve(verdict="Succeeded")
-    run(arguments)
+    launcher = launcher_of(arguments)
     directory = epath.Path(tmp_path / "training" / "0123456789abcdef")
     names = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
     fn_args = types.SimpleNamespace(**dict.fromkeys(names))
-    assert launchers.launcher.clear(directory)
-    launchers.launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
+    assert launcher.clear(directory)
+    launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
     made = api.jobs["king-county-0123456789abcdef"].manifest
     given = json.loads(arguments[arguments.index(TFJOB) + 1])
     assert made["metadata"]["ownerReferences"] == [RUN]
@@ -74,17 +82,15 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, serve, tmp_pa
     assert list(made["spec"]["tfReplicaSpecs"]) == list(given["spec"]["tfReplicaSpecs"])
 
 
-def test_on_a_machine_of_its_own_the_tasks_are_processes(arguments, monkeypatch):
+def test_on_a_machine_of_its_own_the_tasks_are_processes(arguments, launcher_of, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    run(arguments)
-    assert isinstance(launchers.launcher, launchers.OnThisMachine)
+    assert isinstance(launcher_of(arguments), launchers.OnThisMachine)
 
 
-def test_in_a_cluster_without_the_argument_the_tasks_are_processes(arguments, serve):
+def test_in_a_cluster_without_the_argument_the_tasks_are_processes(arguments, launcher_of, serve):
     api = serve()
-    place = arguments.index(TFJOB)
-    run([*arguments[:place], *arguments[place + 2 :]])
-    assert isinstance(launchers.launcher, launchers.OnThisMachine)
+    at = arguments.index(TFJOB)
+    assert isinstance(launcher_of([*arguments[:at], *arguments[at + 2 :]]), launchers.OnThisMachine)
     assert api.requests == []
 
 
