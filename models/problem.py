@@ -28,6 +28,7 @@ _LARGE_BATCH = 1024
 _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
 """Default number of evaluations; some fall on the ends of 3 learning-rate cycles (1 + 2 + 4)."""
+_FN_ARGS = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
 _NOT_OF_THE_RESULT = ("max_restarts", "hang_seconds")
 """Settings of `train.cluster` that do not affect the result, unlike how examples are shared."""
 
@@ -242,6 +243,12 @@ def trainer_properties(settings: Mapping[str, Any], training_root: str) -> dict[
             {"problem": json.dumps(settings), "training_root": training_root}
         ),
     }
+
+
+def fn_args_json(fn_args) -> dict[str, Any]:
+    """Returns the attributes of `FnArgs` that `Problem.of` reads, as JSON values."""
+    values = {name: getattr(fn_args, name) for name in _FN_ARGS}
+    return {**values, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
 
 
 def _epochs(task: str, rows: int, batch_size: int) -> int:

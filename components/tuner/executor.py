@@ -17,9 +17,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.tuner import study_file
-from components.tuner.trial_processes import Worker, Workers
+from components.tuner.trial_processes import TrialPool, TrialProcess
 from models import observer, registry
-from models.problem import Problem, trainer_properties
+from models.problem import Problem, fn_args_json, trainer_properties
 
 BEST, RESULTS = "best_hyperparameters", "tuner_results"
 """Names of the outputs."""
@@ -56,12 +56,10 @@ class Executor(base_executor.BaseExecutor):
         directory /= _fingerprint(problem, tune, exec_properties["code"])
         directory.mkdir(parents=True, exist_ok=True)
         logging.info("Tuning directory: %s", directory)
-        names = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
-        told = {name: getattr(fn_args, name) for name in names}
         with study_file.local(directory / "study.sqlite") as (file, keep):
             study = Study(file, tune, _configured(problem, tune["search"]))
             try:
-                with Workers(told, tune["parallel"]) as pool:
+                with TrialPool(fn_args_json(fn_args), tune["parallel"]) as pool:
                     _search(study, tune, pool, directory, fixed, keep)
                 trials, best = study.trials(), study.best()
             finally:
@@ -78,7 +76,7 @@ class Executor(base_executor.BaseExecutor):
 def _search(
     study,
     tune: Mapping[str, Any],
-    pool: Workers,
+    pool: TrialPool,
     directory: epath.Path,
     fixed: Mapping[str, Any],
     keep: Callable[[], None],
@@ -86,37 +84,37 @@ def _search(
     """Runs trials until there are enough; saves the study after every message from a trial."""
     _report_progress(study, tune)
     while True:
-        while pool.have_room and (assignment := study.next()):
-            worker = pool.idle()
-            worker.trial = assignment.number
-            worker.send(
+        while pool.has_room and (assignment := study.next()):
+            process = pool.idle_process()
+            process.trial = assignment.number
+            process.send(
                 {
                     "directory": str(directory / f"trial-{assignment.number}"),
                     "values": {**fixed, **assignment.values},
                 }
             )
-        if not pool.are_busy:
+        if not pool.is_busy:
             return
-        for worker, message in pool.messages():
-            number = worker.trial
+        for process, message in pool.messages():
+            number = process.trial
             if message is None:
-                how = pool.end(worker)
+                how = pool.end(process)
                 study.fail(number, f"its process ended with {how}; is there enough memory?")
-            is_end = message is None or _is_end(study, worker, message)
+            is_end = message is None or _is_end(study, process, message)
             keep()
             if not is_end:
                 continue
-            worker.trial = None
+            process.trial = None
             _keep_summaries(directory / f"trial-{number}")
             _report_progress(study, tune)
 
 
-def _is_end(study, worker: Worker, message: Mapping[str, Any]) -> bool:
+def _is_end(study, process: TrialProcess, message: Mapping[str, Any]) -> bool:
     """Records a message about a trial; returns whether the trial has ended."""
-    number = worker.trial
+    number = process.trial
     study.spent(number, message["seconds"])
     if message["event"] == "evaluation":
-        worker.send(study.report(number, message["step"], message["metrics"], message["is_last"]))
+        process.send(study.report(number, message["step"], message["metrics"], message["is_last"]))
         return False
     if message["event"] == "complete":
         study.complete(number, message["metrics"])

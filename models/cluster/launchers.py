@@ -11,9 +11,8 @@ from etils import epath
 
 from models.cluster import task_process
 from models.cluster.supervisor import Supervisor
+from models.problem import fn_args_json
 from models.training_progress import Progress
-
-_TOLD = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
 
 
 class Launcher(Protocol):
@@ -61,7 +60,8 @@ class OnThisMachine:
         """Trains under a supervisor; see `Launcher`."""
         logs = _logs(directory)
         logging.info("Logs of the cluster's tasks: %s", logs)
-        with Supervisor(cluster, str(directory), told(fn_args), logs, progress) as supervisor:
+        problem = fn_args_json(fn_args)
+        with Supervisor(cluster, str(directory), problem, logs, progress) as supervisor:
             supervisor.run()
         return supervisor.restarts
 
@@ -82,12 +82,6 @@ def launching_with(launcher: Launcher) -> Iterator[None]:
 def current() -> Launcher:
     """Returns the launcher of the innermost `launching_with`, by default `OnThisMachine`."""
     return _installed[-1]
-
-
-def told(fn_args) -> dict[str, Any]:
-    """Returns the problem as JSON values: PROBLEM of `models.programs.cluster_task`."""
-    given = {name: getattr(fn_args, name) for name in _TOLD}
-    return {**given, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
 
 
 def _logs(directory: epath.Path) -> pathlib.Path:

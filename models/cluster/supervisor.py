@@ -23,7 +23,7 @@ from absl import logging
 
 from models.cluster import layout, task_process
 from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
-from models.cluster.task_process import Process
+from models.cluster.task_process import TaskProcess
 from models.training_progress import Progress
 
 _LOOK_EVERY = 0.2
@@ -60,7 +60,7 @@ class _Task:
     """
 
     name: Name
-    process: Process | None = None
+    process: TaskProcess | None = None
     due: float | None = 0.0
     restarts: int = 0
     sign: float = 0.0
@@ -75,7 +75,7 @@ class Supervisor:
     Args:
         cluster: `train.cluster` of the configuration.
         directory: the training directory.
-        told: the problem as JSON values, sent to every task.
+        problem: the problem as JSON values, sent to every task.
         logs: folder of the tasks' logs.
         progress: receives the progress.
     """
@@ -84,14 +84,14 @@ class Supervisor:
         self,
         cluster: Mapping[str, Any],
         directory: str,
-        told: Any,
+        problem: Any,
         logs: pathlib.Path,
         progress: Progress,
     ):
         self.restarts: list[dict[str, Any]] = []
         self._cluster = cluster
         self._directory = directory
-        self._told = told
+        self._problem = problem
         self._logs = logs
         self._progress = progress
         self._tasks = {str(name): _Task(name) for name in layout.names(cluster)}
@@ -147,10 +147,10 @@ class Supervisor:
             if task.name.role == WORKER and self._chief.restarts and not self._chief.works:
                 continue
             task.due, task.sign, task.works, task.error = None, time.monotonic(), False, ""
-            task.process = Process(
+            task.process = TaskProcess(
                 self._directory,
-                self._told,
-                task_process.environment(
+                self._problem,
+                task_process.variables(
                     layout.tf_config(self._addresses, task.name),
                     on_gpu=task.name.role != PARAMETER_SERVER,
                 ),
@@ -205,7 +205,7 @@ class Supervisor:
         if task.name.role == CHIEF:
             for worker in self._of(WORKER):
                 if worker.process:
-                    worker.process.go_on()
+                    worker.process.resume()
         self._tell()
 
     @property

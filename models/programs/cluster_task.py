@@ -52,12 +52,12 @@ def main() -> int:
         channel = Channel(reads=False)
         from etils import epath
 
-        told = json.loads(epath.Path(problem[0]).read_text())
+        values = json.loads(epath.Path(problem[0]).read_text())
     else:
         # A stopped process does not notice the end of its stdin.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         channel = Channel()
-        told = channel.receive()
+        values = channel.receive()
 
     if cluster := layout.in_environment():
         no_proxy.exempt(cluster.hosts)
@@ -68,9 +68,9 @@ def main() -> int:
 
     tf.get_logger().setLevel(logging.INFO)
     channel.send(event="ready")
-    threading.Thread(target=_tell_alive, args=[channel], daemon=True).start()
+    threading.Thread(target=_send_alive, args=[channel], daemon=True).start()
     try:
-        _run(channel, told, directory)
+        _run(channel, values, directory)
     except Exception as error:
         channel.send(
             event="failed",
@@ -84,7 +84,7 @@ def main() -> int:
     return 0
 
 
-def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
+def _run(channel: Channel, values: Mapping[str, Any], directory: str) -> None:
     from etils import epath
 
     from models import full_disk
@@ -94,12 +94,12 @@ def _run(channel: Channel, told: Mapping[str, Any], directory: str) -> None:
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         channel.send(event="evaluation", step=step, metrics=dict(metrics))
 
-    problem, folder = Problem.of(types.SimpleNamespace(**told)), epath.Path(directory)
+    problem, folder = Problem.of(types.SimpleNamespace(**values)), epath.Path(directory)
     with full_disk.told(folder):
         trainer.do_task(problem, folder, on_evaluation, channel.send)
 
 
-def _tell_alive(channel: Channel) -> None:
+def _send_alive(channel: Channel) -> None:
     waiting = threading.Event()
     while not waiting.wait(_ALIVE_EVERY):
         channel.send(event="alive")

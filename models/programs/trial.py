@@ -51,7 +51,7 @@ def main() -> None:
     channel.send(event="ready")
     while True:
         trial = channel.receive()
-        channel.restart()
+        channel.restart_clock()
         logging.info("%s: %s", trial["directory"], trial["values"])
         tf.keras.backend.clear_session()
         try:
@@ -67,9 +67,9 @@ def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any])
     from models.problem import Problem
     from models.training import trainer
 
-    tried = Problem.of(
-        types.SimpleNamespace(**problem, hyperparameters={"values": trial["values"]})
-    ).replaced({"train.cluster": None})
+    fn_args = types.SimpleNamespace(**problem)
+    fn_args.hyperparameters = {"values": trial["values"]}
+    tried = Problem.of(fn_args).replaced({"train.cluster": None})
     context = tried.context()
     # A model that draws without a seed must not depend on earlier trials.
     tf.keras.utils.set_random_seed(tried.settings["train"]["seed"])

@@ -12,8 +12,8 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models.cluster import launchers
 from models.cluster.supervisor import RemoteTraceback, TaskError
+from models.problem import fn_args_json
 from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import task_states, tfjob_client, tfjob_manifest
 from pipeline.kubeflow.tfjob.task_states import Pod
@@ -77,7 +77,7 @@ class Launcher:
             TaskError: the job failed, cannot be created, or was deleted by someone else.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / PROBLEM).write_text(json.dumps(launchers.told(fn_args)))
+        (directory / PROBLEM).write_text(json.dumps(fn_args_json(fn_args)))
         job = self._filled(directory)
         with _sigterm_raises():
             try:

@@ -21,9 +21,9 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfx.types import standard_artifacts
 from tiny_model import artifact
 
-from components.tuner import executor
+from components.tuner import executor, trial_processes
 from components.tuner.study import Assignment, Study
-from components.tuner.trial_processes import Workers
+from components.tuner.trial_processes import TrialPool
 from models.features import preprocessing
 from models.observer import Observer, observing
 from models.problem import Problem
@@ -146,7 +146,7 @@ def without_time(trials) -> list[dict]:
     return [{k: v for k, v in trial.items() if k != "seconds"} for trial in trials]
 
 
-def workers(pid: int) -> list[int]:
+def pids_of_trials(pid: int) -> list[int]:
     """Returns the processes that a process has started for trials."""
     lists = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
     started = [int(child) for found in lists for child in found.read_text().split()]
@@ -229,7 +229,9 @@ def test_only_the_summaries_of_trials_stay(found):
 
 
 def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, monkeypatch):
-    monkeypatch.setattr(Workers, "idle", lambda pool: pytest.fail("a process was started"))
+    monkeypatch.setattr(
+        TrialPool, "idle_process", lambda pool: pytest.fail("a process was started")
+    )
     _, results = search(table, found.folder, tuning(parallel=2))
     assert results["trials"] == found.trials
     # A search with fewer trials has the first ones.
@@ -250,11 +252,11 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
     try:
         # The second trial is between two evaluations.
         wait_for(lambda: list(tmp_path.rglob("trial-1/model.ckpt-20.index")), 300)
-        [worker] = workers(process.pid)
+        [trial_process] = pids_of_trials(process.pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    wait_for(lambda: is_gone(worker), 5)
+    wait_for(lambda: is_gone(trial_process), 5)
     assert not list(tmp_path.rglob("trial-1/model.ckpt-40.index"))
 
     capfd.readouterr()
@@ -294,7 +296,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
 
     def kill_last(progress: str) -> None:
         if progress.startswith("3/4 "):
-            [pid] = workers(os.getpid())
+            [pid] = pids_of_trials(os.getpid())
             os.kill(pid, signal.SIGKILL)
 
     fails = {"model.params.fails": dimension(choices=["nan", "raises"])}
@@ -303,7 +305,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
     assert str(caught.value).startswith(
         "none of 4 trials came to its end; trial 0: no evaluation gave a finite loss: lower"
     )
-    assert not workers(os.getpid())
+    assert not pids_of_trials(os.getpid())
     [file] = tmp_path.rglob("study.sqlite")
     trials = Study(file, tuning(search=fails, trials=4), {}).trials()
     assert [trial["state"] for trial in trials] == ["failed"] * 4
@@ -315,17 +317,17 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
 
 def test_processes_end_with_who_asked_for_them():
     problem: dict[str, Any] = {"custom_config": {}}
-    with pytest.raises(KeyboardInterrupt), Workers(problem, 2) as pool:
-        pool.idle().trial = 0
-        pool.idle().trial = 1
+    with pytest.raises(KeyboardInterrupt), TrialPool(problem, 2) as pool:
+        pool.idle_process().trial = 0
+        pool.idle_process().trial = 1
         # A process does not have its command line immediately after it was started.
-        pids = wait_for(lambda: len(found := workers(os.getpid())) == 2 and found)
-        assert not pool.have_room
+        pids = wait_for(lambda: len(found := pids_of_trials(os.getpid())) == 2 and found)
+        assert not pool.has_room
         raise KeyboardInterrupt
     assert all(is_gone(pid) for pid in pids)
 
     def ask():
-        Workers(problem, 1).idle()
+        TrialPool(problem, 1).idle_process()
         signal.pause()
 
     process = multiprocessing.get_context("fork").Process(target=ask)
@@ -333,11 +335,31 @@ def test_processes_end_with_who_asked_for_them():
     asking = process.pid
     assert asking
     try:
-        [pid] = wait_for(lambda: workers(asking))
+        [pid] = wait_for(lambda: pids_of_trials(asking))
     finally:
         process.kill()
         process.join()
     wait_for(lambda: is_gone(pid), 10)
+
+
+def test_messages_that_arrive_together_are_all_read(tmp_path, monkeypatch):
+    """As when the search is slower than a trial's first evaluation."""
+    (tmp_path / "hasty.py").write_text(
+        "import pathlib\nfrom models.json_lines import Channel\nchannel = Channel()\n"
+        "sent = pathlib.Path(channel.receive())\n"
+        "channel.send(event='ready')\nchannel.send(event='evaluation')\nsent.touch()\n"
+        "channel.receive()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(trial_processes, "_MODULE", "hasty")
+    sent = tmp_path / "sent"
+    with TrialPool(str(sent), 1) as pool:
+        process = pool.idle_process()
+        process.trial = 0
+        wait_for(sent.exists)
+        [(sender, message)] = pool.messages()
+        assert (sender, message["event"]) == (process, "evaluation")
+        assert process.is_ready
 
 
 def test_the_result_is_read_by_the_trainer(table, found):
