@@ -16,7 +16,7 @@ class DiskFull(ValueError):
 
 
 @contextlib.contextmanager
-def told(directory: epath.Path) -> Iterator[None]:
+def explained(directory: epath.Path) -> Iterator[None]:
     """Context manager: errors about a full disk name the directory and say how to continue.
 
     Raises:

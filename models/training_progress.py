@@ -6,7 +6,7 @@ from typing import Any
 
 from models.observer import Observer
 
-Tell = Callable[..., None]
+EventCallback = Callable[..., None]
 """Callback that receives an `event` and its fields; see `Progress.record_event` for the events."""
 
 

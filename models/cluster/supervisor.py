@@ -26,7 +26,7 @@ from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Na
 from models.cluster.task_process import TaskProcess
 from models.training_progress import Progress
 
-_LOOK_EVERY = 0.2
+_POLL_EVERY = 0.2
 _START_SECONDS = 300.0
 """Added to the limit until the first step: imports and reading the data take long."""
 _SILENT_SECONDS = 5.0
@@ -53,8 +53,8 @@ class _Task:
         process: the current process; None while the task waits for its start, and when it is done.
         due: when to start the task (monotonic clock); None if it is not waiting.
         restarts: number of restarts.
-        sign: when the task last made progress (monotonic clock).
-        works: whether the current process has started up and is doing its part.
+        progressed_at: when the task last made progress (monotonic clock).
+        is_working: whether the current process has started up and is doing its part.
         is_done: whether the task has nothing left to do.
         error: the transient error that the process reported before it ended.
     """
@@ -63,8 +63,8 @@ class _Task:
     process: TaskProcess | None = None
     due: float | None = 0.0
     restarts: int = 0
-    sign: float = 0.0
-    works: bool = False
+    progressed_at: float = 0.0
+    is_working: bool = False
     is_done: bool = False
     error: str = ""
 
@@ -121,11 +121,11 @@ class Supervisor:
         """
         while not self._is_over():
             self._start_due()
-            for key, _ in self._selector.select(_LOOK_EVERY):
-                self._hear(key.data)
+            for key, _ in self._selector.select(_POLL_EVERY):
+                self._read_messages(key.data)
             self._end_hanging()
 
-    def _of(self, *roles: str) -> list[_Task]:
+    def _with_role(self, *roles: str) -> list[_Task]:
         return [task for task in self._tasks.values() if task.name.role in roles]
 
     @property
@@ -136,17 +136,18 @@ class Supervisor:
         if self._finished is None:
             return False
         patience = time.monotonic() - self._finished < _FINISH_SECONDS
-        if patience and any(task.process for task in self._of(WORKER)):
+        if patience and any(task.process for task in self._with_role(WORKER)):
             return False
-        return all(task.is_done for task in self._of(EVALUATOR))
+        return all(task.is_done for task in self._with_role(EVALUATOR))
 
     def _start_due(self) -> None:
         for task in self._tasks.values():
             if task.due is None or task.due > time.monotonic():
                 continue
-            if task.name.role == WORKER and self._chief.restarts and not self._chief.works:
+            if task.name.role == WORKER and self._chief.restarts and not self._chief.is_working:
                 continue
-            task.due, task.sign, task.works, task.error = None, time.monotonic(), False, ""
+            task.due, task.progressed_at = None, time.monotonic()
+            task.is_working, task.error = False, ""
             task.process = TaskProcess(
                 self._directory,
                 self._problem,
@@ -158,19 +159,19 @@ class Supervisor:
             )
             self._selector.register(task.process, selectors.EVENT_READ, task)
             logging.info("%s started: process %d", task.name, task.process.pid)
-            self._tell()
+            self._report_tasks()
 
-    def _hear(self, task: _Task) -> None:
+    def _read_messages(self, task: _Task) -> None:
         if task.process is None:
             return  # killed in the meantime
         for message in task.process.messages():
-            self._note(task, **message)
+            self._handle_event(task, **message)
         if task.process and task.process.has_ended:
-            how = self._end(task)
+            exit_status = self._end(task)
             if not task.is_done:
-                self._lost(task, task.error or f"ended with {how}")
+                self._schedule_restart(task, task.error or f"ended with {exit_status}")
 
-    def _note(self, task: _Task, event: str, **message: Any) -> None:
+    def _handle_event(self, task: _Task, event: str, **message: Any) -> None:
         now, role = time.monotonic(), task.name.role
         if event == "failed":
             if not message["is_transient"]:
@@ -184,36 +185,36 @@ class Supervisor:
             if role == CHIEF:
                 self._finished = now
         elif event == "ready":
-            task.sign = now
+            task.progressed_at = now
             if not task.name.trains:
-                self._at_work(task)
+                self._mark_working(task)
         elif event == "alive":
             if role == PARAMETER_SERVER:
-                task.sign = now
+                task.progressed_at = now
         else:
-            task.sign = now
-            if event == "step" and not task.works:
-                self._at_work(task)
+            task.progressed_at = now
+            if event == "step" and not task.is_working:
+                self._mark_working(task)
             if role == CHIEF or event == "evaluation":
                 self._progress.record_event(event, **message)
         if role == EVALUATOR and self._finished and self._evaluated_all:
             task.is_done = True
 
-    def _at_work(self, task: _Task) -> None:
+    def _mark_working(self, task: _Task) -> None:
         """Marks a task as doing its part; workers resume once the chief does."""
-        task.works, self._disturbed = True, time.monotonic()
+        task.is_working, self._disturbed = True, time.monotonic()
         if task.name.role == CHIEF:
-            for worker in self._of(WORKER):
+            for worker in self._with_role(WORKER):
                 if worker.process:
                     worker.process.resume()
-        self._tell()
+        self._report_tasks()
 
     @property
     def _evaluated_all(self) -> bool:
         evaluated, last = self._progress.evaluation, self._progress.checkpoint
         return evaluated is not None and last is not None and evaluated[0] >= last
 
-    def _lost(self, task: _Task, how: str) -> None:
+    def _schedule_restart(self, task: _Task, reason: str) -> None:
         """Schedules the restart of a task whose process ended too early.
 
         Raises:
@@ -222,66 +223,66 @@ class Supervisor:
         if self._finished and task.name.role in (WORKER, PARAMETER_SERVER):
             return
         step = self._progress.step
-        logging.warning("%s %s, at step %d", task.name, how, step)
+        logging.warning("%s %s, at step %d", task.name, reason, step)
         if len(self.restarts) >= self._cluster["max_restarts"]:
             raise TaskError(
-                f"{task.name} {how} at step {step}, after {len(self.restarts)} restarts of the "
+                f"{task.name} {reason} at step {step}, after {len(self.restarts)} restarts of the "
                 f"cluster's tasks; its log is {self._logs / f'{task.name}.log'}; to allow more "
                 "raise train.cluster.max_restarts"
             )
-        self.restarts.append({"task": str(task.name), "step": step, "reason": how})
+        self.restarts.append({"task": str(task.name), "step": step, "reason": reason})
         pause = min(2.0**task.restarts - 1, _LONGEST_PAUSE)
         task.restarts += 1
-        task.due, task.works = time.monotonic() + pause, False
+        task.due, task.is_working = time.monotonic() + pause, False
         if task.name.role == PARAMETER_SERVER:
             # Their next step follows a restore, so it may take as long as a first one.
-            for other in self._of(CHIEF, WORKER):
-                other.works = False
+            for other in self._with_role(CHIEF, WORKER):
+                other.is_working = False
         if task.name.role == CHIEF:
-            for worker in self._of(WORKER):
+            for worker in self._with_role(WORKER):
                 if worker.process:
                     worker.process.pause()
                 elif worker.is_done:
                     worker.is_done, worker.due = False, task.due
-        self._tell()
+        self._report_tasks()
 
     def _end_hanging(self) -> None:
         now = time.monotonic()
-        vital = self._of(PARAMETER_SERVER, CHIEF)
+        vital = self._with_role(PARAMETER_SERVER, CHIEF)
         # While one of these is starting up, or a server is silent, the other tasks wait for it.
         others_wait = any(
-            not (task.works or task.is_done)
-            or (task.name.role == PARAMETER_SERVER and now - task.sign > _SILENT_SECONDS)
+            not (task.is_working or task.is_done)
+            or (task.name.role == PARAMETER_SERVER and now - task.progressed_at > _SILENT_SECONDS)
             for task in vital
         )
         if others_wait:
             self._disturbed = now
-        for task in [*vital, *self._of(WORKER, EVALUATOR)]:
+        for task in [*vital, *self._with_role(WORKER, EVALUATOR)]:
             if task.process is None or task.is_done:
                 continue
-            limit, since = self._cluster["hang_seconds"], task.sign
-            if not task.works:
+            limit, since = self._cluster["hang_seconds"], task.progressed_at
+            if not task.is_working:
                 limit += _START_SECONDS
             elif task.name.role == EVALUATOR and self._evaluated_all:
-                task.sign = since = now
+                task.progressed_at = since = now
             elif task.name.role != PARAMETER_SERVER:
                 since = max(since, self._disturbed)
             if now - since > limit:
                 self._end(task)
-                self._lost(task, f"hung, {limit:.0f} s without a step, and was ended")
+                self._schedule_restart(task, f"hung, {limit:.0f} s without a step, and was ended")
 
     def _end(self, task: _Task) -> str:
         if task.process is None:
             return ""
         self._selector.unregister(task.process)
-        how = task.process.end()
+        exit_status = task.process.end()
         task.process = None
-        return how
+        return exit_status
 
-    def _tell(self) -> None:
+    def _report_tasks(self) -> None:
         tasks = self._tasks.values()
-        text = f"{sum(task.works for task in tasks)}/{len(tasks)} tasks"
-        again = [str(task.name) for task in tasks if task.restarts and not task.works]
+        text = f"{sum(task.is_working for task in tasks)}/{len(tasks)} tasks"
+        again = [str(task.name) for task in tasks if task.restarts and not task.is_working]
         if again:
             text += f" (again: {', '.join(again)})"
         self._progress.record_tasks(text)

@@ -95,7 +95,7 @@ def _run(channel: Channel, values: Mapping[str, Any], directory: str) -> None:
         channel.send(event="evaluation", step=step, metrics=dict(metrics))
 
     problem, folder = Problem.of(types.SimpleNamespace(**values)), epath.Path(directory)
-    with full_disk.told(folder):
+    with full_disk.explained(folder):
         trainer.do_task(problem, folder, on_evaluation, channel.send)
 
 

@@ -15,7 +15,7 @@ from models.features.label import Label
 from models.toolbox import heads
 from models.training import model_errors
 from models.training.model_errors import ModelError
-from models.training_progress import Tell
+from models.training_progress import EventCallback
 
 _NOTES = "notes_of_the_model"
 """Graph collection of texts that the user should read."""
@@ -62,7 +62,7 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
             _check_train_op(name, spec, folder)
             for used in dropped[:1]:
                 instead = used.replace("tf.", "tf.compat.v1.")
-                _note(f"{name}: {used} writes nothing here; write {instead}")
+                _add_note(f"{name}: {used} writes nothing here; write {instead}")
         return spec
 
     return model_fn
@@ -110,16 +110,16 @@ class _Features(dict):
 class Notes(estimator_api.SessionRunHook):
     """Hook that reports the notes of `checked` on a training's graph as `note` events."""
 
-    def __init__(self, tell: Tell):
-        self._tell = tell
+    def __init__(self, on_event: EventCallback):
+        self._on_event = on_event
 
     def begin(self):
         """Reports the notes once the graph is complete."""
         for text in tf.compat.v1.get_collection(_NOTES):
-            self._tell(event="note", text=text)
+            self._on_event(event="note", text=text)
 
 
-def _note(text: str) -> None:
+def _add_note(text: str) -> None:
     tf.compat.v1.add_to_collection(_NOTES, text)
 
 
@@ -176,7 +176,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
         )
         if not has_hooks:
             raise ModelError(mistake)
-        _note(mistake)
+        _add_note(mistake)
     if (step is None or _name(step) not in changed) and not has_hooks:
         raise ModelError(
             f"{name}: the train op does not count the global step, so training would not end; "
@@ -185,7 +185,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
     for op in _needed_by(spec.loss.op):
         if op.type in _DIFFERENCES and _squares(*(each.shape for each in op.inputs)):
             where = model_errors.made_at(op, [folder]) or name
-            _note(
+            _add_note(
                 f"{where}: [batch, 1] minus [batch] is [batch, batch], each prediction compared "
                 "with all labels; write value[:, 0] - labels"
             )
@@ -196,7 +196,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
         if _name(variable).endswith(_AVERAGES) and _name(variable) not in changed
     ]
     if still:
-        _note(
+        _add_note(
             f"{name}: nothing moves the averages of BatchNormalization ({still[0]}), so evaluation "
             "and serving use those of the start; group the layers' updates with the train op, as "
             "tf.group(train_op, *network.updates), or hand them to the head as update_ops"

@@ -148,7 +148,7 @@ class ModelError(ValueError):
 
 
 @contextlib.contextmanager
-def told(folders: Sequence[pathlib.Path]) -> Iterator[None]:
+def located(folders: Sequence[pathlib.Path]) -> Iterator[None]:
     """Context manager: errors from a user's files are raised as one line that names the place.
 
     Args:

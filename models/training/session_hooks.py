@@ -8,9 +8,9 @@ import tensorflow as tf
 from models import estimator_api
 from models.training import model_errors
 from models.training.model_errors import ModelError
-from models.training_progress import Tell
+from models.training_progress import EventCallback
 
-_TELL_EVERY = 1.0
+_REPORT_EVERY = 1.0
 """Seconds between reports."""
 _WRITE_EVERY = 100
 """Steps between summaries."""
@@ -19,27 +19,33 @@ _STILL_SECONDS = 10.0
 """How long the global step may stand still: a training ends once both limits are exceeded."""
 
 
-class Reporter(estimator_api.SessionRunHook):
+class StepReporter(estimator_api.SessionRunHook):
     """Hook that reports steps about once a second and writes summaries for TensorBoard.
 
     Args:
-        tell: receives `step` events with the global step and the examples per second since the
+        on_event: receives `step` events with the global step and the examples per second since the
             previous event.
         batch_size: number of examples per step.
         directory: directory of the summaries.
-        everyone: whether to count the steps of all tasks or only those of this one.
+        count_all_tasks: whether to count the steps of all tasks or only those of this one.
         with_loss: whether to write the loss too; the chief's Estimator does so by itself.
     """
 
     def __init__(
-        self, tell: Tell, batch_size: int, directory: str, *, everyone: bool, with_loss: bool
+        self,
+        on_event: EventCallback,
+        batch_size: int,
+        directory: str,
+        *,
+        count_all_tasks: bool,
+        with_loss: bool,
     ):
-        self._tell = tell
+        self._on_event = on_event
         self._batch_size = batch_size
         self._directory = directory
-        self._everyone = everyone
+        self._count_all_tasks = count_all_tasks
         self._with_loss = with_loss
-        self._own_steps = 0
+        self._local_steps = 0
 
     def begin(self):
         """Looks up the tensors to fetch at each step."""
@@ -47,7 +53,7 @@ class Reporter(estimator_api.SessionRunHook):
         losses = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.LOSSES)
         if self._with_loss and losses:
             self._fetched["loss"] = losses[-1]
-        self._told_at = self._written_at = None
+        self._reported_at = self._written_at = None
 
     def before_run(self, run_context):
         """Fetches the tensors."""
@@ -56,16 +62,16 @@ class Reporter(estimator_api.SessionRunHook):
     def after_run(self, run_context, run_values):
         """Reports the step and writes summaries when due."""
         now, step = time.monotonic(), int(run_values.results["step"])
-        self._own_steps += 1
-        here = now, step if self._everyone else self._own_steps
+        self._local_steps += 1
+        here = now, step if self._count_all_tasks else self._local_steps
         # The first step is slow, since it optimises the graph and reads the data.
-        if self._told_at is None or self._written_at is None:
-            self._told_at = self._written_at = here
-            self._tell(event="step", step=step, examples_per_second=0.0)
-        elif now - self._told_at[0] >= _TELL_EVERY:
-            rate = self._rate(self._told_at, here)
-            self._tell(event="step", step=step, examples_per_second=rate)
-            self._told_at = here
+        if self._reported_at is None or self._written_at is None:
+            self._reported_at = self._written_at = here
+            self._on_event(event="step", step=step, examples_per_second=0.0)
+        elif now - self._reported_at[0] >= _REPORT_EVERY:
+            rate = self._rate(self._reported_at, here)
+            self._on_event(event="step", step=step, examples_per_second=rate)
+            self._reported_at = here
         if here[1] - self._written_at[1] >= _WRITE_EVERY:
             values = {"examples/sec": self._rate(self._written_at, here)}
             if "loss" in run_values.results:
@@ -76,7 +82,7 @@ class Reporter(estimator_api.SessionRunHook):
     def end(self, session):
         """Reports the last step."""
         step = int(session.run(self._fetched["step"]))
-        self._tell(event="step", step=step, examples_per_second=0.0)
+        self._on_event(event="step", step=step, examples_per_second=0.0)
 
     def _rate(self, before: tuple[float, int], now: tuple[float, int]) -> float:
         return (now[1] - before[1]) * self._batch_size / (now[0] - before[0])
@@ -122,29 +128,29 @@ class Standstill(estimator_api.SessionRunHook):
             )
 
 
-class Sign(estimator_api.SessionRunHook):
+class EvaluationReporter(estimator_api.SessionRunHook):
     """Hook that reports at most once a second that an evaluation is running."""
 
-    def __init__(self, tell: Tell):
-        self._tell = tell
-        self._told_at = 0.0
+    def __init__(self, on_event: EventCallback):
+        self._on_event = on_event
+        self._reported_at = 0.0
 
     def after_run(self, run_context, run_values):
         """Reports `evaluating` when due."""
-        if time.monotonic() - self._told_at >= _TELL_EVERY:
-            self._tell(event="evaluating")
-            self._told_at = time.monotonic()
+        if time.monotonic() - self._reported_at >= _REPORT_EVERY:
+            self._on_event(event="evaluating")
+            self._reported_at = time.monotonic()
 
 
-class Saved(estimator_api.CheckpointSaverListener):
+class CheckpointReporter(estimator_api.CheckpointSaverListener):
     """Listener that reports each checkpoint and then calls a function."""
 
-    def __init__(self, tell: Tell, then: Callable[[], None] | None = None):
-        self._tell = tell
+    def __init__(self, on_event: EventCallback, then: Callable[[], None] | None = None):
+        self._on_event = on_event
         self._then = then
 
     def after_save(self, session, global_step_value):
         """Reports the checkpoint and calls the function."""
-        self._tell(event="checkpoint", step=int(global_step_value))
+        self._on_event(event="checkpoint", step=int(global_step_value))
         if self._then:
             self._then()

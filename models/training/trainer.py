@@ -36,7 +36,7 @@ from models.training import (
     session_hooks,
 )
 from models.training.best_checkpoint import BestCheckpoint
-from models.training_progress import Progress, Tell
+from models.training_progress import EventCallback, Progress
 
 RECORD = "training.json"
 """Name of the file in the model run's artifact that describes the training."""
@@ -65,7 +65,7 @@ def run_fn(fn_args) -> None:
     problem = Problem.of(fn_args)
     directory = epath.Path(fn_args.custom_config["training_root"]) / problem.fingerprint()
     logging.info("Training directory: %s", directory)
-    with _told(problem), full_disk.told(directory):
+    with _model_errors_located(problem), full_disk.explained(directory):
         if cluster := layout.in_environment():
             no_proxy.exempt(cluster.hosts)
             _run_as_task(problem, directory, fn_args, estimator_api.RunConfig().is_chief)
@@ -83,8 +83,8 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
         graph_checks.check_serving(
             make_estimator(problem, context, directory), problem.serving_input()
         )
-    best, restarts, told = _train(problem, context, directory, fn_args, is_ours)
-    notes += told
+    best, restarts, training_notes = _train(problem, context, directory, fn_args, is_ours)
+    notes += training_notes
     _hand_over(problem, context, directory, fn_args, best, started, restarts, notes)
 
 
@@ -97,7 +97,7 @@ def _run_as_task(problem: Problem, directory: epath.Path, fn_args, is_chief: boo
         with estimator_api.outside_a_cluster():
             context = problem.context()
             # The evaluator may not have reached the last checkpoint.
-            _evaluate_missed(problem, context, directory, best, lambda **message: None)
+            _evaluate_missed(problem, context, directory, best, lambda **fields: None)
             _hand_over(problem, context, directory, fn_args, best, started, [], notes)
 
 
@@ -182,7 +182,7 @@ def do_task(
     problem: Problem,
     directory: epath.Path,
     on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
-    tell: Tell = lambda **message: None,
+    on_event: EventCallback = lambda **fields: None,
 ) -> BestCheckpoint:
     """Does the part of a training that `TF_CONFIG` assigns to this process; see `fit`.
 
@@ -200,7 +200,7 @@ def do_task(
             "to describe it; set train.cluster, as {workers: 2}, or start the process without "
             "TF_CONFIG"
         )
-    return fit(problem, problem.context(), directory, on_evaluation, tell)
+    return fit(problem, problem.context(), directory, on_evaluation, on_event)
 
 
 def make_estimator(problem: Problem, context: Context, directory: epath.Path, *, replicas: int = 1):
@@ -233,7 +233,7 @@ def fit(
     context: Context,
     directory: epath.Path,
     on_evaluation: Callable[[int, Mapping[str, float]], None] | None = None,
-    tell: Tell = lambda **message: None,
+    on_event: EventCallback = lambda **fields: None,
 ) -> BestCheckpoint:
     """Trains to the end, resuming from the last checkpoint in the directory, if any.
 
@@ -245,7 +245,7 @@ def fit(
         directory: directory of checkpoints and summaries.
         on_evaluation: called after each evaluation with its step and metrics; an exception that it
             raises ends the training and reaches the caller.
-        tell: called with steps and checkpoints, see `models.training_progress`.
+        on_event: called with steps and checkpoints, see `models.training_progress`.
 
     Returns:
         The best checkpoint.
@@ -264,17 +264,17 @@ def fit(
             raise
 
     try:
-        with _told(problem):
-            return _fit(problem, context, directory, report, tell)
+        with _model_errors_located(problem):
+            return _fit(problem, context, directory, report, on_event)
     except model_errors.ModelError as error:
         if error.__cause__ in raised:
             raise error.__cause__ from None
         raise
 
 
-def _told(problem: Problem) -> contextlib.AbstractContextManager[None]:
+def _model_errors_located(problem: Problem) -> contextlib.AbstractContextManager[None]:
     """Context manager: errors from a user's own model are raised with the line of its file."""
-    return model_errors.told(registry.own_folders(problem.settings["model"]["name"]))
+    return model_errors.located(registry.own_folders(problem.settings["model"]["name"]))
 
 
 def _fit(
@@ -282,24 +282,24 @@ def _fit(
     context: Context,
     directory: epath.Path,
     on_evaluation: Callable[[int, Mapping[str, float]], None],
-    tell: Tell,
+    on_event: EventCallback,
 ) -> BestCheckpoint:
     best = BestCheckpoint(directory / "best", on_evaluation)
     if not estimator_api.is_task(estimator_api.RunConfig()):
         # Do this before building the Estimator to train: of two Estimators made from Keras models
         # only the later one works, because Keras changes its classes when it builds a model.
-        _evaluate_missed(problem, context, directory, best, tell)
+        _evaluate_missed(problem, context, directory, best, on_event)
     estimator = make_estimator(problem, context, directory, replicas=problem.replicas)
     train, config = problem.settings["train"], estimator.config
-    found = estimator.latest_checkpoint()
+    latest = estimator.latest_checkpoint()
 
     def evaluate_here() -> None:
-        _evaluate(problem, context, directory, best, tell)
+        _evaluate(problem, context, directory, best, on_event)
 
     if estimator_api.is_evaluator(config):
-        sign = session_hooks.Sign(tell)
+        reporter = session_hooks.EvaluationReporter(on_event)
         evaluator_task.evaluate_all(
-            estimator, problem.eval_input(), [sign], best, context.max_steps
+            estimator, problem.eval_input(), [reporter], best, context.max_steps
         )
         return best
     in_cluster = bool(config.cluster_spec)
@@ -313,25 +313,29 @@ def _fit(
     if shard.count > 1:
         batches = context.rows // shard.count // train["batch_size"]
         lead = max(batches // shard.count, 1)
-        hooks.append(Balance(tell, shard.count, lead, context.max_steps))
+        hooks.append(Balance(on_event, shard.count, lead, context.max_steps))
     estimator_api.train_and_evaluate(
         estimator,
         estimator_api.TrainSpec(
-            problem.train_input(context.rows, checkpoints.step_of(found) // shard.count, shard),
+            problem.train_input(context.rows, checkpoints.step_of(latest) // shard.count, shard),
             max_steps=context.max_steps,
             hooks=[
                 *hooks,
                 session_hooks.Standstill(),
-                *([graph_checks.Notes(tell)] if config.is_chief else []),
-                session_hooks.Reporter(
-                    tell,
+                *([graph_checks.Notes(on_event)] if config.is_chief else []),
+                session_hooks.StepReporter(
+                    on_event,
                     train["batch_size"],
                     _summaries_of(directory, config),
-                    everyone=config.is_chief,
+                    count_all_tasks=config.is_chief,
                     with_loss=not config.is_chief,
                 ),
             ],
-            saving_listeners=[session_hooks.Saved(tell, evaluate_here if evaluates_here else None)],
+            saving_listeners=[
+                session_hooks.CheckpointReporter(
+                    on_event, evaluate_here if evaluates_here else None
+                )
+            ],
         ),
         estimator_api.EvalSpec(
             problem.eval_input(), steps=None, exporters=[best], start_delay_secs=0, throttle_secs=0
@@ -345,7 +349,7 @@ def _evaluate_missed(
     context: Context,
     directory: epath.Path,
     best: BestCheckpoint,
-    tell: Tell,
+    on_event: EventCallback,
 ) -> None:
     """Evaluates the checkpoints that a killed run left without an evaluation.
 
@@ -354,7 +358,7 @@ def _evaluate_missed(
     """
     for checkpoint in checkpoints.kept(directory):
         if checkpoints.step_of(checkpoint.name) > best.evaluated():
-            _evaluate(problem, context, directory, best, tell, str(checkpoint))
+            _evaluate(problem, context, directory, best, on_event, str(checkpoint))
 
 
 def _evaluate(
@@ -362,7 +366,7 @@ def _evaluate(
     context: Context,
     directory: epath.Path,
     best: BestCheckpoint,
-    tell: Tell,
+    on_event: EventCallback,
     checkpoint: str | None = None,
 ) -> None:
     """Evaluates a checkpoint (by default the last one) in this process."""
@@ -370,7 +374,9 @@ def _evaluate(
         alone = make_estimator(problem, context, directory)
     checkpoint = checkpoint or alone.latest_checkpoint()
     result = alone.evaluate(
-        problem.eval_input(), hooks=[session_hooks.Sign(tell)], checkpoint_path=checkpoint
+        problem.eval_input(),
+        hooks=[session_hooks.EvaluationReporter(on_event)],
+        checkpoint_path=checkpoint,
     )
     best.export(alone, None, checkpoint, result, True)
 

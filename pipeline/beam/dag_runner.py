@@ -82,7 +82,7 @@ class _Launcher(output_files.Launcher):
         self.ran = True
         name = self._pipeline_node.node_info.id
 
-        def tell(text: str) -> None:
+        def annotate(text: str) -> None:
             _progress.annotate(name, text)
 
         to_read = 0
@@ -90,7 +90,7 @@ class _Launcher(output_files.Launcher):
             (examples,) = execution_info.input_dict["examples"]
             of_split = rows_of(examples)
             to_read = sum(of_split[split] for split in nodes.READS[name])
-        with row_progress.told(tell, to_read):
+        with row_progress.reporting(annotate, to_read):
             return super()._run_executor(execution_info)
 
 

@@ -17,7 +17,7 @@ from apache_beam.portability.api import beam_fn_api_pb2
 from components.example_io import counters
 from pipeline.beam import workers
 
-_TELL_EVERY = 0.5
+_REPORT_EVERY = 0.5
 """Seconds between reports."""
 
 
@@ -44,7 +44,7 @@ _stage: Any = None
 
 
 @contextlib.contextmanager
-def of_stage(stage: Any) -> Iterator[Callable[[Iterable[Any]], None]]:
+def watching_stage(stage: Any) -> Iterator[Callable[[Iterable[Any]], None]]:
     """Context manager: makes the row counts of a running Beam stage available to reports.
 
     Yields:
@@ -66,30 +66,30 @@ def _ended(infos: Iterable[Any]) -> None:
 
 
 @contextlib.contextmanager
-def told(tell: Callable[[str], None], to_read: int = 0) -> Iterator[None]:
+def reporting(report: Callable[[str], None], to_read: int = 0) -> Iterator[None]:
     """Context manager: reports the rows read, regularly and once more at the end.
 
     Args:
-        tell: called with a text such as `1,200,000 of 3,000,000 rows, 40 s left`.
+        report: called with a text such as `1,200,000 of 3,000,000 rows, 40 s left`.
         to_read: the number of rows that the step will read; 0 if the step finds that out itself.
     """
     global _of_ended_stages
     _of_ended_stages = Counted()
     over = threading.Event()
-    teller = threading.Thread(target=_tell, args=[tell, to_read, over], daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=_report, args=[report, to_read, over], daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         over.set()
-        teller.join()
+        reporter.join()
     if _of_ended_stages.read:
-        tell(f"{_of_ended_stages.read:,} rows")
+        report(f"{_of_ended_stages.read:,} rows")
 
 
-def _tell(tell: Callable[[str], None], to_read: int, over: threading.Event) -> None:
+def _report(report: Callable[[str], None], to_read: int, over: threading.Event) -> None:
     first: tuple[float, int] | None = None
-    while not over.wait(_TELL_EVERY):
+    while not over.wait(_REPORT_EVERY):
         now, counted = time.monotonic(), _now()
         read, total = counted.read, to_read or counted.found
         if not read:
@@ -99,7 +99,7 @@ def _tell(tell: Callable[[str], None], to_read: int, over: threading.Event) -> N
         if first[1] < read <= total:
             left = (now - first[0]) / (read - first[1]) * (total - read)
             text = f"{read:,} of {total:,} rows, {left:.0f} s left"
-        tell(text)
+        report(text)
 
 
 def _now() -> Counted:

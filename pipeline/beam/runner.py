@@ -20,11 +20,11 @@ class Runner(fn_runner.FnApiRunner):
         return super().run_via_runner_api(pipeline_proto, options)
 
     def _execute_bundle(self, runner_execution_context, bundle_context_manager, bundle_input):
-        with row_progress.of_stage(bundle_context_manager) as tell:
+        with row_progress.watching_stage(bundle_context_manager) as record_end:
             result = super()._execute_bundle(
                 runner_execution_context, bundle_context_manager, bundle_input
             )
-            tell(result.process_bundle.monitoring_infos)
+            record_end(result.process_bundle.monitoring_infos)
         return result
 
     def _get_bundle_manager(self, bundle_context_manager):

@@ -50,18 +50,18 @@ class Launcher:
         job = self._filled(directory)
         name = job["metadata"]["name"]
         where = f"TFJob {name} in {self._jobs.namespace}"
-        told = False
-        while (found := self._ask(self._jobs.read, name)) is not None:
-            if _is_same(found, job):
+        is_logged = False
+        while (existing := self._ask(self._jobs.read, name)) is not None:
+            if _is_same(existing, job):
                 logging.info("%s: it is there already, and goes on", where)
                 return False
-            if not found["metadata"].get("deletionTimestamp"):
+            if not existing["metadata"].get("deletionTimestamp"):
                 logging.info("%s: there is an earlier one, which is replaced", where)
                 self._ask(self._jobs.delete, name)
                 continue
-            if not told:
+            if not is_logged:
                 logging.info("%s: an earlier one is being deleted, which is waited for", where)
-            told = True
+            is_logged = True
             time.sleep(self._every)
         return True
 
@@ -83,7 +83,7 @@ class Launcher:
             try:
                 uid = self._created(job)
                 follower = _Follower(self._jobs, self._ask, job, uid, directory, progress)
-                while not follower.look(cluster["max_restarts"]):
+                while not follower.has_succeeded(cluster["max_restarts"]):
                     time.sleep(self._every)
             except _Ended as ended:
                 raise ended.error from ended.error.__cause__
@@ -105,13 +105,13 @@ class Launcher:
         """Creates the job if it does not exist; returns its uid."""
         name = job["metadata"]["name"]
         created = False
-        while (found := self._ask(self._jobs.read, name)) is None:
+        while (existing := self._ask(self._jobs.read, name)) is None:
             if created:
                 raise _deleted(name)
             created = self._ask(self._jobs.create, job)
             if created:
                 logging.info("TFJob %s in %s: created", name, self._jobs.namespace)
-        return found["metadata"]["uid"]
+        return existing["metadata"]["uid"]
 
     def _abandon(self, name: str) -> None:
         try:
@@ -153,25 +153,25 @@ class _Follower:
         self._directory = directory
         self._progress = progress
         self._pods: dict[str, Pod] = {}
-        self._said: set[tuple[str, ...]] = set()
+        self._logged: set[tuple[str, ...]] = set()
         self._shown = ""
         self._began = time.monotonic()
         self._broken: float | None = None
 
-    def look(self, max_restarts: int) -> bool:
+    def has_succeeded(self, max_restarts: int) -> bool:
         """Checks the job once; returns whether it has succeeded.
 
         Raises:
             TaskError: waiting any longer is useless.
             _Ended: the job has failed or was deleted.
         """
-        job, found = self._ask(self._jobs.read, self._name), self._ask(self._jobs.pods, self._name)
+        job, pods = self._ask(self._jobs.read, self._name), self._ask(self._jobs.pods, self._name)
         if job is None or job["metadata"]["uid"] != self._uid:
             raise _deleted(self._name)
         status = job.get("status") or {}
-        self._note_pods([Pod.of(pod) for pod in found])
-        self._note_job(status)
-        if _holds(status, "Succeeded"):
+        self._record_pods([Pod.of(pod) for pod in pods])
+        self._log_conditions(status)
+        if _has_condition(status, "Succeeded"):
             return True
         self._check(status, max_restarts)
         return False
@@ -183,7 +183,9 @@ class _Follower:
             worst = self._worst()
             if worst and not broken and not max_restarts:
                 # If no restarts are allowed, the operator itself does not restart a task.
-                raise _Ended(_too_often(str(worst.task), f"ended with {worst.why}", step, 0))
+                raise _Ended(
+                    _too_many_restarts(str(worst.task), f"ended with {worst.why}", step, 0)
+                )
             raise _Ended(self._error(broken or worst, failed.get("message", "")))
         if broken:
             # An operator that is restarting one task may overlook that another has failed.
@@ -192,41 +194,42 @@ class _Follower:
                 raise self._error(broken, "")
         if len(self.restarts) > max_restarts:
             last = self.restarts[-1]
-            raise _too_often(last["task"], last["reason"], last["step"], max_restarts)
+            raise _too_many_restarts(last["task"], last["reason"], last["step"], max_restarts)
         if not status.get("conditions") and now - self._began > _NOTICE_SECONDS:
             raise TaskError(
                 f"TFJob {self._name}: nobody has taken notice of it for {_NOTICE_SECONDS:.0f} s; "
                 "see that Kubeflow's training operator runs, and looks after this namespace"
             )
 
-    def _note_pods(self, found: list[Pod]) -> None:
+    def _record_pods(self, pods: list[Pod]) -> None:
         step = self._last_checkpoint()
-        for pod in found:
+        for pod in pods:
             before = self._pods.get(pod.name)
             if before and before.uid != pod.uid:
                 reason = f"ended with {before.why}" if before.exit_code else "lost its pod"
                 self.restarts.append({"task": str(pod.task), "step": step, "reason": reason})
                 logging.warning("%s %s, and is started again", pod.task, reason)
             self._pods[pod.name] = pod
-        shown = ", ".join(map(str, found))
+        shown = ", ".join(map(str, pods))
         if shown != self._shown:
             logging.info("TFJob %s: %s", self._name, shown or "no pods")
             self._shown = shown
-        running = sum(pod.phase == "Running" for pod in found)
+        running = sum(pod.phase == "Running" for pod in pods)
         self._progress.record_tasks(f"{running}/{self._tasks} tasks")
         if step and step != self._progress.checkpoint:
             logging.info("TFJob %s: checkpoint %d", self._name, step)
             self._progress.record_event("checkpoint", step=step)
 
-    def _note_job(self, status: Mapping[str, Any]) -> None:
+    def _log_conditions(self, status: Mapping[str, Any]) -> None:
         for condition in status.get("conditions") or ():
             if condition["status"] != "True":
                 continue
             when = condition.get("lastTransitionTime", "")
-            told = condition["type"], when, condition.get("message", "")
-            if told not in self._said:
-                self._said.add(told)
-                logging.info("TFJob %s: %s: %s", self._name, condition["type"], told[2])
+            message = condition.get("message", "")
+            entry = condition["type"], when, message
+            if entry not in self._logged:
+                self._logged.add(entry)
+                logging.info("TFJob %s: %s: %s", self._name, condition["type"], message)
 
     def _last_checkpoint(self) -> int:
         steps = [
@@ -245,29 +248,29 @@ class _Follower:
                 f"kubectl describe -n {self._jobs.namespace} tfjob {self._name} says more"
             )
         try:
-            said = task_states.failure(self._jobs.log(pod.name, _LOG_LINES))
+            failure = task_states.failure(self._jobs.log(pod.name, _LOG_LINES))
         except Away:
-            said = None
-        reason = said.error if said else f"ended with {pod.why or message}"
+            failure = None
+        reason = failure.error if failure else f"ended with {pod.why or message}"
         error = TaskError(
             f"{pod.task}: {reason}; its log: kubectl logs -n {self._jobs.namespace} {pod.name}"
         )
-        if said:
-            error.__cause__ = RemoteTraceback(f"\n\nin {pod.task}:\n{said.traceback}")
+        if failure:
+            error.__cause__ = RemoteTraceback(f"\n\nin {pod.task}:\n{failure.traceback}")
         return error
 
 
-def _too_often(task: str, reason: str, step: int, max_restarts: int) -> TaskError:
+def _too_many_restarts(task: str, reason: str, step: int, max_restarts: int) -> TaskError:
     return TaskError(
         f"{task} {reason} at step {step}, after {max_restarts} restarts of the cluster's tasks; "
         "to allow more raise train.cluster.max_restarts"
     )
 
 
-def _is_same(found: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+def _is_same(existing: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
     """Returns whether an existing job is identical to this one and has not ended."""
-    status, metadata = found.get("status") or {}, found["metadata"]
-    ended = _holds(status, "Succeeded") or _holds(status, "Failed")
+    status, metadata = existing.get("status") or {}, existing["metadata"]
+    ended = _has_condition(status, "Succeeded") or _has_condition(status, "Failed")
     digest = (metadata.get("annotations") or {}).get(tfjob_manifest.DIGEST)
     same = digest == job["metadata"]["annotations"][tfjob_manifest.DIGEST]
     return same and not ended and not metadata.get("deletionTimestamp")
@@ -280,7 +283,7 @@ def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None
     return None
 
 
-def _holds(status: Mapping[str, Any], kind: str) -> bool:
+def _has_condition(status: Mapping[str, Any], kind: str) -> bool:
     return _condition(status, kind) is not None
 
 

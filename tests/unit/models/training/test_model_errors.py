@@ -43,7 +43,7 @@ def receiver():
 
 
 def train(name: str, folder, hooks=()) -> None:
-    with model_errors.told([FILE.parent]):
+    with model_errors.located([FILE.parent]):
         estimator = made(name, folder)
         estimator.train(rows, hooks=list(hooks), max_steps=4)
         estimator.evaluate(rows, steps=1)
@@ -140,7 +140,7 @@ def test_a_right_model_is_trained(tmp_path, name):
     ],
 )
 def test_what_is_wrong_with_serving_is_known_before_the_training(tmp_path, name, label, text):
-    with pytest.raises(ModelError, match=text) as caught, model_errors.told([FILE.parent]):
+    with pytest.raises(ModelError, match=text) as caught, model_errors.located([FILE.parent]):
         graph_checks.check_serving(made(name, tmp_path, **label), receiver)
     assert re.match(r"\S*wrong_models\.py:\d+, in ", str(caught.value))
 
@@ -161,10 +161,10 @@ def test_run_fn_looks_at_serving_first(rich, tmp_path):
     ],
 )
 def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
-    told = []
-    train(name, tmp_path, [graph_checks.Notes(lambda **message: told.append(message))])
-    assert len(told) == (1 if text else 0)
-    for message in told:
+    events = []
+    train(name, tmp_path, [graph_checks.Notes(lambda **message: events.append(message))])
+    assert len(events) == (1 if text else 0)
+    for message in events:
         assert message["event"] == "note" and re.search(text, message["text"])
         assert re.match(r"\S*wrong_models\.py:\d+, in ", message["text"])
 
@@ -195,13 +195,13 @@ def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
 
 def test_errors_that_have_nothing_to_do_with_the_model_pass():
     for error in (ValueError("of the data"), KeyError("x"), OSError(28, "No space left on device")):
-        with pytest.raises(type(error)) as caught, model_errors.told([FILE.parent / "none"]):
+        with pytest.raises(type(error)) as caught, model_errors.located([FILE.parent / "none"]):
             raise error
         assert caught.value is error
     busy = tf.errors.UnavailableError(None, None, "the other task is gone")
-    with pytest.raises(tf.errors.UnavailableError), model_errors.told([FILE.parent]):
+    with pytest.raises(tf.errors.UnavailableError), model_errors.located([FILE.parent]):
         raise busy
-    with pytest.raises(SystemExit), model_errors.told([]):
+    with pytest.raises(SystemExit), model_errors.located([]):
         raise SystemExit(0)
 
 

@@ -38,37 +38,37 @@ def run(*steps) -> None:
 @pytest.mark.parametrize("to_read, total", [(0, "10"), (1000, "1,000")])
 def test_it_is_told_how_many_and_how_long_the_rest_will_take(to_read, total):
     TOLD.clear()
-    heard: list[str] = []
+    reports: list[str] = []
 
-    def tell(text: str) -> None:
-        heard.append(text)
+    def report(text: str) -> None:
+        reports.append(text)
         if text == "2 rows" or text.startswith("7 of"):
             TOLD.set()
 
-    with row_progress.told(tell, to_read):
+    with row_progress.reporting(report, to_read):
         run(beam.ParDo(Reads()))
-    assert heard[0] == "2 rows"
-    first = next(text for text in heard if text.startswith("7"))
+    assert reports[0] == "2 rows"
+    first = next(text for text in reports if text.startswith("7"))
     found = re.fullmatch(rf"7 of {total} rows, (\d+) s left", first)
     # Five rows took half a second: three take less, and a thousand take about a hundred seconds.
     assert found and (int(found[1]) <= 1 if not to_read else 50 <= int(found[1]) <= 500)
-    assert heard[-1] == "10 rows"
+    assert reports[-1] == "10 rows"
 
 
 def test_the_rows_of_all_stages_are_counted():
-    heard: list[str] = []
-    with row_progress.told(heard.append):
+    reports: list[str] = []
+    with row_progress.reporting(reports.append):
         run(
             beam.Map(counters.read),
             beam.Map(lambda unused: 3),
             beam.Reshuffle(),
             "again" >> beam.Map(counters.read),
         )
-    assert heard[-1] == "4 rows"
+    assert reports[-1] == "4 rows"
 
 
 def test_a_step_that_reads_no_rows_tells_of_none():
-    heard: list[str] = []
-    with row_progress.told(heard.append, 5):
+    reports: list[str] = []
+    with row_progress.reporting(reports.append, 5):
         run(beam.Map(lambda one: one))
-    assert heard == []
+    assert reports == []

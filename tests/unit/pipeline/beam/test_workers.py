@@ -43,7 +43,7 @@ def test_the_parts_are_done_by_two_other_processes_at_the_same_time(found):
 
 
 def test_rows_are_counted_over_all_workers(found):
-    assert found["told"] == "8 rows"
+    assert found["report"] == "8 rows"
 
 
 @pytest.mark.parametrize("case", ["killed", "server killed", "without a server"])

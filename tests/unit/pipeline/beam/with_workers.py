@@ -106,13 +106,13 @@ def refused(folder: pathlib.Path, name: str, do: Any) -> str:
 
 
 def main(folder: pathlib.Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     arguments = beam_args.for_components(Beam())
     with patches.applied(arguments), workers.ready(2):
         found: dict[str, Any] = {"pid": os.getpid()}
-        with row_progress.told(told.append, len(ELEMENTS)):
+        with row_progress.reporting(reports.append, len(ELEMENTS)):
             found["first last"] = meet(folder, 0)
-        found["told"] = told[-1]
+        found["report"] = reports[-1]
         found["second last"] = meet(folder, 1)
         found["killed"] = refused(folder, "killed", kill_worker)
         found["failed"] = refused(folder, "failed", fail)
