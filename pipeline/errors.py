@@ -1,7 +1,6 @@
 """Errors that a user can cause, and the exit codes of the command line."""
 
-import difflib
-from collections.abc import Iterable
+from models.name_hints import nearest as nearest
 
 OK = 0
 """Blessed and pushed, or unchanged since the last push."""
@@ -36,11 +35,3 @@ class Ended(Exception):
     def __init__(self, exit_code: int):
         super().__init__(exit_code)
         self.exit_code = exit_code
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns `; did you mean X? (known: ...)`, to end a message about an unknown name."""
-    names = [str(known) for known in names]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{hint} (known: {', '.join(names)})"
