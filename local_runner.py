@@ -16,7 +16,6 @@ import typer
 
 from models import no_proxy
 from pipeline import errors
-from pipeline.config import gates
 from pipeline.console import command_line, messages
 from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 
@@ -52,6 +51,7 @@ def run(
     new_baseline: NewBaselineOption = None,
 ) -> None:
     """Run the pipeline; steps whose inputs did not change are taken from the cache."""
+    from pipeline.config import gates
     from pipeline.local import pipeline_run
 
     if new_baseline is not None and not new_baseline.strip():

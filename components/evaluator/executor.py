@@ -1,7 +1,8 @@
-"""Makes the `EvalConfig`, lets TFX's executor evaluate and bless, and writes the verdict."""
+"""Makes the `EvalConfig`, lets TFX's executor evaluate, judges, and writes verdict and blessing."""
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -10,7 +11,7 @@ from absl import logging
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
 from components import deployments
@@ -42,11 +43,14 @@ class Executor(executor.Executor):
         report = _serving_report(input_dict)
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        candidate = artifact_utils.get_single_instance(
+            input_dict[standard_component_specs.MODEL_KEY]
+        )
         if not report.can_be_scored:
             _write(evaluation, verdict.unscored(report))
-            _do_not_bless(blessing, input_dict[standard_component_specs.MODEL_KEY])
+            _bless(blessing, False, candidate)
             return
-        model = _export(input_dict[standard_component_specs.MODEL_KEY])
+        model = _export([candidate])
         labels = labels_of_export(model)
         baseline = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
         comparison = _comparison(
@@ -63,6 +67,7 @@ class Executor(executor.Executor):
         inputs = dict(input_dict)
         if not comparison.is_made:
             inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, None)
+        # As the `EvalConfig` has no thresholds, TFX's executor leaves the blessing alone.
         with beam_io.in_batches():
             try:
                 super().Do(inputs, output_dict, properties)
@@ -79,31 +84,40 @@ class Executor(executor.Executor):
 
         result = verdict.make(evaluation, judgement, labels, comparison, report)
         _write(evaluation, result)
-        if not result["blessed"]:
-            _do_not_bless(blessing, input_dict[standard_component_specs.MODEL_KEY])
+        compared = inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
+        _bless(blessing, result["blessed"], candidate, *(compared or ()))
 
 
 def _write(evaluation: str, result: dict[str, Any]) -> None:
     (epath.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
 
 
-def _do_not_bless(blessing, models) -> None:
-    """Marks the model as not blessed, whatever TFX's executor decided.
+def _bless(
+    blessing: Artifact, blessed: bool, candidate: Artifact, baseline: Artifact | None = None
+) -> None:
+    """Blesses the candidate or not, in the form that TFX's Pusher and its resolvers read.
 
-    TFX's executor only knows the absolute bounds; the verdict also covers the change bounds.
+    Args:
+        blessing: the artifact to write.
+        blessed: the verdict.
+        candidate: the model that was judged.
+        baseline: the model that was evaluated beside it.
     """
-    folder = epath.Path(blessing.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / constants.BLESSED_FILE_NAME).unlink(missing_ok=True)
-    (folder / constants.NOT_BLESSED_FILE_NAME).touch()
-    blessing.set_int_custom_property(
-        constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
-    )
-    model = artifact_utils.get_single_instance(models)
+    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    io_utils.write_string_file(os.path.join(blessing.uri, name), "")
+    value = constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
     blessing.set_string_custom_property(
-        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri
+        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, candidate.uri
     )
-    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, candidate.id)
+    if baseline:
+        blessing.set_string_custom_property(
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baseline.uri
+        )
+        blessing.set_int_custom_property(
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baseline.id
+        )
 
 
 def _serving_report(input_dict) -> Report:

@@ -3,60 +3,13 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
+
+from components.evaluator import bounds
+from components.evaluator.bounds import Bound, Mistake
+from models.name_hints import nearest
 
 _BANDS = " in bands "
-
-
-@dataclasses.dataclass(frozen=True)
-class Bound:
-    """A gate on one metric.
-
-    Attributes:
-        metric: name of the metric; for any label but the first, prefixed by the label's column, as
-            in `waterfront/auc`.
-        title: name of the metric in the verdict.
-        lower_is_better: direction of the metric.
-        absolute: the worst acceptable value; None without an absolute bound.
-        may_worsen_by: how much worse than the baseline the metric may be: for an error, a share of
-            the baseline's value; for a score (higher is better), an absolute difference.
-    """
-
-    metric: str
-    title: str
-    lower_is_better: bool
-    absolute: Optional[float]
-    may_worsen_by: Optional[float]
-
-    def with_values(self, values: Mapping[str, Any]) -> "Bound":
-        """Returns the gate on the same metric with other values.
-
-        Args:
-            values: by name as in the configuration: `at_most` (if lower is better) or `at_least`,
-                and `may_worsen_by`. A name that is left out removes that bound.
-
-        Raises:
-            ValueError: a name does not apply to the metric, a value is not a finite number, or
-                `may_worsen_by` is not in [0, 1).
-        """
-        absolute = "at_most" if self.lower_is_better else "at_least"
-        for name, value in values.items():
-            if name not in (absolute, "may_worsen_by"):
-                raise ValueError(
-                    f"gates: {self.metric}: found {name}, expected {absolute} or may_worsen_by"
-                )
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(
-                    f"gates: {self.metric}: {name}: expected a number, found {value!r}"
-                )
-            if not math.isfinite(value):
-                raise ValueError(f"gates: {self.metric}: {name}: expected a finite number")
-        if not 0 <= values.get("may_worsen_by", 0) < 1:
-            raise ValueError(f"gates: {self.metric}: may_worsen_by: expected a share from 0 to 1")
-        return dataclasses.replace(
-            self, absolute=values.get(absolute), may_worsen_by=values.get("may_worsen_by")
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,27 +78,33 @@ class Judgement:
 
         Args:
             text: JSON mapping from metrics in `bounds` to values as under `gates` in the
-                configuration, see `Bound.with_values`. Metrics that are not named keep theirs.
+                configuration, see `bounds.read`. Metrics that are not named keep theirs.
 
         Raises:
             ValueError: the text is not such a mapping, a metric has no bound, a value is refused by
-                `Bound.with_values`, or no absolute bound would be left.
+                `bounds.read`, or no absolute bound would be left; the message has every mistake.
         """
         try:
             gates = json.loads(text)
         except ValueError:
             gates = None
-        if not isinstance(gates, dict) or not all(isinstance(own, dict) for own in gates.values()):
-            raise ValueError(
-                f'gates: expected JSON as {{"rmse": {{"at_most": 115000}}}}, found {text!r}'
-            )
-        bounds = {bound.metric: bound for bound in self.bounds}
-        if unknown := [metric for metric in gates if metric not in bounds]:
-            raise ValueError(f"gates: {unknown[0]} has no bound (there are: {', '.join(bounds)})")
-        bounds |= {metric: bounds[metric].with_values(own) for metric, own in gates.items()}
-        if all(bound.absolute is None for bound in bounds.values()):
-            raise ValueError("gates: no absolute bound is left; give one, as at_most or at_least")
-        return dataclasses.replace(self, bounds=tuple(bounds.values()))
+        if not isinstance(gates, dict):
+            example = '{"rmse": {"at_most": 115000}}'
+            raise ValueError(f"gates: found {text!r}, expected JSON as {example}")
+        changed = {bound.metric: bound for bound in self.bounds}
+        mistakes = []
+        for metric, values in gates.items():
+            if metric not in changed:
+                mistakes.append(f"{metric}: has no bound{nearest(metric, changed)}")
+                continue
+            changed[metric], wrong = bounds.read(metric, values)
+            mistakes += [_line(mistake, gates) for mistake in wrong]
+        label, names = next(iter(self.metrics.items()))
+        if not mistakes and (message := bounds.no_absolute(changed.values(), label, names)):
+            mistakes.append(message)
+        if mistakes:
+            raise ValueError(f"gates: {'; '.join(mistakes)}")
+        return dataclasses.replace(self, bounds=tuple(changed.values()))
 
     @classmethod
     def from_json(cls, text: str) -> "Judgement":
@@ -157,3 +116,12 @@ class Judgement:
             Slice(**{**part, "bands": tuple(part["bands"])}) for part in fields["slices"]
         )
         return cls(**fields)
+
+
+def _line(mistake: Mistake, gates: Any) -> str:
+    line = f"{'.'.join(mistake.keys)}: {mistake.message}"
+    if not mistake.message.startswith("expected"):
+        return line
+    for key in mistake.keys:
+        gates = gates[key]
+    return f"{line}, found {json.dumps(gates)}"

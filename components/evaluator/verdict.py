@@ -1,8 +1,8 @@
 """The verdict of an evaluation, in sentences: every bound, the metric's value and the comparison.
 
-TFMA checks the absolute bounds on the whole split; this module checks the change bounds, overall
-and on slices, from TFMA's metrics. A change bound that cannot be checked counts as violated: only a
-person can set a comparison aside.
+This module alone judges. TFMA computes metrics; here they are compared with the absolute bounds and
+the constant predictor, on the whole split, and with the baseline, overall and on slices. A bound
+that cannot be checked counts as violated: only a person can set a comparison aside.
 """
 
 import base64
@@ -14,15 +14,20 @@ from typing import Any, Optional
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluator import metrics
-from components.evaluator.eval_config import BASELINE, CANDIDATE, REACHED_BY_CONSTANT, prefixes
-from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator.bounds import Bound
+from components.evaluator.eval_config import BASELINE, CANDIDATE
+from components.evaluator.judgement import Judgement, Slice
+from components.evaluator.metric_catalogue import COVERAGE, INTERVAL_WIDTH
 from components.evaluator.row_checks import Finding
 from components.serving_check.report import NOTHING_FOUND, Report
 from models.features.label import Label
+from models.toolbox.heads import prefixes
 
 FILE_NAME = "verdict.json"
 """Name of the verdict's file in the evaluation artifact."""
+
+SMALLEST_GAIN = 0.01
+"""Minimum improvement over a constant; less may be luck with the test split."""
 
 _OVERALL = ()
 
@@ -59,7 +64,7 @@ def make(
     comparison: Comparison,
     serving: Report = NOTHING_FOUND,
 ) -> dict[str, Any]:
-    """Makes the verdict from TFMA's results, and judges the changes against the baseline.
+    """Makes the verdict from the metrics that TFMA has computed.
 
     Args:
         evaluation: directory of the evaluation artifact.
@@ -74,7 +79,6 @@ def make(
         the comparison; `examples`, their number; `metrics` and `baseline_metrics` by slice and
         name, for labels after the first with the label's column as prefix (`waterfront/auc`).
     """
-    validation = tfma.load_validation_result(evaluation)
     # Metrics without a label, such as the number of examples, have no output name.
     outputs = {"": "", **dict(zip((label.name for label in labels), prefixes(labels)))}
     # TFMA drops the name of a single model.
@@ -88,12 +92,11 @@ def make(
             comparison = dataclasses.replace(comparison, problem=problem)
         else:
             baseline = _values(evaluation, BASELINE, outputs)
-    failed = _failures(validation, outputs)
     keys = {part.key for part in judgement.slices if part.gated}
 
     lines = [_line(False, text) for text in (*serving.findings, *wrong)]
     for bound in judgement.bounds:
-        lines += _absolute_lines(bound, candidate[_OVERALL], failed)
+        lines += _absolute_lines(bound, candidate[_OVERALL])
         if baseline is not None and bound.may_worsen_by is not None:
             slices = sorted(part for part in candidate if part and part[0] in keys)
             lines += _change_lines(bound, slices, candidate, baseline)
@@ -107,13 +110,13 @@ def make(
     if not judgement.bounds:
         lines.append(_line(False, "gates: never, so no model is blessed, whatever it is worth"))
         notes.append(_metrics_note(judgement.metrics[labels[0].name], candidate[_OVERALL]))
-    if metrics.COVERAGE in candidate[_OVERALL] and not any(
-        bound.metric == metrics.COVERAGE and bound.absolute is not None
-        for bound in judgement.bounds
+    if COVERAGE in candidate[_OVERALL] and not any(
+        bound.metric == COVERAGE and bound.absolute is not None for bound in judgement.bounds
     ):
         notes.append(_coverage_note(labels[0], candidate[_OVERALL]))
     return {
-        "blessed": validation.validation_ok and all(line["passed"] for line in lines),
+        # Without a line nothing was judged.
+        "blessed": bool(lines) and all(line["passed"] for line in lines),
         "lines": lines,
         "notes": notes,
         "baseline": dataclasses.asdict(comparison),
@@ -154,36 +157,43 @@ def _comparison_note(comparison: Comparison) -> str:
 
 def _coverage_note(label: Label, values: dict[str, float]) -> str:
     share = f"{100 * (label.interval or 0.0):.4g}%"
-    covered, width = values[metrics.COVERAGE], values[metrics.INTERVAL_WIDTH]
+    covered, width = values[COVERAGE], values[INTERVAL_WIDTH]
     return f"{share} intervals cover {covered:.1%} of the test split; mean width {number(width)}"
 
 
-def _absolute_lines(bound: Bound, values: dict[str, float], failed: set) -> list[dict[str, Any]]:
-    value = values[bound.metric]
-    lines = []
-    reached = REACHED_BY_CONSTANT.get(bound.metric.rpartition("/")[-1])
+def _absolute_lines(bound: Bound, values: dict[str, float]) -> list[dict[str, Any]]:
+    """Returns a line on the absolute bound and one on the constant predictor, as they apply."""
+    # Whatever the bound, a model must beat a constant.
+    value, reached = values.get(bound.metric, math.nan), bound.definition.reached_by_constant
+    lines, rule = [], ""
     if reached is not None and (bound.absolute is None or bound.absolute <= reached):
-        passed = bound.metric not in failed
-        rule = f"it must be above {number(reached)}, which a constant predictor reaches"
-        lines.append(_line(passed, f"{bound.title} is {number(value)}; {rule}"))
+        rule = f"above {number(reached)}, which a constant predictor reaches"
     elif bound.absolute is not None:
-        rule = "at most" if bound.lower_is_better else "at least"
-        passed = bound.metric not in failed
-        lines.append(
-            _line(
-                passed,
-                f"{bound.title} is {number(value)}; it must be {rule} {number(bound.absolute)}",
-            )
-        )
-    gain, constant = bound.metric + metrics.GAIN, bound.metric + metrics.OF_CONSTANT
-    if constant in values:
-        passed = gain not in failed
-        text = f"{bound.title} of a constant predictor is {number(values[constant])}"
+        rule = f"at {'most' if bound.lower_is_better else 'least'} {number(bound.absolute)}"
+    if rule:
+        text = f"{bound.title} is {number(value)}; it must be {rule}"
+        lines.append(_line(_is_met(bound, value), text))
+    if bound.definition.constant_sums:
+        names = (bound.prefix + name for name in bound.definition.names)
+        _, constant, gain = (values.get(name, math.nan) for name in names)
+        passed = gain >= SMALLEST_GAIN
+        text = f"{bound.title} of a constant predictor is {number(constant)}"
         rule = f"the model {'is' if passed else 'is not'} better than that"
-        if bound.lower_is_better:
-            rule += f" ({values[gain]:.0%} of its error removed)" if passed else ""
+        if bound.lower_is_better and passed:
+            rule += f" ({gain:.0%} of its error removed)"
         lines.append(_line(passed, f"{text}; {rule}"))
     return lines
+
+
+def _is_met(bound: Bound, value: float) -> bool:
+    """Returns whether a value meets the absolute bound and what every constant reaches.
+
+    NaN, the value of a metric that could not be computed, meets nothing.
+    """
+    reached = bound.definition.reached_by_constant
+    limits = (bound.absolute, None if reached is None else reached + SMALLEST_GAIN)
+    sign = 1 if bound.lower_is_better else -1
+    return all(sign * value <= sign * limit for limit in limits if limit is not None)
 
 
 def _worsened(bound: Bound, value: float, before: float) -> bool:
@@ -283,15 +293,6 @@ def _row_findings(evaluation: str, model: str) -> list[str]:
     total = int(overall["example_count"]["doubleValue"])
     findings = json.loads(base64.b64decode(overall["row_findings"]["bytesValue"]))
     return [Finding(*fields).sentence(total) for fields in findings]
-
-
-def _failures(validation, outputs: dict[str, str]) -> set[str]:
-    """Returns the metrics that violate their absolute bound on the whole split."""
-    return {
-        outputs[failure.metric_key.output_name] + failure.metric_key.name
-        for part in validation.metric_validations_per_slice
-        for failure in part.failures
-    }
 
 
 def _by_name(values: dict[tuple, dict[str, float]]) -> dict[str, dict[str, float | None]]:

@@ -4,16 +4,17 @@
 """
 
 import pathlib
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
 
+from components.evaluator import judgement as judgement_lib
+from components.evaluator.bounds import Bound
+from components.evaluator.judgement import Judgement
 from models.features import expressions
 from pipeline.config import gates
 from pipeline.config.cluster_config import Cluster
 from pipeline.config.data_config import Data, Splits
-from pipeline.config.gates import Metric
 from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.config.pydantic_types import (
     ClassWeights,
@@ -28,7 +29,6 @@ from pipeline.config.pydantic_types import (
     refuse,
 )
 from pipeline.config.tune_config import Tune, fits_training
-from pipeline.errors import nearest
 
 Mistakes = list[tuple[tuple[str, ...], str]]
 Task = Literal["regression", "binary", "multiclass"]
@@ -89,25 +89,6 @@ class FurtherLabel(Section):
     def _fits_the_task(cls, values):
         refuse(_unfit_for_task(values))
         return values
-
-
-def _unknown_metric(key: str, values, known: Mapping[str, Mapping[str, gates.Metric]]) -> str:
-    """Explains what is wrong with a gate's key that is not in `known` (metrics by label)."""
-    label = values["label"]
-    column, slash, name = key.rpartition("/")
-    if not slash:
-        if key in gates.INTERVAL_METRICS and values["task"] == "regression":
-            return "there are no intervals to judge; add 'interval: 0.9'"
-        return f"unknown metric{nearest(key, known[label])}"
-    if column == label:
-        return f"{label} is the label itself; write {name}"
-    if column in known:
-        names = [metric.name for metric in known[column].values()]
-        return f"unknown metric{nearest(name, names)}"
-    further = [name for name in known if name != label]
-    if not further:
-        return f"there are no further labels; add 'more_labels: {{{column}: ...}}'"
-    return f"{column} is not one of more_labels{nearest(column, further)}"
 
 
 def _unfit_for_task(values) -> Mistakes:
@@ -192,32 +173,6 @@ class Train(Section):
             )
             refuse([(("batch_size",), message)])
         return values
-
-
-class Bound(Section):
-    """The bounds on one metric.
-
-    Attributes:
-        at_most, at_least: the absolute bound, on the whole test split.
-        may_worsen_by: the change bound: how much worse than the baseline the model may be, overall
-            and on every gated slice. For an error this is a share of the baseline's value
-            (0.02 is 2 %), for a score (auc, accuracy, skill) an absolute difference.
-    """
-
-    at_most: Number | None = None
-    at_least: Number | None = None
-    may_worsen_by: Number | None = None
-
-    @pydantic.validator("may_worsen_by")
-    def _share(cls, value):
-        if value is not None and not 0 <= value < 1:
-            raise ValueError("expected a share of the baseline's value from 0 to 1 (0.02 is 2 %)")
-        return value
-
-    @property
-    def absolute(self) -> float | None:
-        """The absolute bound, `at_most` or `at_least`; None if neither is set."""
-        return self.at_most if self.at_most is not None else self.at_least
 
 
 class Slice(Section):
@@ -308,7 +263,7 @@ class Config(Section):
     )(mapping)
 
     @pydantic.validator("gates", pre=True)
-    def _bounds_or_never(cls, value):
+    def _bounds_or_never(cls, value, values):
         if value == gates.NEVER:
             return None
         if value is None:
@@ -318,7 +273,11 @@ class Config(Section):
                 f"expected bounds, as {{rmse: {{at_most: 140000}}}}, or {gates.NEVER} to bless and "
                 "push no model"
             )
-        return value
+        if not {"task", "label", "interval", "more_labels"} <= values.keys():
+            return None  # the mistakes in these are reported; until then no metric is known
+        label, task = values["label"], values["task"]
+        further = {name: more.task for name, more in values["more_labels"].items() if name != label}
+        return gates.read(value, task, gates.metrics(label, task, values["interval"], further))
 
     _fits_training = pydantic.validator("tune", allow_reuse=True)(fits_training)
 
@@ -339,53 +298,23 @@ class Config(Section):
         refuse(mistakes)
         return value
 
-    @pydantic.validator("gates")
-    def _bounds_fit_the_labels(cls, value, values):
-        needed = {"task", "label", "interval", "more_labels"}
-        if value is None or not needed <= values.keys():
-            return value
-        label = values["label"]
-        further = {name: more.task for name, more in values["more_labels"].items() if name != label}
-        known = gates.of_labels(label, values["task"], values["interval"], further)
-        metrics = gates.by_key(known)
-        mistakes: Mistakes = []
-        for key, bound in value.items():
-            metric = metrics.get(key)
-            if metric is None:
-                mistakes.append(((key,), _unknown_metric(key, values, known)))
-                continue
-            wrong = "at_least" if metric.bound_key == "at_most" else "at_most"
-            if getattr(bound, wrong) is not None:
-                message = (
-                    f"found {wrong}, but a {metric.better} {metric.title} is better: "
-                    f"write {metric.bound_key}"
-                )
-                mistakes.append(((key,), message))
-            elif bound.absolute is not None and (message := metric.out_of_reach(bound.absolute)):
-                mistakes.append(((key, metric.bound_key), message))
-        refuse(mistakes)
-        # Coverage is met by intervals wide enough, and a further label alone must not decide.
-        judging = gates.METRICS[values["task"]]
-        bounded = [key for key, bound in value.items() if bound.absolute is not None]
-        if not judging.keys() & set(bounded):
-            of_what = f" on the predictions of {label}" if bounded else ""
-            raise ValueError(
-                f"no absolute bound{of_what}: without one the first model would be blessed "
-                f"whatever it is worth; add for example {next(iter(judging))}: "
-                f"{{{next(iter(judging.values())).bound_key}: <value>}}"
-            )
-        return value
-
     @property
     def tasks(self) -> dict[str, Task]:
         """The task of each label, by column."""
         return {self.label: self.task} | {name: own.task for name, own in self.more_labels.items()}
 
     @property
-    def metrics(self) -> dict[str, dict[str, Metric]]:
-        """The metrics of each label, by column and then by the gate's key (`gates.of_labels`)."""
+    def judgement(self) -> Judgement:
+        """The criteria that the Evaluator judges a model by."""
         further = {name: own.task for name, own in self.more_labels.items()}
-        return gates.of_labels(self.label, self.task, self.interval, further)
+        return Judgement(
+            metrics=gates.metrics(self.label, self.task, self.interval, further),
+            bounds=tuple((self.gates or {}).values()),
+            slices=tuple(
+                judgement_lib.Slice(part.column, part.bands or (), part.gate)
+                for part in self.slices
+            ),
+        )
 
     @pydantic.root_validator(skip_on_failure=True)
     def _fits_together(cls, values):

@@ -1,10 +1,12 @@
-"""The metrics that a gate may bound, by task, and the direction in which each is better."""
+"""The `gates` section of a configuration: bounds on the metrics of its labels."""
 
-import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
-LOWER_IS_BETTER = "lower"
-HIGHER_IS_BETTER = "higher"
+from components.evaluator import bounds, metric_catalogue
+from components.evaluator.bounds import Bound
+from pipeline.config.pydantic_types import refuse
+from pipeline.errors import nearest
 
 NEVER = "never"
 """Value of `gates` in a configuration that blesses, and so pushes, no model."""
@@ -14,93 +16,67 @@ NOTHING_COMPARED = (
 )
 """The message if a new baseline is requested under `gates: never`."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Metric:
-    """A metric of the Evaluator.
-
-    Attributes:
-        name: the name in the configuration and in reports, without the label's name.
-        better: `LOWER_IS_BETTER` or `HIGHER_IS_BETTER`.
-        title: the name in a verdict.
-    """
-
-    name: str
-    better: str
-    title: str
-
-    @property
-    def bound_key(self) -> str:
-        """The configuration key of this metric's absolute bound."""
-        return "at_most" if self.better == LOWER_IS_BETTER else "at_least"
-
-    def out_of_reach(self, bound: float) -> str | None:
-        """Explains why no model can meet an absolute bound; returns None if one can.
-
-        No error is below 0, and none of the Evaluator's scores is above 1.
-        """
-        if self.better == LOWER_IS_BETTER and bound < 0:
-            return f"found {bound:g}, expected 0 or more: no {self.title} is below 0"
-        if self.better == HIGHER_IS_BETTER and bound > 1:
-            return f"found {bound:g}, expected 1 or less (0.9 is 90 %): no {self.title} is above 1"
-        return None
+Metrics = Mapping[str, tuple[str, ...]]
+"""Names of the metrics of every label, by column, the main label first."""
 
 
-_ACCURACY = Metric("accuracy", HIGHER_IS_BETTER, "accuracy")
-_LOG_LOSS = Metric("log_loss", LOWER_IS_BETTER, "log loss")
-_SKILL = Metric("skill", HIGHER_IS_BETTER, "skill")
-
-METRICS: dict[str, dict[str, Metric]] = {
-    task: {metric.name: metric for metric in metrics}
-    for task, metrics in {
-        "regression": (
-            Metric("rmse", LOWER_IS_BETTER, "RMSE"),
-            Metric("mae", LOWER_IS_BETTER, "MAE"),
-            Metric("rmsle", LOWER_IS_BETTER, "RMSLE"),
-            _SKILL,
-        ),
-        "binary": (
-            Metric("auc", HIGHER_IS_BETTER, "AUC"),
-            _ACCURACY,
-            _LOG_LOSS,
-            _SKILL,
-        ),
-        "multiclass": (_ACCURACY, _LOG_LOSS, _SKILL),
-    }.items()
-}
-"""Metrics by task and name. `skill` is 1 − loss / loss of the constant predictor, where the loss is
-the squared error (regression, so skill is the R² against the training split's mean) or the log loss
-(classification)."""
-
-COVERAGE = "coverage"
-INTERVAL_METRICS: dict[str, Metric] = {
-    COVERAGE: Metric(COVERAGE, HIGHER_IS_BETTER, "coverage"),
-    "interval_width": Metric("interval_width", LOWER_IS_BETTER, "mean interval width"),
-}
-"""Metrics of the intervals of a regression: the share of labels inside, and the mean width."""
-
-
-def of_labels(
+def metrics(
     label: str, task: str, interval: float | None, further: Mapping[str, str]
-) -> dict[str, dict[str, Metric]]:
-    """Returns the metrics of every label, by column (the main label first) and then by gate key.
+) -> dict[str, tuple[str, ...]]:
+    """Returns the names of the metrics of every label, by column.
 
     Args:
-        label: the main label's column; the keys of its metrics are their names.
+        label: the main label's column.
         task: the task of the main label.
         interval: the coverage that its intervals aim at; None if it has no intervals.
-        further: the task of each further label, by column; its keys are like `waterfront/auc`.
+        further: the task of each further label, by column.
     """
-    own = {**METRICS[task], **(INTERVAL_METRICS if interval else {})}
-    return {label: own} | {
-        column: {
-            f"{column}/{name}": dataclasses.replace(metric, title=f"{column} {metric.title}")
-            for name, metric in METRICS[its_task].items()
-        }
+    return {label: tuple(metric_catalogue.of_task(task, bool(interval)))} | {
+        column: tuple(metric_catalogue.of_task(its_task, intervals=False))
         for column, its_task in further.items()
     }
 
 
-def by_key(of_label: Mapping[str, Mapping[str, Metric]]) -> dict[str, Metric]:
-    """Flattens the result of `of_labels` into the metrics of all labels by gate key."""
-    return {key: metric for own in of_label.values() for key, metric in own.items()}
+def read(section: Mapping[str, Any], task: str, known: Metrics) -> dict[str, Bound]:
+    """Reads the section: values as `bounds.read` takes them, by name or `column/name`.
+
+    Args:
+        section: the section.
+        task: the task of the main label.
+        known: the metrics that may be bounded.
+
+    Raises:
+        ValidationError: the section has mistakes; it reports all of them.
+        ValueError: no bound is absolute, see `bounds.no_absolute`.
+    """
+    label, *further = known
+    keys = {*known[label], *(f"{column}/{name}" for column in further for name in known[column])}
+    read_bounds: dict[str, Bound] = {}
+    mistakes: list[tuple[tuple[str, ...], str]] = []
+    for key, values in section.items():
+        if key not in keys:
+            mistakes.append(((key,), _unknown(str(key), task, known)))
+            continue
+        read_bounds[key], wrong = bounds.read(key, values)
+        mistakes += wrong
+    refuse(mistakes)
+    if message := bounds.no_absolute(read_bounds.values(), label, known[label]):
+        raise ValueError(message)
+    return read_bounds
+
+
+def _unknown(key: str, task: str, known: Metrics) -> str:
+    """Explains what is wrong with a key that names no metric in `known`."""
+    label, *further = known
+    column, slash, name = key.rpartition("/")
+    if not slash:
+        if key in metric_catalogue.of_task(task):
+            return "there are no intervals to judge; add 'interval: 0.9'"
+        return f"unknown metric{nearest(key, known[label])}"
+    if column == label:
+        return f"{label} is the label itself; write {name}"
+    if column in known:
+        return f"unknown metric{nearest(name, known[column])}"
+    if not further:
+        return f"there are no further labels; add 'more_labels: {{{column}: ...}}'"
+    return f"{column} is not one of more_labels{nearest(column, further)}"

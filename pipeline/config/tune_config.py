@@ -6,13 +6,19 @@ from typing import Any, Literal
 
 import pydantic
 
+from components.evaluator import metric_catalogue
 from pipeline.config.pydantic_types import Count, Natural, Number, Section, Text, mapping, refuse
 
 MODEL_PARAMS = "model.params."
 LENGTHS = ("train.max_steps", "train.epochs")
 _COUNTS = ("train.batch_size", *LENGTHS)
 
-_HIGHER_IS_BETTER = ("accuracy", "auc", "precision", "recall")
+_SCORES = (
+    *(metric.name for metric in metric_catalogue.METRICS if not metric.lower_is_better),
+    # Metrics of TensorFlow's own heads, which the Evaluator does not have.
+    "precision",
+    "recall",
+)
 
 
 class _Amount:
@@ -97,7 +103,7 @@ class Tune(Section):
             of the others at the same step; `asha` keeps, at each of a few steps, the best third of
             the trials that have reached it.
         metric: the eval metric that is compared, by the model's name for it.
-        goal: by default `maximize` for accuracy, auc, precision and recall, otherwise `minimize`.
+        goal: by default `maximize` for scores, such as auc and accuracy, otherwise `minimize`.
         max_steps: the length of a trial; overrides the length of `train`.
         evaluate_every: steps between the evaluations of a trial; overrides that of `train`.
         seed: the seed of the sampler; by default `train.seed`.
@@ -142,7 +148,7 @@ class Tune(Section):
     @pydantic.validator("goal", always=True)
     def _by_name(cls, value, values):
         name = values.get("metric", "").rpartition("/")[2]
-        return value or ("maximize" if name.startswith(_HIGHER_IS_BETTER) else "minimize")
+        return value or ("maximize" if name.startswith(_SCORES) else "minimize")
 
     @pydantic.root_validator(skip_on_failure=True)
     def _one_length(cls, values):

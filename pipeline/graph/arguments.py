@@ -68,5 +68,4 @@ def of_workspace(
 
 def gates_of(config: Config) -> str:
     """Returns the configured bounds as JSON, in the form in which a run may override them."""
-    bounds = config.gates or {}
-    return json.dumps({key: bound.dict(exclude_none=True) for key, bound in bounds.items()})
+    return json.dumps({key: bound.values for key, bound in (config.gates or {}).items()})

@@ -10,8 +10,7 @@ from tfx.proto import transform_pb2
 from components.baseline import Baseline
 from components.curated_schema import CuratedSchema
 from components.data_gate import DataGate
-from components.evaluator import Evaluator
-from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator.component import Evaluator
 from components.example_validator import ExampleValidator
 from components.pusher import Pusher
 from components.schema_gen import SchemaGen
@@ -21,7 +20,6 @@ from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
 from models import registry
-from pipeline.config import gates
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import settings
 from pipeline.graph import beam_args, example_source, fingerprint, nodes
@@ -135,7 +133,7 @@ def create_pipeline(
         serving_check=serving_check.outputs["serving_check"],
         baseline_model=baseline.outputs["model"],
         schema=schema,
-        judgement=_judgement(config),
+        judgement=config.judgement,
         gates=arguments.gates,
         new_baseline=arguments.new_baseline,
         code=fingerprint.of_modules(
@@ -217,27 +215,3 @@ def _tune(config: Config) -> dict[str, Any]:
     assert config.tune
     tune = config.tune.dict()
     return {**tune, "seed": config.train.seed if tune["seed"] is None else tune["seed"]}
-
-
-def _judgement(config: Config) -> Judgement:
-    labels = config.metrics
-    metrics = gates.by_key(labels)
-    return Judgement(
-        metrics={
-            label: tuple(metric.name for metric in own.values()) for label, own in labels.items()
-        },
-        bounds=tuple(
-            Bound(
-                metric=key,
-                title=metrics[key].title,
-                lower_is_better=metrics[key].better == gates.LOWER_IS_BETTER,
-                absolute=bound.absolute,
-                may_worsen_by=bound.may_worsen_by,
-            )
-            for key, bound in (config.gates or {}).items()
-        ),
-        slices=tuple(
-            Slice(column=part.column, bands=part.bands or (), gated=part.gate)
-            for part in config.slices
-        ),
-    )

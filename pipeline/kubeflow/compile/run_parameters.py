@@ -1,15 +1,11 @@
 """Checks of the parameters given to a run, so that no step fails on them hours later."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
-
-import pydantic
 
 from pipeline.config import gates
-from pipeline.config.configuration import Bound, Config
+from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import misplaced
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError
 from pipeline.kubeflow.names import (
     DATA_DIRECTORY,
     GATES,
@@ -37,7 +33,7 @@ def check(config: Config, given: Mapping[str, str]) -> None:
         given: values by name; `Manifest.parameters` checks the names.
 
     Raises:
-        UserError: a value is wrong; the message has one line per mistake.
+        UserError: a value is wrong; the message has one line per parameter.
     """
     mistakes = [f"--param {name}: is empty" for name, value in given.items() if not value.strip()]
     mistakes += [
@@ -55,7 +51,14 @@ def check(config: Config, given: Mapping[str, str]) -> None:
             "configuration's own"
         )
     if given.get(GATES, "").strip():
-        mistakes += [f"--param {GATES}: {text}" for text in _gate_mistakes(config, given[GATES])]
+        if config.gates is None:
+            never = f"the configuration has gates: {gates.NEVER}"
+            mistakes.append(f"--param {GATES}: {never}; give it bounds, and compile it again")
+        else:
+            try:
+                config.judgement.with_gates(given[GATES])
+            except ValueError as error:
+                mistakes.append(f"--param {error}")
     if mistakes:
         raise UserError("\n".join(mistakes))
 
@@ -79,44 +82,3 @@ def check_places(config: Config, given: Mapping[str, str]) -> None:
     if any(mistakes.values()):
         lines = [f"--param {name}: {mistake}" for name, mistake in mistakes.items() if mistake]
         raise UserError("\n".join(lines))
-
-
-def _gate_mistakes(config: Config, text: str) -> list[str]:
-    try:
-        bounds = json.loads(text)
-    except ValueError:
-        bounds = None
-    if not isinstance(bounds, dict):
-        return [f'found {text!r}, expected JSON as {{"rmse": {{"at_most": 115000}}}}']
-    if config.gates is None:
-        return [f"the configuration has gates: {gates.NEVER}; give it bounds, and compile it again"]
-    mistakes = []
-    metrics = gates.by_key(config.metrics)
-    for metric, values in bounds.items():
-        if metric not in config.gates:
-            mistakes.append(f"{metric}: has no bound{nearest(metric, config.gates)}")
-            continue
-        if not isinstance(values, dict):
-            mistakes.append(f"{metric}: expected keys and values, found {values!r}")
-            continue
-        try:
-            bound = Bound.parse_obj(values)
-        except pydantic.ValidationError as error:
-            mistakes += [_explained(metric, found) for found in error.errors()]
-            continue
-        if bound.absolute is not None and (wrong := metrics[metric].out_of_reach(bound.absolute)):
-            mistakes.append(f"{metric}.{metrics[metric].bound_key}: {wrong}")
-        own = config.gates[metric]
-        for key in ("at_most", "at_least"):
-            if getattr(bound, key) is not None and getattr(own, key) is None:
-                mistakes.append(f"{metric}: found {key}, which the configuration does not bound")
-    return mistakes
-
-
-def _explained(metric: str, found: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in (metric, *found["loc"]) if part != "__root__")
-    if found["type"] == "value_error.extra":
-        return f"{where}: unknown key{nearest(str(found['loc'][-1]), Bound.__fields__)}"
-    if found["type"] == "type_error.dict":
-        return f'{where}: expected keys and values, as {{"at_most": 115000}}'
-    return f"{where}: {found['msg']}"

@@ -39,5 +39,5 @@ def test_simple_forecasts_err_more_than_the_gate_allows():
     gates = config_file.load(COMMITTED.with_name("pipeline.yaml")).gates
     assert gates is not None
     gate = gates["rmse"]
-    assert gate.at_most is not None
-    assert min(errors.values()) > 1.3 * gate.at_most
+    assert gate.absolute is not None
+    assert min(errors.values()) > 1.3 * gate.absolute

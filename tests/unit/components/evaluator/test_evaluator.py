@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
@@ -17,14 +18,20 @@ from tfx.types import standard_artifacts
 from tiny_model import artifact, deployed, evaluate, save
 
 from components import deployments
-from components.evaluator import executor, extractors, verdict
-from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator import (
+    eval_config,
+    executor,
+    extractors,
+    metric_catalogue,
+    verdict,
+)
+from components.evaluator.bounds import Bound
+from components.evaluator.judgement import Judgement, Slice
 from components.evaluator.verdict import Comparison
 from components.serving_check.report import Report
 from models.features import label as label_lib
 from models.features.features import Input
 from models.features.label import Label
-from pipeline.config import gates
 
 rng = np.random.default_rng(0)
 COUNT = 400
@@ -34,20 +41,14 @@ PRICE = Label("price", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
 ANSWER = Label("answer", "binary", classes=("no", "yes"), frequencies=(0.6, 0.4))
 GRADE = Label("grade", "multiclass", classes=("9", "10", "11"), frequencies=(0.2, 0.5, 0.3))
 
-METRICS = {task: tuple(metrics) for task, metrics in gates.METRICS.items()}
-FURTHER = {label.name: label.task for label in (ANSWER, GRADE)}
-KNOWN = {
-    key: metric
-    for task in ("binary", "regression")
-    for metrics in gates.of_labels("price", task, 0.9, FURTHER).values()
-    for key, metric in metrics.items()
+METRICS = {
+    label.task: tuple(metric_catalogue.of_task(label.task, intervals=False))
+    for label in (PRICE, ANSWER, GRADE)
 }
 
 
 def bound(metric, absolute=None, may_worsen_by=None) -> Bound:
-    known = KNOWN[metric]
-    lower = known.better == gates.LOWER_IS_BETTER
-    return Bound(metric, known.title, lower, absolute, may_worsen_by)
+    return Bound(metric, absolute, may_worsen_by)
 
 
 def judgement(label, *bounds, slices=()) -> Judgement:
@@ -416,6 +417,51 @@ def test_a_change_bound_that_cannot_be_checked_does_not_hold(value, before, part
     assert verdict._is_refused(bound("rmse", None, 0.1), part, value, before) == refused
 
 
+@pytest.mark.parametrize(
+    ("metric", "absolute", "value", "met"),
+    [
+        ("rmse", 5.0, 5.0, True),
+        ("rmse", 5.0, 5.1, False),
+        ("rmse", 5.0, math.nan, False),
+        ("accuracy", 0.5, 0.5, True),
+        ("accuracy", 0.5, math.nan, False),
+        ("skill", None, 0.01, True),
+        ("skill", None, 0.009, False),
+        ("skill", None, math.nan, False),
+        ("skill", -5.0, -1.0, False),
+        ("auc", 0.505, 0.507, False),  # met, but too close to what a constant reaches
+        ("auc", 0.7, 0.7, True),
+        ("auc", 0.7, 0.69, False),
+    ],
+)
+def test_an_absolute_bound_also_asks_for_more_than_a_constant(metric, absolute, value, met):
+    assert verdict._is_met(bound(metric, absolute), value) is met
+    (line,) = verdict._absolute_lines(bound("skill", 0.1), {})
+    assert line == {"passed": False, "text": "skill is nan; it must be at least 0.1"}
+
+
+def test_tfx_neither_validates_nor_blesses():
+    judged = judgement(
+        PRICE, bound("rmse", 25.0, 0.1), bound("skill", 0.5), slices=(Slice("area"),)
+    )
+    config = eval_config.make(judged, [PRICE])
+    thresholds = tfma.metrics.metric_thresholds_from_metrics_specs
+    assert thresholds(config.metrics_specs, eval_config=config) == {}
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_a_blessing_says_what_tfx_reads(tmp_path, blessed):
+    models = [artifact(standard_artifacts.Model, tmp_path / str(id), id) for id in (1, 2)]
+    blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing", 3)
+    executor._bless(blessing, blessed, *models)
+    (file,) = (tmp_path / "blessing").iterdir()
+    assert file.name == ("BLESSED" if blessed else "NOT_BLESSED")
+    assert blessing.get_int_custom_property("blessed") == int(blessed)
+    for name, model in zip(("current_model", "baseline_model"), models):
+        assert blessing.get_string_custom_property(name) == model.uri
+        assert blessing.get_int_custom_property(f"{name}_id") == model.id
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_empty_artifact_is_no_baseline(tmp_path, kept):
     """The artifact is empty if nothing was ever pushed."""
@@ -530,7 +576,7 @@ def of_intervals(tmp_path_factory):
         bound("coverage", 0.7, 0.01),
         bound("interval_width", 10.0, 0.01),
     )
-    names = (*METRICS["regression"], *gates.INTERVAL_METRICS)
+    names = tuple(metric_catalogue.of_task("regression"))
     judged = Judgement({"price": names}, bounds, (Slice("area"),))
     candidate, baseline = (dataclasses.replace(PRICE, interval=share) for share in (0.8, 0.9))
     outputs = {"predictions": "middle", "lower": "low", "upper": "high"}
@@ -638,7 +684,9 @@ def test_intervals_cover_and_are_as_wide_as_numpy_says(of_intervals):
 
 def test_intervals_are_gated_and_compared_with_their_like_alone(of_intervals):
     result, *_ = of_intervals
-    coverage, width = (result["metrics"]["overall"][name] for name in gates.INTERVAL_METRICS)
+    coverage, width = (
+        result["metrics"]["overall"][name] for name in ("coverage", "interval_width")
+    )
     of_baseline = result["baseline_metrics"]["overall"]
     assert of_baseline["coverage"] is None and of_baseline["interval_width"] is None
     assert of_baseline["rmse"] == result["metrics"]["overall"]["rmse"]
@@ -738,7 +786,7 @@ def test_further_labels_are_judged_as_the_first_one(tmp_path):
         bound("answer/skill", 0.3),
         bound("grade/accuracy", 0.1),
         bound("grade/log_loss", 9.0),
-        Bound("rent/m2/rmse", "rent/m2 RMSE", True, 2.0, 0.5),
+        bound("rent/m2/rmse", 2.0, 0.5),
     )
     judged = judgement_of_deals(*bounds, slices=(Slice("side"),))
     candidate = {**OF_DEALS, "grade/probabilities": "grades_of_none"}

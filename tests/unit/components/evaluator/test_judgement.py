@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator.bounds import Bound
+from components.evaluator.judgement import Judgement, Slice
 
 text = st.text(max_size=9)
 number = st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: float(f"{value:.12g}"))
@@ -14,7 +15,7 @@ slices = st.builds(
     bands=st.lists(number, max_size=4, unique=True).map(sorted).map(tuple),
     gated=st.booleans(),
 )
-bounds = st.builds(Bound, text, text, st.booleans(), st.none() | number, st.none() | number)
+bounds = st.builds(Bound, text, st.none() | number, st.none() | number)
 
 
 @settings(deadline=None)
@@ -61,37 +62,49 @@ def test_bands_rise_with_the_value(bands, value):
     assert part.band(value) == order[sum(value >= edge for edge in bands)]
 
 
-RMSE = Bound("rmse", "RMSE", True, 100.0, 0.05)
-SKILL = Bound("skill", "skill", False, None, None)
+RMSE = Bound("rmse", 100.0, 0.05)
+SKILL = Bound("skill", None, None)
 
 
 def judgement() -> Judgement:
-    return Judgement({"price": ("rmse", "skill")}, (RMSE, SKILL), ())
+    metrics = {"price": ("rmse", "skill", "coverage"), "sea": ("auc",)}
+    return Judgement(
+        metrics, (RMSE, SKILL, Bound("coverage", 0.8, None), Bound("sea/auc", 0.7, None)), ()
+    )
 
 
 def test_a_run_may_give_bounds_other_values():
+    _, _, *others = judgement().bounds
     found = judgement().with_gates('{"skill": {"at_least": 0.9}}')
-    assert found.bounds == (RMSE, Bound("skill", "skill", False, 0.9, None))
+    assert found.bounds == (RMSE, Bound("skill", 0.9, None), *others)
     found = judgement().with_gates('{"rmse": {"at_most": 50}}')
-    assert found.bounds == (Bound("rmse", "RMSE", True, 50, None), SKILL)
+    assert found.bounds == (Bound("rmse", 50.0, None), SKILL, *others)
     assert judgement().with_gates("{}") == judgement()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rmse", "gates: expected JSON"),
-        ("[1]", "gates: expected JSON"),
-        ('{"rmse": 5}', "gates: expected JSON"),
-        ('{"mae": {"at_most": 5}}', r"gates: mae has no bound \(there are: rmse, skill\)"),
-        ('{"rmse": {"at_least": 5}}', "gates: rmse: found at_least, expected at_most"),
-        ('{"rmse": {"at_most": "5"}}', "gates: rmse: at_most: expected a number, found '5'"),
-        ('{"rmse": {"at_most": true}}', "gates: rmse: at_most: expected a number, found True"),
-        ('{"rmse": {"at_most": NaN}}', "expected a finite number"),
-        ('{"rmse": {"may_worsen_by": 2}}', "expected a share"),
-        ('{"rmse": {"may_worsen_by": 0.1}}', "no absolute bound is left"),
+        ("rmse", "gates: found 'rmse', expected JSON as"),
+        ("[1]", "gates: found '[1]', expected JSON as"),
+        ('{"rmse": 5}', "gates: rmse: expected keys and values, found 5"),
+        ('{"rmse": null}', "gates: rmse: is empty; give a value or remove the key"),
+        ('{"mae": {"at_most": 5}}', "gates: mae: has no bound (known: rmse, skill, "),
+        ('{"rmse": {"at_mst": 5}}', "gates: rmse.at_mst: unknown key; did you mean at_most?"),
+        ('{"rmse": {"at_least": 5}}', "found at_least, but a lower RMSE is better: write at_most"),
+        ('{"rmse": {"at_most": "x"}}', 'gates: rmse.at_most: expected a number, found "x"'),
+        ('{"rmse": {"at_most": true}}', "gates: rmse.at_most: expected a number, found true"),
+        ('{"rmse": {"at_most": NaN}}', "expected a finite number, found NaN"),
+        ('{"rmse": {"at_most": -1}}', "gates: rmse.at_most: found -1, expected 0 or more: no RMSE"),
+        ('{"skill": {"at_least": 9}}', "gates: skill.at_least: found 9, expected 1 or less"),
+        ('{"sea/auc": {"at_least": 9}}', "no sea AUC is above 1"),
+        ('{"rmse": {"at_most": 5, "may_worsen_by": 2}}', "expected a share of the baseline's"),
+        ('{"rmse": {"may_worsen_by": 0.1}}', "no absolute bound on the predictions of price"),
+        ('{"skil": {}, "rmse": {"at_most": -1}}', "did you mean skill? (known: rmse, skill, cov"),
+        ('{"skil": {}, "rmse": {"at_most": -1}}', "; rmse.at_most: found -1"),
     ],
 )
 def test_wrong_bounds_of_a_run_are_refused(text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError) as error:
         judgement().with_gates(text)
+    assert message in str(error.value)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from components.evaluator.judgement import Bound, Judgement, Slice
+from components.evaluator.bounds import Bound
+from components.evaluator.judgement import Judgement, Slice
 from pipeline.config import config_file, problem_settings
 from pipeline.graph import pipeline
 
@@ -82,15 +83,15 @@ def test_the_judgement_has_the_metrics_of_every_label(tmp_path):
     (tmp_path / "pipeline.yaml").write_text(TEXT)
     overrides = ["gates.coverage.at_least=0.8", "gates.sea/auc.may_worsen_by=0.1", "slices=[zip]"]
     config = config_file.load(tmp_path / "pipeline.yaml", overrides)
-    assert pipeline._judgement(config) == Judgement(
+    assert config.judgement == Judgement(
         metrics={
             "price": ("rmse", "mae", "rmsle", "skill", "coverage", "interval_width"),
             "sea": ("auc", "accuracy", "log_loss", "skill"),
         },
         bounds=(
-            Bound("rmse", "RMSE", True, 5.0, None),
-            Bound("coverage", "coverage", False, 0.8, None),
-            Bound("sea/auc", "sea AUC", False, None, 0.1),
+            Bound("rmse", 5.0, None),
+            Bound("coverage", 0.8, None),
+            Bound("sea/auc", None, 0.1),
         ),
         slices=(Slice("zip"),),
     )

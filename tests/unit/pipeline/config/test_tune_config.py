@@ -60,6 +60,8 @@ def test_ranges_are_of_whole_numbers_only_if_all_their_numbers_are(load):
         ("rmse", "minimize"),
         ("auc", "maximize"),
         ("waterfront/auc", "maximize"),
+        ("coverage", "maximize"),
+        ("precision", "maximize"),
     ],
 )
 def test_a_score_is_maximized_unless_told_otherwise(load, metric, goal):

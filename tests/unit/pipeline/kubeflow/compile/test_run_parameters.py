@@ -20,6 +20,7 @@ CONFIG = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml")
         {"max-steps": "500", "data-directory": "gs://bucket/houses"},
         {"gates": '{"rmse": {"at_most": 90000}}'},
         {"gates": '{"skill": {"at_least": 0.9, "may_worsen_by": 0.1}}'},
+        {"gates": '{"rmse": {"at_most": "9e4"}}'},
         {"new-baseline": "price is in {thousands} } now"},
     ],
 )
@@ -50,6 +51,10 @@ def test_what_a_step_takes_is_taken(given):
         ({"gates": '{"rmse": {"at_least": 1}}'}, "gates: rmse: found at_least"),
         ({"gates": '{"rmse": {"at_most": -1}}'}, "gates: rmse.at_most: found -1, expected 0 or"),
         ({"gates": '{"skill": {"at_least": 9}}'}, "gates: skill.at_least: found 9, expected 1 or"),
+        (
+            {"gates": '{"rmse": {}, "rmsle": {}, "skill": {}}'},
+            "--param gates: no absolute bound: without one the first model would be blessed",
+        ),
     ],
 )
 def test_what_a_step_would_refuse_is_refused(given, message):
