@@ -358,7 +358,7 @@ def test_messages_that_arrive_together_are_all_read(tmp_path, monkeypatch):
         process.trial = 0
         wait_for(sent.exists)
         [(sender, message)] = pool.messages()
-        assert (sender, message["event"]) == (process, "evaluation")
+        assert message and (sender, message["event"]) == (process, "evaluation")
         assert process.is_ready
 
 

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pathlib
 import re
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_a_private_name_is_where_it_was(name):
     assert hasattr(owner, last) or is_set_by_a_method(owner, last)
 
 
-def is_set_by_a_method(owner: type, attribute: str) -> bool:
+def is_set_by_a_method(owner: Any, attribute: str) -> bool:
     """Returns whether a class sets an attribute of its instances."""
     sources = [inspect.getsource(each) for each in owner.__mro__ if each is not object]
     return any(re.search(rf"self\.{attribute}(: \S.*)? = ", source) for source in sources)
