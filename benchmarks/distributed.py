@@ -44,15 +44,15 @@ import rich
 import rich.table
 
 from benchmarks import record
+from models.settings import Tasks
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "distributed.json"
-CLUSTER = {"parameter_servers": 1, "evaluator": False, "max_restarts": 0, "hang_seconds": 300}
 SINGLE = "single"
-WAYS: dict[str, dict[str, Any] | None] = {
+WAYS = {
     SINGLE: None,
-    "1 worker": {**CLUSTER, "workers": 0},
-    "2 workers": {**CLUSTER, "workers": 1},
-    "3 workers": {**CLUSTER, "workers": 2},
+    "1 worker": Tasks(workers=0, evaluator=False, max_restarts=0),
+    "2 workers": Tasks(workers=1, evaluator=False, max_restarts=0),
+    "3 workers": Tasks(workers=2, evaluator=False, max_restarts=0),
 }
 CHIEF, WORKER, SERVER = "chief", "worker", "ps"
 
@@ -139,20 +139,15 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     from models.training_progress import Progress
 
     finished = finished_problem(config, workspace)
-    settings = dict(finished.settings)
-    settings["train"] = {
-        **settings["train"],
-        "max_steps": steps,
-        "epochs": None,
-        "evaluate_every": steps // 15,
-        "cluster": WAYS[way],
-    }
+    settings = finished.settings.with_train(
+        max_steps=steps, epochs=None, evaluate_every=steps // 15, cluster=WAYS[way]
+    )
     fn_args = types.SimpleNamespace(
         train_files=list(finished.train_files),
         eval_files=list(finished.eval_files),
         schema_path=f"{finished.transform_graph}/metadata/schema.pbtxt",
         transform_output=finished.transform_graph,
-        custom_config={"problem": json.dumps(settings)},
+        custom_config={"problem": settings.to_json()},
     )
     watch = Watch(began)
 
@@ -167,8 +162,8 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     context = problem.context()
     with tempfile.TemporaryDirectory() as folder:
         directory = epath.Path(folder)
-        if cluster := WAYS[way]:
-            launchers.current().train(cluster, directory, fn_args, progress)
+        if tasks := WAYS[way]:
+            launchers.current().train(tasks, directory, fn_args, progress)
         else:
 
             def on_evaluation(step, metrics):
@@ -181,7 +176,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     rate = 1 / per_step.pop("seconds")
     return {
         "steps_per_s": round(rate, 2),
-        "examples_per_s": round(rate * problem.settings["train"]["batch_size"]),
+        "examples_per_s": round(rate * problem.settings.train.batch_size),
         "kb_per_step": round(per_step.pop("bytes") / 1000, 1),
         "cpu_ms_per_step": {role: round(1000 * value, 2) for role, value in per_step.items()},
         "trainable_kb": round(variables / 1000, 1),

@@ -41,6 +41,7 @@ from benchmarks import tables
 from benchmarks.record import Record
 from pipeline.config import config_file
 from pipeline.config.configuration import Config
+from pipeline.config.problem_settings import column_settings
 from pipeline.console import terminal
 from pipeline.console.node_progress import Progress
 from pipeline.errors import UserError
@@ -90,7 +91,7 @@ class Problem:
         from components.evaluator import verdict
         from models.training.trainer import RECORD
 
-        outputs, _ = self._run(self._config(name, settings))
+        outputs = self._run(self._config(name, settings))
 
         result = json.loads((outputs["Evaluator"]["evaluation"] / verdict.FILE_NAME).read_text())
         run = outputs["Trainer"]["model_run"]
@@ -140,7 +141,7 @@ class Problem:
         return config_file.load(self.file, overrides, preset or None)
 
     def _run(self, config: Config, last: str | None = None):
-        """Runs the pipeline; returns the outputs of each node by key, and the nodes by id."""
+        """Runs the pipeline; returns the outputs of each node by key."""
         from pipeline.beam import dag_runner
         from pipeline.graph import arguments
         from pipeline.graph.pipeline import create_pipeline
@@ -152,8 +153,7 @@ class Problem:
             shutil.rmtree(self._workspace.training, ignore_errors=True)
             executions = dag_runner.run(pipeline, progress)
             shutil.rmtree(self._workspace.training, ignore_errors=True)
-        outputs = {node: self._outputs(execution) for node, execution in executions.items()}
-        return outputs, {node.id: node for node in pipeline.components}
+        return {node: self._outputs(execution) for node, execution in executions.items()}
 
     def _outputs(self, execution: int) -> dict[str, pathlib.Path]:
         from tfx.orchestration import metadata
@@ -174,19 +174,19 @@ class Problem:
         from models.features import features, label
 
         config = self._config(None)
-        outputs, nodes = self._run(config, last="Transform")
+        outputs = self._run(config, last="Transform")
         (examples,) = [out["examples"] for node, out in outputs.items() if "ExampleGen" in node]
         graph = outputs["Transform"]["transform_graph"]
         schema = text_format.Parse(
             (graph / "metadata" / "schema.pbtxt").read_text(), schema_pb2.Schema()
         )
-        settings = json.loads(nodes["Transform"].exec_properties["custom_config"])
+        settings = column_settings(config)
         return references.read(
             {split: _files(examples, split) for split in references.SPLITS},
             schema,
             features.resolve(schema, settings),
             label.from_transform(
-                {"name": config.label, "task": config.task, "log_label": config.log_label},
+                settings.labels[0],
                 0,
                 tft.TFTransformOutput(str(graph)),
                 _files(outputs["Transform"]["transformed_examples"], "train"),

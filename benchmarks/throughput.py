@@ -70,7 +70,7 @@ def _network(problem, context):
     from models.toolbox.params import parse_params
     from models.zoo import tabm
 
-    settings = parse_params(tabm.Params, problem.settings["model"]["params"])
+    settings = parse_params(tabm.Params, problem.settings.model.params)
     head = heads.for_labels(context.labels)
     network = networks.TabM(
         outputs=head.logits_dimension,
@@ -79,7 +79,7 @@ def _network(problem, context):
         hidden=settings.hidden,
         embedding=settings.embedding,
         dropout=tabm.dropout(settings, context),
-        seed=problem.settings["train"]["seed"],
+        seed=problem.settings.train.seed,
     )
     return network, head, settings
 

@@ -1,6 +1,5 @@
 """The Trainer's inputs from a finished run, for benchmarks that train outside the pipeline."""
 
-import json
 import pathlib
 
 from pipeline.config import config_file
@@ -18,6 +17,7 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     from models.problem import Problem
+    from models.settings import Settings
     from pipeline.graph import arguments
     from pipeline.graph.pipeline import create_pipeline
 
@@ -28,7 +28,7 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
         for node in create_pipeline(config, arguments.of_workspace(config, workspace)).components
         if node.id == "Trainer"
     )
-    settings = json.loads(trainer.exec_properties["problem"])
+    settings = Settings.from_json(trainer.exec_properties["problem"])
     graph = _latest(workspace.artifacts / "Transform" / "transform_graph")
     examples = _latest(workspace.artifacts / "Transform" / "transformed_examples")
     schema = (graph / "metadata" / "schema.pbtxt").read_text()

@@ -5,7 +5,7 @@ goes through this module. With a single replica, as in any other training, its f
 nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,15 +13,6 @@ import tensorflow as tf
 from models import estimator_api
 
 _CPU = "CPU"
-
-
-def replicas(train: Mapping[str, Any]) -> int:
-    """Returns the number of replicas of a training; 1 if it is not mirrored.
-
-    Args:
-        train: the configuration's `train`.
-    """
-    return (train.get("cluster") or {}).get("mirrored") or 1
 
 
 def check_batch(batch_size: int, count: int) -> None:

@@ -1,6 +1,5 @@
 """A problem as the Trainer and the Tuner see it: the settings and the transformed examples."""
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -17,6 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from models import mirrored
 from models.features import features as features_lib
 from models.features import inputs, label, preprocessing, vocabularies
+from models.settings import Settings, Train
 from models.toolbox import networks
 from models.toolbox.context import Context
 
@@ -29,8 +29,6 @@ _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
 """Default number of evaluations; some fall on the ends of 3 learning-rate cycles (1 + 2 + 4)."""
 _FN_ARGS = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
-_NOT_OF_THE_RESULT = ("max_restarts", "hang_seconds")
-"""Settings of `train.cluster` that do not affect the result, unlike how examples are shared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +36,13 @@ class Problem:
     """Configuration of a training, with the transformed examples it uses.
 
     Attributes:
-        settings: the JSON object in `custom_config["problem"]`: `labels`, `features`, `derived`,
-            `weight`, `missing` (words that mark a missing value in the table), `model`, `train`,
-            and `code`, a fingerprint of the code.
+        settings: the settings that the pipeline passes on.
         schema: schema of the raw examples.
         transform_graph: directory of Transform's output.
         train_files, eval_files: gzipped TFRecords of transformed examples.
     """
 
-    settings: Mapping[str, Any]
+    settings: Settings
     schema: schema_pb2.Schema
     transform_graph: str
     train_files: tuple[str, ...]
@@ -63,7 +59,7 @@ class Problem:
         """
         schema_text = epath.Path(fn_args.schema_path).read_text()
         problem = cls(
-            json.loads(fn_args.custom_config["problem"]),
+            Settings.from_json(fn_args.custom_config["problem"]),
             text_format.Parse(schema_text, schema_pb2.Schema()),
             fn_args.transform_output,
             _files(fn_args.train_files),
@@ -73,54 +69,30 @@ class Problem:
         return problem.replaced(found.get("values", {}))._completed()
 
     def replaced(self, values: Mapping[str, Any]) -> "Problem":
-        """Returns a copy with new values at dotted keys such as `model.params.learning_rate`."""
-        settings: dict[str, Any] = copy.deepcopy(dict(self.settings))
-        for key, value in values.items():
-            *sections, name = key.split(".")
-            place = settings
-            for section in sections:
-                place = place[section]
-            place[name] = value
-            if key == "train.max_steps":
-                settings["train"]["epochs"] = None
-            elif key == "train.epochs":
-                settings["train"]["max_steps"] = None
-        return dataclasses.replace(self, settings=settings)
+        """Returns a copy with new values at dotted keys, see `Settings.replaced`."""
+        return dataclasses.replace(self, settings=self.settings.replaced(values))
 
     def _completed(self) -> "Problem":
         """Fills in the settings of `train` that the configuration leaves open.
 
         These defaults did well on some twenty tables of all sizes.
         """
-        train, replicas = self.settings["train"], self.replicas
-        if train["batch_size"]:
-            mirrored.check_batch(train["batch_size"], replicas)
-        if (
-            train["batch_size"]
-            and train["evaluate_every"]
-            and (train["max_steps"] or train["epochs"])
-        ):
+        train = self.settings.train
+        if train.batch_size:
+            mirrored.check_batch(train.batch_size, train.replicas)
+        if train.batch_size and train.evaluate_every and (train.max_steps or train.epochs):
             return self
         rows = inputs.count_rows(self.train_files)
         size = next((size for below, size in _BATCH_SIZES if rows < below), _LARGE_BATCH)
         # A multiple of the number of replicas, which share it equally.
-        batch_size = train["batch_size"] or max(size // replicas, 1) * replicas
-        epochs = train["epochs"]
-        if not epochs and not train["max_steps"]:
-            epochs = _epochs(self.settings["labels"][0]["task"], rows, batch_size)
-        steps = train["max_steps"] or _steps(epochs, rows, batch_size)
-        settings = {
-            **train,
-            "batch_size": batch_size,
-            "epochs": epochs,
-            "evaluate_every": train["evaluate_every"] or max(math.ceil(steps / _EVALUATIONS), 1),
-        }
-        return dataclasses.replace(self, settings={**self.settings, "train": settings})
-
-    @property
-    def replicas(self) -> int:
-        """The number of replicas that share each training batch, see `models.mirrored`."""
-        return mirrored.replicas(self.settings["train"])
+        batch_size = train.batch_size or max(size // train.replicas, 1) * train.replicas
+        epochs = train.epochs
+        if not epochs and not train.max_steps:
+            epochs = _epochs(self.settings.columns.labels[0].task, rows, batch_size)
+        train = dataclasses.replace(train, batch_size=batch_size, epochs=epochs)
+        every = train.evaluate_every or max(math.ceil(_steps(train, rows) / _EVALUATIONS), 1)
+        train = dataclasses.replace(train, evaluate_every=every)
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, train=train))
 
     @property
     def transform_output(self) -> tft.TFTransformOutput:
@@ -134,7 +106,7 @@ class Problem:
         Raises:
             ValueError: see `features.resolve`.
         """
-        return features_lib.resolve(self.schema, self.settings)
+        return features_lib.resolve(self.schema, self.settings.columns)
 
     def context(self) -> Context:
         """Returns the context that the model receives.
@@ -143,11 +115,10 @@ class Problem:
             ValueError: a label cannot be learned, see `label.from_transform`.
         """
         output, features = self.transform_output, self.features
-        train = self.settings["train"]
         rows = inputs.count_rows(self.train_files)
         labels = tuple(
-            label.from_transform(spec, index, output, self.train_files)
-            for index, spec in enumerate(self.settings["labels"])
+            label.from_transform(settings, index, output, self.train_files)
+            for index, settings in enumerate(self.settings.columns.labels)
         )
         categorical = [f for f in features if f.kind == features_lib.CATEGORICAL]
         return Context(
@@ -164,7 +135,7 @@ class Problem:
                 for feature in features
                 if feature.kind == features_lib.SEQUENCE
             ),
-            max_steps=train["max_steps"] or _steps(train["epochs"], rows, train["batch_size"]),
+            max_steps=_steps(self.settings.train, rows),
             rows=rows,
         )
 
@@ -176,29 +147,28 @@ class Problem:
         Raises:
             ValueError: see `inputs.training_input_fn`.
         """
-        train = self.settings["train"]
+        train = self.settings.train
         return inputs.training_input_fn(
             self.train_files,
             self.transform_output,
-            train["batch_size"],
+            train.batch_size,
             rows=rows,
-            cache_bytes=train["cache_mb"] << 20,
-            seed=train["seed"],
+            cache_bytes=train.cache_mb << 20,
+            seed=train.seed,
             start_step=start_step,
-            labels=self._labels,
+            labels=self.settings.columns.label_names,
             shard=shard,
-            replicas=self.replicas,
+            replicas=train.replicas,
         )
 
     def eval_input(self) -> Callable[[], tf.data.Dataset]:
         """Returns the input function of one pass over the eval split."""
         return inputs.evaluation_input_fn(
-            self.eval_files, self.transform_output, _EVALUATION_BATCH, self._labels
+            self.eval_files,
+            self.transform_output,
+            _EVALUATION_BATCH,
+            self.settings.columns.label_names,
         )
-
-    @property
-    def _labels(self) -> list[str]:
-        return [label["name"] for label in self.settings["labels"]]
 
     def serving_input(self) -> Callable[[], Any]:
         """Returns the function that builds the receiver of serving requests."""
@@ -211,13 +181,12 @@ class Problem:
         the same digest, although their bytes differ in each run: an interrupted training resumes,
         and a finished one is not repeated. How a cluster's tasks are restarted does not matter.
         """
-        settings = dict(self.settings)
-        train = settings["train"]
-        if train.get("cluster"):
-            of_result = train["cluster"].keys() - _NOT_OF_THE_RESULT
-            cluster = {key: train["cluster"][key] for key in of_result}
-            settings["train"] = {**train, "cluster": cluster}
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        settings = self.settings
+        if tasks := settings.train.tasks:
+            of_result = dataclasses.replace(tasks, max_restarts=0, hang_seconds=0)
+            settings = settings.with_train(cluster=of_result)
+        fields = json.dumps(dataclasses.asdict(settings), sort_keys=True)
+        digest = hashlib.sha256(fields.encode())
         digest.update(self.schema.SerializeToString(deterministic=True))
         output = self.transform_output
         assets = epath.Path(output.transform_savedmodel_dir) / "assets"
@@ -229,7 +198,7 @@ class Problem:
         return digest.hexdigest()[:16]
 
 
-def trainer_properties(settings: Mapping[str, Any], training_root: str) -> dict[str, str]:
+def trainer_properties(settings: Settings, training_root: str) -> dict[str, str]:
     """Returns the execution properties from which TFX builds the `FnArgs` for `Problem.of`.
 
     Args:
@@ -240,7 +209,7 @@ def trainer_properties(settings: Mapping[str, Any], training_root: str) -> dict[
         "train_args": json.dumps({"splits": ["train"]}),
         "eval_args": json.dumps({"splits": ["eval"]}),
         "custom_config": json.dumps(
-            {"problem": json.dumps(settings), "training_root": training_root}
+            {"problem": settings.to_json(), "training_root": training_root}
         ),
     }
 
@@ -261,8 +230,8 @@ def _epochs(task: str, rows: int, batch_size: int) -> int:
     return max(_FEWEST_EPOCHS, most)
 
 
-def _steps(epochs: int, rows: int, batch_size: int) -> int:
-    return max(math.ceil(epochs * rows / batch_size), 1)
+def _steps(train: Train, rows: int) -> int:
+    return train.max_steps or max(math.ceil((train.epochs or 1) * rows / train.batch_size), 1)
 
 
 def _files(patterns: Sequence[str]) -> tuple[str, ...]:

@@ -8,9 +8,7 @@ runs of one compiled pipeline, and a runtime parameter of TFX can only replace a
 a value inside `custom_config`.
 """
 
-import json
-from collections.abc import Mapping
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -18,6 +16,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.trainer import executor
+from models.settings import Settings
 
 
 class TrainerSpec(component_spec.ComponentSpec):
@@ -53,7 +52,7 @@ class Trainer(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
-        problem: Mapping[str, Any],
+        problem: Settings,
         training_root: Union[str, RuntimeParameter],
         max_steps: Union[int, RuntimeParameter] = 0,
         hyperparameters: Optional[types.BaseChannel] = None,
@@ -64,7 +63,7 @@ class Trainer(base_component.BaseComponent):
             examples: transformed examples.
             transform_graph: output of Transform.
             schema: schema of the raw examples.
-            problem: see `models.problem.Problem`.
+            problem: the settings of the problem.
             training_root: directory of the checkpoints of all trainings.
             max_steps: length of training in steps; 0 keeps the problem's.
             hyperparameters: values that replace the problem's.
@@ -75,7 +74,7 @@ class Trainer(base_component.BaseComponent):
                 transform_graph=transform_graph,
                 schema=schema,
                 hyperparameters=hyperparameters,
-                problem=json.dumps(problem),
+                problem=problem.to_json(),
                 training_root=training_root,
                 max_steps=max_steps,
                 model=types.Channel(type=standard_artifacts.Model),

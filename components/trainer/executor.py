@@ -1,10 +1,9 @@
 """TFX's executor, which passes the run's own settings to `run_fn`."""
 
-import json
-
 from tfx.components.trainer import executor
 
 from models.problem import trainer_properties
+from models.settings import Settings
 
 
 class Executor(executor.GenericExecutor):
@@ -16,9 +15,9 @@ class Executor(executor.GenericExecutor):
         Raises:
             ValueError: see `models.training.trainer.run_fn`.
         """
-        settings = json.loads(exec_properties["problem"])
+        settings = Settings.from_json(exec_properties["problem"])
         if max_steps := exec_properties["max_steps"]:
-            settings["train"] = {**settings["train"], "max_steps": max_steps, "epochs": None}
+            settings = settings.replaced({"train.max_steps": max_steps})
         properties = trainer_properties(settings, exec_properties["training_root"])
         super().Do(
             input_dict, output_dict, {**properties, "run_fn": "models.training.trainer.run_fn"}

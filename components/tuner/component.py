@@ -10,9 +10,7 @@ of an Estimator would be a black box to it. Optuna prunes by the evaluations tha
 resumes, and has samplers that can be seeded for each trial.
 """
 
-import json
-from collections.abc import Mapping
-from typing import Any, Union
+from typing import Union
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -20,6 +18,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.tuner import executor
+from components.tuner.tune_settings import TuneSettings
+from models.settings import Settings
 
 
 class TunerSpec(component_spec.ComponentSpec):
@@ -53,9 +53,9 @@ class Tuner(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
-        problem: Mapping[str, Any],
+        problem: Settings,
         training_root: Union[str, RuntimeParameter],
-        tune: Mapping[str, Any],
+        tune: TuneSettings,
         code: str,
     ):
         """Makes the component.
@@ -64,10 +64,9 @@ class Tuner(base_component.BaseComponent):
             examples: transformed examples.
             transform_graph: output of Transform.
             schema: schema of the raw examples.
-            problem: see `models.problem.Problem`.
+            problem: the settings of the problem.
             training_root: directory of all trainings, in which the search has a subdirectory.
-            tune: see `study.Study`; also `parallel`, the number of trials to run at a time, and
-                `max_steps`, the length of a trial.
+            tune: the settings of the search.
             code: fingerprint of this component's code; a change starts a new search.
         """
         super().__init__(
@@ -75,9 +74,9 @@ class Tuner(base_component.BaseComponent):
                 examples=examples,
                 transform_graph=transform_graph,
                 schema=schema,
-                problem=json.dumps(problem),
+                problem=problem.to_json(),
                 training_root=training_root,
-                tune=json.dumps(tune),
+                tune=tune.to_json(),
                 code=code,
                 **{
                     executor.BEST: types.Channel(type=standard_artifacts.HyperParameters),

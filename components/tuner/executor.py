@@ -5,9 +5,10 @@ directory's name depends on the settings of the search, except `trials` and `par
 that was killed, or is run again with more trials, resumes from there.
 """
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from absl import logging
@@ -18,8 +19,10 @@ from tfx.types import artifact_utils
 
 from components.tuner import study_file
 from components.tuner.trial_processes import TrialPool, TrialProcess
+from components.tuner.tune_settings import TuneSettings
 from models import observer, registry
 from models.problem import Problem, fn_args_json, trainer_properties
+from models.settings import Model, Settings
 
 BEST, RESULTS = "best_hyperparameters", "tuner_results"
 """Names of the outputs."""
@@ -39,27 +42,26 @@ class Executor(base_executor.BaseExecutor):
         from components.tuner.study import Study  # slow: Optuna takes a second to import
 
         properties = trainer_properties(
-            json.loads(exec_properties["problem"]), exec_properties["training_root"]
+            Settings.from_json(exec_properties["problem"]), exec_properties["training_root"]
         )
         fn_args = fn_args_utils.get_common_fn_args(input_dict, properties)
         fn_args.transform_output = fn_args.transform_graph_path
-        tune = json.loads(exec_properties["tune"])
-        length = {"train.max_steps": tune["max_steps"]} if tune["max_steps"] else {}
+        tune = TuneSettings.from_json(exec_properties["tune"])
+        length = {"train.max_steps": tune.max_steps} if tune.max_steps else {}
         fn_args.hyperparameters = {"values": length}
         problem = Problem.of(fn_args)
-        tune["evaluate_every"] = (
-            tune["evaluate_every"] or problem.settings["train"]["evaluate_every"]
-        )
-        fixed = {**length, "train.evaluate_every": tune["evaluate_every"]}
+        every = tune.evaluate_every or problem.settings.train.evaluate_every
+        tune = dataclasses.replace(tune, evaluate_every=every)
+        fixed = {**length, "train.evaluate_every": every}
 
         directory = epath.Path(fn_args.custom_config["training_root"]) / "tuning"
         directory /= _fingerprint(problem, tune, exec_properties["code"])
         directory.mkdir(parents=True, exist_ok=True)
         logging.info("Tuning directory: %s", directory)
         with study_file.local(directory / "study.sqlite") as (file, keep):
-            study = Study(file, tune, _configured(problem, tune["search"]))
+            study = Study(file, tune, _configured(problem, tune.search))
             try:
-                with TrialPool(fn_args_json(fn_args), tune["parallel"]) as pool:
+                with TrialPool(fn_args_json(fn_args), tune.parallel) as pool:
                     _search(study, tune, pool, directory, fixed, keep)
                 trials, best = study.trials(), study.best()
             finally:
@@ -69,13 +71,13 @@ class Executor(base_executor.BaseExecutor):
         # Trial 0 is the configuration itself, which leaves nothing to replace.
         values = best["values"] if best["number"] else {}
         _write(output_dict[BEST], BEST_FILE, {"values": values})
-        results = {"tune": tune, "best": best["number"], "trials": trials}
+        results = {"tune": dataclasses.asdict(tune), "best": best["number"], "trials": trials}
         _write(output_dict[RESULTS], TRIALS_FILE, results)
 
 
 def _search(
     study,
-    tune: Mapping[str, Any],
+    tune: TuneSettings,
     pool: TrialPool,
     directory: epath.Path,
     fixed: Mapping[str, Any],
@@ -125,35 +127,33 @@ def _is_end(study, process: TrialProcess, message: Mapping[str, Any]) -> bool:
     return True
 
 
-def _report_progress(study, tune: Mapping[str, Any]) -> None:
+def _report_progress(study, tune: TuneSettings) -> None:
     best = study.best()
     ended = sum(trial["state"] in ("complete", "pruned", "failed") for trial in study.trials())
-    text = f"{ended}/{tune['trials']} trials"
+    text = f"{ended}/{tune.trials} trials"
     if best:
         value = best["value"]
         shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
-        text += f", best {tune['metric']} {shown}"
+        text += f", best {tune.metric} {shown}"
     logging.info("Tuning: %s", text)
     observer.current().search_advanced(text)
 
 
-def _configured(problem: Problem, search: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the problem's own values of the searched keys, where known."""
-    model = problem.settings["model"]
-    params = registry.parameters(model["name"], model["params"], problem.context())
-    settings = {"train": problem.settings["train"], "model": {"params": params}}
-    found = {}
-    for key in search:
-        place: Any = settings
-        for part in key.split("."):
-            place = place.get(part) if isinstance(place, Mapping) else None
-        if place is not None:
-            found[key] = list(place) if isinstance(place, tuple) else place
-    return found
+def _configured(problem: Problem, keys: Iterable[str]) -> dict[str, Any]:
+    """Returns the problem's values of the searched keys, where known."""
+    model = problem.settings.model
+    params = registry.parameters(model.name, model.params, problem.context())
+    settings = dataclasses.replace(problem.settings, model=Model(model.name, params))
+    values = {key: settings.value(key) for key in keys}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
-def _fingerprint(problem: Problem, tune: Mapping[str, Any], code: str) -> str:
-    determining = {k: v for k, v in tune.items() if k not in ("trials", "parallel")}
+def _fingerprint(problem: Problem, tune: TuneSettings, code: str) -> str:
+    determining = dataclasses.asdict(dataclasses.replace(tune, trials=0, parallel=0))
     text = json.dumps([problem.fingerprint(), determining, code], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -16,6 +16,8 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
+from components.tuner.tune_settings import Choices, Range, TuneSettings
+
 _SIGNIFICANT_DIGITS = 6
 _VALUES, _SECONDS, _ERROR = "values", "seconds", "error"
 
@@ -45,20 +47,18 @@ class Study:
 
     Args:
         file: the SQLite file, created if missing; it must be on a disk.
-        tune: `trials`, `seed`, `metric`, `goal` (minimize or maximize), `pruner` (median, asha or
-            none), `evaluate_every` (steps), and `search`: for each key, `low`, `high`, `step` and
-            `log` of a range, or `choices`. A range of whole numbers gives whole numbers.
+        tune: the settings of the search.
         configured: the configuration's own values of the keys, where known. They are the first
             trial, which the others have to beat.
     """
 
-    def __init__(self, file: pathlib.Path, tune: Mapping[str, Any], configured: Mapping[str, Any]):
+    def __init__(self, file: pathlib.Path, tune: TuneSettings, configured: Mapping[str, Any]):
         self._tune = tune
-        self._search = tune["search"]
+        self._search = tune.search
         self._study = optuna.create_study(
             storage=f"sqlite:///{file}",
             study_name="tuning",
-            direction=tune["goal"],
+            direction=tune.goal,
             pruner=_pruner(tune),
             load_if_exists=True,
         )
@@ -80,7 +80,7 @@ class Study:
             left = self._left.pop(0)
             self._study.sampler = self._sampler(left.number)
             trial = optuna.trial.Trial(self._study, left._trial_id)
-        elif begun < self._tune["trials"]:
+        elif begun < self._tune.trials:
             self._study.sampler = self._sampler(begun)
             trial = self._study.ask()
         else:
@@ -103,7 +103,7 @@ class Study:
         Raises:
             ValueError: the model does not have the metric.
         """
-        metric, trial = self._tune["metric"], self._running[number]
+        metric, trial = self._tune.metric, self._running[number]
         if metric not in metrics:
             known = sorted(set(metrics) - {"global_step"})
             raise ValueError(
@@ -123,11 +123,11 @@ class Study:
 
     def complete(self, number: int, metrics: Mapping[str, float]) -> None:
         """Records the metrics of a trial's best checkpoint; if not finite, the trial has failed."""
-        value = metrics[self._tune["metric"]]
+        value = metrics[self._tune.metric]
         if math.isfinite(value):
             self._end(number, TrialState.COMPLETE, value)
         else:
-            self.fail(number, f"{self._tune['metric']} is {value} at the best checkpoint")
+            self.fail(number, f"{self._tune.metric} is {value} at the best checkpoint")
 
     def prune(self, number: int) -> None:
         """Records that a trial was stopped early."""
@@ -163,7 +163,7 @@ class Study:
     def best(self) -> dict[str, Any] | None:
         """Returns the best complete trial, the first one if tied; None if none is complete."""
         complete = [trial for trial in self.trials() if trial["state"] == "complete"]
-        sign = -1 if self._tune["goal"] == "maximize" else 1
+        sign = -1 if self._tune.goal == "maximize" else 1
         return min(complete, key=lambda trial: sign * trial["value"], default=None)
 
     def close(self) -> None:
@@ -172,47 +172,47 @@ class Study:
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
         # An earlier run may have asked for more trials than this one.
-        return self._study.get_trials(deepcopy=False)[: self._tune["trials"]]
+        return self._study.get_trials(deepcopy=False)[: self._tune.trials]
 
     def _end(self, number: int, state: TrialState, value: float | None = None) -> None:
         self._study.tell(self._running.pop(number), value, state)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        seed = np.random.SeedSequence([self._tune["seed"], number]).generate_state(1)[0]
+        seed = np.random.SeedSequence([self._tune.seed, number]).generate_state(1)[0]
         return optuna.samplers.TPESampler(seed=int(seed))
 
 
-def _pruner(tune: Mapping[str, Any]) -> optuna.pruners.BasePruner:
-    if tune["pruner"] == "median":
+def _pruner(tune: TuneSettings) -> optuna.pruners.BasePruner:
+    if tune.pruner == "median":
         return optuna.pruners.MedianPruner()
-    if tune["pruner"] == "asha":
+    if tune.pruner == "asha":
         return optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=tune["evaluate_every"], reduction_factor=3
+            min_resource=tune.evaluate_every, reduction_factor=3
         )
     return optuna.pruners.NopPruner()
 
 
-def _suggest(trial: optuna.trial.Trial, key: str, dimension: Mapping[str, Any]) -> Any:
-    if dimension["choices"] is not None:
-        texts = [json.dumps(choice) for choice in dimension["choices"]]
+def _suggest(trial: optuna.trial.Trial, key: str, dimension: Range | Choices) -> Any:
+    if isinstance(dimension, Choices):
+        texts = [json.dumps(choice) for choice in dimension.choices]
         return json.loads(trial.suggest_categorical(key, texts))
-    low, high, step, log = (dimension[name] for name in ("low", "high", "step", "log"))
+    low, high, step, log = dimension.low, dimension.high, dimension.step, dimension.log
     if isinstance(low, int):
-        return trial.suggest_int(key, low, high, step=step or 1, log=log)
+        return trial.suggest_int(key, low, int(high), step=int(step or 1), log=log)
     value = trial.suggest_float(key, low, high, step=step, log=log)
     # Rounded, so that what people read and paste is short and exactly what was tried.
     return min(max(float(f"{value:.{_SIGNIFICANT_DIGITS}g}"), low), high)
 
 
-def _stored(value: Any, dimension: Mapping[str, Any]) -> Any:
+def _stored(value: Any, dimension: Range | Choices) -> Any:
     """Converts a value to the study's form: a choice, which may be a list, becomes text."""
-    return value if dimension["choices"] is None else json.dumps(value)
+    return json.dumps(value) if isinstance(dimension, Choices) else value
 
 
-def _is_in(value: Any, dimension: Mapping[str, Any]) -> bool:
-    if dimension["choices"] is not None:
-        return value in dimension["choices"]
-    low, high, step = (dimension[name] for name in ("low", "high", "step"))
+def _is_in(value: Any, dimension: Range | Choices) -> bool:
+    if isinstance(dimension, Choices):
+        return value in dimension.choices
+    low, high, step = dimension.low, dimension.high, dimension.step
     wanted = int if isinstance(low, int) else (int, float)
     if not isinstance(value, wanted) or not low <= value <= high:
         return False

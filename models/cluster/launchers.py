@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from absl import logging
@@ -12,6 +12,7 @@ from etils import epath
 from models.cluster import task_process
 from models.cluster.supervisor import Supervisor
 from models.problem import fn_args_json
+from models.settings import Tasks
 from models.training_progress import Progress
 
 
@@ -27,12 +28,12 @@ class Launcher(Protocol):
         """
 
     def train(
-        self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
+        self, tasks: Tasks, directory: epath.Path, fn_args, progress: Progress
     ) -> list[dict[str, Any]]:
         """Trains to the end; when this returns or raises, no task of the cluster is running.
 
         Args:
-            cluster: `train.cluster` of the configuration.
+            tasks: the tasks of the cluster.
             directory: the training directory.
             fn_args: the Trainer's `FnArgs`, which describe the problem, see `Problem.of`.
             progress: receives the progress.
@@ -55,13 +56,13 @@ class OnThisMachine:
         return True
 
     def train(
-        self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
+        self, tasks: Tasks, directory: epath.Path, fn_args, progress: Progress
     ) -> list[dict[str, Any]]:
         """Trains under a supervisor; see `Launcher`."""
         logs = _logs(directory)
         logging.info("Logs of the cluster's tasks: %s", logs)
         problem = fn_args_json(fn_args)
-        with Supervisor(cluster, str(directory), problem, logs, progress) as supervisor:
+        with Supervisor(tasks, str(directory), problem, logs, progress) as supervisor:
             supervisor.run()
         return supervisor.restarts
 

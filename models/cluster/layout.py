@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from models.settings import Tasks
+
 CHIEF, WORKER, PARAMETER_SERVER, EVALUATOR = "chief", "worker", "ps", "evaluator"
 """Roles of tasks, as named in `TF_CONFIG`."""
 
@@ -39,13 +41,13 @@ class Name:
         return self.role in (CHIEF, WORKER)
 
 
-def names(cluster: Mapping[str, Any]) -> list[Name]:
+def names(tasks: Tasks) -> list[Name]:
     """Returns the tasks of `train.cluster`, in the order in which they start."""
     return [
-        *(Name(PARAMETER_SERVER, index) for index in range(cluster["parameter_servers"])),
+        *(Name(PARAMETER_SERVER, index) for index in range(tasks.parameter_servers)),
         Name(CHIEF, 0),
-        *(Name(WORKER, index) for index in range(cluster["workers"])),
-        *([Name(EVALUATOR, 0)] if cluster["evaluator"] else []),
+        *(Name(WORKER, index) for index in range(tasks.workers)),
+        *([Name(EVALUATOR, 0)] if tasks.evaluator else []),
     ]
 
 

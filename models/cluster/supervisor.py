@@ -15,7 +15,6 @@ import dataclasses
 import pathlib
 import selectors
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,6 +23,7 @@ from absl import logging
 from models.cluster import layout, task_process
 from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
 from models.cluster.task_process import TaskProcess
+from models.settings import Tasks
 from models.training_progress import Progress
 
 _POLL_EVERY = 0.2
@@ -73,7 +73,7 @@ class Supervisor:
     """Context manager that runs the cluster of a training; on exit it kills all its processes.
 
     Args:
-        cluster: `train.cluster` of the configuration.
+        tasks: the tasks of the cluster.
         directory: the training directory.
         problem: the problem as JSON values, sent to every task.
         logs: folder of the tasks' logs.
@@ -82,19 +82,19 @@ class Supervisor:
 
     def __init__(
         self,
-        cluster: Mapping[str, Any],
+        tasks: Tasks,
         directory: str,
         problem: Any,
         logs: pathlib.Path,
         progress: Progress,
     ):
         self.restarts: list[dict[str, Any]] = []
-        self._cluster = cluster
+        self._settings = tasks
         self._directory = directory
         self._problem = problem
         self._logs = logs
         self._progress = progress
-        self._tasks = {str(name): _Task(name) for name in layout.names(cluster)}
+        self._tasks = {str(name): _Task(name) for name in layout.names(tasks)}
         self._selector = selectors.DefaultSelector()
         self._stack = ExitStack()
         self._disturbed = 0.0  # when tasks last had to wait for another
@@ -224,7 +224,7 @@ class Supervisor:
             return
         step = self._progress.step
         logging.warning("%s %s, at step %d", task.name, reason, step)
-        if len(self.restarts) >= self._cluster["max_restarts"]:
+        if len(self.restarts) >= self._settings.max_restarts:
             raise TaskError(
                 f"{task.name} {reason} at step {step}, after {len(self.restarts)} restarts of the "
                 f"cluster's tasks; its log is {self._logs / f'{task.name}.log'}; to allow more "
@@ -260,7 +260,7 @@ class Supervisor:
         for task in [*vital, *self._with_role(WORKER, EVALUATOR)]:
             if task.process is None or task.is_done:
                 continue
-            limit, since = self._cluster["hang_seconds"], task.progressed_at
+            limit, since = float(self._settings.hang_seconds), task.progressed_at
             if not task.is_working:
                 limit += _START_SECONDS
             elif task.name.role == EVALUATOR and self._evaluated_all:

@@ -7,12 +7,12 @@ alone cannot: a zip code is a category, a text column holds dates. `resolve` mer
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.features import expressions, text_values
+from models.features.column_settings import ColumnSettings, FeatureSettings
 
 NUMERIC = "numeric"
 ORDINAL = "ordinal"
@@ -68,14 +68,12 @@ _LEFT_OUT = (schema_pb2.DEPRECATED, schema_pb2.DISABLED)
 """Lifecycle stages of columns that are not features; DISABLED: no value in the train split."""
 
 
-def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feature, ...]:
+def resolve(schema: schema_pb2.Schema, settings: ColumnSettings) -> tuple[Feature, ...]:
     """Merges the schema with the configuration's overrides.
 
     Args:
         schema: the curated or inferred schema of the raw examples.
-        problem: `labels`, a list of mappings with a `name`, and `weight`, a column or None, are
-            never features. `features` maps columns to overrides: a `kind` and attributes of
-            `Feature`. `derived` maps names to expressions. All but `labels` are optional.
+        settings: the settings of the columns. Labels and the weight are never features.
 
     Returns:
         The features in the schema's order, then the derived ones sorted by name, since TFX does not
@@ -88,22 +86,20 @@ def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feat
             or no feature is left.
     """
     columns = {feature.name: feature for feature in schema.feature}
-    labels = [label["name"] for label in problem["labels"]]
-    weight = problem.get("weight")
-    overrides = problem.get("features") or {}
-    for name in [*labels, *([weight] if weight else []), *overrides]:
+    targets = [*settings.label_names, *([settings.weight] if settings.weight else [])]
+    for name in [*targets, *settings.features]:
         if name not in columns:
             raise ValueError(f"column {name}: not in the schema, which has {', '.join(columns)}")
-    for name in [*labels, *([weight] if weight else [])]:
+    for name in targets:
         if columns[name].lifecycle_stage == schema_pb2.DISABLED:
             raise ValueError(f"column {name}: has no value in the train split")
     resolved = {
-        name: _resolve_column(column, overrides.get(name, {}))
+        name: _resolve_column(column, settings.features.get(name, FeatureSettings()))
         for name, column in columns.items()
-        if name not in labels and name != weight
+        if name not in targets
     }
     features = [feature for feature in resolved.values() if feature is not None]
-    derivation = _Derivation(columns, resolved, problem.get("derived") or {})
+    derivation = _Derivation(columns, resolved, settings.derived)
     derived = [derivation.of(name) for name in sorted(derivation.expressions)]
     features += [feature for feature in derived if feature is not None]
     if not features:
@@ -111,8 +107,8 @@ def resolve(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> tuple[Feat
     return tuple(features)
 
 
-def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> Feature | None:
-    kind = override.get("kind") or _kind(column)
+def _resolve_column(column: schema_pb2.Feature, settings: FeatureSettings) -> Feature | None:
+    kind = settings.kind or _kind(column)
     if kind == IGNORE or column.lifecycle_stage in _LEFT_OUT:
         return None
     if column.type not in DTYPES:
@@ -122,16 +118,21 @@ def _resolve_column(column: schema_pb2.Feature, override: Mapping[str, Any]) -> 
         )
     dtype = DTYPES[column.type]
     _check_kind(column, kind, dtype)
-    settings = {key: value for key, value in override.items() if key != "kind"}
     words = column.bool_domain.true_value, column.bool_domain.false_value
-    if kind == BOOLEAN and words[0] and not text_values.is_plain_truth(*words):
-        settings["true_value"] = words[0]
-    if kind == SEQUENCE and column.shape.dim:
-        settings["length"] = column.shape.dim[0].size
-    if kind == ORDINAL:
-        settings["order"] = _order(column, dtype, settings.get("order", ()))
-    # A column without a fixed shape is parsed as sparse: an example may lack it.
-    return Feature(column.name, kind, dtype, not column.HasField("shape"), **settings)
+    has_own_words = kind == BOOLEAN and words[0] and not text_values.is_plain_truth(*words)
+    return Feature(
+        column.name,
+        kind,
+        dtype,
+        # A column without a fixed shape is parsed as sparse: an example may lack it.
+        optional=not column.HasField("shape"),
+        vocabulary=settings.vocabulary,
+        min_count=settings.min_count,
+        oov_buckets=settings.oov_buckets,
+        true_value=words[0] if has_own_words else "",
+        order=_order(column, dtype, settings.order) if kind == ORDINAL else (),
+        length=column.shape.dim[0].size if kind == SEQUENCE and column.shape.dim else 0,
+    )
 
 
 def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
@@ -254,7 +255,7 @@ class _Derivation:
         if self._columns[used].lifecycle_stage == schema_pb2.DISABLED:
             return None
         # If the configuration ignores a column, an expression reads it as the schema declares it.
-        operand = self._resolved[used] or _resolve_column(self._columns[used], {})
+        operand = self._resolved[used] or _resolve_column(self._columns[used], FeatureSettings())
         if operand is None or operand.kind not in (*NUMBERS, BOOLEAN):
             found = operand.kind if operand else "deprecated in the schema"
             raise ValueError(
@@ -264,19 +265,18 @@ class _Derivation:
         return operand
 
 
-def notes(schema: schema_pb2.Schema, problem: Mapping[str, Any]) -> list[str]:
+def notes(schema: schema_pb2.Schema, settings: ColumnSettings) -> list[str]:
     """Returns a sentence for each feature that `resolve` leaves out of its own accord."""
-    overrides = problem.get("features") or {}
+    ignored = {name for name, feature in settings.features.items() if feature.kind == IGNORE}
     left_out = [
         f"column {column.name}: has no value in the train split, so it is left out"
         for column in schema.feature
-        if column.lifecycle_stage == schema_pb2.DISABLED
-        and overrides.get(column.name, {}).get("kind") != IGNORE
+        if column.lifecycle_stage == schema_pb2.DISABLED and column.name not in ignored
     ]
-    made = {feature.name for feature in resolve(schema, problem)}
+    made = {feature.name for feature in resolve(schema, settings)}
     return left_out + [
         f"derived.{name}: reads a column without a value in the train split, so it is left out"
-        for name in sorted(problem.get("derived") or {})
+        for name in sorted(settings.derived)
         if name not in made
     ]
 

@@ -5,13 +5,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 from etils import epath
 
 from models.features import preprocessing
+from models.features.column_settings import LabelSettings
 
 FILE_NAME = "label.json"
 """Name of the file in an export's `assets.extra/` that describes its labels."""
@@ -80,7 +80,7 @@ def from_json(text: str) -> tuple[Label, ...]:
 
 
 def from_transform(
-    spec: Mapping[str, Any],
+    settings: LabelSettings,
     index: int,
     transform_output: tft.TFTransformOutput,
     transformed_files: Sequence[str],
@@ -88,10 +88,7 @@ def from_transform(
     """Reads a label's statistics from Transform's output.
 
     Args:
-        spec: `name`, the label's column, and `task`: regression, binary or multiclass. Optional:
-            `log_label`, whether to learn on a log scale (None decides by the label's skew, see
-            `_is_skewed`); `interval`; and `class_weights`, either `balanced` or a mapping from
-            class to weight (1 for classes that it omits).
+        settings: the label's settings.
         index: position among the labels; 0 is the configuration's `label`.
         transform_output: Transform's output, with the class vocabulary.
         transformed_files: files of the train split; every row holds the regression statistics.
@@ -101,10 +98,10 @@ def from_transform(
             mixes nan or inf with numeric classes; `log_label` is true although there are negative
             values; or `class_weights` names an unknown class.
     """
-    if spec["task"] == "regression":
-        label = _of_numbers(spec["name"], spec.get("log_label"), index, transformed_files)
-        return dataclasses.replace(label, interval=spec.get("interval"))
-    name, task = spec["name"], spec["task"]
+    name, task = settings.name, settings.task
+    if task == "regression":
+        label = _of_numbers(name, settings.log_label, index, transformed_files)
+        return dataclasses.replace(label, interval=settings.interval)
     path = transform_output.vocabulary_file_by_name(preprocessing.classes_name(index))
     counts = {}
     with tf.io.gfile.GFile(path) as lines:
@@ -126,7 +123,7 @@ def from_transform(
         )
     total = sum(counts.values())
     frequencies = tuple(counts[value] / total for value in classes)
-    weights = _class_weights(name, spec.get("class_weights"), classes, frequencies)
+    weights = _class_weights(name, settings.class_weights, classes, frequencies)
     return Label(name, task, classes=classes, frequencies=frequencies, class_weights=weights)
 
 

@@ -35,6 +35,7 @@ from tensorflow_transform import analyzers
 from models.features import expressions, vocabularies
 from models.features import features as features_lib
 from models.features import text_values as values_lib
+from models.features.column_settings import ColumnSettings
 from models.features.features import Feature
 
 SCALED = "scaled"
@@ -123,13 +124,12 @@ def sequence_name(column: str) -> str:
     return f"sequence_{column}"
 
 
-def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]):
+def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, str]):
     """Turns raw columns into the packed tensors listed at the top of this module.
 
     Args:
         inputs: raw columns by name: dense [batch, 1] if required, sparse if optional.
-        custom_config: `schema` (text format); `labels`, mappings with `name` and `task`; and
-            optionally `features`, `derived` and `weight`, see `features.resolve`.
+        custom_config: `schema` (text format) and `columns` (JSON of `ColumnSettings`).
 
     Returns:
         The packed tensors by name; kinds without any feature are left out.
@@ -139,7 +139,8 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
             regression label or the weight holds text.
     """
     schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
-    features = features_lib.resolve(schema, custom_config)
+    settings = ColumnSettings.from_json(custom_config["columns"])
+    features = features_lib.resolve(schema, settings)
 
     outputs: dict[str, Any] = {
         sequence_name(feature.name): _sequence(inputs[feature.name])
@@ -153,11 +154,11 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         outputs[INDICATOR] = _arranged(numbers.indicators(), indicators)
     if categorical := [f for f in features if f.kind == features_lib.CATEGORICAL]:
         outputs[CATEGORICAL] = vocabularies.apply(_texts(categorical, inputs), categorical)
-    for index, label in enumerate(custom_config["labels"]):
-        column = _required("label", label["name"], inputs)
-        outputs |= _label(index, label["name"], label["task"], column)
-    if weight := custom_config.get("weight"):
-        outputs[WEIGHT] = _weight(weight, _required("weight", weight, inputs))
+    for index, label in enumerate(settings.labels):
+        column = _required("label", label.name, inputs)
+        outputs |= _label(index, label.name, label.task, column)
+    if settings.weight:
+        outputs[WEIGHT] = _weight(settings.weight, _required("weight", settings.weight, inputs))
     return outputs
 
 

@@ -72,7 +72,7 @@ def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any])
     tried = Problem.of(fn_args).replaced({"train.cluster": None})
     context = tried.context()
     # A model that draws without a seed must not depend on earlier trials.
-    tf.keras.utils.set_random_seed(tried.settings["train"]["seed"])
+    tf.keras.utils.set_random_seed(tried.settings.train.seed)
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         is_last = step >= context.max_steps

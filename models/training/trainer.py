@@ -1,6 +1,7 @@
 """The Trainer's `run_fn`, which trains, evaluates and exports an Estimator of any model."""
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from models.features import features as features_lib
 from models.features import inputs
 from models.features import label as label_lib
 from models.problem import Problem
+from models.settings import Train
 from models.toolbox import intervals
 from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT
@@ -78,7 +80,7 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     started = time.monotonic()
     is_ours = launchers.current().clear(directory)
     notes = checkpoints.mend(directory) if is_ours else []
-    model = problem.settings["model"]["name"]
+    model = problem.settings.model.name
     if registry.is_own(model) and registry.is_model_fn(model):
         graph_checks.check_serving(
             make_estimator(problem, context, directory), problem.serving_input()
@@ -124,7 +126,7 @@ def _hand_over(
         epath.Path(fn_args.serving_model_dir),
         {
             features_lib.FILE_NAME: features_lib.signature(
-                problem.schema, problem.features, problem.settings.get("missing", ())
+                problem.schema, problem.features, problem.settings.missing
             ),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
             export_manifest.IDENTITY: json.dumps(
@@ -135,14 +137,14 @@ def _hand_over(
     run = epath.Path(fn_args.model_run_dir)
     export.copy_summaries(directory, run)
     record = {
-        "model": problem.settings["model"],
-        "train": problem.settings["train"],
+        "model": dataclasses.asdict(problem.settings.model),
+        "train": dataclasses.asdict(problem.settings.train),
         "rows": context.rows,
         "max_steps": context.max_steps,
         "seconds": round(seconds, 2),
         "best": best.record(),
         "restarts": restarts,
-        "notes": [*features_lib.notes(problem.schema, problem.settings), *notes],
+        "notes": [*features_lib.notes(problem.schema, problem.settings.columns), *notes],
     }
     (run / RECORD).write_text(json.dumps(record, indent=2))
 
@@ -160,17 +162,16 @@ def _train(
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         progress.record_event("evaluation", step=step, metrics=metrics)
 
-    cluster = problem.settings["train"].get("cluster")
+    tasks = problem.settings.train.tasks
     last = make_estimator(problem, context, directory).latest_checkpoint()
     # Even if no steps are left, checkpoints may remain to be evaluated.
-    alone = not cluster or problem.replicas > 1
-    if alone or (is_ours and checkpoints.step_of(last) >= context.max_steps):
+    if not tasks or (is_ours and checkpoints.step_of(last) >= context.max_steps):
         best, restarts = fit(problem, context, directory, on_evaluation, progress.record_event), []
     else:
         best = BestCheckpoint(directory / "best", on_evaluation)
         if is_ours:
             _evaluate_missed(problem, context, directory, best, progress.record_event)
-        restarts = launchers.current().train(cluster, directory, fn_args, progress)
+        restarts = launchers.current().train(tasks, directory, fn_args, progress)
         evaluator_task.clean_up(directory)
         # An operator ends the evaluator as soon as the chief is done.
         _evaluate_missed(problem, context, directory, best, progress.record_event)
@@ -194,7 +195,7 @@ def do_task(
     config = estimator_api.RunConfig()
     if config.task_type == "ps":
         estimator_api.serve_variables(config)
-    if not problem.settings["train"].get("cluster") or problem.replicas > 1:
+    if not problem.settings.train.tasks:
         raise ValueError(
             f"TF_CONFIG: this process is a {config.task_type} of a cluster, expected train.cluster "
             "to describe it; set train.cluster, as {workers: 2}, or start the process without "
@@ -211,15 +212,15 @@ def make_estimator(problem: Problem, context: Context, directory: epath.Path, *,
     Raises:
         ValueError: see `registry.estimator`; or there are fewer GPUs than `replicas`.
     """
-    model, train = problem.settings["model"], problem.settings["train"]
+    model, train = problem.settings.model, problem.settings.train
     return registry.estimator(
-        model["name"],
-        {**model["params"], CONTEXT: context},
+        model.name,
+        {**model.params, CONTEXT: context},
         estimator_api.RunConfig(
             model_dir=str(directory),
-            tf_random_seed=train["seed"],
-            save_checkpoints_steps=train["evaluate_every"],
-            keep_checkpoint_max=train["keep_checkpoints"],
+            tf_random_seed=train.seed,
+            save_checkpoints_steps=train.evaluate_every,
+            keep_checkpoint_max=train.keep_checkpoints,
             save_summary_steps=100,
             log_step_count_steps=500,
             experimental_max_worker_delay_secs=0,
@@ -274,7 +275,7 @@ def fit(
 
 def _model_errors_located(problem: Problem) -> contextlib.AbstractContextManager[None]:
     """Context manager: errors from a user's own model are raised with the line of its file."""
-    return model_errors.located(registry.own_folders(problem.settings["model"]["name"]))
+    return model_errors.located(registry.own_folders(problem.settings.model.name))
 
 
 def _fit(
@@ -289,8 +290,10 @@ def _fit(
         # Do this before building the Estimator to train: of two Estimators made from Keras models
         # only the later one works, because Keras changes its classes when it builds a model.
         _evaluate_missed(problem, context, directory, best, on_event)
-    estimator = make_estimator(problem, context, directory, replicas=problem.replicas)
-    train, config = problem.settings["train"], estimator.config
+    estimator = make_estimator(
+        problem, context, directory, replicas=problem.settings.train.replicas
+    )
+    train, config = problem.settings.train, estimator.config
     latest = estimator.latest_checkpoint()
 
     def evaluate_here() -> None:
@@ -303,15 +306,16 @@ def _fit(
         )
         return best
     in_cluster = bool(config.cluster_spec)
-    evaluates_here = in_cluster and config.is_chief and not train["cluster"]["evaluator"]
+    has_evaluator = train.tasks is not None and train.tasks.evaluator
+    evaluates_here = in_cluster and config.is_chief and not has_evaluator
     shard = inputs.WHOLE
     if config.num_worker_replicas > 1:
         shard = inputs.Shard(config.global_id_in_cluster, config.num_worker_replicas)
     hooks = _early_stopping(estimator, train)
-    if problem.replicas > 1:
+    if train.replicas > 1:
         hooks.append(mirrored.WholeVariables())
     if shard.count > 1:
-        batches = context.rows // shard.count // train["batch_size"]
+        batches = context.rows // shard.count // train.batch_size
         lead = max(batches // shard.count, 1)
         hooks.append(Balance(on_event, shard.count, lead, context.max_steps))
     estimator_api.train_and_evaluate(
@@ -325,7 +329,7 @@ def _fit(
                 *([graph_checks.Notes(on_event)] if config.is_chief else []),
                 session_hooks.StepReporter(
                     on_event,
-                    train["batch_size"],
+                    train.batch_size,
                     _summaries_of(directory, config),
                     count_all_tasks=config.is_chief,
                     with_loss=not config.is_chief,
@@ -388,15 +392,15 @@ def _summaries_of(directory: epath.Path, config) -> str:
     return str(directory / "tasks" / f"{config.task_type}-{config.task_id}")
 
 
-def _early_stopping(estimator, train: Mapping[str, Any]) -> list:
-    if not train["early_stopping"]:
+def _early_stopping(estimator, train: Train) -> list:
+    if not train.early_stopping:
         return []
     return [
         estimator_api.stop_if_no_decrease_hook(
             estimator,
             metric_name="loss",
-            max_steps_without_decrease=train["early_stopping"]["patience"],
+            max_steps_without_decrease=train.early_stopping.patience,
             run_every_secs=None,
-            run_every_steps=train["evaluate_every"],
+            run_every_steps=train.evaluate_every,
         )
     ]

@@ -1,7 +1,5 @@
 """The `train.cluster` section of a configuration: the tasks or devices that train together."""
 
-from typing import Any
-
 import pydantic
 
 from pipeline.config.pydantic_types import Count, Natural, Section, refuse
@@ -45,9 +43,3 @@ class Cluster(Section):
         if value == 1:
             raise ValueError("found 1, expected 2 or more replicas; without it there is one")
         return value
-
-    def dict(self, **options: Any) -> dict[str, Any]:
-        """Returns `mirrored` alone if it is set, and all other keys otherwise."""
-        values = super().dict(**options)
-        mirrored = values.pop("mirrored", None)
-        return values if mirrored is None else {"mirrored": mirrored}

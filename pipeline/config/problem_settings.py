@@ -1,34 +1,76 @@
-"""The settings of a problem that Transform, the Trainer and the preflight checks share, as JSON."""
+"""The settings of a problem as the preflight checks, Transform, Tuner and Trainer receive them."""
 
-from typing import Any
-
+from models.features.column_settings import ColumnSettings, FeatureSettings, LabelSettings
+from models.settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
+from pipeline.config import cluster_config, configuration
 from pipeline.config.configuration import Config
 
 
-def settings(config: Config) -> dict[str, Any]:
-    """Returns the labels and the arguments of `features.resolve` that a configuration sets."""
-    overrides = {
-        column: feature.dict(exclude_unset=True) for column, feature in config.features.items()
-    }
-    if config.splits.key and config.splits.key not in overrides:
+def column_settings(config: Config) -> ColumnSettings:
+    """Returns the settings of the columns, without which no feature can be resolved."""
+    features = {column: _feature(feature) for column, feature in config.features.items()}
+    if config.splits.key:
         # The model would memorize a key that only groups rows.
-        overrides[config.splits.key] = {"kind": "ignore"}
-    labels: list[dict[str, Any]] = [
-        {
-            "name": config.label,
-            "task": config.task,
-            "log_label": config.log_label,
-            "interval": config.interval,
-            "class_weights": config.class_weights,
-        }
-    ]
-    labels += [
-        {"name": name, **label.dict(), "interval": None}
+        features.setdefault(config.splits.key, FeatureSettings("ignore"))
+    label = LabelSettings(
+        config.label, config.task, config.log_label, config.interval, config.class_weights
+    )
+    further = [
+        LabelSettings(name, label.task, label.log_label, class_weights=label.class_weights)
         for name, label in config.more_labels.items()
     ]
-    return {
-        "labels": labels,
-        "features": overrides,
-        "derived": config.derived,
-        "weight": config.weight,
-    }
+    return ColumnSettings((label, *further), features, config.derived, config.weight)
+
+
+def training_settings(config: Config, code: str) -> Settings:
+    """Returns the settings of the training.
+
+    Args:
+        config: the problem's configuration.
+        code: fingerprint of the code that determines the model.
+    """
+    return Settings(
+        columns=column_settings(config),
+        model=Model(config.model.name, config.model.params),
+        train=_train(config.train),
+        missing=tuple(config.data.missing_words),
+        code=code,
+    )
+
+
+def cluster_settings(cluster: cluster_config.Cluster) -> Tasks | Replicas:
+    """Returns the settings of a cluster of tasks, or of replicas in one process."""
+    if cluster.mirrored:
+        return Replicas(cluster.mirrored)
+    return Tasks(
+        workers=cluster.workers,
+        parameter_servers=cluster.parameter_servers,
+        evaluator=cluster.evaluator,
+        max_restarts=cluster.max_restarts,
+        hang_seconds=cluster.hang_seconds,
+    )
+
+
+def _feature(feature: configuration.Feature) -> FeatureSettings:
+    return FeatureSettings(
+        kind=feature.kind,
+        vocabulary=feature.vocabulary,
+        min_count=feature.min_count,
+        oov_buckets=feature.oov_buckets,
+        order=feature.order or (),
+    )
+
+
+def _train(train: configuration.Train) -> Train:
+    stopping = train.early_stopping
+    return Train(
+        max_steps=train.max_steps,
+        epochs=train.epochs,
+        batch_size=train.batch_size or 0,
+        evaluate_every=train.evaluate_every or 0,
+        keep_checkpoints=train.keep_checkpoints,
+        early_stopping=EarlyStopping(stopping.patience) if stopping else None,
+        cache_mb=train.cache_mb,
+        seed=train.seed,
+        cluster=cluster_settings(train.cluster) if train.cluster else None,
+    )

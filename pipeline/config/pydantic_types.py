@@ -1,8 +1,8 @@
 """Types of configuration values that explain what is wrong with an invalid value."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 from pydantic.error_wrappers import ErrorWrapper
@@ -102,7 +102,7 @@ class Text(pydantic.StrictStr):
     min_length = 1
 
 
-class Code:
+class _Code:
     """A column's value in a configuration: non-empty text or a whole number.
 
     Refuses booleans, which is what YAML makes of No, Yes, On and Off.
@@ -122,7 +122,7 @@ class Code:
         return value
 
 
-class ClassWeights:
+class _ClassWeights:
     """`balanced`, or a number above zero for each class."""
 
     @classmethod
@@ -147,3 +147,11 @@ class ClassWeights:
                 mistakes.append(((name,), "expected a number above zero"))
         refuse(mistakes)
         return weights
+
+
+if TYPE_CHECKING:  # what validation returns
+    Code = str | int
+    ClassWeights = str | Mapping[str, float]
+else:
+    Code = _Code
+    ClassWeights = _ClassWeights

@@ -2,14 +2,14 @@
 
 import difflib
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from components.evaluator import metric_catalogue
+from models.settings import MODEL_PARAMS
 from pipeline.config.pydantic_types import Count, Natural, Number, Section, Text, mapping, refuse
 
-MODEL_PARAMS = "model.params."
 LENGTHS = ("train.max_steps", "train.epochs")
 _COUNTS = ("train.batch_size", *LENGTHS)
 
@@ -21,7 +21,7 @@ _SCORES = (
 )
 
 
-class _Amount:
+class _FiniteNumber:
     """A finite number; whole numbers stay `int`."""
 
     @classmethod
@@ -33,6 +33,12 @@ class _Amount:
         """Returns an int as it is and other numbers as float, or raises `ValueError`."""
         number = Number.validate(value)
         return value if isinstance(value, int) else number
+
+
+if TYPE_CHECKING:  # what validation returns
+    _Amount = int | float
+else:
+    _Amount = _FiniteNumber
 
 
 class Dimension(Section):
@@ -114,7 +120,7 @@ class Tune(Section):
     parallel: Count = 1
     pruner: Literal["median", "asha", "none"] = "median"
     metric: Text = "loss"
-    goal: Literal["minimize", "maximize"] | None = None
+    goal: Literal["minimize", "maximize"] = None  # `_by_name` sets it
     max_steps: Count | None = None
     evaluate_every: Count | None = None
     seed: Natural | None = None

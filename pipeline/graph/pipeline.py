@@ -19,9 +19,11 @@ from components.statistics_gen import StatisticsGen
 from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
+from components.tuner.tune_settings import Choices, Range, TuneSettings
 from models import registry
 from pipeline.config.configuration import Config
-from pipeline.config.problem_settings import settings
+from pipeline.config.problem_settings import column_settings, training_settings
+from pipeline.config.tune_config import Dimension, Tune
 from pipeline.graph import beam_args, example_source, fingerprint, nodes
 from pipeline.graph.arguments import Arguments
 
@@ -74,12 +76,13 @@ def create_pipeline(
         disable_analyzer_cache=True,
         force_tf_compat_v1=True,
         custom_config={
-            **_transformed(settings(config)),
+            "columns": column_settings(config).for_transform().to_json(),
             "code": fingerprint.of_modules(
                 "components.example_io",
                 "components.transform",
                 "models.features.preprocessing",
                 "models.features.features",
+                "models.features.column_settings",
                 "models.features.expressions",
                 "models.features.vocabularies",
                 "models.features.vocabulary_analyzer",
@@ -93,13 +96,15 @@ def create_pipeline(
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
         "schema": schema,
-        "problem": _training(config),
+        "problem": training_settings(config, _model_code(config)),
         "training_root": arguments.training_root,
     }
 
     # If configured: searches for the hyperparameters that do best on the eval split.
     tuner = config.tune and Tuner(
-        **training, tune=_tune(config), code=fingerprint.of_modules("components.tuner")
+        **training,
+        tune=_tune(config.tune, config.train.seed),
+        code=fingerprint.of_modules("components.tuner"),
     )
 
     # The custom Estimator: trained on train, steered by eval; its best checkpoint is exported.
@@ -182,25 +187,14 @@ def create_pipeline(
     )
 
 
-def _transformed(problem: dict[str, Any]) -> dict[str, Any]:
-    """Keeps what Transform depends on, so that another loss does not transform the data again."""
-    labels = [{key: label[key] for key in ("name", "task")} for label in problem["labels"]]
-    return {**problem, "labels": labels}
-
-
-def _training(config: Config) -> dict[str, Any]:
+def _model_code(config: Config) -> str:
+    """Returns the fingerprint of the code that determines the trained model."""
     code = fingerprint.of_modules("models")
-    if registry.is_own(config.model.name):
-        # A user's model_fn may use its own package and any file beside the configuration.
-        package = fingerprint.of_modules(config.model.name.partition(".")[0])
-        code = f"{code}-{package}-{fingerprint.of_folder(config.folder, _not_of_the_model(config))}"
-    return {
-        **settings(config),
-        "missing": list(config.data.missing_words),
-        "model": config.model.dict(),
-        "train": config.train.dict(),
-        "code": code,
-    }
+    if not registry.is_own(config.model.name):
+        return code
+    # A user's model_fn may use its own package and any file beside the configuration.
+    package = fingerprint.of_modules(config.model.name.partition(".")[0])
+    return f"{code}-{package}-{fingerprint.of_folder(config.folder, _not_of_the_model(config))}"
 
 
 def _not_of_the_model(config: Config) -> list[pathlib.Path]:
@@ -211,7 +205,21 @@ def _not_of_the_model(config: Config) -> list[pathlib.Path]:
     return [*tables, *(path for path in others if path)]
 
 
-def _tune(config: Config) -> dict[str, Any]:
-    assert config.tune
-    tune = config.tune.dict()
-    return {**tune, "seed": config.train.seed if tune["seed"] is None else tune["seed"]}
+def _tune(tune: Tune, seed: int) -> TuneSettings:
+    return TuneSettings(
+        trials=tune.trials,
+        parallel=tune.parallel,
+        pruner=tune.pruner,
+        metric=tune.metric,
+        goal=tune.goal,
+        max_steps=tune.max_steps,
+        evaluate_every=tune.evaluate_every or 0,
+        seed=seed if tune.seed is None else tune.seed,
+        search={key: _dimension(dimension) for key, dimension in tune.search.items()},
+    )
+
+
+def _dimension(dimension: Dimension) -> Range | Choices:
+    if dimension.low is None or dimension.high is None:
+        return Choices(dimension.choices or ())
+    return Range(dimension.low, dimension.high, dimension.step, dimension.log)

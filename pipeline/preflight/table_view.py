@@ -13,7 +13,7 @@ from models.features import features as features_lib
 from models.features import text_values
 from models.features.features import Feature
 from pipeline.config.configuration import Config
-from pipeline.config.problem_settings import settings
+from pipeline.config.problem_settings import column_settings
 from pipeline.preflight.split_counts import SplitCounts
 
 WHOLE_NUMBER = r"[+-]?[0-9]+"
@@ -70,12 +70,7 @@ class TableView:
         Raises:
             ValueError: see `features.resolve`.
         """
-        return features_lib.resolve(self.schema, self.settings)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The problem's settings for `features.resolve`."""
-        return settings(self.config)
+        return features_lib.resolve(self.schema, column_settings(self.config))
 
     def kinds(self) -> dict[str, Kind]:
         """Returns the types that ingestion reads; in CSV, those of a curated schema come first."""

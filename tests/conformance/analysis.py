@@ -31,7 +31,7 @@ def metrics(
     with tf.io.TFRecordWriter(str(data), "GZIP") as file:
         for row in table.eval_rows:
             file.write(rich_table.example(row))
-    wanted = {label["name"]: METRICS[label["task"]] for label in table.problem["labels"]}
+    wanted = {label.name: METRICS[label.task] for label in table.columns.labels}
     labels = labels_of_export(next(iter(exports.values())))
     config = eval_config.make(Judgement(wanted, (), ()), labels)
     spec = config.model_specs[0]

@@ -5,7 +5,7 @@ import functools
 import json
 import pathlib
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,21 +16,13 @@ from rich_table import Transformed
 
 from models import registry
 from models.problem import Problem
+from models.settings import Model, Settings, Train
 from models.toolbox.context import Context
 from models.training import trainer
 
 STEPS = 120
 HALF = STEPS // 2
-TRAIN = {
-    "max_steps": STEPS,
-    "epochs": None,
-    "batch_size": 64,
-    "evaluate_every": HALF,
-    "keep_checkpoints": 5,
-    "early_stopping": None,
-    "cache_mb": 64,
-    "seed": 1,
-}
+TRAIN = Train(max_steps=STEPS, batch_size=64, evaluate_every=HALF, cache_mb=64, seed=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,14 +98,11 @@ class Run:
         return in_order(self.table, list(rows))
 
 
-def problem_of(
-    table: Transformed, case: Case, settings: Mapping[str, Any] | None = None, **changes: Any
-) -> Problem:
-    """Returns the Trainer's problem; `settings` replace the table's, `changes` those in `TRAIN`."""
-    model = {"name": case.model, "params": case.params}
-    train = {**TRAIN, **changes}
+def problem_of(table: Transformed, case: Case, **changes: Any) -> Problem:
+    """Returns the Trainer's problem; `changes` replace values in `TRAIN`."""
+    train = dataclasses.replace(TRAIN, **changes)
     return Problem(
-        {**table.problem, **(settings or {}), "model": model, "train": train, "code": "1"},
+        Settings(table.columns, Model(case.model, case.params), train, code="1"),
         table.schema,
         table.graph,
         tuple(table.train_files),
@@ -121,15 +110,9 @@ def problem_of(
     )
 
 
-def train(
-    table: Transformed,
-    case: Case,
-    folder: pathlib.Path,
-    settings: Mapping[str, Any] | None = None,
-    **changes: Any,
-) -> Run:
+def train(table: Transformed, case: Case, folder: pathlib.Path, **changes: Any) -> Run:
     """Trains and exports as the Trainer does; see `problem_of`."""
-    problem = problem_of(table, case, settings, **changes)
+    problem = problem_of(table, case, **changes)
     arguments = types.SimpleNamespace(
         train_files=table.train_files,
         eval_files=table.eval_files,
@@ -138,7 +121,7 @@ def train(
         serving_model_dir=str(folder / "model" / "Format-Serving"),
         model_run_dir=str(folder / "run"),
         custom_config={
-            "problem": json.dumps(problem.settings),
+            "problem": problem.settings.to_json(),
             "training_root": str(folder / "training"),
         },
     )
@@ -178,7 +161,7 @@ def in_order(table: Transformed, rows: list[dict[str, np.ndarray]]) -> dict[str,
 
 def examples(table: Transformed, rows: list[dict[str, Any]]) -> list[bytes]:
     """Returns requests: serialized rows without labels and weight."""
-    hidden = {label["name"] for label in table.problem["labels"]} | {table.problem.get("weight")}
+    hidden = {*table.columns.label_names, table.columns.weight}
     return [
         rich_table.example({name: value for name, value in row.items() if name not in hidden})
         for row in rows

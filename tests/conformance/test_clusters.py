@@ -2,15 +2,10 @@
 
 import pytest
 
+from models.settings import Tasks
 from tests.conformance.lab import CASES, STEPS, examples, train
 
-CLUSTER = {
-    "workers": 1,
-    "parameter_servers": 1,
-    "evaluator": True,
-    "max_restarts": 0,
-    "hang_seconds": 300,
-}
+CLUSTER = Tasks(max_restarts=0)
 
 
 @pytest.mark.slow

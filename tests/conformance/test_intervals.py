@@ -1,5 +1,7 @@
 """Intervals cover the share of the labels that the configuration asks for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,8 +23,11 @@ def test_intervals_cover_what_they_promise(regression, scorer, name, tmp_path):
     0.95 percentage points.
     """
     (case,) = (case for case in CASES if case.id == name)
-    labels = [{**label, "interval": WANTED} for label in regression.problem["labels"]]
-    run = train(regression, case, tmp_path, {"labels": labels})
+    (label,) = regression.columns.labels
+    columns = dataclasses.replace(
+        regression.columns, labels=(dataclasses.replace(label, interval=WANTED),)
+    )
+    run = train(dataclasses.replace(regression, columns=columns), case, tmp_path)
     assert Label.of_export(run.export).calibration != 0.0
     held_out = houses.rows(4000, seed=3)
     (answers,) = scorer(run.export, [examples(regression, held_out)])

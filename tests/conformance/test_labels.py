@@ -46,7 +46,7 @@ def class_numbers(label: str, true: np.ndarray) -> np.ndarray:
 
 
 def weights(run: Run) -> np.ndarray:
-    weighs = run.table.problem.get("weight")
+    weighs = run.table.columns.weight
     return np.array([row[houses.WEIGHT] if weighs else 1.0 for row in run.table.eval_rows])
 
 

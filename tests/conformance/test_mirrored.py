@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.settings import Replicas
 from models.training import trainer
 from tests.conformance.lab import CASES, examples, problem_of, summaries, train, variables
 
 STEPS = 30
-MIRRORED = {"mirrored": 2}
+MIRRORED = Replicas(2)
 REFUSED = {
     "keras.mlp": "a Keras model",
     "premade.dnn_linear_combined": "premade.dnn_linear_combined",

@@ -1,6 +1,7 @@
 """Trainings in separate processes, which the tests may kill, stop or damage."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,23 +16,10 @@ import pytest
 import rich_table
 from rich_table import Transformed
 
-CLUSTER = {
-    "workers": 1,
-    "parameter_servers": 1,
-    "evaluator": True,
-    "max_restarts": 3,
-    "hang_seconds": 300,
-}
-TRAIN: dict[str, Any] = {
-    "max_steps": 300,
-    "epochs": None,
-    "batch_size": 16,
-    "evaluate_every": 100,
-    "keep_checkpoints": 5,
-    "early_stopping": None,
-    "cache_mb": 64,
-    "seed": 1,
-}
+from models.settings import Model, Replicas, Settings, Tasks, Train
+
+CLUSTER = Tasks(max_restarts=3)
+TRAIN = Train(max_steps=300, batch_size=16, evaluate_every=100, cache_mb=64, seed=1)
 _REFUSING_PROXY = dict.fromkeys(["http_proxy", "grpc_proxy"], "http://127.0.0.1:9")
 """A proxy that refuses everything: the traffic between tasks must bypass it."""
 _SCHEMA = "".join(
@@ -66,7 +54,7 @@ class Training:
         table: Transformed,
         folder: pathlib.Path,
         params: Mapping[str, Any] | None = None,
-        cluster: Mapping[str, Any] | None = CLUSTER,
+        cluster: Tasks | Replicas | None = CLUSTER,
         model: str = "tests.faults.lined_model.model_fn",
         command: Sequence[str] = ("tests.faults.trainer",),
         crash: str | None = None,
@@ -74,15 +62,8 @@ class Training:
         **changes: Any,
     ):
         self.folder = folder
-        if cluster and "mirrored" not in cluster:
-            cluster = {**CLUSTER, **cluster}
-        train = {**TRAIN, "cluster": cluster, **changes}
-        problem = {
-            **table.problem,
-            "model": {"name": model, "params": params or {}},
-            "train": train,
-            "code": "1",
-        }
+        train = dataclasses.replace(TRAIN, cluster=cluster, **changes)
+        settings = Settings(table.columns, Model(model, params or {}), train, code="1")
         arguments = {
             "train_files": table.train_files,
             "eval_files": table.eval_files,
@@ -91,7 +72,7 @@ class Training:
             "serving_model_dir": str(folder / "model" / "Format-Serving"),
             "model_run_dir": str(folder / "run"),
             "custom_config": {
-                "problem": json.dumps(problem),
+                "problem": settings.to_json(),
                 "training_root": str(folder / "training"),
             },
         }

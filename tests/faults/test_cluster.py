@@ -1,6 +1,7 @@
 """A cluster of real processes: its results, its failures, and that no process is left behind."""
 
 import collections
+import dataclasses
 import json
 import math
 import os
@@ -16,7 +17,8 @@ import pytest
 import tensorflow as tf
 
 from models.cluster import layout
-from tests.faults.conftest import Training, tasks, wait_until_gone
+from models.settings import Replicas
+from tests.faults.conftest import CLUSTER, Training, tasks, wait_until_gone
 
 CHIEF, WORKER = layout.Name("chief", 0), layout.Name("worker", 0)
 SERVER, EVALUATOR = layout.Name("ps", 0), layout.Name("evaluator", 0)
@@ -33,7 +35,8 @@ def finished(request, table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     (folder / "rows").mkdir()
     params = {"rows_to": str(folder / "rows")}
-    training = Training(table, folder, params, {"evaluator": request.param})
+    cluster = dataclasses.replace(CLUSTER, evaluator=request.param)
+    training = Training(table, folder, params, cluster)
     try:
         assert training.end() == 0, training.errors[-3000:]
         assert not tasks(folder)
@@ -154,7 +157,7 @@ def test_a_task_that_is_killed_is_started_again(long, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["worker-0", "ps-0"])
 def test_a_task_that_hangs_is_ended_and_started_again(train, name):
-    training = train(cluster={"hang_seconds": 12}, **LONG)
+    training = train(cluster=dataclasses.replace(CLUSTER, hang_seconds=12), **LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     os.kill(training.task(name), signal.SIGSTOP)
     [restart] = ended_well(training, name)
@@ -163,7 +166,7 @@ def test_a_task_that_hangs_is_ended_and_started_again(train, name):
 
 @pytest.mark.slow
 def test_a_cluster_that_dies_too_often_says_so_and_ends(train):
-    training = train(cluster={"max_restarts": 0}, **LONG)
+    training = train(cluster=dataclasses.replace(CLUSTER, max_restarts=0), **LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     os.kill(training.task("worker-0"), signal.SIGKILL)
     assert training.end() == 1
@@ -244,7 +247,7 @@ def test_an_operator_may_start_the_trainer_as_each_task(train, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cluster", [None, {"mirrored": 2}])
+@pytest.mark.parametrize("cluster", [None, Replicas(2)])
 def test_a_task_without_a_cluster_in_the_configuration_is_refused(train, cluster, monkeypatch):
     with layout.addresses(NAMES) as addresses:
         monkeypatch.setenv("TF_CONFIG", layout.tf_config(addresses, CHIEF))

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import os
 import random
 import signal
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import TRAIN, Training, tasks
+from tests.faults.conftest import CLUSTER, TRAIN, Training, tasks
 
 STEPS, EVERY = 2000, 200
 TASKS = ["worker-0", "chief", "ps-0", "evaluator"]
@@ -23,7 +24,7 @@ IN_FLIGHT = 5
 def steps_made(training: Training) -> int:
     """Counts the steps of all tasks, undone ones included, from the labels that they recorded."""
     files = (training.folder / "rows").iterdir()
-    return sum(file.read_bytes().count(b"\n") // TRAIN["batch_size"] for file in files)
+    return sum(file.read_bytes().count(b"\n") // TRAIN.batch_size for file in files)
 
 
 def kill(training: Training, dice: random.Random, latest: int) -> tuple[str, int]:
@@ -66,7 +67,7 @@ def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
             max_steps=STEPS,
             evaluate_every=EVERY,
             params={"rows_to": str(folder / "rows")},
-            cluster={"max_restarts": 4 * KILLS},
+            cluster=dataclasses.replace(CLUSTER, max_restarts=4 * KILLS),
         )
         moments = [STEPS * (number + 1) // (KILLS + 1) for number in range(KILLS)]
         killed = [kill(training, dice, latest) for latest in moments]
@@ -91,7 +92,9 @@ def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_task_that_is_stopped_at_a_random_moment_is_ended_and_started_again(train, seed):
-    training = train(max_steps=STEPS, evaluate_every=EVERY, cluster={"hang_seconds": 12})
+    training = train(
+        max_steps=STEPS, evaluate_every=EVERY, cluster=dataclasses.replace(CLUSTER, hang_seconds=12)
+    )
     training.wait_for(lambda: training.has_checkpoint(1))
     dice = random.Random(seed)
     name, until = dice.choice(TASKS), time.monotonic() + dice.uniform(0, 5)

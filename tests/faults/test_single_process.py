@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from models.training import checkpoints
-from tests.faults.conftest import TRAIN, Training, tasks, wait_until_gone
+from tests.faults.conftest import CLUSTER, TRAIN, Training, tasks, wait_until_gone
 
 EVERY = 200
 SETTINGS = {"cluster": None, "max_steps": 6000, "evaluate_every": EVERY}
@@ -84,7 +84,7 @@ def last_checkpoint(folder: pathlib.Path) -> int:
 def steps_made(training: Training) -> int:
     """Counts the steps of the training's process, from the labels that the model recorded."""
     files = (training.folder / "rows").glob(f"*.{training.process.pid}")
-    return sum(len(file.read_text().split()) // TRAIN["batch_size"] for file in files)
+    return sum(len(file.read_text().split()) // TRAIN.batch_size for file in files)
 
 
 def kill_at_random(training: Training, dice: random.Random) -> str:
@@ -197,7 +197,7 @@ def data_of(directory: pathlib.Path, step: int) -> pathlib.Path:
     return directory / f"model.ckpt-{step}.data-00000-of-00001"
 
 
-@pytest.mark.parametrize("cluster", [None, pytest.param({}, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cluster", [None, pytest.param(CLUSTER, marks=pytest.mark.slow)])
 def test_of_a_cut_checkpoint_training_goes_back_one_and_says_so(train, undisturbed, cluster):
     settings = {**SHORT, "cluster": cluster}
     ended = train(**settings)
@@ -255,7 +255,7 @@ def can_mount() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small disk needs the right to mount one")
-@pytest.mark.parametrize("cluster", [None, {}], ids=["one process", "cluster"])
+@pytest.mark.parametrize("cluster", [None, CLUSTER], ids=["one process", "cluster"])
 def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed, tmp_path, cluster):
     """Three checkpoints of 8 MB and a copy of the best do not fit at first; later they do."""
     settings = {**SHORT, "cluster": cluster, "params": {"ballast_mb": 8}}

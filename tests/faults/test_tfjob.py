@@ -1,5 +1,6 @@
 """The tasks of a cluster as pods of a TFJob, managed by our fake of the operator."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -35,7 +36,7 @@ def step(api, train, tmp_path):
     """Returns a function that starts the Trainer's step."""
 
     def start(cluster=CLUSTER, **settings):
-        restarts = cluster.get("max_restarts", 10)
+        restarts = cluster.max_restarts
         asked = [f"train.cluster={{workers: 1, max_restarts: {restarts}}}", "kubeflow.tfjob={}"]
         job = tfjob_manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
         (tmp_path / "tfjob.json").write_text(json.dumps(job))
@@ -81,7 +82,7 @@ def test_a_task_that_is_killed_is_started_again(step, api):
 
 @pytest.mark.slow
 def test_too_many_restarts_end_the_job(step, api):
-    training = step(cluster={"max_restarts": 0}, **LONG)
+    training = step(cluster=dataclasses.replace(CLUSTER, max_restarts=0), **LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     os.kill(training.task("worker-0"), signal.SIGKILL)
     assert training.end() == 1

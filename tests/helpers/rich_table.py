@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from column_builder import column_settings
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
@@ -19,6 +20,7 @@ from tfx_bsl.tfxio import tf_example_record
 from models.features import features as features_lib
 from models.features import inputs as inputs_lib
 from models.features import preprocessing
+from models.features.column_settings import ColumnSettings
 from models.features.features import Feature
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
@@ -113,8 +115,7 @@ class Transformed:
     features: tuple[Feature, ...]
     label: str
     task: str
-    overrides: dict[str, dict[str, Any]]
-    problem: dict[str, Any]
+    columns: ColumnSettings
     train_rows: list[dict[str, Any]]
     eval_rows: list[dict[str, Any]]
 
@@ -136,15 +137,14 @@ def transform(
 ) -> Transformed:
     """Analyzes the train rows and transforms both splits, as TFX's Transform does.
 
-    `more_labels` are tasks by column; `more` are further settings of the problem.
+    `overrides` are attributes of `FeatureSettings` by column, `more_labels` are tasks by column,
+    and `more` are further `ColumnSettings`.
     """
-    tasks = {label: task, **(more_labels or {})}
-    labels = [{"name": name, "task": task} for name, task in tasks.items()]
-    problem = {"labels": labels, "features": overrides, **more}
+    settings = column_settings({label: task, **(more_labels or {})}, overrides, **more)
     schema = text_format.Parse(schema_text, schema_pb2.Schema())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema))
-    config = {"schema": schema_text, **problem}
+    config = {"schema": schema_text, "columns": settings.for_transform().to_json()}
     tfxio = tf_example_record.TFExampleBeamRecord(
         physical_format="inmem", telemetry_descriptors=["test"], schema=schema
     )
@@ -187,11 +187,10 @@ def transform(
         eval_files=sorted(map(str, folder.glob("eval-*.gz"))),
         schema=schema,
         schema_path=str(folder / "schema.pbtxt"),
-        features=features_lib.resolve(schema, problem),
+        features=features_lib.resolve(schema, settings),
         label=label,
         task=task,
-        overrides=overrides,
-        problem=problem,
+        columns=settings,
         train_rows=list(train_rows),
         eval_rows=list(eval_rows),
     )

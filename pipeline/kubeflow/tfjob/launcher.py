@@ -14,6 +14,7 @@ from etils import epath
 
 from models.cluster.supervisor import RemoteTraceback, TaskError
 from models.problem import fn_args_json
+from models.settings import Tasks
 from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import task_states, tfjob_client, tfjob_manifest
 from pipeline.kubeflow.tfjob.task_states import Pod
@@ -66,7 +67,7 @@ class Launcher:
         return True
 
     def train(
-        self, cluster: Mapping[str, Any], directory: epath.Path, fn_args, progress: Progress
+        self, tasks: Tasks, directory: epath.Path, fn_args, progress: Progress
     ) -> list[dict[str, Any]]:
         """Trains to the end; see `Launcher`.
 
@@ -83,7 +84,7 @@ class Launcher:
             try:
                 uid = self._created(job)
                 follower = _Follower(self._jobs, self._ask, job, uid, directory, progress)
-                while not follower.has_succeeded(cluster["max_restarts"]):
+                while not follower.has_succeeded(tasks.max_restarts):
                     time.sleep(self._every)
             except _Ended as ended:
                 raise ended.error from ended.error.__cause__

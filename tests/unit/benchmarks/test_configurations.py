@@ -1,5 +1,6 @@
 """Tests that every benchmark's configuration loads with the benchmark's own settings."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -11,6 +12,7 @@ import yaml
 from benchmarks import distributed, memory, pipeline, quality, tables
 from pipeline.config import config_file
 from pipeline.config.cluster_config import Cluster
+from pipeline.config.problem_settings import cluster_settings
 
 KING_COUNTY = tables.REPOSITORY / "data" / "king_county" / "pipeline.yaml"
 TEXTS = [
@@ -71,6 +73,6 @@ def test_the_model_that_measures_memory():
 
 @pytest.mark.parametrize("way", distributed.WAYS)
 def test_clusters_of_tasks(way):
-    cluster = distributed.WAYS[way]
-    if cluster and cluster["workers"]:  # a chief alone cannot be configured
-        assert Cluster.parse_obj(cluster).dict() == cluster
+    tasks = distributed.WAYS[way]
+    if tasks and tasks.workers:  # a chief alone cannot be configured
+        assert cluster_settings(Cluster.parse_obj(dataclasses.asdict(tasks))) == tasks

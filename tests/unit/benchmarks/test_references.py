@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from column_builder import column_settings
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -21,11 +22,11 @@ feature {{ name: "sold" type: BYTES time_domain {{ string_format: "%Y-%m-%d" }} 
 feature {{ name: "price" type: FLOAT {REQUIRED} }}
 feature {{ name: "dear" type: BYTES {REQUIRED} }}
 """
-SETTINGS = {
-    "labels": [{"name": "price"}, {"name": "dear"}],
-    "features": {"quality": {"kind": "ordinal", "order": ["Po", "TA", "Ex"]}},
-    "derived": {"per_room": "log1p(area) / rooms"},
-}
+SETTINGS = column_settings(
+    {"price": "regression", "dear": "binary"},
+    {"quality": {"kind": "ordinal", "order": ["Po", "TA", "Ex"]}},
+    derived={"per_room": "log1p(area) / rooms"},
+)
 
 
 def rows(count: int, seed: int) -> list[dict]:

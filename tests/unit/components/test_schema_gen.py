@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 import tensorflow_data_validation as tfdv
+from column_builder import column_settings
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils, standard_artifacts
@@ -63,7 +64,7 @@ def test_what_the_table_held_as_days_is_a_date(tmp_path):
     schema = inferred(tmp_path, {"train": table, "eval": table[:2]}, dates=["sold"])
     kinds = {
         feature.name: feature.kind
-        for feature in features.resolve(schema, {"labels": [{"name": "size"}]})
+        for feature in features.resolve(schema, column_settings({"size": "regression"}))
     }
     assert kinds == {"sold": features.DATE, "text": features.CATEGORICAL}
     statistics = tfdv.generate_statistics_from_dataframe(table.assign(sold="2020-02-03"))
@@ -103,7 +104,7 @@ def test_texts_that_are_true_or_false_are_booleans_in_every_spelling(tmp_path):
     assert {domain.name for domain in schema.string_domain} == {"both", "words", "title"}
     kinds = {
         feature.name: (feature.kind, feature.true_value)
-        for feature in features.resolve(schema, {"labels": [{"name": "both"}]})
+        for feature in features.resolve(schema, column_settings({"both": "regression"}))
     }
     assert kinds == {
         **dict.fromkeys(words, (features.BOOLEAN, "")),

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from column_builder import column_settings
 from etils import epath
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfx.types import standard_artifacts
@@ -24,9 +25,11 @@ from tiny_model import artifact
 from components.tuner import executor, trial_processes
 from components.tuner.study import Assignment, Study
 from components.tuner.trial_processes import TrialPool
+from components.tuner.tune_settings import Choices, Range, TuneSettings
 from models.features import preprocessing
 from models.observer import Observer, observing
 from models.problem import Problem
+from models.settings import Model, Settings, Train
 
 PLACE = "model.params.place"
 SCHEMA = "".join(
@@ -36,27 +39,23 @@ SCHEMA = "".join(
 )
 
 
-def dimension(low=None, high=None, step=None, log=False, choices=None) -> dict[str, Any]:
-    return {"low": low, "high": high, "step": step, "log": log, "choices": choices}
-
-
-def tuning(**changes) -> dict[str, Any]:
-    return {
-        "trials": 6,
-        "parallel": 1,
-        "pruner": "asha",
-        "metric": "loss",
-        "goal": "minimize",
-        "max_steps": None,
-        "evaluate_every": 10,
-        "seed": 7,
-        "search": {
-            PLACE: dimension(0.0, 10.0),
-            "model.params.hidden": dimension(choices=[[8, 4], [4]]),
-            "train.batch_size": dimension(8, 32, step=8),
+def tuning(**changes) -> TuneSettings:
+    settings = TuneSettings(
+        trials=6,
+        parallel=1,
+        pruner="asha",
+        metric="loss",
+        goal="minimize",
+        max_steps=None,
+        evaluate_every=10,
+        seed=7,
+        search={
+            PLACE: Range(0.0, 10.0),
+            "model.params.hidden": Choices(([8, 4], [4])),
+            "train.batch_size": Range(8, 32, step=8),
         },
-        **changes,
-    }
+    )
+    return dataclasses.replace(settings, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -91,24 +90,9 @@ def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
     """Runs the executor and returns the contents of its two outputs."""
     examples = artifact(standard_artifacts.Examples, table / "examples", 1)
     examples.split_names = json.dumps(["train", "eval"])
-    problem = {
-        "labels": [{"name": "price", "task": "regression"}],
-        "features": {},
-        "derived": {},
-        "weight": None,
-        "model": {"name": "valley_model.model_fn", "params": params or {}},
-        "train": {
-            "max_steps": max_steps,
-            "epochs": None,
-            "batch_size": 32,
-            "evaluate_every": 1000,
-            "keep_checkpoints": 2,
-            "early_stopping": None,
-            "cache_mb": 64,
-            "seed": 1,
-        },
-        "code": "1",
-    }
+    train = Train(max_steps=max_steps, batch_size=32, evaluate_every=1000, cache_mb=64, seed=1)
+    model = Model("valley_model.model_fn", params or {})
+    problem = Settings(column_settings({"price": "regression"}), model, train, code="1")
     executor.Executor().Do(
         {
             "examples": [examples],
@@ -120,9 +104,9 @@ def search(table, folder, tune, params=None, max_steps=40) -> tuple[dict, dict]:
             executor.RESULTS: [artifact(standard_artifacts.TunerResults, folder / "results", 5)],
         },
         {
-            "problem": json.dumps(problem),
+            "problem": problem.to_json(),
             "training_root": str(folder / "training"),
-            "tune": json.dumps(tune),
+            "tune": tune.to_json(),
             "code": "1",
         },
     )
@@ -299,7 +283,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
             [pid] = pids_of_trials(os.getpid())
             os.kill(pid, signal.SIGKILL)
 
-    fails = {"model.params.fails": dimension(choices=["nan", "raises"])}
+    fails = {"model.params.fails": Choices(("nan", "raises"))}
     with observing(SearchObserver(kill_last)), pytest.raises(ValueError) as caught:
         search(table, tmp_path, tuning(search=fails, trials=4), {"fails": "nan"}, max_steps=10)
     assert str(caught.value).startswith(
@@ -363,18 +347,19 @@ def test_messages_that_arrive_together_are_all_read(tmp_path, monkeypatch):
 
 
 def test_the_result_is_read_by_the_trainer(table, found):
-    train = {"max_steps": 1, "epochs": None, "batch_size": 1, "evaluate_every": 1}
+    train = Train(max_steps=1, batch_size=1, evaluate_every=1)
+    problem = Settings(column_settings({"price": "regression"}), Model("mlp"), train)
     arguments = types.SimpleNamespace(
         schema_path=str(table / "schema" / "schema.pbtxt"),
-        custom_config={"problem": json.dumps({"model": {"params": {}}, "train": train})},
+        custom_config={"problem": problem.to_json()},
         transform_output=str(table / "graph"),
         train_files=[],
         eval_files=[],
         hyperparameters=found.best,
     )
     settings = Problem.of(arguments).settings
-    assert settings["model"]["params"]["place"] == found.best["values"][PLACE]
-    assert settings["train"]["batch_size"] == found.best["values"]["train.batch_size"]
+    assert settings.model.params["place"] == found.best["values"][PLACE]
+    assert settings.train.batch_size == found.best["values"]["train.batch_size"]
 
 
 class TestStudy:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from column_builder import column_settings
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -12,10 +13,10 @@ from models.features.features import Feature, Input
 SHAPE = "shape { dim { size: 1 } }"
 
 
-def resolve(columns: str, overrides=None, label="y", **more):
-    text = columns + f'feature {{ name: "y" type: FLOAT {SHAPE} }}'
-    problem = {"labels": [{"name": label}], "features": overrides or {}, **more}
-    return features.resolve(text_format.Parse(text, schema_pb2.Schema()), problem)
+def resolve(text: str, overrides=None, label="y", labels=None, **more):
+    text += f'feature {{ name: "y" type: FLOAT {SHAPE} }}'
+    settings = column_settings({label: "regression", **(labels or {})}, overrides, **more)
+    return features.resolve(text_format.Parse(text, schema_pb2.Schema()), settings)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_column_without_a_shape_is_optional():
 
 
 def test_an_override_wins_over_the_schema_and_keeps_the_order():
-    columns = (
+    text = (
         f'feature {{ name: "zip" type: INT {SHAPE} }}'
         f'feature {{ name: "when" type: BYTES {SHAPE} }}'
         f'feature {{ name: "flag" type: INT {SHAPE} }}'
@@ -84,7 +85,7 @@ def test_an_override_wins_over_the_schema_and_keeps_the_order():
         "when": {"kind": "date"},
         "zip": {"kind": "categorical", "vocabulary": 7, "min_count": 2, "oov_buckets": 3},
     }
-    assert resolve(columns, overrides) == (
+    assert resolve(text, overrides) == (
         Feature("zip", "categorical", "whole numbers", False, 7, 2, 3),
         Feature("when", "date", "text", False),
         Feature("flag", "boolean", "whole numbers", False),
@@ -97,12 +98,12 @@ def test_settings_without_a_kind_keep_the_kind_of_the_schema():
 
 
 def test_label_ignored_and_deprecated_columns_are_no_features():
-    columns = (
+    text = (
         f'feature {{ name: "a" type: INT {SHAPE} }}'
         f'feature {{ name: "b" type: INT {SHAPE} }}'
         f'feature {{ name: "c" type: INT lifecycle_stage: DEPRECATED {SHAPE} }}'
     )
-    assert [f.name for f in resolve(columns, {"b": {"kind": "ignore"}})] == ["a"]
+    assert [f.name for f in resolve(text, {"b": {"kind": "ignore"}})] == ["a"]
 
 
 EMPTY = (
@@ -114,16 +115,16 @@ EMPTY = (
 
 
 def test_columns_without_a_value_are_left_out_with_what_is_derived_of_them():
-    problem = {
-        "labels": [],
-        "features": {"b": {"kind": "numeric"}, "c": {"kind": "ignore"}},
-        "derived": {"half": "b / 2", "more": "half + a", "twice": "a * 2"},
-    }
+    settings = column_settings(
+        {},
+        {"b": {"kind": "numeric"}, "c": {"kind": "ignore"}},
+        derived={"half": "b / 2", "more": "half + a", "twice": "a * 2"},
+    )
     schema = text_format.Parse(EMPTY, schema_pb2.Schema())
-    assert [f.name for f in features.resolve(schema, problem)] == ["a", "twice"]
+    assert [f.name for f in features.resolve(schema, settings)] == ["a", "twice"]
     empty = "has no value in the train split, so it is left out"
     derived = "reads a column without a value in the train split, so it is left out"
-    assert features.notes(schema, problem) == [
+    assert features.notes(schema, settings) == [
         f"column untyped: {empty}",
         f"column b: {empty}",
         f"derived.half: {derived}",
@@ -137,12 +138,12 @@ def test_a_label_without_a_value_is_refused():
 
 
 def test_an_ignored_column_may_be_of_any_form():
-    columns = (
+    text = (
         f'feature {{ name: "a" type: INT {SHAPE} }} feature {{ name: "untyped" }}'
         'feature { name: "list" type: INT value_count { min: 0 max: 9 } }'
     )
     ignored = {"untyped": {"kind": "ignore"}, "list": {"kind": "ignore"}}
-    assert [f.name for f in resolve(columns, ignored)] == ["a"]
+    assert [f.name for f in resolve(text, ignored)] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -197,12 +198,12 @@ def test_a_table_without_features_is_refused():
 
 
 def test_a_sequence_knows_its_length():
-    columns = (
+    text = (
         'feature { name: "a" type: INT shape { dim { size: 3 } } }'
         'feature { name: "b" type: FLOAT value_count { min: 3 max: 3 } }'
         'feature { name: "c" type: FLOAT }'
     )
-    found = resolve(columns, {"c": {"kind": "sequence"}})
+    found = resolve(text, {"c": {"kind": "sequence"}})
     assert [(f.kind, f.length, f.optional) for f in found] == [
         ("sequence", 3, False),
         ("sequence", 0, True),
@@ -219,7 +220,7 @@ COLUMNS = (
 
 
 def test_labels_and_weight_are_no_features():
-    names = [f.name for f in resolve(COLUMNS, labels=[{"name": "y"}, {"name": "t"}], weight="w")]
+    names = [f.name for f in resolve(COLUMNS, labels={"t": "binary"}, weight="w")]
     assert names == ["a", "b", "s"]
 
 
@@ -260,10 +261,10 @@ def test_what_cannot_be_derived_is_refused(derived, message):
 def test_an_export_knows_the_columns_it_reads(tmp_path):
     text = COLUMNS + 'feature { name: "l" type: INT shape { dim { size: 3 } } }'
     schema = text_format.Parse(text, schema_pb2.Schema())
-    problem = {"labels": [{"name": "t"}], "weight": "w", "derived": {"d": "b / a"}}
-    problem["features"] = {"b": {"kind": "ignore"}, "a": {"kind": "ignore"}}
+    ignored = {"b": {"kind": "ignore"}, "a": {"kind": "ignore"}}
+    settings = column_settings({"t": "binary"}, ignored, weight="w", derived={"d": "b / a"})
     (tmp_path / "assets.extra").mkdir()
-    signature = features.signature(schema, features.resolve(schema, problem))
+    signature = features.signature(schema, features.resolve(schema, settings))
     (tmp_path / "assets.extra" / features.FILE_NAME).write_text(signature)
     assert features.inputs_of_export(str(tmp_path)) == (
         Input("s", "numbers", True, sequence=True),

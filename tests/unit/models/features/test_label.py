@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 
 from models.features import label as label_lib
 from models.features import preprocessing
+from models.features.column_settings import LabelSettings
 from models.features.label import Label
 
 
-def made(spec: dict[str, Any], output, files=(), index=0) -> Label:
-    return label_lib.from_transform(spec, index, output, files)
+def made(settings: LabelSettings, output, files=(), index=0) -> Label:
+    return label_lib.from_transform(settings, index, output, files)
 
 
-def regression(log: bool | None = None) -> dict[str, Any]:
-    return {"name": "y", "task": "regression", "log_label": log}
+def regression(log: bool | None = None, interval: float | None = None) -> LabelSettings:
+    return LabelSettings("y", "regression", log, interval)
 
 
 def test_regression_statistics_come_from_the_train_split(rich):
-    label = made({"name": "price", "task": "regression"}, rich.output, rich.train_files)
+    label = made(LabelSettings("price", "regression"), rich.output, rich.train_files)
     prices = np.array([row["price"] for row in rich.train_rows])
     assert label.mean == pytest.approx(prices.mean(), rel=1e-5)
     assert label.deviation == pytest.approx(prices.std(), rel=1e-5)
@@ -35,16 +36,14 @@ def test_regression_statistics_come_from_the_train_split(rich):
 
 
 def test_classes_of_text_labels(binary):
-    label = made({"name": "outcome", "task": "binary"}, binary.output, binary.train_files)
+    label = made(LabelSettings("outcome", "binary"), binary.output, binary.train_files)
     outcomes = [row["outcome"] for row in binary.train_rows]
     assert label.classes == ("no", "yes")
     assert label.frequencies == pytest.approx([outcomes.count(c) / 400 for c in label.classes])
 
 
 def test_classes_of_numbers_are_ordered_by_size(multiclass):
-    label = made(
-        {"name": "outcome", "task": "multiclass"}, multiclass.output, multiclass.train_files
-    )
+    label = made(LabelSettings("outcome", "multiclass"), multiclass.output, multiclass.train_files)
     outcomes = [row["outcome"] for row in multiclass.train_rows]
     assert label.classes == ("9", "10", "11")
     assert label.frequencies == pytest.approx([outcomes.count(c) / 400 for c in (9, 10, 11)])
@@ -52,7 +51,7 @@ def test_classes_of_numbers_are_ordered_by_size(multiclass):
 
 def test_too_many_classes_for_a_binary_label_are_refused(multiclass):
     with pytest.raises(ValueError, match="label outcome: found 3 classes .*expected 2"):
-        made({"name": "outcome", "task": "binary"}, multiclass.output, multiclass.train_files)
+        made(LabelSettings("outcome", "binary"), multiclass.output, multiclass.train_files)
 
 
 NO_GRAPH: Any = None  # a regression does not use it
@@ -108,10 +107,10 @@ def vocabulary(folder, counts: dict[str, int]):
 
 
 def test_each_of_several_labels_has_its_own_statistics(full):
-    price = made({"name": "price", "task": "regression"}, full.output, full.train_files)
-    front = made({"name": "waterfront", "task": "binary"}, full.output, full.train_files, 1)
+    price = made(LabelSettings("price", "regression"), full.output, full.train_files)
+    front = made(LabelSettings("waterfront", "binary"), full.output, full.train_files, 1)
     grade = made(
-        {"name": "grade", "task": "regression", "log_label": False},
+        LabelSettings("grade", "regression", log_label=False),
         full.output,
         full.train_files,
         2,
@@ -126,7 +125,7 @@ def test_each_of_several_labels_has_its_own_statistics(full):
 
 def test_a_regression_may_have_an_interval(tmp_path):
     files = statistics_file(tmp_path, 540.0, 360.0, 6.0, 0.5, 450.0, 0.0)
-    assert made({**regression(), "interval": 0.9}, NO_GRAPH, files).interval == 0.9
+    assert made(regression(interval=0.9), NO_GRAPH, files).interval == 0.9
     assert made(regression(), NO_GRAPH, files).interval is None
 
 
@@ -140,8 +139,8 @@ def test_a_regression_may_have_an_interval(tmp_path):
     ],
 )
 def test_class_weights_are_in_the_order_of_the_classes(tmp_path, weights, expected):
-    spec = {"name": "y", "task": "binary", "class_weights": weights}
-    label = made(spec, vocabulary(tmp_path, {"yes": 6, "no": 2}))
+    label_settings = LabelSettings("y", "binary", class_weights=weights)
+    label = made(label_settings, vocabulary(tmp_path, {"yes": 6, "no": 2}))
     assert label.classes == ("no", "yes")
     assert label.class_weights == pytest.approx(expected)
     # Balanced weights do not change the sum over the rows.
@@ -150,9 +149,9 @@ def test_class_weights_are_in_the_order_of_the_classes(tmp_path, weights, expect
 
 
 def test_a_weight_of_no_class_is_refused(tmp_path):
-    spec = {"name": "y", "task": "binary", "class_weights": {"maybe": 5.0}}
+    label_settings = LabelSettings("y", "binary", class_weights={"maybe": 5.0})
     with pytest.raises(ValueError, match="class_weights: label y has no class 'maybe'; .* no, yes"):
-        made(spec, vocabulary(tmp_path, {"yes": 6, "no": 2}))
+        made(label_settings, vocabulary(tmp_path, {"yes": 6, "no": 2}))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_a_weight_of_no_class_is_refused(tmp_path):
     ],
 )
 def test_natural_order_of_classes(tmp_path, counts, classes):
-    label = made({"name": "y", "task": "multiclass"}, vocabulary(tmp_path, counts))
+    label = made(LabelSettings("y", "multiclass"), vocabulary(tmp_path, counts))
     assert label.classes == classes
     assert label.frequencies == pytest.approx([counts[c] / sum(counts.values()) for c in classes])
 
@@ -181,22 +180,22 @@ def test_natural_order_of_classes(tmp_path, counts, classes):
 )
 def test_a_wrong_number_of_classes_is_refused(tmp_path, task, counts, expected):
     with pytest.raises(ValueError, match=f"label y: {expected}"):
-        made({"name": "y", "task": task}, vocabulary(tmp_path, counts))
+        made(LabelSettings("y", task), vocabulary(tmp_path, counts))
 
 
 def test_nan_among_classes_that_are_numbers_is_refused(tmp_path):
     with pytest.raises(ValueError, match="label y: found nan in 2 rows of the train split"):
         made(
-            {"name": "y", "task": "multiclass"},
+            LabelSettings("y", "multiclass"),
             vocabulary(tmp_path, {"1.0": 9, "2.0": 5, "nan": 2}),
         )
-    label = made({"name": "y", "task": "multiclass"}, vocabulary(tmp_path, {"bread": 9, "nan": 5}))
+    label = made(LabelSettings("y", "multiclass"), vocabulary(tmp_path, {"bread": 9, "nan": 5}))
     assert label.classes == ("bread", "nan")
 
 
 def test_classes_keep_line_ends_and_spaces(tmp_path):
     lines = vocabulary(tmp_path, {"two\\nlines": 3, "trail ": 2, " lead": 2, r"a\\b": 1})
-    label = made({"name": "y", "task": "multiclass"}, lines)
+    label = made(LabelSettings("y", "multiclass"), lines)
     assert set(label.classes) == {"two\nlines", "trail ", " lead", r"a\b"}
 
 

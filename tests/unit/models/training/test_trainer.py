@@ -17,29 +17,21 @@ from tfx.components.trainer import fn_args_utils
 from models import estimator_api
 from models.features import features as features_lib
 from models.features import inputs, label
+from models.features.column_settings import LabelSettings
 from models.problem import Problem
+from models.settings import EarlyStopping, Model, Settings, Tasks, Train
 from models.training import trainer
 from models.training.trainer import BestCheckpoint
 
-TRAIN = {
-    "max_steps": 60,
-    "epochs": 1,
-    "batch_size": 64,
-    "evaluate_every": 10,
-    "keep_checkpoints": 2,
-    "early_stopping": None,
-    "cache_mb": 64,
-    "seed": 1,
-}
+TRAIN = Train(
+    max_steps=60, batch_size=64, evaluate_every=10, keep_checkpoints=2, cache_mb=64, seed=1
+)
 
 
 def fn_args(table, folder: pathlib.PurePath, model=("bump_model.model_fn", {}), code="1", **train):
-    problem = {
-        **table.problem,
-        "model": {"name": model[0], "params": model[1]},
-        "train": {**TRAIN, **train},
-        "code": code,
-    }
+    settings = Settings(
+        table.columns, Model(*model), dataclasses.replace(TRAIN, **train), code=code
+    )
     return fn_args_utils.FnArgs(
         train_files=[str(pathlib.Path(file).with_name("train-*")) for file in table.train_files],
         eval_files=[str(pathlib.Path(file).with_name("eval-*")) for file in table.eval_files],
@@ -48,7 +40,7 @@ def fn_args(table, folder: pathlib.PurePath, model=("bump_model.model_fn", {}), 
         serving_model_dir=str(folder / "model" / "Format-Serving"),
         model_run_dir=str(folder / "run"),
         custom_config={
-            "problem": json.dumps(problem),
+            "problem": settings.to_json(),
             "training_root": str(folder / "training"),
         },
     )
@@ -100,7 +92,7 @@ def test_the_export_is_the_serving_directory_itself(rich, bump):
         path.name for path in export.iterdir()
     }
     assert label.Label.of_export(str(export)) == label.from_transform(
-        {"name": "price", "task": "regression"}, 0, rich.output, rich.train_files
+        LabelSettings("price", "regression"), 0, rich.output, rich.train_files
     )
     signature = json.loads((export / "assets.extra" / features_lib.FILE_NAME).read_text())
     assert [column["name"] for column in signature["inputs"]] == [f.name for f in rich.features]
@@ -147,13 +139,12 @@ def test_what_the_configuration_leaves_open_suits_the_task_and_the_number_of_row
     rich, tmp_path, monkeypatch, task, rows, given, expected
 ):
     monkeypatch.setattr(inputs, "count_rows", lambda files: rows)
-    nothing = dict.fromkeys(("max_steps", "epochs", "batch_size", "evaluate_every"))
-    arguments = fn_args(rich, tmp_path, **{**nothing, **given})
-    settings = json.loads(arguments.custom_config["problem"])
-    settings["labels"][0]["task"] = task
-    arguments.custom_config["problem"] = json.dumps(settings)
-    train = Problem.of(arguments).settings["train"]
-    assert {**nothing, **expected} == {key: train[key] for key in nothing}
+    labels = (LabelSettings("price", task),)
+    table = dataclasses.replace(rich, columns=dataclasses.replace(rich.columns, labels=labels))
+    left_open = {"max_steps": None, "epochs": None, "batch_size": 0, "evaluate_every": 0}
+    arguments = fn_args(table, tmp_path, **{**left_open, **given})
+    train = Problem.of(arguments).settings.train
+    assert train == dataclasses.replace(TRAIN, **{**left_open, **expected})
 
 
 def test_tuned_parameters_replace_the_configured_ones(rich, tmp_path):
@@ -188,8 +179,8 @@ class TestCalibration:
 
     @pytest.fixture(scope="class", params=[False, True], ids=["plain", "log"])
     def calibrated(self, rich, tmp_path_factory, request):
-        spec = {**rich.problem["labels"][0], "interval": 0.8, "log_label": request.param}
-        table = dataclasses.replace(rich, problem={**rich.problem, "labels": [spec]})
+        labels = (LabelSettings("price", "regression", request.param, interval=0.8),)
+        table = dataclasses.replace(rich, columns=dataclasses.replace(rich.columns, labels=labels))
         folder = tmp_path_factory.mktemp("interval")
         arguments = fn_args(table, folder, ("mlp", {}), max_steps=150, evaluate_every=50)
         trainer.run_fn(arguments)
@@ -270,19 +261,12 @@ def named(arguments) -> pathlib.Path:
 
 
 def test_a_cluster_is_part_of_the_identity_and_its_care_is_not(rich, tmp_path):
-    cluster = {
-        "workers": 1,
-        "parameter_servers": 1,
-        "evaluator": True,
-        "max_restarts": 3,
-        "hang_seconds": 60,
-    }
     names = [
-        named(fn_args(rich, tmp_path, cluster=changed)).name
-        for changed in (cluster, {**cluster, "max_restarts": 5, "hang_seconds": 9}, None)
+        named(fn_args(rich, tmp_path, cluster=cluster)).name
+        for cluster in (Tasks(), Tasks(max_restarts=5, hang_seconds=9), None)
     ]
     assert names[0] == names[1] != names[2]
-    assert named(fn_args(rich, tmp_path, cluster={**cluster, "workers": 2})).name != names[0]
+    assert named(fn_args(rich, tmp_path, cluster=Tasks(workers=2))).name != names[0]
 
 
 @pytest.mark.parametrize("change", ["params", "code", "seed", "data", "graph"])
@@ -345,7 +329,7 @@ def test_the_same_examples_in_other_bytes_are_the_same_data(rich, tmp_path):
 
 
 def test_training_stops_early_when_the_loss_no_longer_falls(rich, tmp_path):
-    patience = {"patience": 20}
+    patience = EarlyStopping(20)
     trainer.run_fn(fn_args(rich, tmp_path, max_steps=200, early_stopping=patience))
     [directory] = directories(tmp_path)
     last = int(tf.train.latest_checkpoint(str(directory)).rpartition("-")[2])

@@ -1,13 +1,12 @@
 """Tests of the settings that steps of the pipeline get from a configuration."""
 
-import json
-
 import pytest
 
 from components.evaluator.bounds import Bound
 from components.evaluator.judgement import Judgement, Slice
+from models.features.column_settings import ColumnSettings, FeatureSettings, LabelSettings
+from models.settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
 from pipeline.config import config_file, problem_settings
-from pipeline.graph import pipeline
 
 TEXT = """\
 task: regression
@@ -29,37 +28,59 @@ def problem(tmp_path):
     def load(*overrides):
         (tmp_path / "pipeline.yaml").write_text(TEXT)
         config = config_file.load(tmp_path / "pipeline.yaml", overrides)
-        return json.loads(json.dumps(problem_settings.settings(config)))
+        return problem_settings.training_settings(config, "code")
 
     return load
 
 
-def test_labels_features_and_the_rest_as_json(problem):
-    assert problem() == {
-        "labels": [
-            {
-                "name": "price",
-                "task": "regression",
-                "log_label": True,
-                "interval": 0.9,
-                "class_weights": None,
-            },
-            {
-                "name": "sea",
-                "task": "binary",
-                "log_label": None,
-                "interval": None,
-                "class_weights": "balanced",
-            },
-        ],
-        "features": {
-            "quality": {"kind": "ordinal", "order": ["low", "high"]},
-            "zip": {"kind": "categorical"},
-            "id": {"kind": "ignore"},
+def test_labels_and_features_are_those_of_the_configuration(problem):
+    assert problem().columns == ColumnSettings(
+        labels=(
+            LabelSettings("price", "regression", log_label=True, interval=0.9),
+            LabelSettings("sea", "binary", class_weights="balanced"),
+        ),
+        features={
+            "quality": FeatureSettings("ordinal", order=("low", "high")),
+            "zip": FeatureSettings("categorical"),
+            "id": FeatureSettings("ignore"),
         },
-        "derived": {"age": "sold - built"},
-        "weight": "sure",
-    }
+        derived={"age": "sold - built"},
+        weight="sure",
+    )
+
+
+def test_the_training_is_that_of_the_configuration(problem):
+    settings = problem("train={epochs: 3, early_stopping: {patience: 9}}", "data.missing=[-9]")
+    assert settings.train == Train(epochs=3, early_stopping=EarlyStopping(9))
+    assert settings.model == Model("tabm")
+    assert (settings.missing, settings.code) == (("-9",), "code")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        ("{workers: 2, evaluator: false}", Tasks(workers=2, evaluator=False)),
+        ("{mirrored: 2}", Replicas(2)),
+    ],
+)
+def test_a_cluster_has_tasks_or_replicas(problem, cluster, expected):
+    assert problem(f"train.cluster={cluster}").train.cluster == expected
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["train={early_stopping: {patience: 9}, cluster: {workers: 2}}", "data.missing=[NA]"],
+        ["train.cluster={mirrored: 2}", "model.params={hidden: [8, 4]}"],
+        ["more_labels.sea.class_weights={'1': 2}"],
+    ],
+)
+def test_steps_read_the_settings_that_were_written(problem, overrides):
+    settings = problem(*overrides)
+    assert Settings.from_json(settings.to_json()) == settings
+    columns = settings.columns
+    assert ColumnSettings.from_json(columns.to_json()) == columns
 
 
 @pytest.mark.parametrize(
@@ -73,10 +94,10 @@ def test_labels_features_and_the_rest_as_json(problem):
         ("derived.age=sold", False),
     ],
 )
-def test_transform_is_told_only_what_it_depends_on(problem, override, same):
+def test_transform_gets_only_what_it_depends_on(problem, override, same):
     assert problem(override) != problem()
-    one, other = (pipeline._transformed(made) for made in (problem(), problem(override)))
-    assert (one == other) is same
+    one, other = (made.columns.for_transform() for made in (problem(), problem(override)))
+    assert (one.to_json() == other.to_json()) is same
 
 
 def test_the_judgement_has_the_metrics_of_every_label(tmp_path):

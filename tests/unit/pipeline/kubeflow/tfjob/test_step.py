@@ -12,6 +12,7 @@ from tfx.orchestration.kubeflow import container_entrypoint
 
 from models.cluster import launchers
 from models.cluster.supervisor import TaskError
+from models.settings import Tasks
 from models.training_progress import Progress
 from pipeline.config import config_file
 from pipeline.kubeflow.compile import compiler as compile_lib
@@ -73,7 +74,7 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, launcher_of, 
     names = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
     fn_args = types.SimpleNamespace(**dict.fromkeys(names))
     assert launcher.clear(directory)
-    launcher.train({"max_restarts": 3}, directory, fn_args, Progress(1))
+    launcher.train(Tasks(max_restarts=3), directory, fn_args, Progress(1))
     made = api.jobs["king-county-0123456789abcdef"].manifest
     given = json.loads(arguments[arguments.index(TFJOB) + 1])
     assert made["metadata"]["ownerReferences"] == [RUN]

@@ -9,13 +9,14 @@ from etils import epath
 from kubernetes_server.api import RUN, STEP_POD
 
 from models.cluster.supervisor import TaskError
+from models.settings import Tasks
 from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import tfjob_client as api_lib
 from pipeline.kubeflow.tfjob.launcher import PROBLEM, Launcher
 from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 
 NAME = "king-county-0123456789abcdef"
-CLUSTER = {"max_restarts": 3}
+CLUSTER = Tasks(max_restarts=3)
 PROBLEM_TOLD = {
     "train_files": ["/train"],
     "eval_files": ["/eval"],
