@@ -8,8 +8,8 @@ that was killed, or is run again with more trials, resumes from there.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 from etils import epath
@@ -23,6 +23,9 @@ from components.tuner.tune_settings import TuneSettings
 from models import observer, registry
 from models.problem import Problem, fn_args_json, trainer_properties
 from models.settings import Model, Settings
+
+if TYPE_CHECKING:
+    from components.tuner.study import Trial
 
 BEST, RESULTS = "best_hyperparameters", "tuner_results"
 """Names of the outputs."""
@@ -69,9 +72,13 @@ class Executor(base_executor.BaseExecutor):
         if best is None:
             raise ValueError(_nothing_complete(trials))
         # Trial 0 is the configuration itself, which leaves nothing to replace.
-        values = best["values"] if best["number"] else {}
+        values = best.values if best.number else {}
         _write(output_dict[BEST], BEST_FILE, {"values": values})
-        results = {"tune": dataclasses.asdict(tune), "best": best["number"], "trials": trials}
+        results = {
+            "tune": dataclasses.asdict(tune),
+            "best": best.number,
+            "trials": [dataclasses.asdict(trial) for trial in trials],
+        }
         _write(output_dict[RESULTS], TRIALS_FILE, results)
 
 
@@ -129,10 +136,10 @@ def _is_end(study, process: TrialProcess, message: Mapping[str, Any]) -> bool:
 
 def _report_progress(study, tune: TuneSettings) -> None:
     best = study.best()
-    ended = sum(trial["state"] in ("complete", "pruned", "failed") for trial in study.trials())
+    ended = sum(trial.state in ("complete", "pruned", "failed") for trial in study.trials())
     text = f"{ended}/{tune.trials} trials"
     if best:
-        value = best["value"]
+        value = best.value
         shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
         text += f", best {tune.metric} {shown}"
     logging.info("Tuning: %s", text)
@@ -166,10 +173,10 @@ def _keep_summaries(directory: epath.Path) -> None:
                 (folder / name).unlink()
 
 
-def _nothing_complete(trials: list[dict[str, Any]]) -> str:
-    first = next((trial for trial in trials if trial["error"]), None)
+def _nothing_complete(trials: Sequence["Trial"]) -> str:
+    first = next((trial for trial in trials if trial.error), None)
     text = f"none of {len(trials)} trials came to its end"
-    return f"{text}; trial {first['number']}: {first['error']}" if first else text
+    return f"{text}; trial {first.number}: {first.error}" if first else text
 
 
 def _write(artifacts, name: str, content: Any) -> None:

@@ -42,6 +42,31 @@ class Assignment:
     values: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What is known of a trial.
+
+    Attributes:
+        number: number of the trial, from 0.
+        state: waiting, running, complete, pruned or failed.
+        values: values that are tried, by key.
+        value: the metric of the best checkpoint, or of the last evaluation if the trial was pruned.
+        steps: step of the last evaluation.
+        seconds: time that the trial has taken.
+        evaluations: step and metric of each evaluation; None for a metric that is not finite.
+        error: why the trial failed, if it did.
+    """
+
+    number: int
+    state: str
+    values: Mapping[str, Any]
+    value: float | None
+    steps: int
+    seconds: float
+    evaluations: tuple[tuple[int, float | None], ...]
+    error: str | None
+
+
 class Study:
     """The trials of a search, kept in a file.
 
@@ -138,8 +163,8 @@ class Study:
         self._running[number].set_user_attr(_ERROR, error)
         self._end(number, TrialState.FAIL)
 
-    def trials(self) -> list[dict[str, Any]]:
-        """Returns all that is known of every trial, as JSON values, ordered by number."""
+    def trials(self) -> list[Trial]:
+        """Returns all trials, ordered by number."""
         found = []
         for trial in self._trials():
             course = sorted(trial.intermediate_values.items())
@@ -147,24 +172,28 @@ class Study:
             if trial.state == TrialState.PRUNED and course:
                 value = course[-1][1]
             found.append(
-                {
-                    "number": trial.number,
-                    "state": _STATES.get(trial.state, "waiting"),
-                    "values": trial.user_attrs.get(_VALUES, {}),
-                    "value": _finite(value),
-                    "steps": course[-1][0] if course else 0,
-                    "seconds": trial.user_attrs.get(_SECONDS, 0.0),
-                    "evaluations": [[step, _finite(value)] for step, value in course],
-                    "error": trial.user_attrs.get(_ERROR),
-                }
+                Trial(
+                    number=trial.number,
+                    state=_STATES.get(trial.state, "waiting"),
+                    values=trial.user_attrs.get(_VALUES, {}),
+                    value=_finite(value),
+                    steps=course[-1][0] if course else 0,
+                    seconds=trial.user_attrs.get(_SECONDS, 0.0),
+                    evaluations=tuple((step, _finite(value)) for step, value in course),
+                    error=trial.user_attrs.get(_ERROR),
+                )
             )
         return found
 
-    def best(self) -> dict[str, Any] | None:
+    def best(self) -> Trial | None:
         """Returns the best complete trial, the first one if tied; None if none is complete."""
-        complete = [trial for trial in self.trials() if trial["state"] == "complete"]
         sign = -1 if self._tune.goal == "maximize" else 1
-        return min(complete, key=lambda trial: sign * trial["value"], default=None)
+        complete = [
+            (sign * trial.value, trial)
+            for trial in self.trials()
+            if trial.state == "complete" and trial.value is not None
+        ]
+        return min(complete, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     def close(self) -> None:
         """Closes the file."""

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from column_builder import column_settings
 from etils import epath
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfx.types import standard_artifacts
@@ -30,6 +29,7 @@ from models.features import preprocessing
 from models.observer import Observer, observing
 from models.problem import Problem
 from models.settings import Model, Settings, Train
+from tests.helpers.column_builder import column_settings
 
 PLACE = "model.params.place"
 SCHEMA = "".join(
@@ -292,9 +292,9 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
     assert not pids_of_trials(os.getpid())
     [file] = tmp_path.rglob("study.sqlite")
     trials = Study(file, tuning(search=fails, trials=4), {}).trials()
-    assert [trial["state"] for trial in trials] == ["failed"] * 4
-    assert trials[3]["error"] == "its process ended with signal 9; is there enough memory?"
-    errors = {trial["values"]["model.params.fails"]: trial["error"] for trial in trials[:3]}
+    assert [trial.state for trial in trials] == ["failed"] * 4
+    assert trials[3].error == "its process ended with signal 9; is there enough memory?"
+    errors = {trial.values["model.params.fails"]: str(trial.error) for trial in trials[:3]}
     assert errors["raises"].endswith(", in model_fn: RuntimeError: no such place as 1.0")
     assert "valley_model.py:" in errors["raises"]
 
@@ -400,14 +400,14 @@ class TestStudy:
         assert self.run(made, [6, 5, 4]) == 10
         assert self.run(made, [4, 3, 2]) == 30
         assert self.run(made, [4, 3, 9]) == 30, "the best so far counts, and the end is the end"
-        assert [trial["state"] for trial in made.trials()].count("pruned") == 1
+        assert [trial.state for trial in made.trials()].count("pruned") == 1
 
     def test_what_is_tried_depends_on_the_seed_and_the_trials_before(self, tmp_path):
         def values(name, **changes):
             made = Study(tmp_path / name, tuning(**changes), {})
             while self.run(made, [3.0]):
                 pass
-            return [trial["values"] for trial in made.trials()]
+            return [trial.values for trial in made.trials()]
 
         # The sampler learns from earlier trials after the first ten, which are random.
         first, again = (values(name, trials=12) for name in ("first", "again"))
@@ -433,7 +433,7 @@ class TestStudy:
         again.spent(left.number, 1.5)
         again.complete(left.number, {"loss": 2.0})
         trial = again.trials()[1]
-        assert (trial["evaluations"], trial["seconds"]) == ([[10, 2.0]], 6.5)
+        assert (trial.evaluations, trial.seconds) == (((10, 2.0),), 6.5)
 
     def test_more_trials_go_on_where_fewer_ended(self, study):
         fewer, more = study(trials=2), None
@@ -447,7 +447,7 @@ class TestStudy:
         made = study(goal="maximize", metric="auc", pruner="none")
         for value in (0.7, 0.9, 0.8):
             made.complete(made.next().number, {"auc": value, "loss": 1.0})
-        assert made.best()["number"] == 1
+        assert made.best().number == 1
 
     def test_what_is_no_number_fails(self, study):
         made = study()
@@ -455,10 +455,8 @@ class TestStudy:
         assert made.report(assignment.number, 10, {"loss": math.nan}, True)
         made.complete(assignment.number, {"loss": math.nan})
         [trial] = made.trials()
-        assert (trial["state"], trial["value"], trial["evaluations"]) == (
-            "failed", None, [[10, None]],
-        )  # fmt: skip
-        assert trial["error"] == "loss is nan at the best checkpoint"
+        assert (trial.state, trial.value, trial.evaluations) == ("failed", None, ((10, None),))
+        assert trial.error == "loss is nan at the best checkpoint"
         assert made.best() is None
 
     def test_an_unknown_metric_is_named(self, study):
@@ -471,4 +469,4 @@ class TestStudy:
     def test_a_configuration_outside_of_the_ranges_is_tried_all_the_same(self, study, place):
         made = study({PLACE: place, "train.batch_size": 30})
         assert made.next() == Assignment(0, {})
-        assert made.trials()[0]["values"] == {PLACE: place, "train.batch_size": 30}
+        assert made.trials()[0].values == {PLACE: place, "train.batch_size": 30}
