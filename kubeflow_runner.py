@@ -19,6 +19,7 @@ import typer
 from models import no_proxy
 from pipeline import errors
 from pipeline.config.configuration import Config
+from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import command_line, messages
 from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 from pipeline.kubeflow.server.connection_options import Connect, asks_the_server
@@ -66,8 +67,8 @@ def compile(
     """Write what clusters run: an Argo Workflow, and V2 pipelines for Kubeflow 2 and Vertex AI."""
     from pipeline.kubeflow.compile import compile_command
 
-    problem = _load(config, set_, preset)
-    raise typer.Exit(compile_command.run(problem, _place(problem, workspace)))
+    problem, kubeflow = _load(config, set_, preset)
+    raise typer.Exit(compile_command.run(problem, kubeflow, _place(problem, workspace)))
 
 
 @app.command(epilog="Example:\n\n  kubeflow_runner.py check")
@@ -79,7 +80,8 @@ def check(
     """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
     from pipeline.kubeflow.rules import lint
 
-    place = _place(_load(config), workspace)
+    problem, _ = _load(config)
+    place = _place(problem, workspace)
     raise typer.Exit(lint.check_command(_compiled(config, place, file)))
 
 
@@ -106,7 +108,7 @@ def run(
     """Execute the compiled workflow on this machine, as a cluster would."""
     from pipeline.kubeflow.executor import run_command as executor
 
-    problem = _load(config)
+    problem, kubeflow = _load(config)
     place = _place(problem, workspace)
     secrets: dict[str, dict[str, str]] = {}
     for name, value in command_line.pairs("--secret", secret).items():
@@ -116,7 +118,9 @@ def run(
         secrets.setdefault(of, {})[key] = value
     parameters = _parameters(problem, param)
     file = _compiled(config, place, file)
-    code = executor.run(problem, place, file, parameters, secrets, parallel, image_root)
+    code = executor.run(
+        problem.name, kubeflow, place, file, parameters, secrets, parallel, image_root
+    )
     raise typer.Exit(code)
 
 
@@ -174,10 +178,10 @@ def submit(
 
     from pipeline.kubeflow.server import service
 
-    problem = _load(config)
+    problem, kubeflow = _load(config)
     file = _compiled(config, _place(problem, workspace), file)
-    job = _job(problem, file, param, name, experiment, create_experiment)
-    server = connect(problem)
+    job = _job(problem, kubeflow, file, param, name, experiment, create_experiment)
+    server = connect(kubeflow)
     raise typer.Exit(service.submit(server, job, Console(), _now(), wait, poll))
 
 
@@ -225,10 +229,10 @@ def schedule(
     six = cron_lib.to_six_fields(cron)
     now = _now()
     cron_lib.firing_times(six, now, zone=timezone)
-    problem = _load(config)
+    problem, kubeflow = _load(config)
     file = _compiled(config, _place(problem, workspace), file)
-    job = _job(problem, file, param, name, experiment, create_experiment)
-    server = connect(problem)
+    job = _job(problem, kubeflow, file, param, name, experiment, create_experiment)
+    server = connect(kubeflow)
     service.schedule(server, job, Console(), now, six, timezone, max_concurrency, catchup)
 
 
@@ -244,7 +248,8 @@ def list_schedules(
 
     from pipeline.kubeflow.server import service
 
-    service.list_schedules(connect(_load(config)), Console(), _now(), timezone)
+    _, kubeflow = _load(config)
+    service.list_schedules(connect(kubeflow), Console(), _now(), timezone)
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules pause king_county")
@@ -255,7 +260,7 @@ def pause(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Stop a schedule from firing until it is resumed."""
-    _change(connect(_load(config)), schedule, "pause", "paused")
+    _change(connect, config, schedule, "pause", "paused")
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules resume king_county")
@@ -266,7 +271,7 @@ def resume(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Let a paused schedule fire again."""
-    _change(connect(_load(config)), schedule, "resume", "resumed")
+    _change(connect, config, schedule, "resume", "resumed")
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules delete king_county")
@@ -277,12 +282,14 @@ def delete(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Remove a schedule; the runs that it started stay."""
-    _change(connect(_load(config)), schedule, "delete", "deleted")
+    _change(connect, config, schedule, "delete", "deleted")
 
 
-def _change(server, schedule: str, change: str, done: str) -> None:
+def _change(connect: Connect, config: pathlib.Path, schedule: str, change: str, done: str) -> None:
     from pipeline.kubeflow.server import service
 
+    _, kubeflow = _load(config)
+    server = connect(kubeflow)
     found = service.find_schedule(server, schedule)
     getattr(server, change)(found.id)
     print(f"{done:<12}{found.name}")
@@ -290,6 +297,7 @@ def _change(server, schedule: str, change: str, done: str) -> None:
 
 def _job(
     config: Config,
+    kubeflow: Kubeflow,
     file: pathlib.Path,
     param: list[str] | None,
     name: str | None,
@@ -300,11 +308,10 @@ def _job(
     from pipeline.kubeflow.compile.workflow_file import Manifest
     from pipeline.kubeflow.server import service
 
-    assert config.kubeflow
     manifest = Manifest.load(file)
     values = _parameters(config, param)
     manifest.parameters(values)
-    run_parameters.check_places(config, values)
+    run_parameters.check_places(kubeflow, values)
     return service.Job(
         config.name,
         manifest,
@@ -312,7 +319,7 @@ def _job(
         name,
         experiment or config.name,
         create_experiment or experiment is None,
-        config.kubeflow.service_account,
+        kubeflow.service_account,
     )
 
 
@@ -322,7 +329,8 @@ def _now() -> datetime.datetime:
 
 def _load(
     path: pathlib.Path, overrides: list[str] | None = None, preset: str | None = None
-) -> Config:
+) -> tuple[Config, Kubeflow]:
+    """Returns a configuration and its `kubeflow` section, which the commands here require."""
     config = command_line.load(path, overrides, preset)
     if config.kubeflow is None:
         raise errors.UserError(
@@ -330,7 +338,7 @@ def _load(
             f"registry.example.com/{config.name}:1.0, workspace: /mnt/pipelines/{config.name}, "
             "volumes: {pipelines: /mnt/pipelines}}'"
         )
-    return config
+    return config, config.kubeflow
 
 
 def _parameters(config: Config, given: list[str] | None) -> dict[str, str]:

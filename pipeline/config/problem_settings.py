@@ -22,7 +22,7 @@ def column_settings(config: Config) -> ColumnSettings:
     return ColumnSettings((label, *further), features, config.derived, config.weight)
 
 
-def training_settings(config: Config, code: str) -> Settings:
+def problem_settings(config: Config, code: str) -> Settings:
     """Returns the settings of the training.
 
     Args:
@@ -32,22 +32,25 @@ def training_settings(config: Config, code: str) -> Settings:
     return Settings(
         columns=column_settings(config),
         model=Model(config.model.name, config.model.params),
-        train=_train(config.train),
+        train=train_settings(config.train),
         missing=tuple(config.data.missing_words),
         code=code,
     )
 
 
-def cluster_settings(cluster: cluster_config.Cluster) -> Tasks | Replicas:
-    """Returns the settings of a cluster of tasks, or of replicas in one process."""
-    if cluster.mirrored:
-        return Replicas(cluster.mirrored)
-    return Tasks(
-        workers=cluster.workers,
-        parameter_servers=cluster.parameter_servers,
-        evaluator=cluster.evaluator,
-        max_restarts=cluster.max_restarts,
-        hang_seconds=cluster.hang_seconds,
+def train_settings(train: configuration.Train) -> Train:
+    """Returns the settings of the training itself."""
+    stopping = train.early_stopping
+    return Train(
+        max_steps=train.max_steps,
+        epochs=train.epochs,
+        batch_size=train.batch_size or 0,
+        evaluate_every=train.evaluate_every or 0,
+        keep_checkpoints=train.keep_checkpoints,
+        early_stopping=EarlyStopping(stopping.patience) if stopping else None,
+        cache_mb=train.cache_mb,
+        seed=train.seed,
+        cluster=_cluster(train.cluster) if train.cluster else None,
     )
 
 
@@ -61,16 +64,13 @@ def _feature(feature: configuration.Feature) -> FeatureSettings:
     )
 
 
-def _train(train: configuration.Train) -> Train:
-    stopping = train.early_stopping
-    return Train(
-        max_steps=train.max_steps,
-        epochs=train.epochs,
-        batch_size=train.batch_size or 0,
-        evaluate_every=train.evaluate_every or 0,
-        keep_checkpoints=train.keep_checkpoints,
-        early_stopping=EarlyStopping(stopping.patience) if stopping else None,
-        cache_mb=train.cache_mb,
-        seed=train.seed,
-        cluster=cluster_settings(train.cluster) if train.cluster else None,
+def _cluster(cluster: cluster_config.Cluster) -> Tasks | Replicas:
+    if cluster.mirrored:
+        return Replicas(cluster.mirrored)
+    return Tasks(
+        workers=cluster.workers,
+        parameter_servers=cluster.parameter_servers,
+        evaluator=cluster.evaluator,
+        max_restarts=cluster.max_restarts,
+        hang_seconds=cluster.hang_seconds,
     )

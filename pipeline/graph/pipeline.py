@@ -22,7 +22,7 @@ from components.tuner import Tuner
 from components.tuner.tune_settings import Choices, Range, TuneSettings
 from models import registry
 from pipeline.config.configuration import Config
-from pipeline.config.problem_settings import column_settings, training_settings
+from pipeline.config.problem_settings import column_settings, problem_settings
 from pipeline.config.tune_config import Dimension, Tune
 from pipeline.graph import beam_args, example_source, fingerprint, nodes
 from pipeline.graph.arguments import Arguments
@@ -96,7 +96,7 @@ def create_pipeline(
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
         "schema": schema,
-        "problem": training_settings(config, _model_code(config)),
+        "problem": problem_settings(config, _model_code(config)),
         "training_root": arguments.training_root,
     }
 

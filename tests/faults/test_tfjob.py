@@ -9,9 +9,8 @@ import signal
 import pytest
 from kubernetes_server.api import NAMESPACE, STEP_POD, Api
 
-from pipeline.config import config_file
-from pipeline.kubeflow.tfjob import tfjob_manifest
 from tests.faults.conftest import CLUSTER, tasks, wait_until_gone
+from tests.helpers import cluster_config
 
 KING_COUNTY = pathlib.Path(__file__).parents[2] / "data" / "king_county" / "pipeline.yaml"
 STEP = {
@@ -38,7 +37,7 @@ def step(api, train, tmp_path):
     def start(cluster=CLUSTER, **settings):
         restarts = cluster.max_restarts
         asked = [f"train.cluster={{workers: 1, max_restarts: {restarts}}}", "kubeflow.tfjob={}"]
-        job = tfjob_manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
+        job = cluster_config.tfjob(KING_COUNTY, asked, STEP)
         (tmp_path / "tfjob.json").write_text(json.dumps(job))
         place = str(tmp_path / "tfjob.json")
         own = ["tests.faults.step_trainer", place, api.url, NAMESPACE, STEP_POD["name"]]

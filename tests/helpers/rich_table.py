@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from column_builder import column_settings
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
@@ -22,6 +21,7 @@ from models.features import inputs as inputs_lib
 from models.features import preprocessing
 from models.features.column_settings import ColumnSettings
 from models.features.features import Feature
+from tests.helpers.column_builder import column_settings
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 

@@ -3,6 +3,7 @@
 from rich.markup import escape
 
 from pipeline.config.configuration import Config
+from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import messages, terminal
 from pipeline.console import node_progress as progress_lib
 from pipeline.errors import OK
@@ -10,11 +11,12 @@ from pipeline.preflight import checks
 from pipeline.workspace.folders import Workspace
 
 
-def run(config: Config, workspace: Workspace) -> int:
+def run(config: Config, kubeflow: Kubeflow, workspace: Workspace) -> int:
     """Compiles the pipeline and prints the paths of the files.
 
     Args:
-        config: has a `kubeflow` section.
+        config: the problem's configuration.
+        kubeflow: its `kubeflow` section.
         workspace: the workspace that receives the files.
 
     Returns:
@@ -24,10 +26,9 @@ def run(config: Config, workspace: Workspace) -> int:
         UserError: the data or the model does not fit the configuration, or would not be in the
             image.
     """
-    assert config.kubeflow
     log = workspace.new_log("compile")
     with workspace.temporary(), terminal.logging_to(log) as console:
-        if config.kubeflow.data is None and (report := checks.check_data(config)):
+        if kubeflow.data is None and (report := checks.check_data(config)):
             print(report, flush=True)  # to the log
             messages.show_table(console, report)
         with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
@@ -35,7 +36,7 @@ def run(config: Config, workspace: Workspace) -> int:
 
             terminal.quiet_logging()
             checks.check_model(config)
-            compiled = compile_lib.compile_all(config, workspace.root)
+            compiled = compile_lib.compile_all(config, kubeflow, workspace.root)
         for file in compiled.files:
             messages.say(console, messages.escaped(file))
         for note in compiled.notes:

@@ -17,6 +17,7 @@ from tfx.utils import telemetry_utils
 from models import registry
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import DEFAULT, Kubeflow, Resources
+from pipeline.config.problem_settings import train_settings
 from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.graph import nodes
 from pipeline.graph.pipeline import create_pipeline
@@ -38,21 +39,21 @@ class Compiled(NamedTuple):
     notes: list[str]
 
 
-def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
+def compile_all(config: Config, kubeflow: Kubeflow, folder: pathlib.Path) -> Compiled:
     """Compiles the pipeline and writes the files that clusters run.
 
     Args:
-        config: has a `kubeflow` section.
+        config: the problem's configuration.
+        kubeflow: its `kubeflow` section.
         folder: the output directory; created if missing.
 
     Raises:
         UserError: a setting is wrong, or the data or the model would not be in the image.
     """
-    pipeline = create_pipeline(config, parameters.of_cluster(config))
-    assert config.kubeflow
-    _check(config, [component.id for component in pipeline.components])
-    workflow = argo_workflow(config, pipeline)
-    second = v2.compiled(config)
+    pipeline = create_pipeline(config, parameters.of_cluster(config, kubeflow))
+    _check(config, kubeflow, [component.id for component in pipeline.components])
+    workflow = argo_workflow(config, kubeflow, pipeline)
+    second = v2.compiled(config, kubeflow)
     texts = {
         WORKFLOW: yaml.safe_dump(workflow, sort_keys=False, width=100),
         v2.JOB: json.dumps(second.job, indent=2, sort_keys=True) + "\n",
@@ -63,11 +64,10 @@ def compile_all(config: Config, folder: pathlib.Path) -> Compiled:
     return Compiled([folder / name for name in texts], second.notes)
 
 
-def _check(config: Config, steps: list[str]) -> None:
-    assert config.kubeflow
+def _check(config: Config, kubeflow: Kubeflow, steps: list[str]) -> None:
     mistakes = [
         f"kubeflow.resources.{step}: no such step{nearest(step, [DEFAULT, *steps])}"
-        for step in config.kubeflow.resources
+        for step in kubeflow.resources
         if step not in (DEFAULT, *steps)
     ]
     own_model = config.model.name not in registry.MODELS
@@ -76,12 +76,12 @@ def _check(config: Config, steps: list[str]) -> None:
             f"model.name: {config.model.name} is in {config.folder}, which is not in the image; "
             "move the folder into data/"
         )
-    if config.kubeflow.tfjob and not config.train.cluster:
+    if kubeflow.tfjob and not config.train.cluster:
         mistakes.append(
             "kubeflow.tfjob: found without train.cluster, whose tasks it is for; set that, as "
             "train.cluster: {workers: 2}, or remove it"
         )
-    elif config.kubeflow.tfjob and config.train.cluster and config.train.cluster.mirrored:
+    elif kubeflow.tfjob and config.train.cluster and config.train.cluster.mirrored:
         mistakes.append(
             "kubeflow.tfjob: found with train.cluster.mirrored, which the Trainer's pod does by "
             "itself; remove it, or set train.cluster: {workers: 2}"
@@ -90,14 +90,17 @@ def _check(config: Config, steps: list[str]) -> None:
         raise UserError("\n".join(mistakes))
 
 
-def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, Any]:
+def argo_workflow(
+    config: Config, kubeflow: Kubeflow, pipeline: tfx_pipeline.Pipeline
+) -> dict[str, Any]:
     """Returns the Argo Workflow of a pipeline, which depends only on configuration and code."""
-    settings = config.kubeflow
-    assert settings
     runner_config = kubeflow_dag_runner.KubeflowDagRunnerConfig(
-        tfx_image=settings.image,
-        kubeflow_metadata_config=_metadata(settings),
-        pipeline_operator_funcs=[_configured(config), *_metadata_of_installation(settings)],
+        tfx_image=kubeflow.image,
+        kubeflow_metadata_config=_metadata(kubeflow),
+        pipeline_operator_funcs=[
+            _configured(config, kubeflow),
+            *_metadata_of_installation(kubeflow),
+        ],
     )
     # Leaves out TFX's label "add-pod-env", which would give steps variables that they never read.
     labels = {telemetry_utils.LABEL_KFP_SDK_ENV: "tfx"}
@@ -114,15 +117,17 @@ def argo_workflow(config: Config, pipeline: tfx_pipeline.Pipeline) -> dict[str, 
     spec = workflow["spec"]
     # fsGroup: the volumes' files belong to the group that the steps run as.
     spec["securityContext"] = {"runAsNonRoot": True, "runAsUser": _USER, "fsGroup": _USER}
-    spec["serviceAccountName"] = settings.service_account or spec["serviceAccountName"]
-    if settings.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    spec["serviceAccountName"] = kubeflow.service_account or spec["serviceAccountName"]
+    if kubeflow.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in kubeflow.image_pull_secrets]
+    tasks = train_settings(config.train).tasks
     for template in spec["templates"]:
         if "container" in template:
             _sort_representation(template["container"]["args"])
             _give_outputs_own_directory(template)
-            if settings.tfjob and _step_of(template["container"]["args"]) == nodes.TRAINER:
-                job = tfjob.of(config, template, spec)
+            is_trainer = _step_of(template["container"]["args"]) == nodes.TRAINER
+            if kubeflow.tfjob and tasks and is_trainer:
+                job = tfjob.of(config.name, tasks, kubeflow, kubeflow.tfjob, template, spec)
                 template["container"]["args"] += [TFJOB, json.dumps(job, sort_keys=True)]
                 pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
                 template["container"]["env"].append({"name": POD_NAME, "valueFrom": pod_name})
@@ -173,10 +178,8 @@ def _metadata_of_installation(settings: Kubeflow) -> list[Callable]:
     return kubeflow_dag_runner.get_default_pipeline_operator_funcs()
 
 
-def _configured(config: Config) -> Callable[[dsl.ContainerOp], None]:
+def _configured(config: Config, settings: Kubeflow) -> Callable[[dsl.ContainerOp], None]:
     """Returns a function that applies the `kubeflow:` section to a step."""
-    settings = config.kubeflow
-    assert settings
 
     def configure(op: dsl.ContainerOp) -> None:
         # TFX caches; the installation's own cache would return artifacts that no longer exist.

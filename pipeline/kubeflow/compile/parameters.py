@@ -8,6 +8,7 @@ from typing import Any
 from tfx.orchestration.data_types import RuntimeParameter
 
 from pipeline.config.configuration import Config
+from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.errors import UserError
 from pipeline.graph import arguments
 from pipeline.graph.arguments import Arguments
@@ -25,17 +26,17 @@ from pipeline.kubeflow.names import (
 _LONGEST_NAME = 128  # limit for the name of a V2 pipeline
 
 
-def of_cluster(config: Config) -> Arguments:
+def of_cluster(config: Config, kubeflow: Kubeflow) -> Arguments:
     """Returns the arguments of a pipeline on a cluster.
 
     Args:
-        config: has a `kubeflow` section.
+        config: the problem's configuration.
+        kubeflow: its `kubeflow` section.
 
     Raises:
         UserError: steps would not find the table, or Argo would misread its folder's name.
     """
-    assert config.kubeflow
-    workspace = config.kubeflow.workspace.rstrip("/")
+    workspace = kubeflow.workspace.rstrip("/")
 
     def parameter(name: str, default: str) -> RuntimeParameter:
         return RuntimeParameter(name=name, ptype=str, default=default)
@@ -44,25 +45,23 @@ def of_cluster(config: Config) -> Arguments:
         pipeline_name=config.name,
         pipeline_root=f"{workspace}/artifacts",
         metadata=None,
-        data_directory=parameter(DATA_DIRECTORY, config.kubeflow.data or _in_image(config)),
+        data_directory=parameter(DATA_DIRECTORY, kubeflow.data or _in_image(config)),
         training_root=parameter(TRAINING_ROOT, f"{workspace}/training"),
-        serving_directory=parameter(
-            SERVING_DIRECTORY, config.kubeflow.push or f"{workspace}/serving"
-        ),
+        serving_directory=parameter(SERVING_DIRECTORY, kubeflow.push or f"{workspace}/serving"),
         max_steps=RuntimeParameter(name=MAX_STEPS, ptype=int, default=config.train.max_steps or 0),
         gates=parameter(GATES, literal(arguments.gates_of(config))) if config.gates else None,
         new_baseline=parameter(NEW_BASELINE, ""),
     )
 
 
-def of_v2(config: Config) -> Arguments:
+def of_v2(config: Config, kubeflow: Kubeflow) -> Arguments:
     """Returns the arguments of a V2 pipeline, whose name may not contain underscores.
 
     Raises:
         UserError: see `of_cluster`.
     """
     name = config.name.replace("_", "-")[:_LONGEST_NAME].strip("-")
-    return dataclasses.replace(of_cluster(config), pipeline_name=name)
+    return dataclasses.replace(of_cluster(config, kubeflow), pipeline_name=name)
 
 
 def defaults(arguments: Arguments) -> dict[str, Any]:

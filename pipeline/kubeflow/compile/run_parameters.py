@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.config import gates
 from pipeline.config.configuration import Config
-from pipeline.config.kubeflow_config import misplaced
+from pipeline.config.kubeflow_config import Kubeflow, misplaced
 from pipeline.errors import UserError
 from pipeline.kubeflow.names import (
     DATA_DIRECTORY,
@@ -63,19 +63,18 @@ def check(config: Config, given: Mapping[str, str]) -> None:
         raise UserError("\n".join(mistakes))
 
 
-def check_places(config: Config, given: Mapping[str, str]) -> None:
+def check_places(kubeflow: Kubeflow, given: Mapping[str, str]) -> None:
     """Checks that all steps on a cluster can reach the given directories.
 
     Raises:
         UserError: they cannot; the message has one line per directory.
     """
-    assert config.kubeflow
     shared = {name: given.get(name) for name in (PIPELINE_ROOT, TRAINING_ROOT, SERVING_DIRECTORY)}
     data = given.get(DATA_DIRECTORY, "")
     if data.startswith("/") or "://" in data:  # otherwise a folder in the image
         shared[DATA_DIRECTORY] = data
     mistakes = {
-        name: misplaced(place, config.kubeflow.volumes, name != DATA_DIRECTORY)
+        name: misplaced(place, kubeflow.volumes, name != DATA_DIRECTORY)
         for name, place in shared.items()
         if place
     }

@@ -64,27 +64,26 @@ class Compiled:
     notes: list[str]
 
 
-def compiled(config: Config) -> Compiled:
+def compiled(config: Config, kubeflow: Kubeflow) -> Compiled:
     """Returns the V2 pipeline of a problem, which depends only on configuration and code.
 
     Args:
-        config: has a `kubeflow` section.
+        config: the problem's configuration.
+        kubeflow: its `kubeflow` section.
 
     Raises:
         UserError: see `parameters.of_cluster`.
     """
-    settings = config.kubeflow
-    assert settings
-    arguments = parameters.of_v2(config)
-    job = _graph(settings, arguments, create_pipeline(config, arguments))
-    environment = {"PYTHONPATH": parameters.python_path(config), **settings.environment}
+    arguments = parameters.of_v2(config, kubeflow)
+    job = _graph(kubeflow, arguments, create_pipeline(config, arguments))
+    environment = {"PYTHONPATH": parameters.python_path(config), **kubeflow.environment}
     for container in _containers(job["pipelineSpec"]).values():
         container["env"] = [{"name": name, "value": environment[name]} for name in environment]
     spec = copy.deepcopy(job["pipelineSpec"])
-    vertex_notes = _fit_vertex(job, settings, arguments)
-    _fit_kfp(spec, settings, arguments)
-    documents = [spec, *_kubernetes(settings, list(_containers(spec)))]
-    return Compiled(job, documents, [*_notes(config, settings), *vertex_notes])
+    vertex_notes = _fit_vertex(job, kubeflow, arguments)
+    _fit_kfp(spec, kubeflow, arguments)
+    documents = [spec, *_kubernetes(kubeflow, list(_containers(spec)))]
+    return Compiled(job, documents, [*_notes(config, kubeflow), *vertex_notes])
 
 
 def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.config.configuration import Config
-from pipeline.config.kubeflow_config import OBJECT_STORES
+from pipeline.config.kubeflow_config import OBJECT_STORES, Kubeflow
 from pipeline.console import messages, shortage, terminal
 from pipeline.console.node_progress import CACHED, Node, Progress
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
@@ -37,7 +36,8 @@ _METADATA_SERVICE = "metadata-grpc-configmap"  # the name in Kubeflow Pipelines
 
 
 def run(
-    config: Config,
+    problem: str,
+    kubeflow: Kubeflow,
     workspace: Workspace,
     file: pathlib.Path,
     parameters: Mapping[str, str],
@@ -48,7 +48,8 @@ def run(
     """Executes a workflow and prints its verdict.
 
     Args:
-        config: the problem's configuration.
+        problem: the name of the problem.
+        kubeflow: the `kubeflow` section of its configuration.
         workspace: holds the metadata, the volumes and the logs.
         file: the compiled workflow, which is executed unchanged.
         parameters: values that replace the workflow's defaults, by name.
@@ -63,8 +64,7 @@ def run(
         UserError: the workflow refers to something that does not exist, or the workspace is in
             use.
     """
-    assert config.kubeflow
-    if config.kubeflow.metadata:
+    if kubeflow.metadata:
         raise UserError(
             "kubeflow.metadata: steps would look for the store at that address, which `run` does "
             "not have; compile without it to run here"
@@ -72,11 +72,11 @@ def run(
     manifest = Manifest.load(file)
     workflow = Workflow.of(manifest)
     isolated = isolation.Image(image) if image else isolation.best(REPOSITORY)
-    name = f"{config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
+    name = f"{problem.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
     with workspace.locked(), workspace.plain() as plain:
         # Mount options treat `,` and `:` in a path as separators; the plain path has neither.
         volumes = plain.root / "volumes"
-        local = _local_places(config, plain, isolated)
+        local = _local_places(kubeflow, plain, isolated)
         values = manifest.parameters({**local, **parameters})
         folder = workspace.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
         folder.mkdir()
@@ -84,11 +84,11 @@ def run(
             messages.say(console, f"logs: {messages.escaped(folder)}/")
             if not isinstance(isolated, Namespaces):
                 messages.say(console, "not root: steps are plain processes that see this machine")
-            artifacts = _places(config, volumes, isolated)(values[PIPELINE_ROOT])
+            artifacts = _places(kubeflow, volumes, isolated)(values[PIPELINE_ROOT])
             messages.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
             with metadata_server.serving(workspace.metadata) as port:
                 progress = Progress(console, workflow.steps())
-                place = _places(config, volumes, isolated)
+                place = _places(kubeflow, volumes, isolated)
 
                 def place_as_known(path: str) -> epath.Path:
                     """Returns a path that outlives the link of `Workspace.plain`."""
@@ -167,10 +167,9 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> dict[str, str]:
+def _local_places(kubeflow: Kubeflow, workspace: Workspace, isolated: Isolation) -> dict[str, str]:
     """Returns parameters with local directories in place of volumes that the steps cannot reach."""
-    assert config.kubeflow
-    if isinstance(isolated, Namespaces) or config.kubeflow.workspace.startswith(OBJECT_STORES):
+    if isinstance(isolated, Namespaces) or kubeflow.workspace.startswith(OBJECT_STORES):
         return {}
     return {
         PIPELINE_ROOT: str(workspace.artifacts),
@@ -179,10 +178,9 @@ def _local_places(config: Config, workspace: Workspace, isolated: Isolation) -> 
     }
 
 
-def _places(config: Config, volumes: pathlib.Path, isolated: Isolation):
+def _places(kubeflow: Kubeflow, volumes: pathlib.Path, isolated: Isolation):
     """Returns a function that converts a step's path to this process's; buckets stay the same."""
-    assert config.kubeflow
-    mounts = config.kubeflow.volumes if isinstance(isolated, Namespaces) else {}
+    mounts = kubeflow.volumes if isinstance(isolated, Namespaces) else {}
 
     def place(path: str) -> epath.Path:
         for claim, mount in mounts.items():

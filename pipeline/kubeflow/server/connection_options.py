@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline import errors
-from pipeline.config.configuration import Config
+from pipeline.config.kubeflow_config import Kubeflow
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.server.pipelines_api import PipelinesApi
 
-Connect = Callable[[Config], "PipelinesApi"]
+Connect = Callable[[Kubeflow], "PipelinesApi"]
 
 
 def _option(names: str, variable: str | None, text: str, **more: Any):
@@ -23,7 +23,7 @@ def _option(names: str, variable: str | None, text: str, **more: Any):
 
 
 def _connect(
-    config: Config,
+    kubeflow: Kubeflow,
     host: Annotated[
         str | None,
         _option(
@@ -78,12 +78,10 @@ def _connect(
     # Imported here, as the client libraries load slowly and --help does not need them.
     from pipeline.kubeflow.server import connection
 
-    assert config.kubeflow
     if api is not None and api not in connection.GENERATIONS:
         raise errors.UserError(f"--api {api}: unknown{errors.nearest(api, connection.GENERATIONS)}")
-    own = config.kubeflow
     sign_in = connection.SignIn(
-        host or own.host, namespace or own.namespace, token, token_file, cookie, ca_cert
+        host or kubeflow.host, namespace or kubeflow.namespace, token, token_file, cookie, ca_cert
     )
     return connection.connect(sign_in, api)
 
@@ -91,10 +89,10 @@ def _connect(
 def asks_the_server(command: Callable[..., None]) -> Callable[..., None]:
     """Decorates a command with these options, and passes it a `connect` that applies them.
 
-    The command calls `connect` with its configuration after it has checked everything else.
+    The command calls `connect` with the `kubeflow` section after it has checked everything else.
     """
     own, theirs = (dict(inspect.signature(f).parameters) for f in (command, _connect))
-    del own["connect"], theirs["config"]
+    del own["connect"], theirs["kubeflow"]
 
     @functools.wraps(command)
     def with_options(**values):

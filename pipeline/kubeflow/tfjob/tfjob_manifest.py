@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.cluster import layout
-from pipeline.config.configuration import Config
-from pipeline.config.kubeflow_config import Kubeflow, Resources
+from models.settings import Tasks
+from pipeline.config.kubeflow_config import Kubeflow, Resources, TfJob
 
 GROUP, VERSION, PLURAL, KIND = "kubeflow.org", "v1", "tfjobs", "TFJob"
 COMMAND = ("python", "-m", "models.programs.cluster_task")
@@ -36,38 +36,46 @@ LONGEST_PREFIX = 31
 _SAME = ("image", "imagePullPolicy", "volumeMounts")
 
 
-def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> dict[str, Any]:
+def of(
+    problem: str,
+    tasks: Tasks,
+    kubeflow: Kubeflow,
+    tfjob: TfJob,
+    step: Mapping[str, Any],
+    workflow: Mapping[str, Any],
+) -> dict[str, Any]:
     """Returns the TFJob, except for what the step adds (see `filled`).
 
     Args:
-        config: has `train.cluster` and `kubeflow.tfjob`.
+        problem: the name of the problem, with which the job's name begins.
+        tasks: the tasks of the cluster.
+        kubeflow: the `kubeflow` section of the configuration.
+        tfjob: its `tfjob`.
         step: the Trainer's compiled template.
         workflow: the `spec` of the workflow.
     """
-    settings, cluster = config.kubeflow, config.train.cluster
-    assert settings and settings.tfjob and cluster
-    roles = collections.Counter(name.role for name in layout.names(cluster.dict()))
-    prefix = re.sub(r"[^a-z0-9]+", "-", config.name.lower())[:LONGEST_PREFIX].strip("-")
+    roles = collections.Counter(name.role for name in layout.names(tasks))
+    prefix = re.sub(r"[^a-z0-9]+", "-", problem.lower())[:LONGEST_PREFIX].strip("-")
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
         "metadata": {
             "name": prefix if prefix[:1].isalpha() else f"t{prefix}"[:LONGEST_PREFIX],
-            "labels": dict(settings.labels),
+            "labels": dict(kubeflow.labels),
         },
         "spec": {
             "runPolicy": {
                 # Pods that have ended stay, with their logs; the servers, which never end, go.
                 "cleanPodPolicy": "Running",
-                "ttlSecondsAfterFinished": settings.tfjob.keep_hours * 3600,
-                "backoffLimit": cluster.max_restarts,
+                "ttlSecondsAfterFinished": tfjob.keep_hours * 3600,
+                "backoffLimit": tasks.max_restarts,
             },
             "tfReplicaSpecs": {
                 kind: {
                     "replicas": roles[role],
                     # See `cluster_task.FAILED`: an error of the model or the data would recur.
                     "restartPolicy": "ExitCode",
-                    "template": _pod(settings, role, step, workflow),
+                    "template": _pod(kubeflow, getattr(tfjob, role), step, workflow),
                 }
                 for kind, role in TYPES.items()
                 if roles[role]
@@ -77,17 +85,19 @@ def of(config: Config, step: Mapping[str, Any], workflow: Mapping[str, Any]) -> 
 
 
 def _pod(
-    settings: Kubeflow, role: str, step: Mapping[str, Any], workflow: Mapping[str, Any]
+    kubeflow: Kubeflow,
+    asked: Resources | None,
+    step: Mapping[str, Any],
+    workflow: Mapping[str, Any],
 ) -> dict[str, Any]:
     container = step["container"]
-    own = {"PYTHONPATH", *settings.environment, *settings.secrets}
+    own = {"PYTHONPATH", *kubeflow.environment, *kubeflow.secrets}
     found: dict[str, Any] = {
         "name": CONTAINER,
         "command": list(COMMAND),
         "env": [variable for variable in container["env"] if variable["name"] in own],
         **{key: container[key] for key in _SAME if key in container},
     }
-    asked = getattr(settings.tfjob, role)
     if resources := _resources(asked) if asked else container.get("resources"):
         found["resources"] = resources
     spec: dict[str, Any] = {"containers": [found]}
@@ -99,7 +109,7 @@ def _pod(
             spec[key] = workflow[key]
     # A sidecar proxy, such as Istio's, would not end with the task.
     annotations = {"sidecar.istio.io/inject": "false"}
-    metadata = {"labels": dict(settings.labels), "annotations": annotations}
+    metadata = {"labels": dict(kubeflow.labels), "annotations": annotations}
     return copy.deepcopy({"metadata": metadata, "spec": spec})
 
 

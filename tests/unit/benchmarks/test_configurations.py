@@ -11,8 +11,8 @@ import yaml
 
 from benchmarks import distributed, memory, pipeline, quality, tables
 from pipeline.config import config_file
-from pipeline.config.cluster_config import Cluster
-from pipeline.config.problem_settings import cluster_settings
+from pipeline.config.configuration import Train
+from pipeline.config.problem_settings import train_settings
 
 KING_COUNTY = tables.REPOSITORY / "data" / "king_county" / "pipeline.yaml"
 TEXTS = [
@@ -75,4 +75,5 @@ def test_the_model_that_measures_memory():
 def test_clusters_of_tasks(way):
     tasks = distributed.WAYS[way]
     if tasks and tasks.workers:  # a chief alone cannot be configured
-        assert cluster_settings(Cluster.parse_obj(dataclasses.asdict(tasks))) == tasks
+        train = Train.parse_obj({"cluster": dataclasses.asdict(tasks)})
+        assert train_settings(train).tasks == tasks

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from column_builder import column_settings
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from benchmarks import references
 from models.features import features
 from models.features.label import Label
+from tests.helpers.column_builder import column_settings
 
 REQUIRED = "presence { min_fraction: 1 } shape { dim { size: 1 } }"
 SCHEMA = f"""

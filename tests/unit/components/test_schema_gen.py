@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import pandas as pd
 import tensorflow_data_validation as tfdv
-from column_builder import column_settings
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils, standard_artifacts
@@ -15,6 +14,7 @@ from components.curated_schema import executor as curated_schema
 from components.schema_gen.executor import Executor
 from components.tables import ingestion
 from models.features import features
+from tests.helpers.column_builder import column_settings
 
 
 def statistics_artifact(folder: pathlib.Path, splits: dict[str, pd.DataFrame]):

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from column_builder import column_settings
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.features import features
 from models.features.features import Feature, Input
+from tests.helpers.column_builder import column_settings
 
 SHAPE = "shape { dim { size: 1 } }"
 

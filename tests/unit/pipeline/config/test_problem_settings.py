@@ -28,7 +28,7 @@ def problem(tmp_path):
     def load(*overrides):
         (tmp_path / "pipeline.yaml").write_text(TEXT)
         config = config_file.load(tmp_path / "pipeline.yaml", overrides)
-        return problem_settings.training_settings(config, "code")
+        return problem_settings.problem_settings(config, "code")
 
     return load
 

@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.compile import parameters
 from pipeline.kubeflow.rules import lint
+from tests.helpers import cluster_config
 
 ROOT = pathlib.Path(__file__).parents[5]
 KING_COUNTY = ROOT / "data" / "king_county" / "pipeline.yaml"
@@ -30,8 +31,7 @@ EVERYTHING = [
 
 
 def workflow(tmp_path, *settings: str) -> dict:
-    config = config_file.load(KING_COUNTY, settings)
-    path = compile_lib.compile_all(config, tmp_path).files[0]
+    path = compile_lib.compile_all(*cluster_config.load(KING_COUNTY, settings), tmp_path).files[0]
     return yaml.safe_load(path.read_text())
 
 
@@ -79,7 +79,7 @@ def test_names_are_not_taken_for_variables_of_argo(tmp_path):
     }
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump(content))
-    compiled = compile_lib.compile_all(config_file.load(file), tmp_path / "compiled").files[0]
+    compiled = compile_lib.compile_all(*cluster_config.load(file), tmp_path / "compiled").files[0]
     assert lint.check(compiled) == []
     found = yaml.safe_load(compiled.read_text())
     variables = set(re.findall("{{.*?}}", compiled.read_text()))
@@ -90,8 +90,9 @@ def test_names_are_not_taken_for_variables_of_argo(tmp_path):
     args = step(found, "transform")["container"]["args"]
     told = json.dumps(json.loads(args[args.index("--tfx_ir") + 1]))
     for name in names:
-        # The settings are JSON in a string of the IR.
-        assert json.dumps(json.dumps(name))[1:-1] in told, name
+        # The settings are JSON in a string of JSON in a string of the IR.
+        in_config = json.dumps(json.dumps(name))[1:-1]
+        assert json.dumps(in_config)[1:-1] in told, name
     args = step(found, "tableexamplegen")["container"]["args"]
     assert "user {{x}} " in str(json.loads(args[args.index("--tfx_ir") + 1]))
 
@@ -201,9 +202,9 @@ def outside(tmp_path) -> pathlib.Path:
 
 def test_a_table_that_is_not_in_the_image_must_be_placed(outside, tmp_path):
     with pytest.raises(UserError, match="kubeflow.data: missing; .* is not in the image"):
-        compile_lib.compile_all(config_file.load(outside), tmp_path / "out")
-    config = config_file.load(outside, ["kubeflow.data=gs://bucket/houses"])
-    path = compile_lib.compile_all(config, tmp_path / "out").files[0]
+        compile_lib.compile_all(*cluster_config.load(outside), tmp_path / "out")
+    placed = cluster_config.load(outside, ["kubeflow.data=gs://bucket/houses"])
+    path = compile_lib.compile_all(*placed, tmp_path / "out").files[0]
     found = yaml.safe_load(path.read_text())["spec"]["arguments"]["parameters"]
     assert {"name": parameters.DATA_DIRECTORY, "value": "gs://bucket/houses"} in found
 
@@ -229,6 +230,6 @@ def test_a_model_that_is_not_in_the_image_is_refused(outside, tmp_path):
         with pytest.raises(
             UserError, match="model.name: my_model.model_fn is in .* not in the image"
         ):
-            compile_lib.compile_all(config_file.load(outside, settings), tmp_path / "out")
+            compile_lib.compile_all(*cluster_config.load(outside, settings), tmp_path / "out")
     finally:
         sys.path.remove(str(outside.parent))

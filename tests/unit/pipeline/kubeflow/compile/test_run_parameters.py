@@ -7,9 +7,10 @@ import pytest
 from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.compile import run_parameters
+from tests.helpers import cluster_config
 
 ROOT = pathlib.Path(__file__).parents[5]
-CONFIG = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml")
+CONFIG, KUBEFLOW = cluster_config.load(ROOT / "data" / "king_county" / "pipeline.yaml")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,8 @@ def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
 )
 def test_steps_must_share_the_places(given, message):
     if not message:
-        run_parameters.check_places(CONFIG, given)
+        run_parameters.check_places(KUBEFLOW, given)
         return
     with pytest.raises(UserError) as error:
-        run_parameters.check_places(CONFIG, given)
+        run_parameters.check_places(KUBEFLOW, given)
     assert message in str(error.value)

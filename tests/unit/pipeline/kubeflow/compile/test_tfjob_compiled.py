@@ -7,18 +7,18 @@ import pytest
 import yaml
 from test_compiler import EVERYTHING, KING_COUNTY, step
 
-from pipeline.config import config_file
 from pipeline.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.rules import lint
+from tests.helpers import cluster_config
 
 CLUSTER = "train.cluster={workers: 2, max_restarts: 4}"
 TFJOB_ASKED = "kubeflow.tfjob={worker: {cpu: 4, memory: 16Gi, gpu: 1}, ps: {cpu_limit: 2}}"
 
 
 def compiled(folder, *settings):
-    return compile_lib.compile_all(config_file.load(KING_COUNTY, settings), folder)
+    return compile_lib.compile_all(*cluster_config.load(KING_COUNTY, settings), folder)
 
 
 @pytest.fixture(scope="module")

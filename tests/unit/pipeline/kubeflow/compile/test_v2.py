@@ -10,8 +10,8 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from test_compiler import EVERYTHING, KING_COUNTY, ROOT
 
-from pipeline.config import config_file
 from pipeline.kubeflow.compile import compiler as compile_lib
+from tests.helpers import cluster_config
 
 STEPS = {
     "Baseline",
@@ -33,8 +33,7 @@ class Files:
     """The files that `compile` writes for V2 engines, and its notes."""
 
     def __init__(self, folder: pathlib.Path, *settings: str):
-        config = config_file.load(KING_COUNTY, settings)
-        compiled = compile_lib.compile_all(config, folder)
+        compiled = compile_lib.compile_all(*cluster_config.load(KING_COUNTY, settings), folder)
         assert [file.name for file in compiled.files][1:] == [
             "pipeline_job.json",
             "pipeline_spec.yaml",

@@ -10,12 +10,13 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import config_file, yaml_file
+from pipeline.config import yaml_file
 from pipeline.errors import BAD_INPUT, OK, UserError
 from pipeline.kubeflow.argo import class_lookup
 from pipeline.kubeflow.compile import compiler
 from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.rules import lint
+from tests.helpers import cluster_config
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 
@@ -23,7 +24,7 @@ KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
-    return compiler.compile_all(config_file.load(KING_COUNTY), folder).files[0]
+    return compiler.compile_all(*cluster_config.load(KING_COUNTY), folder).files[0]
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +147,10 @@ def test_the_compiled_workflow_has_no_findings(compiled):
     ids=["least", "most"],
 )
 def test_every_setting_compiles_to_what_passes(table, section, tmp_path):
-    config = config_file.load(
+    config = cluster_config.load(
         pathlib.Path(f"data/{table}/pipeline.yaml"), [f"kubeflow={json.dumps(section)}"]
     )
-    assert lint.check(compiler.compile_all(config, tmp_path).files[0]) == []
+    assert lint.check(compiler.compile_all(*config, tmp_path).files[0]) == []
 
 
 def test_the_command_says_how_much_there_was(compiled, capsys):

@@ -9,8 +9,8 @@ import pytest
 from kubernetes_server.api import RUN, STEP_POD, Api
 from kubernetes_server.service_account import ServiceAccount
 
-from pipeline.config import config_file
 from pipeline.kubeflow.tfjob import tfjob_client, tfjob_manifest
+from tests.helpers import cluster_config
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 STEP = {
@@ -54,7 +54,7 @@ def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
 def compiled() -> dict[str, Any]:
     """Returns a compiled TFJob, as the Trainer's step gets it."""
     asked = ["train.cluster={workers: 1}", "kubeflow.tfjob={}"]
-    return tfjob_manifest.of(config_file.load(KING_COUNTY, asked), STEP, {})
+    return cluster_config.tfjob(KING_COUNTY, asked, STEP)
 
 
 @pytest.fixture

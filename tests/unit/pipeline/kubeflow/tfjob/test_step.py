@@ -14,11 +14,11 @@ from models.cluster import launchers
 from models.cluster.supervisor import TaskError
 from models.settings import Tasks
 from models.training_progress import Progress
-from pipeline.config import config_file
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.executor import metadata_server
 from pipeline.kubeflow.steps import step
+from tests.helpers import cluster_config
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")
 
@@ -36,8 +36,8 @@ def arguments(tmp_path, monkeypatch):
             "kubeflow.tfjob={}",
             f"kubeflow.metadata={{host: 127.0.0.1, port: {port}}}",
         ]
-        config = config_file.load(KING_COUNTY, asked)
-        workflow = yaml.safe_load(compile_lib.compile_all(config, tmp_path).files[0].read_text())
+        compiled = compile_lib.compile_all(*cluster_config.load(KING_COUNTY, asked), tmp_path)
+        workflow = yaml.safe_load(compiled.files[0].read_text())
         values = {
             f"inputs.parameters.{item['name']}": item["value"]
             for item in workflow["spec"]["arguments"]["parameters"]
