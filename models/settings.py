@@ -45,7 +45,7 @@ class Tasks:
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
-    """Devices of one process that share each batch; see `models.training.mirrored`.
+    """Devices of one process that share each batch; see `models.mirrored`.
 
     Attributes:
         mirrored: number of replicas, one per device.

@@ -84,7 +84,7 @@ def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any])
         best = trainer.fit(tried, context, epath.Path(trial["directory"]), on_evaluation)
     except _Pruned:
         return {"event": "pruned"}
-    return {"event": "complete", "metrics": best.record()["metrics"]}
+    return {"event": "complete", "metrics": best.record().metrics}
 
 
 if __name__ == "__main__":

@@ -1,13 +1,30 @@
 """The checkpoint with the lowest loss on the eval split, which will be exported."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from etils import epath
 
 from models import estimator_api
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Record of the best checkpoint.
+
+    Attributes:
+        checkpoint: name of the checkpoint.
+        step: its global step.
+        loss: its loss on the eval split.
+        metrics: its metrics on the eval split.
+    """
+
+    checkpoint: str
+    step: int
+    loss: float
+    metrics: Mapping[str, float]
 
 
 class BestCheckpoint(estimator_api.Exporter):
@@ -52,19 +69,19 @@ class BestCheckpoint(estimator_api.Exporter):
         loss = float(eval_result["loss"])
         if not math.isfinite(loss):
             return
-        if self._record.exists() and json.loads(self._record.read_text())["loss"] <= loss:
+        if self.exists() and self.record().loss <= loss:
             return
         source = epath.Path(checkpoint_path)
         for file in source.parent.glob(f"{source.name}.*"):
             file.copy(self._directory / file.name, overwrite=True)
-        record = {
-            "checkpoint": source.name,
-            "step": int(eval_result["global_step"]),
-            "loss": loss,
-            "metrics": {name: float(value) for name, value in eval_result.items()},
-        }
+        record = Record(
+            checkpoint=source.name,
+            step=int(eval_result["global_step"]),
+            loss=loss,
+            metrics={name: float(value) for name, value in eval_result.items()},
+        )
         # Write the record last: a copy without it does not count.
-        _write(self._record, json.dumps(record, indent=2))
+        _write(self._record, json.dumps(dataclasses.asdict(record), indent=2))
         for file in self._directory.glob("model.ckpt-*"):
             if not file.name.startswith(f"{source.name}."):
                 file.unlink()
@@ -75,10 +92,10 @@ class BestCheckpoint(estimator_api.Exporter):
         Raises:
             ValueError: no evaluation gave a finite loss.
         """
-        return str(self._directory / self.record()["checkpoint"])
+        return str(self._directory / self.record().checkpoint)
 
-    def record(self) -> dict[str, Any]:
-        """Returns the best checkpoint's name, step, loss and metrics.
+    def record(self) -> Record:
+        """Returns the record of the best checkpoint.
 
         Raises:
             ValueError: no evaluation gave a finite loss.
@@ -88,7 +105,7 @@ class BestCheckpoint(estimator_api.Exporter):
                 "no evaluation gave a finite loss: lower model.params.learning_rate, or look for "
                 "extreme values in the label"
             )
-        return json.loads(self._record.read_text())
+        return Record(**json.loads(self._record.read_text()))
 
 
 def _write(path: epath.Path, text: str) -> None:

@@ -130,7 +130,7 @@ def _hand_over(
             ),
             label_lib.FILE_NAME: label_lib.to_json(context.labels),
             export_manifest.IDENTITY: json.dumps(
-                {"training": directory.name, "checkpoint": best.record()["checkpoint"]}
+                {"training": directory.name, "checkpoint": best.record().checkpoint}
             ),
         },
     )
@@ -142,7 +142,7 @@ def _hand_over(
         "rows": context.rows,
         "max_steps": context.max_steps,
         "seconds": round(seconds, 2),
-        "best": best.record(),
+        "best": dataclasses.asdict(best.record()),
         "restarts": restarts,
         "notes": [*features_lib.notes(problem.schema, problem.settings.columns), *notes],
     }
