@@ -44,7 +44,7 @@ import rich
 import rich.table
 
 from benchmarks import record
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "distributed.json"
 SINGLE = "single"
@@ -134,8 +134,8 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
 
     from benchmarks.transformed import finished_problem
     from models.cluster import launchers
-    from models.problem import Problem
     from models.training import trainer
+    from models.training.problem import Problem
     from models.training_progress import Progress
 
     finished = finished_problem(config, workspace)

@@ -39,12 +39,12 @@ from rich.table import Table
 
 from benchmarks import tables
 from benchmarks.record import Record
+from models.errors import UserError
 from pipeline.config import config_file
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import column_settings
 from pipeline.console import terminal
 from pipeline.console.node_progress import Progress
-from pipeline.errors import UserError
 from pipeline.graph import fingerprint
 from pipeline.workspace.folders import Workspace
 

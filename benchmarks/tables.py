@@ -15,8 +15,8 @@ import pickle
 from collections.abc import Callable
 
 from benchmarks import taxi_table
+from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.errors import UserError
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 KEY = "split_key"

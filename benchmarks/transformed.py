@@ -7,7 +7,7 @@ from pipeline.workspace.folders import Workspace
 
 
 def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None):
-    """Returns the `models.problem.Problem` of a configuration that has been run.
+    """Returns the `models.training.problem.Problem` of a configuration that has been run.
 
     Args:
         config_path: path of the configuration.
@@ -16,8 +16,8 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    from models.problem import Problem
-    from models.settings import Settings
+    from models.settings.training_settings import Settings
+    from models.training.problem import Problem
     from pipeline.graph import arguments
     from pipeline.graph.pipeline import create_pipeline
 

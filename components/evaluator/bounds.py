@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from components.evaluator import metric_catalogue
 from components.evaluator.metric_catalogue import Metric
-from models.name_hints import nearest
+from models.errors import nearest
 
 _AT_MOST = "at_most"
 _AT_LEAST = "at_least"

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.evaluator import bounds
 from components.evaluator.bounds import Bound, Mistake
-from models.name_hints import nearest
+from models.errors import nearest
 
 _BANDS = " in bands "
 

@@ -16,7 +16,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.trainer import executor
-from models.settings import Settings
+from models.settings.training_settings import Settings
 
 
 class TrainerSpec(component_spec.ComponentSpec):

@@ -2,8 +2,8 @@
 
 from tfx.components.trainer import executor
 
-from models.problem import trainer_properties
-from models.settings import Settings
+from models.settings.training_settings import Settings
+from models.training.problem import trainer_properties
 
 
 class Executor(executor.GenericExecutor):

@@ -19,7 +19,7 @@ from tfx.types import component_spec, standard_artifacts
 
 from components.tuner import executor
 from components.tuner.tune_settings import TuneSettings
-from models.settings import Settings
+from models.settings.training_settings import Settings
 
 
 class TunerSpec(component_spec.ComponentSpec):

@@ -20,9 +20,11 @@ from tfx.types import artifact_utils
 from components.tuner import study_file
 from components.tuner.trial_processes import TrialPool, TrialProcess
 from components.tuner.tune_settings import TuneSettings
-from models import observer, registry
-from models.problem import Problem, fn_args_json, trainer_properties
-from models.settings import Model, Settings
+from models import fn_args as fn_args_lib
+from models import observer
+from models.settings.training_settings import Model, Settings
+from models.training import registry
+from models.training.problem import Problem, trainer_properties
 
 if TYPE_CHECKING:
     from components.tuner.study import Trial
@@ -64,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
         with study_file.local(directory / "study.sqlite") as (file, keep):
             study = Study(file, tune, _configured(problem, tune.search))
             try:
-                with TrialPool(fn_args_json(fn_args), tune.parallel) as pool:
+                with TrialPool(fn_args_lib.to_json(fn_args), tune.parallel) as pool:
                     _search(study, tune, pool, directory, fixed, keep)
                 trials, best = study.trials(), study.best()
             finally:

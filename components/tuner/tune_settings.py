@@ -42,7 +42,7 @@ class TuneSettings:
         max_steps: length of a trial in steps; None keeps that of `train`.
         evaluate_every: steps between the evaluations of a trial; 0 keeps those of `train`.
         seed: seed of the sampler.
-        search: the dimensions by dotted key, see `models.settings.Settings.replaced`.
+        search: the dimensions by dotted key, see `training_settings.Settings.replaced`.
     """
 
     trials: int

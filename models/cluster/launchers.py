@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from absl import logging
 from etils import epath
 
+from models import fn_args as fn_args_lib
 from models.cluster import task_process
 from models.cluster.supervisor import Supervisor
-from models.problem import fn_args_json
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from models.training_progress import Progress
 
 
@@ -61,7 +61,7 @@ class OnThisMachine:
         """Trains under a supervisor; see `Launcher`."""
         logs = _logs(directory)
         logging.info("Logs of the cluster's tasks: %s", logs)
-        problem = fn_args_json(fn_args)
+        problem = fn_args_lib.to_json(fn_args)
         with Supervisor(tasks, str(directory), problem, logs, progress) as supervisor:
             supervisor.run()
         return supervisor.restarts

@@ -23,7 +23,7 @@ from absl import logging
 from models.cluster import layout, task_process
 from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
 from models.cluster.task_process import TaskProcess
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from models.training_progress import Progress
 
 _POLL_EVERY = 0.2

@@ -12,7 +12,7 @@ from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.features import expressions, text_values
-from models.features.column_settings import ColumnSettings, FeatureSettings
+from models.settings.column_settings import ColumnSettings, FeatureSettings
 
 NUMERIC = "numeric"
 ORDINAL = "ordinal"

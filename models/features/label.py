@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 from etils import epath
 
 from models.features import preprocessing
-from models.features.column_settings import LabelSettings
+from models.settings.column_settings import LabelSettings
 
 FILE_NAME = "label.json"
 """Name of the file in an export's `assets.extra/` that describes its labels."""

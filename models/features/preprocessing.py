@@ -35,8 +35,8 @@ from tensorflow_transform import analyzers
 from models.features import expressions, vocabularies
 from models.features import features as features_lib
 from models.features import text_values as values_lib
-from models.features.column_settings import ColumnSettings
 from models.features.features import Feature
+from models.settings.column_settings import ColumnSettings
 
 SCALED = "scaled"
 QUANTILE = "quantile"

@@ -88,8 +88,8 @@ def _run(channel: Channel, values: Mapping[str, Any], directory: str) -> None:
     from etils import epath
 
     from models import full_disk
-    from models.problem import Problem
     from models.training import trainer
+    from models.training.problem import Problem
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
         channel.send(event="evaluation", step=step, metrics=dict(metrics))

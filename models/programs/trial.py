@@ -64,8 +64,8 @@ def main() -> None:
 def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
-    from models.problem import Problem
     from models.training import trainer
+    from models.training.problem import Problem
 
     fn_args = types.SimpleNamespace(**problem)
     fn_args.hyperparameters = {"values": trial["values"]}

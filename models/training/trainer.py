@@ -10,22 +10,13 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models import (
-    estimator_api,
-    export_manifest,
-    full_disk,
-    mirrored,
-    no_proxy,
-    observer,
-    registry,
-)
+from models import estimator_api, export_manifest, full_disk, mirrored, no_proxy, observer
 from models.cluster import launchers, layout
 from models.cluster.balance import Balance
 from models.features import features as features_lib
 from models.features import inputs
 from models.features import label as label_lib
-from models.problem import Problem
-from models.settings import Train
+from models.settings.training_settings import Train
 from models.toolbox import intervals
 from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT
@@ -35,9 +26,11 @@ from models.training import (
     export,
     graph_checks,
     model_errors,
+    registry,
     session_hooks,
 )
 from models.training.best_checkpoint import BestCheckpoint
+from models.training.problem import Problem
 from models.training_progress import EventCallback, Progress
 
 RECORD = "training.json"

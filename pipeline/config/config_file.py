@@ -11,11 +11,11 @@ from typing import Any
 import pydantic
 import yaml
 
+from models.errors import UserError, nearest
 from pipeline.config import yaml_file
 from pipeline.config.configuration import Config
 from pipeline.config.pydantic_types import Section
 from pipeline.config.yaml_file import shown
-from pipeline.errors import UserError, nearest
 
 
 def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None = None) -> Config:

@@ -5,8 +5,8 @@ from typing import Any
 
 from components.evaluator import bounds, metric_catalogue
 from components.evaluator.bounds import Bound
+from models.errors import nearest
 from pipeline.config.pydantic_types import refuse
-from pipeline.errors import nearest
 
 NEVER = "never"
 """Value of `gates` in a configuration that blesses, and so pushes, no model."""

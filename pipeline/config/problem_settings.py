@@ -1,7 +1,7 @@
 """The settings of a problem as the preflight checks, Transform, Tuner and Trainer receive them."""
 
-from models.features.column_settings import ColumnSettings, FeatureSettings, LabelSettings
-from models.settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
+from models.settings.column_settings import ColumnSettings, FeatureSettings, LabelSettings
+from models.settings.training_settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
 from pipeline.config import cluster_config, configuration
 from pipeline.config.configuration import Config
 

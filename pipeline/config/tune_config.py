@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 
 from components.evaluator import metric_catalogue
-from models.settings import MODEL_PARAMS
+from models.settings.training_settings import MODEL_PARAMS
 from pipeline.config.pydantic_types import Count, Natural, Number, Section, Text, mapping, refuse
 
 LENGTHS = ("train.max_steps", "train.epochs")

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
+from models.errors import UserError
 
 
 def read(path: pathlib.Path, kind: str) -> Any:

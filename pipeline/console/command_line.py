@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from models import exit_guard
-from pipeline import errors
+from models import errors, exit_guard
 from pipeline.console import interrupts, messages, shortage, terminal
 from pipeline.workspace.folders import Workspace
 

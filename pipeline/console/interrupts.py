@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from pipeline.errors import INTERRUPTED, INTERRUPTED_TEXT
+from models.errors import INTERRUPTED, INTERRUPTED_TEXT
 
 happened = False
 """Whether an interrupt arrived. Some libraries turn a `KeyboardInterrupt` into another error."""

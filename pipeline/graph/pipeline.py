@@ -20,7 +20,7 @@ from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
 from components.tuner.tune_settings import Choices, Range, TuneSettings
-from models import registry
+from models.training import registry
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import column_settings, problem_settings
 from pipeline.config.tune_config import Dimension, Tune
@@ -82,7 +82,7 @@ def create_pipeline(
                 "components.transform",
                 "models.features.preprocessing",
                 "models.features.features",
-                "models.features.column_settings",
+                "models.settings.column_settings",
                 "models.features.expressions",
                 "models.features.vocabularies",
                 "models.features.vocabulary_analyzer",

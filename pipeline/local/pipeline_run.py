@@ -13,15 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from components import deployments
-from models import exit_guard
+from models import errors, exit_guard
 from models.cluster import layout
+from models.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
 from models.observer import Observer, observing
-from pipeline import errors
 from pipeline.config.configuration import Config
 from pipeline.console import messages, shortage, terminal
 from pipeline.console import node_progress as progress_lib
 from pipeline.console.node_progress import Node, Progress
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
 from pipeline.graph import nodes
 from pipeline.local import memory_bound
 from pipeline.preflight import checks
@@ -38,7 +37,7 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
         new_baseline: the reason not to compare with the deployed model; empty to compare.
 
     Returns:
-        An exit code of `pipeline.errors`.
+        An exit code of `models.errors`.
 
     Raises:
         UserError: the data or the model does not fit the configuration, the workspace is in use, or

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.workspace.folders import Workspace
 
 

@@ -15,10 +15,10 @@ from components.tables.csv_rows import CsvSource
 from components.tables.parquet_file import ParquetSource
 from components.tables.partitions import PartitionedSource
 from components.tables.table import BadTable
+from models.errors import UserError, nearest
 from models.features import expressions
 from pipeline.config.configuration import Config
 from pipeline.config.tune_config import MODEL_PARAMS
-from pipeline.errors import UserError, nearest
 from pipeline.preflight import split_counts, table_report, table_rules, table_view
 from pipeline.preflight.table_report import TableReport
 from pipeline.preflight.table_view import TableView
@@ -138,7 +138,7 @@ def check_model(config: Config) -> None:
         UserError: the model does not exist, does not take these parameters, or cannot be trained
             on several devices as configured.
     """
-    from models import registry
+    from models.training import registry
 
     try:
         registry.check(config.model.name, config.model.params)
@@ -156,7 +156,7 @@ def check_model(config: Config) -> None:
 
 def _search_mistakes(config: Config) -> list[str]:
     """Returns a message for each searched model parameter that is unknown or has invalid values."""
-    from models import registry
+    from models.training import registry
 
     assert config.tune
     mistakes = []

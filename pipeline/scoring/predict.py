@@ -21,7 +21,7 @@ from components.example_io import encoder
 from components.tables import byte_arrays, partitions, sources, table_files
 from components.tables.table import BadRow, BadTable, Kind, Piece, Reading, TableSource, TextRows
 from models import export_manifest
-from pipeline.errors import UserError, nearest
+from models.errors import UserError, nearest
 from pipeline.workspace.folders import plain_folder
 
 _BLOCK_BYTES = 4 << 20

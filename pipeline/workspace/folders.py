@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 
 from pipeline.workspace import metadata_store
-from pipeline.errors import UserError
+from models.errors import UserError
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._+=~-]*")
 """Paths that no library misreads as a pattern, URL or format string, unlike `[v1]` or `100%`."""

@@ -13,7 +13,7 @@ import stat
 import urllib.parse
 from collections.abc import Iterator
 
-from pipeline.errors import UserError
+from models.errors import UserError
 
 SCHEMA_VERSION = 10
 """The schema version that the installed ml_metadata reads and writes."""

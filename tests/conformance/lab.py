@@ -14,11 +14,10 @@ import rich_table
 import tensorflow as tf
 from rich_table import Transformed
 
-from models import registry
-from models.problem import Problem
-from models.settings import Model, Settings, Train
+from models.settings.training_settings import Model, Settings, Train
 from models.toolbox.context import Context
-from models.training import trainer
+from models.training import registry, trainer
+from models.training.problem import Problem
 
 STEPS = 120
 HALF = STEPS // 2

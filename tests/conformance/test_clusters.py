@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from tests.conformance.lab import CASES, STEPS, examples, train
 
 CLUSTER = Tasks(max_restarts=0)

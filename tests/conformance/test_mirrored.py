@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.settings import Replicas
+from models.settings.training_settings import Replicas
 from models.training import trainer
 from tests.conformance.lab import CASES, examples, problem_of, summaries, train, variables
 

@@ -16,7 +16,7 @@ import pytest
 import rich_table
 from rich_table import Transformed
 
-from models.settings import Model, Replicas, Settings, Tasks, Train
+from models.settings.training_settings import Model, Replicas, Settings, Tasks, Train
 
 CLUSTER = Tasks(max_restarts=3)
 TRAIN = Train(max_steps=300, batch_size=16, evaluate_every=100, cache_mb=64, seed=1)

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from models.cluster import layout
-from models.settings import Replicas
+from models.settings.training_settings import Replicas
 from tests.faults.conftest import CLUSTER, Training, tasks, wait_until_gone
 
 CHIEF, WORKER = layout.Name("chief", 0), layout.Name("worker", 0)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models.features.column_settings import ColumnSettings, FeatureSettings, LabelSettings
+from models.settings.column_settings import ColumnSettings, FeatureSettings, LabelSettings
 
 
 def column_settings(

@@ -19,8 +19,8 @@ from tfx_bsl.tfxio import tf_example_record
 from models.features import features as features_lib
 from models.features import inputs as inputs_lib
 from models.features import preprocessing
-from models.features.column_settings import ColumnSettings
 from models.features.features import Feature
+from models.settings.column_settings import ColumnSettings
 from tests.helpers.column_builder import column_settings
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"

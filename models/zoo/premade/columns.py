@@ -62,7 +62,7 @@ def fed(premade: Callable[[bool], Any], params: Mapping[str, Any], config: Any):
 
     Args:
         premade: builds the premade estimator; the argument says whether it is for training.
-        params: see `models.registry`.
+        params: see `models.training.registry`.
         config: the `RunConfig`.
     """
 

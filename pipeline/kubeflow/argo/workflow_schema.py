@@ -13,8 +13,8 @@ from typing import Any
 
 from hera.workflows import models
 
+from models.errors import nearest
 from pipeline.config.yaml_file import shown
-from pipeline.errors import nearest
 from pipeline.kubeflow.argo import locations
 
 Model: typing.Any = models.Workflow.__mro__[1]

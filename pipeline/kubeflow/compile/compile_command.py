@@ -2,11 +2,11 @@
 
 from rich.markup import escape
 
+from models.errors import OK
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import messages, terminal
 from pipeline.console import node_progress as progress_lib
-from pipeline.errors import OK
 from pipeline.preflight import checks
 from pipeline.workspace.folders import Workspace
 
@@ -20,7 +20,7 @@ def run(config: Config, kubeflow: Kubeflow, workspace: Workspace) -> int:
         workspace: the workspace that receives the files.
 
     Returns:
-        An exit code of `pipeline.errors`.
+        An exit code of `models.errors`.
 
     Raises:
         UserError: the data or the model does not fit the configuration, or would not be in the

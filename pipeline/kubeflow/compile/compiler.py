@@ -14,11 +14,11 @@ from tfx.orchestration.kubeflow import kubeflow_dag_runner
 from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.utils import telemetry_utils
 
-from models import registry
+from models.errors import BAD_INPUT, UserError, nearest
+from models.training import registry
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import DEFAULT, Kubeflow, Resources
 from pipeline.config.problem_settings import train_settings
-from pipeline.errors import BAD_INPUT, UserError, nearest
 from pipeline.graph import nodes
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters, v2

@@ -7,9 +7,9 @@ from typing import Any
 
 from tfx.orchestration.data_types import RuntimeParameter
 
+from models.errors import UserError
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow
-from pipeline.errors import UserError
 from pipeline.graph import arguments
 from pipeline.graph.arguments import Arguments
 from pipeline.kubeflow.compile.run_parameters import literal

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from models.errors import UserError
 from pipeline.config import gates
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow, misplaced
-from pipeline.errors import UserError
 from pipeline.kubeflow.names import (
     DATA_DIRECTORY,
     GATES,

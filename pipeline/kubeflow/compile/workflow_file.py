@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from models.errors import UserError, nearest
 from pipeline.config import yaml_file
-from pipeline.errors import UserError, nearest
 from pipeline.graph.nodes import PUSHER
 from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import UserError
+from models.errors import UserError
 
 WORKING_DIRECTORY = "/app"
 """The image's working directory."""

@@ -14,10 +14,10 @@ from etils import epath
 from rich.console import Console
 from rich.markup import escape
 
+from models.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.config.kubeflow_config import OBJECT_STORES, Kubeflow
 from pipeline.console import messages, shortage, terminal
 from pipeline.console.node_progress import CACHED, Node, Progress
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.kubeflow.compile.workflow_file import Manifest
 from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.executor import isolation, metadata_server
@@ -58,7 +58,7 @@ def run(
         image: the image's root file system as a directory; the steps run in it.
 
     Returns:
-        An exit code of `pipeline.errors`.
+        An exit code of `models.errors`.
 
     Raises:
         UserError: the workflow refers to something that does not exist, or the workspace is in

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import UserError, nearest
+from models.errors import UserError, nearest
 from pipeline.kubeflow.compile.workflow_file import Manifest
 
 # The supported fields, including some that only a cluster can act on.

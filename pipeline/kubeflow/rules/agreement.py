@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from models.errors import nearest
 from pipeline.config.yaml_file import shown
-from pipeline.errors import nearest
 from pipeline.kubeflow import names
 from pipeline.kubeflow.argo import locations
 from pipeline.kubeflow.argo.calls import Call, calls

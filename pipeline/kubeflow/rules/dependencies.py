@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import nearest
+from models.errors import nearest
 from pipeline.kubeflow.argo import formats, locations
 from pipeline.kubeflow.argo.calls import Call, calls, reached
 

@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from models.errors import BAD_INPUT, OK
 from pipeline.console import messages
-from pipeline.errors import BAD_INPUT, OK
 from pipeline.kubeflow.argo import locations, workflow_schema
 from pipeline.kubeflow.argo.calls import calls
 from pipeline.kubeflow.compile.workflow_file import Manifest
@@ -45,7 +45,7 @@ def check_command(path: pathlib.Path) -> int:
         path: the YAML file.
 
     Returns:
-        An exit code of `pipeline.errors`.
+        An exit code of `models.errors`.
 
     Raises:
         UserError: the file is not a workflow.

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from models.errors import nearest
 from pipeline.config.yaml_file import shown
-from pipeline.errors import nearest
 from pipeline.kubeflow.argo import formats, locations, workflow_schema
 from pipeline.kubeflow.argo.tfjob_types import TFJob
 from pipeline.kubeflow.container import POD_NAME

@@ -6,7 +6,7 @@ import ssl
 
 import kfp_server_api as kfp
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.kubeflow.server.pipelines_api import PipelinesApi
 from pipeline.kubeflow.server.transport import ServerError, Transport
 from pipeline.kubeflow.server.v1beta1 import V1Beta1

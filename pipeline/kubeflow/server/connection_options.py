@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline import errors
+from models import errors
 from pipeline.config.kubeflow_config import Kubeflow
 
 if TYPE_CHECKING:

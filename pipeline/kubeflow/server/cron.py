@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from croniter import CroniterBadDateError, CroniterError, croniter
 
-from pipeline.errors import UserError, nearest
+from models.errors import UserError, nearest
 
 _FIELDS = (
     ("minute", 0, 59),

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from models.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
 from pipeline.console import messages
-from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
 from pipeline.kubeflow.compile.workflow_file import Manifest
 from pipeline.kubeflow.names import BLESSED, DEPLOYED, NEW_BASELINE, UNCHANGED
 from pipeline.kubeflow.server import cron, pipelines_api, run_display
@@ -64,7 +64,7 @@ def submit(
         poll: seconds between requests while waiting.
 
     Returns:
-        An exit code of `pipeline.errors`.
+        An exit code of `models.errors`.
 
     Raises:
         UserError: the server has no such experiment, refuses a request, or cannot be reached.

@@ -12,7 +12,7 @@ from typing import Any
 import urllib3
 from kfp_server_api import exceptions, rest
 
-from pipeline.errors import UserError
+from models.errors import UserError
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _NO_ANSWER = 0

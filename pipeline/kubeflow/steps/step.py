@@ -37,8 +37,8 @@ from components.data_gate import AnomaliesFound  # noqa: E402
 from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster.launchers import launching_with  # noqa: E402
+from models.errors import BAD_INPUT  # noqa: E402
 from pipeline.beam import patches  # noqa: E402
-from pipeline.errors import BAD_INPUT  # noqa: E402
 from pipeline.graph import beam_args, nodes  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
 from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS, UNCHANGED  # noqa: E402

@@ -12,9 +12,9 @@ from typing import Any
 from absl import logging
 from etils import epath
 
+from models import fn_args as fn_args_lib
 from models.cluster.supervisor import RemoteTraceback, TaskError
-from models.problem import fn_args_json
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import task_states, tfjob_client, tfjob_manifest
 from pipeline.kubeflow.tfjob.task_states import Pod
@@ -78,7 +78,7 @@ class Launcher:
             TaskError: the job failed, cannot be created, or was deleted by someone else.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / PROBLEM).write_text(json.dumps(fn_args_json(fn_args)))
+        (directory / PROBLEM).write_text(json.dumps(fn_args_lib.to_json(fn_args)))
         job = self._filled(directory)
         with _sigterm_raises():
             try:

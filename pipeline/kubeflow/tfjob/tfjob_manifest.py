@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.cluster import layout
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from pipeline.config.kubeflow_config import Kubeflow, Resources, TfJob
 
 GROUP, VERSION, PLURAL, KIND = "kubeflow.org", "v1", "tfjobs", "TFJob"

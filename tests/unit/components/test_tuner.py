@@ -27,8 +27,8 @@ from components.tuner.trial_processes import TrialPool
 from components.tuner.tune_settings import Choices, Range, TuneSettings
 from models.features import preprocessing
 from models.observer import Observer, observing
-from models.problem import Problem
-from models.settings import Model, Settings, Train
+from models.settings.training_settings import Model, Settings, Train
+from models.training.problem import Problem
 from tests.helpers.column_builder import column_settings
 
 PLACE = "model.params.place"

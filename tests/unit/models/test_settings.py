@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.features.column_settings import ColumnSettings, LabelSettings
-from models.settings import Model, Replicas, Settings, Tasks, Train
+from models.settings.column_settings import ColumnSettings, LabelSettings
+from models.settings.training_settings import Model, Replicas, Settings, Tasks, Train
 
 SETTINGS = Settings(
     columns=ColumnSettings((LabelSettings("price", "regression"),)),

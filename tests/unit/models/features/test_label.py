@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from models.features import label as label_lib
 from models.features import preprocessing
-from models.features.column_settings import LabelSettings
 from models.features.label import Label
+from models.settings.column_settings import LabelSettings
 
 
 def made(settings: LabelSettings, output, files=(), index=0) -> Label:

@@ -17,10 +17,10 @@ from tfx.components.trainer import fn_args_utils
 from models import estimator_api
 from models.features import features as features_lib
 from models.features import inputs, label
-from models.features.column_settings import LabelSettings
-from models.problem import Problem
-from models.settings import EarlyStopping, Model, Settings, Tasks, Train
+from models.settings.column_settings import LabelSettings
+from models.settings.training_settings import EarlyStopping, Model, Settings, Tasks, Train
 from models.training import trainer
+from models.training.problem import Problem
 from models.training.trainer import BestCheckpoint
 
 TRAIN = Train(

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[4]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.errors import UserError
 
 TEXT = """
 task: regression

@@ -4,8 +4,8 @@ import pytest
 
 from components.evaluator.bounds import Bound
 from components.evaluator.judgement import Judgement, Slice
-from models.features.column_settings import ColumnSettings, FeatureSettings, LabelSettings
-from models.settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
+from models.settings.column_settings import ColumnSettings, FeatureSettings, LabelSettings
+from models.settings.training_settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
 from pipeline.config import config_file, problem_settings
 
 TEXT = """\

@@ -2,8 +2,8 @@
 
 import pytest
 
+from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.errors import UserError
 from pipeline.preflight import checks
 
 BASE = "task: regression\nlabel: price\ndata: houses.csv\ngates: {rmse: {at_most: 5}}\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models import registry
+from models.errors import UserError
+from models.training import registry
 from pipeline.config import config_file
-from pipeline.errors import UserError
 from pipeline.preflight import checks, split_counts
 
 ROOT = pathlib.Path(__file__).parents[4]

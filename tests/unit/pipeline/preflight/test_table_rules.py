@@ -9,10 +9,10 @@ import pytest
 import yaml
 from rich.console import Console
 
+from models.errors import UserError
 from models.features import text_values
 from pipeline.config import config_file
 from pipeline.console import messages
-from pipeline.errors import UserError
 from pipeline.preflight import checks, split_counts, table_report
 
 ROWS = 60

@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.workspace import folders as workspace_lib
 from pipeline.workspace.folders import Workspace
 

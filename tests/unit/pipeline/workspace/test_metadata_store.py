@@ -11,7 +11,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.workspace import metadata_store
 
 

@@ -8,8 +8,8 @@ import shutil
 import pytest
 import yaml
 
+from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.compile import parameters
 from pipeline.kubeflow.rules import lint

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
+from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.errors import UserError
 from pipeline.kubeflow.compile import run_parameters
 from tests.helpers import cluster_config
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from test_compiler import EVERYTHING, KING_COUNTY, step
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.rules import lint

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pipelines_server import evaluator
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.kubeflow.compile.workflow_file import Manifest
 
 

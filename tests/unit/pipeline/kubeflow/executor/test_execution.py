@@ -15,8 +15,8 @@ import pytest
 import yaml
 from rich.console import Console
 
+from models.errors import UserError
 from pipeline.console.node_progress import Progress
-from pipeline.errors import UserError
 from pipeline.kubeflow.compile.workflow_file import Manifest
 from pipeline.kubeflow.executor import isolation, run_command
 from pipeline.kubeflow.executor.execution import Execution, StepFailed

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from models.errors import BAD_INPUT, OK, UserError
 from pipeline.config import yaml_file
-from pipeline.errors import BAD_INPUT, OK, UserError
 from pipeline.kubeflow.argo import class_lookup
 from pipeline.kubeflow.compile import compiler
 from pipeline.kubeflow.container import REPOSITORY
@@ -771,7 +771,7 @@ def test_a_class_that_a_function_component_makes():
     assert class_lookup.missing("pipeline.kubeflow.rules.lint.chek_Executor").endswith(
         "no chek_Executor"
     )
-    assert class_lookup.missing("pipeline.errors.more.X") == "no module pipeline.errors.more"
+    assert class_lookup.missing("models.errors.more.X") == "no module models.errors.more"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from pipelines_server.api_server import ApiServer
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.kubeflow.server.connection import SignIn, connect
 from pipeline.kubeflow.server.transport import ServerError
 

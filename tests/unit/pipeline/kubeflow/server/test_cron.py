@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pipelines_server import robfig
 
-from pipeline.errors import UserError
+from models.errors import UserError
 from pipeline.kubeflow.server import cron
 
 NOW = datetime.datetime(2026, 11, 25, 9, 0, tzinfo=datetime.timezone.utc)

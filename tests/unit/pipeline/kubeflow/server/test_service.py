@@ -10,7 +10,7 @@ from pipelines_server import evaluator
 from pipelines_server.api_server import START, ApiServer
 from pipelines_server.cluster import Node, Result
 
-from pipeline.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
+from models.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.kubeflow.compile.workflow_file import Manifest
 from pipeline.kubeflow.server import cron, run_display, service
 from pipeline.kubeflow.server.connection import SignIn, connect

@@ -12,7 +12,7 @@ from tfx.orchestration.kubeflow import container_entrypoint
 
 from models.cluster import launchers
 from models.cluster.supervisor import TaskError
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from models.training_progress import Progress
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.container import TFJOB

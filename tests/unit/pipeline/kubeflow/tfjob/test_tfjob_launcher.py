@@ -9,7 +9,7 @@ from etils import epath
 from kubernetes_server.api import RUN, STEP_POD
 
 from models.cluster.supervisor import TaskError
-from models.settings import Tasks
+from models.settings.training_settings import Tasks
 from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import tfjob_client as api_lib
 from pipeline.kubeflow.tfjob.launcher import PROBLEM, Launcher

@@ -1,6 +1,8 @@
 """Errors that a user can cause, and the exit codes of the command line."""
 
-from models.name_hints import nearest as nearest
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
 
 OK = 0
 """Blessed and pushed, or unchanged since the last push."""
@@ -17,12 +19,23 @@ INTERRUPTED = 130
 INTERRUPTED_TEXT = "Interrupted; the same command continues from where it stopped."
 
 
-class UserError(Exception):
-    """An error that the user can fix.
+class UserError(ValueError):
+    """An error that the user can fix; each kind of it derives from this class.
 
     The message is shown as it is, without a trace. Each mistake has one line that names the file,
     column or option, what was found, what was expected and how to fix it.
+
+    Attributes:
+        exit_code: the exit code of a command that the error ends.
     """
+
+    exit_code: ClassVar[int] = BAD_INPUT
+
+
+class StepFailed(UserError):
+    """An error that shows only in a step, after the configuration and the data were accepted."""
+
+    exit_code = FAILED
 
 
 class Ended(Exception):
@@ -35,3 +48,11 @@ class Ended(Exception):
     def __init__(self, exit_code: int):
         super().__init__(exit_code)
         self.exit_code = exit_code
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns `; did you mean X? (known: ...)`, to end a message about an unknown name."""
+    names = [str(known) for known in names]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{hint} (known: {', '.join(names)})"

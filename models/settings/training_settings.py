@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.features.column_settings import ColumnSettings
+from models.settings.column_settings import ColumnSettings
 
 MODEL_PARAMS = "model.params."
 """Beginning of the dotted keys of the model's parameters, see `Settings.replaced`."""

@@ -16,7 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from models import mirrored
 from models.features import features as features_lib
 from models.features import inputs, label, preprocessing, vocabularies
-from models.settings import Settings, Train
+from models.settings.training_settings import Settings, Train
 from models.toolbox import networks
 from models.toolbox.context import Context
 
@@ -28,7 +28,6 @@ _LARGE_BATCH = 1024
 _FEWEST_EPOCHS = 25
 _EVALUATIONS = 7
 """Default number of evaluations; some fall on the ends of 3 learning-rate cycles (1 + 2 + 4)."""
-_FN_ARGS = ("train_files", "eval_files", "schema_path", "transform_output", "custom_config")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,12 +211,6 @@ def trainer_properties(settings: Settings, training_root: str) -> dict[str, str]
             {"problem": settings.to_json(), "training_root": training_root}
         ),
     }
-
-
-def fn_args_json(fn_args) -> dict[str, Any]:
-    """Returns the attributes of `FnArgs` that `Problem.of` reads, as JSON values."""
-    values = {name: getattr(fn_args, name) for name in _FN_ARGS}
-    return {**values, "hyperparameters": getattr(fn_args, "hyperparameters", None)}
 
 
 def _epochs(task: str, rows: int, batch_size: int) -> int:

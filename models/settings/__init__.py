@@ -1,0 +1,1 @@
+"""Settings of a problem, which the pipeline passes to its components as JSON."""
