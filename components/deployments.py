@@ -17,6 +17,7 @@ from absl import logging
 from etils import epath
 
 from models import export_manifest
+from models.errors import UserError
 
 RECORD = "deployments.json"
 LOCK = ".deployments.lock"
@@ -26,7 +27,7 @@ BASELINE = "baseline.json"
 """File in the artifact of the Baseline component: a `Baseline` as JSON."""
 
 
-class BadRecord(ValueError):
+class BadRecord(UserError):
     """The record of a serving directory cannot be read."""
 
 

@@ -1,7 +1,7 @@
 """Errors that a user can cause, and the exit codes of the command line."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 OK = 0
@@ -32,7 +32,7 @@ class UserError(ValueError):
     exit_code: ClassVar[int] = BAD_INPUT
 
 
-class StepFailed(UserError):
+class StepError(UserError):
     """An error that shows only in a step, after the configuration and the data were accepted."""
 
     exit_code = FAILED
@@ -56,3 +56,21 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"{hint} (known: {', '.join(names)})"
+
+
+def named(line: str) -> UserError | None:
+    """Returns the user error that the last line of a traceback names, if it names one.
+
+    Beam's workers report an error as the text of its traceback.
+    """
+    name, _, message = line.partition(": ")
+    for kind in _kinds(UserError):
+        if name == f"{kind.__module__}.{kind.__qualname__}":
+            return kind(message)
+    return None
+
+
+def _kinds(base: type[UserError]) -> Iterator[type[UserError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from _kinds(kind)

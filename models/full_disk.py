@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import tensorflow as tf
 from etils import epath
 
+from models.errors import StepError
+
 _NUMBERS = {errno.ENOSPC, errno.EDQUOT}
 _TEXTS = ("No space left on device", "Disk quota exceeded")
 
 
-class DiskFull(ValueError):
+class DiskFull(StepError):
     """The disk has no room for the training's files."""
 
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from models.errors import UserError
+
 
 class ChildProcess:
     """The parent's end: a process that runs a module, which imports what this process can.
@@ -129,6 +131,6 @@ class Channel:
 
 
 def one_line(error: Exception) -> str:
-    """Returns the first line of an error, after its type unless it is a `ValueError`."""
+    """Returns the first line of an error, after its type unless it is a `UserError`."""
     text = next(iter(str(error).strip().splitlines()), "")
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
+from models.errors import UserError
 
 _CPU = "CPU"
 
@@ -19,10 +20,10 @@ def check_batch(batch_size: int, count: int) -> None:
     """Checks that the replicas can share a batch equally.
 
     Raises:
-        ValueError: the replicas would receive different numbers of rows.
+        UserError: the replicas would receive different numbers of rows.
     """
     if batch_size % count:
-        raise ValueError(
+        raise UserError(
             f"train.batch_size: found {batch_size}, expected a multiple of train.cluster.mirrored, "
             f"{count}, as {max(batch_size // count, 1) * count}: each replica gets the same part"
         )
@@ -34,13 +35,13 @@ def run_config(count: int) -> dict[str, Any]:
     Replicas use GPUs if the machine has any, and otherwise CPU devices, which share its cores.
 
     Raises:
-        ValueError: there are GPUs, but fewer than replicas.
+        UserError: there are GPUs, but fewer than replicas.
     """
     if count == 1:
         return {}
     gpus = len(tf.config.list_physical_devices("GPU"))
     if 0 < gpus < count:
-        raise ValueError(
+        raise UserError(
             f"train.cluster.mirrored: found {gpus} GPU{'s' if gpus > 1 else ''} for {count} "
             f"replicas, expected one for each; lower it, or hide the GPUs by CUDA_VISIBLE_DEVICES="
         )

@@ -10,6 +10,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import deployments
 from models import export_manifest
+from models.errors import StepError
 
 DIRECTORY = "directory"
 CANDIDATE = "candidate"
@@ -28,7 +29,7 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             BadRecord: see `components.deployments.read`.
-            ValueError: the version was changed while it was copied.
+            StepError: the version was changed while it was copied.
         """
         if FOUND in exec_properties:
             baseline = deployments.Baseline.from_json(exec_properties[FOUND])
@@ -42,7 +43,7 @@ class Executor(base_executor.BaseExecutor):
             # Replaces what an earlier, killed attempt of this step has copied.
             io_utils.copy_dir(str(version), copy)
             if export_manifest.damage(epath.Path(copy)) not in ("", export_manifest.NO_CHECKSUMS):
-                raise ValueError(f"{version}: was changed while it was copied; run again")
+                raise StepError(f"{version}: was changed while it was copied; run again")
             artifact.set_string_custom_property(VERSION, baseline.version)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / deployments.BASELINE).write_text(baseline.to_json())

@@ -5,11 +5,13 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from models.errors import UserError
+
 ANOMALIES = "anomalies"
 _FILE_NAME = "SchemaDiff.pb"
 
 
-class AnomaliesFound(ValueError):
+class AnomaliesFound(UserError):
     """The data does not fit the schema; the message has one line for each anomaly."""
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from components.evaluator import metric_catalogue
 from components.evaluator.metric_catalogue import Metric
-from models.errors import nearest
+from models.errors import UserError, nearest
 
 _AT_MOST = "at_most"
 _AT_LEAST = "at_least"
@@ -143,13 +143,13 @@ def _key(metric: Metric) -> str:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError("expected a number")
+        raise UserError("expected a number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise ValueError("expected a number") from None
+        raise UserError("expected a number") from None
     if not math.isfinite(number):
-        raise ValueError("expected a finite number")
+        raise UserError("expected a finite number")
     return number
 
 

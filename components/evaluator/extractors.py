@@ -18,6 +18,7 @@ from components.evaluator.row_checks import Finding
 from components.evaluator.slice_batches import FINDINGS, PackBySlice
 from components.example_io import requests
 from components.serving_check.program import graph_faults, message
+from models.errors import UserError
 from models.features import features as features_lib
 from models.features.label import Label, labels_of_export
 from models.features.text_values import class_of_number
@@ -206,7 +207,7 @@ def _answers(label: Label, column) -> np.ndarray:
     """Returns the raw labels, or the indices of their classes, of shape [rows, 1]."""
     if hasattr(column, "dense_shape"):  # the schema does not say that every row has one
         if len(column.values) != column.dense_shape[0]:
-            raise ValueError(f"label {label.name}: is missing in a row of the test split")
+            raise UserError(f"label {label.name}: is missing in a row of the test split")
         column = column.values
     if label.classes:
         return _map_array(column, lambda value: _class_number(label, _text(value)))
@@ -226,7 +227,7 @@ def _class_number(label: Label, value: str) -> int:
     if value in label.classes:
         return label.classes.index(value)
     if label.task == "binary":
-        raise ValueError(
+        raise UserError(
             f"label {label.name}: found {value!r} in the test split, expected "
             f"{' or '.join(label.classes)} as in the train split; mend the table or set "
             "task: multiclass"

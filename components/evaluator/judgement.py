@@ -7,7 +7,7 @@ from typing import Any
 
 from components.evaluator import bounds
 from components.evaluator.bounds import Bound, Mistake
-from models.errors import nearest
+from models.errors import UserError, nearest
 
 _BANDS = " in bands "
 
@@ -81,7 +81,7 @@ class Judgement:
                 configuration, see `bounds.read`. Metrics that are not named keep theirs.
 
         Raises:
-            ValueError: the text is not such a mapping, a metric has no bound, a value is refused by
+            UserError: the text is not such a mapping, a metric has no bound, a value is refused by
                 `bounds.read`, or no absolute bound would be left; the message has every mistake.
         """
         try:
@@ -90,7 +90,7 @@ class Judgement:
             gates = None
         if not isinstance(gates, dict):
             example = '{"rmse": {"at_most": 115000}}'
-            raise ValueError(f"gates: found {text!r}, expected JSON as {example}")
+            raise UserError(f"gates: found {text!r}, expected JSON as {example}")
         changed = {bound.metric: bound for bound in self.bounds}
         mistakes = []
         for metric, values in gates.items():
@@ -103,7 +103,7 @@ class Judgement:
         if not mistakes and (message := bounds.no_absolute(changed.values(), label, names)):
             mistakes.append(message)
         if mistakes:
-            raise ValueError(f"gates: {'; '.join(mistakes)}")
+            raise UserError(f"gates: {'; '.join(mistakes)}")
         return dataclasses.replace(self, bounds=tuple(changed.values()))
 
     @classmethod

@@ -22,6 +22,7 @@ from tfx_bsl.tfxio.tensor_representation_util import ProjectTensorRepresentation
 
 from components.example_io import counters
 from components.tables import byte_arrays, tfrecords
+from models.errors import StepError
 
 _ROWS = 1 << 12
 """Rows of a batch, unless a step asks for another size."""
@@ -73,7 +74,7 @@ def _read(path: str, rows: int) -> Iterator[list[bytes]]:
                 yield batch
                 counters.read(len(batch))
         except tfrecords.DamagedRecord as error:
-            raise ValueError(
+            raise StepError(
                 f"{path}: {error}, since it was written; remove artifacts/ and metadata.sqlite "
                 "from the workspace, and run again"
             ) from None

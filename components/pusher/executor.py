@@ -23,6 +23,7 @@ from tfx.utils import io_utils
 from components import deployments
 from components.artifact_names import KEPT_BACK, UNCHANGED, VERDICT_FILE
 from models import export_manifest
+from models.errors import StepError
 
 _ABANDONED_AFTER = 24 * 3600
 """Seconds without a change after which a partial copy counts as left by a killed push; a younger
@@ -37,7 +38,7 @@ class Executor(executor.Executor):
 
         Raises:
             BadRecord: see `components.deployments.read`.
-            ValueError: the served version is not the one that the model was compared with, or the
+            StepError: the served version is not the one that the model was compared with, or the
                 copy differs from the export.
         """
         pushed = artifact_utils.get_single_instance(
@@ -142,7 +143,7 @@ def _check_that_it_still_serves(expected: Optional[str], version: Optional[epath
     found = version.name if version is not None else None
     if found != expected:
         was, now = (f"version {name}" if name else "nothing" for name in (expected, found))
-        raise ValueError(
+        raise StepError(
             f"{now} serves, but when the model was judged {was} did; run again to have it compared "
             "with what serves now"
         )
@@ -154,7 +155,7 @@ def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
     The version is the time in seconds, but always above every version that exists or is recorded.
 
     Raises:
-        ValueError: the copy differs from the export.
+        StepError: the copy differs from the export.
     """
     serving.mkdir(parents=True, exist_ok=True)
     known = [path.name for path in deployments.versions(serving)]
@@ -195,4 +196,4 @@ def _copy_graph_last(model: epath.Path, version: epath.Path) -> None:
 def _check_copy(copy: epath.Path, version: epath.Path, without: str = "") -> None:
     """Checks that the copy is byte for byte what was exported and judged."""
     if damage := export_manifest.damage(copy, without):
-        raise ValueError(f"the copy for {version} {damage}; run again")
+        raise StepError(f"the copy for {version} {damage}; run again")

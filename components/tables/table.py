@@ -8,8 +8,10 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
+from models.errors import UserError
 
-class BadTable(ValueError):
+
+class BadTable(UserError):
     """The table cannot be read; the message is for the user, in one line."""
 
 

@@ -22,6 +22,7 @@ from components.tuner.trial_processes import TrialPool, TrialProcess
 from components.tuner.tune_settings import TuneSettings
 from models import fn_args as fn_args_lib
 from models import observer
+from models.errors import StepError
 from models.settings.training_settings import Model, Settings
 from models.training import registry
 from models.training.problem import Problem, trainer_properties
@@ -42,7 +43,7 @@ class Executor(base_executor.BaseExecutor):
         """Starts or resumes the search.
 
         Raises:
-            ValueError: no trial was completed, or the model does not have the metric.
+            StepError: no trial was completed, or the model does not have the metric.
         """
         from components.tuner.study import Study  # slow: Optuna takes a second to import
 
@@ -72,7 +73,7 @@ class Executor(base_executor.BaseExecutor):
             finally:
                 study.close()
         if best is None:
-            raise ValueError(_nothing_complete(trials))
+            raise StepError(_nothing_complete(trials))
         # Trial 0 is the configuration itself, which leaves nothing to replace.
         values = best.values if best.number else {}
         _write(output_dict[BEST], BEST_FILE, {"values": values})

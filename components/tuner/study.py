@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import TrialState
 
 from components.tuner.tune_settings import Choices, Range, TuneSettings
+from models.errors import UserError
 
 _SIGNIFICANT_DIGITS = 6
 _VALUES, _SECONDS, _ERROR = "values", "seconds", "error"
@@ -126,12 +127,12 @@ class Study:
         """Records an evaluation of a running trial; returns whether the trial should go on.
 
         Raises:
-            ValueError: the model does not have the metric.
+            UserError: the model does not have the metric.
         """
         metric, trial = self._tune.metric, self._running[number]
         if metric not in metrics:
             known = sorted(set(metrics) - {"global_step"})
-            raise ValueError(
+            raise UserError(
                 f"tune.metric: the model has no eval metric {metric} (known: {', '.join(known)})"
             )
         # A trial that was killed repeats some of its steps.

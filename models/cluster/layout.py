@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from models.errors import UserError
 from models.settings.training_settings import Tasks
 
 CHIEF, WORKER, PARAMETER_SERVER, EVALUATOR = "chief", "worker", "ps", "evaluator"
@@ -99,7 +100,7 @@ def in_environment(environment: Mapping[str, str] = os.environ) -> Cluster | Non
     """Reads `TF_CONFIG`; returns None if it is missing or describes no cluster.
 
     Raises:
-        ValueError: `TF_CONFIG` is malformed, or its task is not in its cluster.
+        UserError: `TF_CONFIG` is malformed, or its task is not in its cluster.
     """
     text = environment.get(_TF_CONFIG, "").strip()
     if not text:
@@ -110,7 +111,7 @@ def in_environment(environment: Mapping[str, str] = os.environ) -> Cluster | Non
         what = f"found {_shown(text)}, which is no JSON ({error.msg} at character {error.pos + 1})"
     except _Malformed as error:
         what = str(error)
-    raise ValueError(
+    raise UserError(
         f"{_TF_CONFIG}: {what}; expected a cluster and a task, as "
         '{"cluster": {"chief": ["host:port"], "worker": ["host:port"]}, '
         '"task": {"type": "worker", "index": 0}}; unset it or correct it'

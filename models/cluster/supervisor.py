@@ -23,6 +23,7 @@ from absl import logging
 from models.cluster import layout, task_process
 from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
 from models.cluster.task_process import TaskProcess
+from models.errors import StepError
 from models.settings.training_settings import Tasks
 from models.training_progress import Progress
 
@@ -36,7 +37,7 @@ _FINISH_SECONDS = 10.0
 _LONGEST_PAUSE = 60.0
 
 
-class TaskError(ValueError):
+class TaskError(StepError):
     """An error that ended the training of a cluster."""
 
 

@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
+from models.errors import UserError
+
 FUNCTIONS = {"log1p": 1, "sqrt": 1, "abs": 1, "min": None, "max": None}
 """Number of arguments of each function; None means two or more."""
 
@@ -80,23 +82,23 @@ def parse(text: str) -> Expression:
     """Parses an expression.
 
     Raises:
-        ValueError: the text is not arithmetic over columns; the one-line message says what was
+        UserError: the text is not arithmetic over columns; the one-line message says what was
             found and what is expected.
     """
     text = text.strip()
     if not text.isprintable():  # Python's parser has its own errors for some of these.
-        raise ValueError(f"found {text!r}, expected one line of printable characters")
+        raise UserError(f"found {text!r}, expected one line of printable characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in quotes
             tree = ast.parse(text, mode="eval").body
         columns = list(dict.fromkeys(_columns(tree, 1)))
     except SyntaxError:
-        raise ValueError(f"found {text!r}, {_ALLOWED}") from None
+        raise UserError(f"found {text!r}, {_ALLOWED}") from None
     except (RecursionError, MemoryError):
-        raise ValueError(f"is nested too deeply; expected at most {_DEEPEST} steps") from None
+        raise UserError(f"is nested too deeply; expected at most {_DEEPEST} steps") from None
     if not columns:
-        raise ValueError(f"found {text!r}, expected at least one column in it")
+        raise UserError(f"found {text!r}, expected at least one column in it")
     return Expression(text, tuple(columns), tree)
 
 
@@ -119,27 +121,27 @@ def _columns(node: ast.expr, depth: int) -> list[str]:
         _check_call(node)
         parts = node.args
     else:
-        raise ValueError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
+        raise UserError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
     return [column for part in parts for column in _columns(part, depth + 1)]
 
 
 def _check_number(node: ast.Constant) -> None:
     if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
-        raise ValueError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
+        raise UserError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
     try:
         finite = math.isfinite(float(node.value))
     except OverflowError:
         finite = False
     if not finite:
-        raise ValueError("found a number beyond 1.8e308, expected a smaller one")
+        raise UserError("found a number beyond 1.8e308, expected a smaller one")
 
 
 def _check_call(node: ast.Call) -> None:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     if name not in FUNCTIONS or node.keywords:
-        raise ValueError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
+        raise UserError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
     wanted = FUNCTIONS[name]
     if wanted is None and len(node.args) < 2:
-        raise ValueError(f"found {ast.unparse(node)!r}, expected two or more arguments of {name}()")
+        raise UserError(f"found {ast.unparse(node)!r}, expected two or more arguments of {name}()")
     if wanted is not None and len(node.args) != wanted:
-        raise ValueError(f"found {ast.unparse(node)!r}, expected one argument of {name}()")
+        raise UserError(f"found {ast.unparse(node)!r}, expected one argument of {name}()")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from models.errors import UserError
 from models.features import expressions, text_values
 from models.settings.column_settings import ColumnSettings, FeatureSettings
 
@@ -81,7 +82,7 @@ def resolve(schema: schema_pb2.Schema, settings: ColumnSettings) -> tuple[Featur
         as are features derived from them; see `notes`.
 
     Raises:
-        ValueError: a label, the weight or an override names a column that is not in the schema; the
+        UserError: a label, the weight or an override names a column that is not in the schema; the
             label or weight has no value; a column cannot be of its kind; an expression is invalid;
             or no feature is left.
     """
@@ -89,10 +90,10 @@ def resolve(schema: schema_pb2.Schema, settings: ColumnSettings) -> tuple[Featur
     targets = [*settings.label_names, *([settings.weight] if settings.weight else [])]
     for name in [*targets, *settings.features]:
         if name not in columns:
-            raise ValueError(f"column {name}: not in the schema, which has {', '.join(columns)}")
+            raise UserError(f"column {name}: not in the schema, which has {', '.join(columns)}")
     for name in targets:
         if columns[name].lifecycle_stage == schema_pb2.DISABLED:
-            raise ValueError(f"column {name}: has no value in the train split")
+            raise UserError(f"column {name}: has no value in the train split")
     resolved = {
         name: _resolve_column(column, settings.features.get(name, FeatureSettings()))
         for name, column in columns.items()
@@ -103,7 +104,7 @@ def resolve(schema: schema_pb2.Schema, settings: ColumnSettings) -> tuple[Featur
     derived = [derivation.of(name) for name in sorted(derivation.expressions)]
     features += [feature for feature in derived if feature is not None]
     if not features:
-        raise ValueError("no column is left to learn from: every column is the label or ignored")
+        raise UserError("no column is left to learn from: every column is the label or ignored")
     return tuple(features)
 
 
@@ -112,7 +113,7 @@ def _resolve_column(column: schema_pb2.Feature, settings: FeatureSettings) -> Fe
     if kind == IGNORE or column.lifecycle_stage in _LEFT_OUT:
         return None
     if column.type not in DTYPES:
-        raise ValueError(
+        raise UserError(
             f"column {column.name}: has no type in the schema; set features."
             f"{column.name}: ignore or curate the schema"
         )
@@ -138,25 +139,25 @@ def _resolve_column(column: schema_pb2.Feature, settings: FeatureSettings) -> Fe
 def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
     name = column.name
     if column.HasField("value_counts") or len(column.shape.dim) > 1:
-        raise ValueError(
+        raise UserError(
             f"column {name}: holds lists of lists; expected one value or one list per example; "
             f"set features.{name}: ignore"
         )
     if kind == SEQUENCE and dtype == "text":
-        raise ValueError(
+        raise UserError(
             f"column {name}: holds lists of text; only numbers can be a sequence; set features."
             f"{name}: ignore"
         )
     if kind != SEQUENCE and holds_lists(column):
-        raise ValueError(
+        raise UserError(
             f"column {name}: holds lists; expected one value per example to be {kind}; set "
             f"features.{name}: sequence or ignore"
         )
     if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype == "numbers"):
         wanted = "numbers" if kind == NUMERIC else "dates such as 2014-10-13 or 20141013"
-        raise ValueError(f"column {name}: cannot be {kind}: it holds {dtype}, not {wanted}")
+        raise UserError(f"column {name}: cannot be {kind}: it holds {dtype}, not {wanted}")
     if kind in (CATEGORICAL, ORDINAL) and dtype == "numbers":
-        raise ValueError(
+        raise UserError(
             f"column {name}: cannot be {kind}: it holds fractional numbers; "
             "make it numeric, or text in the table"
         )
@@ -175,7 +176,7 @@ def _order(column: schema_pb2.Feature, dtype: str, order: Sequence) -> tuple:
     strange = next((value for value in order if not isinstance(value, wanted)), None)
     if strange is not None:
         quoted = "in quotes" if dtype == "text" else "without quotes"
-        raise ValueError(
+        raise UserError(
             f"column {column.name}: holds {dtype}, but its order has {strange!r}; write its values "
             f"{quoted}"
         )
@@ -213,7 +214,7 @@ class _Derivation:
         self._done: dict[str, Feature | None] = {}
         for name in derived:
             if name in columns:
-                raise ValueError(f"derived.{name}: is a column too; choose another name")
+                raise UserError(f"derived.{name}: is a column too; choose another name")
 
     def of(self, name: str, *above: str) -> Feature | None:
         """Returns the derived feature, or None if an operand has no value in the train split.
@@ -222,13 +223,13 @@ class _Derivation:
         """
         if name in above:
             circle = " of ".join([*above[above.index(name) :], name])
-            raise ValueError(f"derived.{name}: is made of itself: {circle}")
+            raise UserError(f"derived.{name}: is made of itself: {circle}")
         if name not in self._done:
             text = self.expressions[name]
             try:
                 expression = expressions.parse(text)
-            except ValueError as error:
-                raise ValueError(f"derived.{name}: {error}") from None
+            except UserError as error:
+                raise UserError(f"derived.{name}: {error}") from None
             found = [self._operand(name, used, above) for used in expression.columns]
             operands = tuple(operand for operand in found if operand is not None)
             if len(operands) < len(found):
@@ -244,12 +245,12 @@ class _Derivation:
         if used in self.expressions:
             return self.of(used, *above, name)
         if used not in self._columns:
-            raise ValueError(
+            raise UserError(
                 f"derived.{name}: there is no column {used}; the schema has "
                 f"{', '.join(self._columns)}"
             )
         if used not in self._resolved:
-            raise ValueError(
+            raise UserError(
                 f"derived.{name}: {used} is a label or the weight, which a request does not have"
             )
         if self._columns[used].lifecycle_stage == schema_pb2.DISABLED:
@@ -258,7 +259,7 @@ class _Derivation:
         operand = self._resolved[used] or _resolve_column(self._columns[used], FeatureSettings())
         if operand is None or operand.kind not in (*NUMBERS, BOOLEAN):
             found = operand.kind if operand else "deprecated in the schema"
-            raise ValueError(
+            raise UserError(
                 f"derived.{name}: {used} is {found}; expected a numeric, ordinal, boolean or date "
                 "column"
             )

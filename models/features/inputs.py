@@ -10,6 +10,7 @@ import tensorflow_transform as tft
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 
+from models.errors import UserError
 from models.estimator_api import ServingInputReceiver
 from models.features import preprocessing
 from models.features.features import Feature, columns_read
@@ -78,13 +79,13 @@ def training_input_fn(
             rows than shards or replicas.
     """
     if rows < shard.count:
-        raise ValueError(
+        raise UserError(
             f"{shard.count} workers, the chief among them, have {rows} examples to train on; "
             f"expected one for each: lower train.cluster.workers"
         )
     rows = len(range(shard.index, rows, shard.count))
     if rows < replicas:
-        raise ValueError(
+        raise UserError(
             f"{replicas} replicas have {rows} examples to train on; expected one for each: lower "
             "train.cluster.mirrored"
         )

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from etils import epath
 
+from models.errors import UserError
 from models.features import preprocessing
 from models.settings.column_settings import LabelSettings
 
@@ -94,7 +95,7 @@ def from_transform(
         transformed_files: files of the train split; every row holds the regression statistics.
 
     Raises:
-        ValueError: the label cannot be learned: it is constant, has too few or too many classes, or
+        UserError: the label cannot be learned: it is constant, has too few or too many classes, or
             mixes nan or inf with numeric classes; `log_label` is true although there are negative
             values; or `class_weights` names an unknown class.
     """
@@ -110,14 +111,14 @@ def from_transform(
             counts[_unescaped(value)] = int(count)
     if len(counts) < 2 or (task == "binary" and len(counts) != 2):
         wanted = "2" if task == "binary" else "at least 2"
-        raise ValueError(
+        raise UserError(
             f"label {name}: found {len(counts)} classes ({', '.join(sorted(counts)[:5])}), "
             f"expected {wanted} for task {task}"
         )
     classes = tuple(sorted(counts, key=_natural_order))
     odd = [value for value in classes if value.lstrip("-") in ("nan", "inf")]
     if odd and all(_natural_order(value)[0] == 0 for value in classes if value not in odd):
-        raise ValueError(
+        raise UserError(
             f"label {name}: found {odd[0]} in {counts[odd[0]]:,} rows of the train split, among "
             "classes that are numbers; remove the rows or fill them in"
         )
@@ -148,7 +149,7 @@ def _class_weights(
     assert not isinstance(weights, str)
     for value in weights:
         if value not in classes:
-            raise ValueError(
+            raise UserError(
                 f"class_weights: label {name} has no class {value!r}; the train split has "
                 f"{', '.join(classes)}"
             )
@@ -173,12 +174,12 @@ def _of_numbers(name: str, log: bool | None, index: int, files: Sequence[str]) -
     mean, deviation, log_mean, log_deviation, median, low = (float(value) for value in row)
     # In single precision even a constant label deviates in its seventh digit.
     if not deviation > 1e-6 * abs(mean):
-        raise ValueError(
+        raise UserError(
             f"label {name}: is {mean:g} in every row of the train split, or varies by less than a "
             "millionth of it, which 32-bit floats do not tell apart; there is nothing to learn"
         )
     if log and low < 0:
-        raise ValueError(f"label {name}: found {low:g}; log_label: true needs labels from zero up")
+        raise UserError(f"label {name}: found {low:g}; log_label: true needs labels from zero up")
     if log is None:
         log = low >= 0 and _is_skewed(mean, deviation, median)
     return Label(name, "regression", log, mean, deviation, log_mean, log_deviation, median)

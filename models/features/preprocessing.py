@@ -32,6 +32,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform import analyzers
 
+from models.errors import UserError
 from models.features import expressions, vocabularies
 from models.features import features as features_lib
 from models.features import text_values as values_lib
@@ -135,7 +136,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, str]
         The packed tensors by name; kinds without any feature are left out.
 
     Raises:
-        ValueError: see `features.resolve`; a label or the weight is optional in the schema; or a
+        UserError: see `features.resolve`; a label or the weight is optional in the schema; or a
             regression label or the weight holds text.
     """
     schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
@@ -165,7 +166,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, str]
 def _required(role: str, name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
     column = inputs[name]
     if isinstance(column, tf.SparseTensor):
-        raise ValueError(
+        raise UserError(
             f"{role} {name}: some rows have none (the schema calls it optional); "
             "remove them from the table, or fix its shape in the schema"
         )
@@ -174,7 +175,7 @@ def _required(role: str, name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
 
 def _weight(name: str, column: tf.Tensor) -> tf.Tensor:
     if column.dtype == tf.string:
-        raise ValueError(f"weight {name}: holds text, expected numbers from zero up")
+        raise UserError(f"weight {name}: holds text, expected numbers from zero up")
     values = tf.cast(tf.reshape(column, [-1]), tf.float32)
     # Rows of CSV and Parquet files are checked before the run; all others are checked here.
     usable = tf.debugging.assert_non_negative(
@@ -577,7 +578,7 @@ def _label(index: int, name: str, task: str, column: tf.Tensor) -> dict[str, tf.
     values = tf.reshape(values, [-1])
     if task == "regression":
         if values.dtype == tf.string:
-            raise ValueError(
+            raise UserError(
                 f"label {name}: holds text, expected numbers; choose another label, or task: "
                 "multiclass"
             )

@@ -4,12 +4,13 @@
 """
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
+
+from models.errors import UserError, nearest
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
         params: values by name; `context` is ignored.
 
     Raises:
-        ValueError: a name is not declared, a required value is missing, or a value has the wrong
+        UserError: a name is not declared, a required value is missing, or a value has the wrong
             type or is out of range.
     """
     hints = typing.get_type_hints(declared, include_extras=True)
@@ -55,11 +56,7 @@ def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
         if name == CONTEXT:
             continue
         if name not in hints:
-            close = difflib.get_close_matches(name, hints, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise ValueError(
-                f"model.params.{name}: unknown parameter; {hint}(allowed: {', '.join(hints)})"
-            )
+            raise UserError(f"model.params.{name}: unknown parameter{nearest(name, hints)}")
         values[name] = _as(hints[name], value, name)
     missing = [
         field.name
@@ -69,7 +66,7 @@ def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
         and field.name not in values
     ]
     if missing:
-        raise ValueError(f"model.params.{missing[0]}: missing; the model has no default for it")
+        raise UserError(f"model.params.{missing[0]}: missing; the model has no default for it")
     return declared(**values)
 
 
@@ -80,17 +77,17 @@ def _as(wanted: Any, value: Any, name: str) -> Any:
         wanted = next(kind for kind in typing.get_args(wanted) if kind is not type(None))
     if typing.get_origin(wanted) is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"model.params.{name}: expected a list, found {value!r}")
+            raise UserError(f"model.params.{name}: expected a list, found {value!r}")
         element = typing.get_args(wanted)[0]
         return tuple(_as(element, item, f"{name}[{i}]") for i, item in enumerate(value))
     if typing.get_origin(wanted) is Annotated:
         wanted, bounds = typing.get_args(wanted)
         number = _as(wanted, value, name)
         if not bounds.hold(number):
-            raise ValueError(f"model.params.{name}: expected {bounds.text}, found {value!r}")
+            raise UserError(f"model.params.{name}: expected {bounds.text}, found {value!r}")
         return number
     # An int is accepted as a float; a bool, although a subclass of int, as neither.
     accepted = (int, float) if wanted is float else wanted
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-        raise ValueError(f"model.params.{name}: expected {wanted.__name__}, found {value!r}")
+        raise UserError(f"model.params.{name}: expected {wanted.__name__}, found {value!r}")
     return wanted(value)

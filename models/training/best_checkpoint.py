@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from etils import epath
 
 from models import estimator_api
+from models.errors import StepError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ class BestCheckpoint(estimator_api.Exporter):
         """Returns the path of the best checkpoint.
 
         Raises:
-            ValueError: no evaluation gave a finite loss.
+            StepError: no evaluation gave a finite loss.
         """
         return str(self._directory / self.record().checkpoint)
 
@@ -98,10 +99,10 @@ class BestCheckpoint(estimator_api.Exporter):
         """Returns the record of the best checkpoint.
 
         Raises:
-            ValueError: no evaluation gave a finite loss.
+            StepError: no evaluation gave a finite loss.
         """
         if not self._record.exists():
-            raise ValueError(
+            raise StepError(
                 "no evaluation gave a finite loss: lower model.params.learning_rate, or look for "
                 "extreme values in the label"
             )

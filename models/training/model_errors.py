@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from models.errors import StepError
+
 _LENGTH = 200
 """Maximum length of a reason in characters: a node's definition alone may have thousands."""
 _MADE_AT = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
@@ -143,7 +145,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 _Frame = tuple[str, int | None, str]
 
 
-class ModelError(ValueError):
+class ModelError(StepError):
     """A mistake in a user's model; its text is one line."""
 
 

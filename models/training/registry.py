@@ -11,7 +11,6 @@ A model is a function with one of two signatures:
 """
 
 import dataclasses
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -23,6 +22,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
+from models.errors import UserError, nearest
 from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT, parse_params
 from models.training import graph_checks, model_errors
@@ -55,7 +55,7 @@ def estimator(name: str, params: Mapping[str, Any], config: Any):
         config: the `RunConfig`.
 
     Raises:
-        ValueError: see `load`; or the model rejects its parameters.
+        UserError: see `load`; or the model rejects its parameters.
     """
     function = load(name)
     if _arguments(function) == _MODEL_FN and CONTEXT in params and is_own(name):
@@ -77,7 +77,7 @@ def is_model_fn(name: str) -> bool:
     """Returns whether a model is a `model_fn` rather than a factory of Estimators.
 
     Raises:
-        ValueError: see `load`.
+        UserError: see `load`.
     """
     return _arguments(load(name)) == _MODEL_FN
 
@@ -86,7 +86,7 @@ def own_folders(name: str) -> tuple[pathlib.Path, ...]:
     """Returns the folders that hold a user's model (its package or file); none for our models.
 
     Raises:
-        ValueError: see `load`.
+        UserError: see `load`.
     """
     if not is_own(name):
         return ()
@@ -107,7 +107,7 @@ def load(name: str) -> Callable[..., Any]:
     """Imports the function of a model.
 
     Raises:
-        ValueError: the module cannot be imported, has no such function, or the function's
+        UserError: the module cannot be imported, has no such function, or the function's
             arguments are not those of a `model_fn` or an `estimator`.
     """
     path = _dotted_path(name)
@@ -115,12 +115,12 @@ def load(name: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"model.name: {path}: {_why_not_imported(module_name, error)}") from error
+        raise UserError(f"model.name: {path}: {_why_not_imported(module_name, error)}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise ValueError(f"model.name: {path}: module {module_name} has no {function_name}()")
+        raise UserError(f"model.name: {path}: module {module_name} has no {function_name}()")
     if _arguments(function) not in (_MODEL_FN, _ESTIMATOR):
-        raise ValueError(
+        raise UserError(
             f"model.name: {path}: expected {function_name}({', '.join(_MODEL_FN)}) or "
             f"{function_name}({', '.join(_ESTIMATOR)}), "
             f"found {function_name}({', '.join(_arguments(function))})"
@@ -155,7 +155,7 @@ def parameters(
             `settled(params, context)`, as `tabm` has.
 
     Raises:
-        ValueError: see `load` and `params.parse_params`.
+        UserError: see `load` and `params.parse_params`.
     """
     module = inspect.getmodule(load(name))
     declared = getattr(module, "Params", None)
@@ -172,7 +172,7 @@ def check(name: str, params: Mapping[str, Any]) -> None:
     """Loads a model, and checks its parameters if its module declares `Params`.
 
     Raises:
-        ValueError: see `load` and `params.parse_params`.
+        UserError: see `load` and `params.parse_params`.
     """
     parameters(name, params)
 
@@ -183,11 +183,9 @@ def _dotted_path(name: str) -> str:
     kind = name.partition(".")[0]
     if "." in name and kind not in ("premade", "keras"):
         return name
-    close = difflib.get_close_matches(name, MODELS, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise ValueError(
-        f"model.name: no registered model is called {name}; {hint}(registered: "
-        f"{', '.join(MODELS)}; or the dotted path of a model_fn, as my_model.model_fn)"
+    raise UserError(
+        f"model.name: no registered model is called {name}{nearest(name, MODELS)}; your own is "
+        "named by the dotted path of its model_fn, as my_model.model_fn"
     )
 
 

@@ -13,6 +13,7 @@ from etils import epath
 from models import estimator_api, export_manifest, full_disk, mirrored, no_proxy, observer
 from models.cluster import launchers, layout
 from models.cluster.balance import Balance
+from models.errors import UserError
 from models.features import features as features_lib
 from models.features import inputs
 from models.features import label as label_lib
@@ -52,7 +53,7 @@ def run_fn(fn_args) -> None:
             `training_root`. If given, `hyperparameters` override the configuration's.
 
     Raises:
-        ValueError: the features, the labels or the model's parameters are invalid, or `TF_CONFIG`
+        UserError: the features, the labels or the model's parameters are invalid, or `TF_CONFIG`
             does not describe a cluster.
         ModelError: there is a mistake in a user's model.
         DiskFull: the disk has no room for the training's files.
@@ -183,13 +184,13 @@ def do_task(
     For a parameter server this never returns; whoever started the process ends it.
 
     Raises:
-        ValueError: the configuration does not describe a cluster of tasks.
+        UserError: the configuration does not describe a cluster of tasks.
     """
     config = estimator_api.RunConfig()
     if config.task_type == "ps":
         estimator_api.serve_variables(config)
     if not problem.settings.train.tasks:
-        raise ValueError(
+        raise UserError(
             f"TF_CONFIG: this process is a {config.task_type} of a cluster, expected train.cluster "
             "to describe it; set train.cluster, as {workers: 2}, or start the process without "
             "TF_CONFIG"
@@ -203,7 +204,7 @@ def make_estimator(problem: Problem, context: Context, directory: epath.Path, *,
     `replicas` above 1 are for training only.
 
     Raises:
-        ValueError: see `registry.estimator`; or there are fewer GPUs than `replicas`.
+        UserError: see `registry.estimator`; or there are fewer GPUs than `replicas`.
     """
     model, train = problem.settings.model, problem.settings.train
     return registry.estimator(

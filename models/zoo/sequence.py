@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from models.errors import UserError
 from models.estimator_api import EstimatorSpec, ModeKeys
 from models.toolbox import heads, networks, optimizers
 from models.toolbox.context import Context
@@ -43,11 +44,11 @@ def model_fn(
     """Builds the graph of one mode; see `models.zoo.tabm.model_fn` for the arguments.
 
     Raises:
-        ValueError: no feature is a list.
+        UserError: no feature is a list.
     """
     context: Context = params["context"]
     if not context.layout.sequences:
-        raise ValueError(
+        raise UserError(
             "model.name: sequence reads columns that hold lists of numbers, but no feature is one; "
             "choose another model"
         )

@@ -23,7 +23,7 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
-from models import no_proxy
+from models import errors, no_proxy
 
 _PATIENCE = 10.0
 """Seconds that a worker has to end by itself before it is killed."""
@@ -201,9 +201,7 @@ class Handler(worker_handlers.GrpcWorkerHandler):
             return RuntimeError(self._end.error)
         # In a trace, the error follows the last indented line.
         error = re.split(r"^ .*\n", text, flags=re.MULTILINE)[-1].strip()
-        if error.startswith("ValueError: "):
-            return ValueError(error.removeprefix("ValueError: "))
-        return RuntimeError(error)
+        return errors.named(error) or RuntimeError(error)
 
     def _ask(self, push: Callable, request: Any) -> Any:
         answer = push(request)

@@ -121,7 +121,7 @@ def main(commands: typer.Typer) -> None:
         sys.exit(error.exit_code)
     except errors.UserError as error:
         print(error, file=sys.stderr)
-        sys.exit(errors.BAD_INPUT)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _end_interrupted()
     except Exception as error:

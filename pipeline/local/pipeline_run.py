@@ -15,7 +15,7 @@ from rich.markup import escape
 from components import deployments
 from models import errors, exit_guard
 from models.cluster import layout
-from models.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
+from models.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
 from models.observer import Observer, observing
 from pipeline.config.configuration import Config
 from pipeline.console import messages, shortage, terminal
@@ -43,10 +43,7 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
         UserError: the data or the model does not fit the configuration, the workspace is in use, or
             the record of deployments cannot be read.
     """
-    try:
-        deployments.read(epath.Path(config.push.directory or workspace.serving))
-    except deployments.BadRecord as error:
-        raise UserError(str(error)) from None
+    deployments.read(epath.Path(config.push.directory or workspace.serving))
     with _held(config, workspace, "run") as held:
         started = time.monotonic()
         executions, _, code = _execute(held, config, new_baseline=new_baseline)
@@ -157,11 +154,7 @@ def _check_no_task() -> None:
     Raises:
         UserError: it does, or it is malformed.
     """
-    try:
-        cluster = layout.in_environment()
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if cluster:
+    if cluster := layout.in_environment():
         raise UserError(
             f"TF_CONFIG: found the task {cluster.task} of a cluster, expected none: a run on this "
             "machine starts the tasks of its cluster itself (train.cluster); unset TF_CONFIG"
@@ -188,8 +181,6 @@ def _execute(
     console = held.console
     with progress_lib.spinner(console, "importing TensorFlow and TFX"):
         # These imports take seconds; `--help` and errors in the data must not wait for them.
-        from components.data_gate import AnomaliesFound
-        from components.table_example_gen import BadTable
         from pipeline.beam import dag_runner, patches, workers
         from pipeline.graph import arguments, beam_args
         from pipeline.graph.pipeline import create_pipeline
@@ -225,17 +216,16 @@ def _execute(
             raise
         with contextlib.suppress(OSError):  # the log's disk may be full
             traceback.print_exc()
-        bad_data = isinstance(failed.error, (AnomaliesFound, BadTable))
-        _print_failure(held, failed, whole_message=bad_data)
-        return {}, progress, BAD_INPUT if bad_data else FAILED
+        _print_failure(held, failed)
+        code = failed.error.exit_code if isinstance(failed.error, UserError) else FAILED
+        return {}, progress, code
 
 
-def _print_failure(held: _Held, node: Node, whole_message: bool) -> None:
+def _print_failure(held: _Held, node: Node) -> None:
     # Beam appends the name of its own step to the message.
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(node.error)).strip()
-    if not whole_message:
+    if not isinstance(node.error, UserError):
         text = next(iter(text.splitlines()), "")
-    if not isinstance(node.error, ValueError):
         text = shortage.advice(node.error) or f"{type(node.error).__name__}: {text}"
     text = held.as_known(text)
     messages.say(held.console, f"\n[bold red]{node.name} failed:[/] {escape(text)}")

@@ -140,10 +140,7 @@ def check_model(config: Config) -> None:
     """
     from models.training import registry
 
-    try:
-        registry.check(config.model.name, config.model.params)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    registry.check(config.model.name, config.model.params)
     cluster = config.train.cluster
     if cluster and cluster.mirrored and config.model.name in registry.ON_ONE_DEVICE:
         raise UserError(
@@ -165,7 +162,7 @@ def _search_mistakes(config: Config) -> list[str]:
         for value in dimension.samples if name != key else ():
             try:
                 registry.check(config.model.name, {**config.model.params, name: value})
-            except ValueError as error:
+            except UserError as error:
                 mistakes.append(f"tune.search.{error}")
                 break
     return mistakes

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.tables.profile import FAR, ColumnProfile, Misfits
 from components.tables.table import Kind
+from models.errors import UserError
 from models.features import features as features_lib
 from models.features import text_values
 from pipeline.preflight.table_view import TableView
@@ -354,7 +355,7 @@ def there_is_something_to_learn_from(view: TableView) -> Iterator[str]:
     """Checks that there are features, that some have values, and that numbers fit 32-bit floats."""
     try:
         features = view.features()
-    except ValueError as error:
+    except UserError as error:
         yield str(error)
         return
     read = features_lib.columns_read(features)

@@ -19,7 +19,7 @@ from etils import epath
 from components import deployments
 from components.example_io import encoder
 from components.tables import byte_arrays, partitions, sources, table_files
-from components.tables.table import BadRow, BadTable, Kind, Piece, Reading, TableSource, TextRows
+from components.tables.table import BadRow, Kind, Piece, Reading, TableSource, TextRows
 from models import export_manifest
 from models.errors import UserError, nearest
 from pipeline.workspace.folders import plain_folder
@@ -36,10 +36,7 @@ def latest_version(serving: pathlib.Path) -> pathlib.Path:
         UserError: no model was pushed yet, or the record of deployments cannot be read.
     """
     directory = epath.Path(serving)
-    try:
-        version = deployments.serving(directory)
-    except deployments.BadRecord as error:
-        raise UserError(str(error)) from None
+    version = deployments.serving(directory)
     # A version without a graph is not `serving`; `_check_files` reports it as damaged.
     version = version or next(reversed(deployments.versions(directory)), None)
     if version is None:
@@ -78,10 +75,7 @@ def _labels(model: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _check_files(model: pathlib.Path) -> None:
-    try:
-        wrong = deployments.damage(epath.Path(model))
-    except deployments.BadRecord as error:
-        raise UserError(str(error)) from None
+    wrong = deployments.damage(epath.Path(model))
     if wrong == export_manifest.NO_CHECKSUMS:
         raise UserError(
             f"{model}: {wrong}: it was deployed by an earlier version, or the file was removed; "
@@ -186,15 +180,12 @@ def predict(
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
     reading = Reading("parquet" if is_parquet else "csv", reading.encoding, missing)
-    try:
-        table = _open(paths, reading, signature["columns"])
-        _check_columns(source, table.names, inputs, signature["columns"])
-        _check_target(target, source, paths)
-        bad = _BadRows(max_bad_share)
-        blocks = _blocks(table, paths, inputs, is_parquet, bad)
-        scored = _write(table, source, target, inputs, blocks, bad, _scorer(model, labels))
-    except BadTable as error:
-        raise UserError(str(error)) from None
+    table = _open(paths, reading, signature["columns"])
+    _check_columns(source, table.names, inputs, signature["columns"])
+    _check_target(target, source, paths)
+    bad = _BadRows(max_bad_share)
+    blocks = _blocks(table, paths, inputs, is_parquet, bad)
+    scored = _write(table, source, target, inputs, blocks, bad, _scorer(model, labels))
     return dataclasses.replace(scored, notes=(*notes, *scored.notes))
 
 

@@ -13,7 +13,7 @@ import stat
 import urllib.parse
 from collections.abc import Iterator
 
-from models.errors import UserError
+from models.errors import StepError, UserError
 
 SCHEMA_VERSION = 10
 """The schema version that the installed ml_metadata reads and writes."""
@@ -71,7 +71,7 @@ def check(file: pathlib.Path) -> None:
         raise UserError(f"{file}: {_explained(str(error))}") from None
 
 
-class LockedError(ValueError):
+class LockedError(StepError):
     """Raised if another process keeps the store locked for too long."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
+from models.errors import UserError
 from models.estimator_api import EstimatorSpec, ModeKeys
 from models.features import preprocessing
 from models.toolbox import heads, networks
@@ -72,11 +73,11 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
         config: the `RunConfig`, with a `model_dir`.
 
     Raises:
-        ValueError: the training has replicas, with which a training step of `model_to_estimator`
+        UserError: the training has replicas, with which a training step of `model_to_estimator`
             never ends.
     """
     if config.train_distribute:
-        raise ValueError(
+        raise UserError(
             "train.cluster.mirrored: found a Keras model, which `model_to_estimator` cannot train "
             "on several devices; expected another kind, as mlp: choose that, or remove mirrored"
         )

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
+from models.errors import UserError
 from models.toolbox import heads
 from models.toolbox.params import Count, Positive, Share, parse_params
 from models.zoo.premade import columns
@@ -35,11 +36,11 @@ def estimator(params: Mapping[str, Any], config: Any):
     """Builds the Estimator; see `models.training.registry` for the arguments.
 
     Raises:
-        ValueError: the training has replicas. TensorFlow's estimator always divides the loss by
+        UserError: the training has replicas. TensorFlow's estimator always divides the loss by
             their number, which the head does already.
     """
     if config.train_distribute:
-        raise ValueError(
+        raise UserError(
             "train.cluster.mirrored: found premade.dnn_linear_combined, which would learn "
             "something else on several devices; expected another kind, as wide_deep: choose that, "
             "or remove mirrored"

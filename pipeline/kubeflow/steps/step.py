@@ -33,11 +33,9 @@ from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 from tfx.types import Artifact  # noqa: E402
 
 from components import artifact_names  # noqa: E402
-from components.data_gate import AnomaliesFound  # noqa: E402
-from components.table_example_gen import BadTable  # noqa: E402
 from models import exit_guard  # noqa: E402
 from models.cluster.launchers import launching_with  # noqa: E402
-from models.errors import BAD_INPUT  # noqa: E402
+from models.errors import UserError  # noqa: E402
 from pipeline.beam import patches  # noqa: E402
 from pipeline.graph import beam_args, nodes  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402
@@ -80,9 +78,9 @@ def main(argv: list[str]) -> None:
             patches.applied(argv),  # the pipeline's IR contains the Beam arguments
         ):
             container_entrypoint.main(argv)
-    except (AnomaliesFound, BadTable):
+    except UserError as error:
         traceback.print_exc()
-        sys.exit(BAD_INPUT)
+        sys.exit(error.exit_code)
 
 
 def _tasks_on_pods(job: Mapping[str, Any]) -> AbstractContextManager[None]:

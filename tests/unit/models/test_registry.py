@@ -43,7 +43,7 @@ def own_model(tmp_path, monkeypatch):
     "name, message",
     [
         ("wide_dep", "model.name: no registered model is called wide_dep; did you mean wide_deep?"),
-        ("zzz", "is called zzz; (registered: tabm, mlp, wide_deep"),
+        ("zzz", "is called zzz (known: tabm, mlp, wide_deep"),
         ("premade.liner", "is called premade.liner; did you mean premade.linear?"),
         ("no_such.model_fn", "model.name: no_such.model_fn: cannot import no_such; put the file"),
         (

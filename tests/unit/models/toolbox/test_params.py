@@ -46,8 +46,8 @@ def test_what_may_be_none():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"rat": 1.0}, "model.params.rat: unknown parameter; did you mean rate? (allowed: units,"),
-        ({"zzz": 1.0}, "model.params.zzz: unknown parameter; (allowed: units, rate, depth, wide,"),
+        ({"rat": 1.0}, "model.params.rat: unknown parameter; did you mean rate? (known: units,"),
+        ({"zzz": 1.0}, "model.params.zzz: unknown parameter (known: units, rate, depth, wide,"),
         ({"rate": "fast"}, "model.params.rate: expected float, found 'fast'"),
         ({"rate": True}, "model.params.rate: expected float, found True"),
         ({"rate": None}, "model.params.rate: expected float, found None"),

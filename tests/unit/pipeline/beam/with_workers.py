@@ -11,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 
 from components.example_io import counters
+from models.errors import UserError
 from pipeline.beam import patches, row_progress, workers
 from pipeline.config.configuration import Beam
 from pipeline.graph import beam_args
@@ -93,7 +94,7 @@ def kill_server(element: int) -> int:
 
 def fail(element: int) -> int:
     if element == ELEMENTS[-1]:
-        raise ValueError(f"element {element} is bad")
+        raise UserError(f"element {element} is bad")
     return element
 
 

@@ -176,7 +176,7 @@ class TestModelParameters:
             )
         lines = str(caught.value).split("\n")
         assert lines[0].startswith(
-            "tune.search.model.params.hiden: unknown parameter; did you mean hidden? (allowed: "
+            "tune.search.model.params.hiden: unknown parameter; did you mean hidden? (known: "
         )
         assert lines[1:] == [
             "tune.search.model.params.hidden: expected a list, found 1",
