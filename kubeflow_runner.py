@@ -22,7 +22,7 @@ from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import command_line, messages
 from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
 from pipeline.kubeflow.server.connection_options import Connect, asks_the_server
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 app = command_line.app(
     "The same pipeline on Kubeflow: compiled, checked, executed, submitted, scheduled.",

@@ -111,7 +111,7 @@ def main() -> int:
     else:
         from pipeline.console import command_line
         from pipeline.local import pipeline_run
-        from pipeline.workspace.folders import Workspace
+        from pipeline.storage.workspace import Workspace
 
         config = command_line.load(arguments.config, arguments.settings)
         code = pipeline_run.run(config, Workspace(arguments.workspace.resolve()))

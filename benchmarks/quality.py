@@ -46,7 +46,7 @@ from pipeline.config.problem_settings import column_settings
 from pipeline.console import terminal
 from pipeline.console.node_progress import Progress
 from pipeline.graph import fingerprint
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 RESULTS = pathlib.Path(__file__).with_name("results") / "quality.json"
 MODELS = ("tabm", "mlp", "wide_deep")

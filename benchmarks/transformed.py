@@ -3,7 +3,7 @@
 import pathlib
 
 from pipeline.config import config_file
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 
 def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None):

@@ -15,7 +15,7 @@ from components.table_example_gen import rows_of
 from pipeline.beam import row_progress
 from pipeline.console.node_progress import CACHED, Progress
 from pipeline.graph import beam_args, nodes
-from pipeline.workspace import metadata_store, output_files
+from pipeline.storage import metadata_store, output_files
 
 # Module globals, because Beam pickles the functions it runs: they could not carry a reference.
 _progress: Progress

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from models import errors, exit_guard
 from pipeline.console import interrupts, messages, shortage, terminal
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipeline.config.configuration import Config

@@ -7,7 +7,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import ConnectionConfigType, sqlite_metadata_connection_config
 
 from pipeline.config.configuration import Config
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,8 +24,8 @@ from pipeline.console.node_progress import Node, Progress
 from pipeline.graph import nodes
 from pipeline.local import memory_bound
 from pipeline.preflight import checks
-from pipeline.workspace import metadata_store
-from pipeline.workspace.folders import Workspace
+from pipeline.storage import metadata_store
+from pipeline.storage.workspace import Workspace
 
 
 def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:

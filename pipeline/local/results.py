@@ -15,7 +15,7 @@ from components.artifact_names import KEPT_BACK, UNCHANGED, VERDICT_FILE
 from components.tuner import executor as tuner
 from models.training.trainer import RECORD
 from pipeline.graph import nodes
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 
 @dataclasses.dataclass(frozen=True)

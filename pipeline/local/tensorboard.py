@@ -5,7 +5,7 @@ import sys
 from typing import NoReturn
 
 from models.errors import UserError
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 
 def show(workspace: Workspace, port: int) -> NoReturn:

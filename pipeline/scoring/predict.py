@@ -22,7 +22,7 @@ from components.tables import byte_arrays, partitions, sources, table_files
 from components.tables.table import BadRow, Kind, Piece, Reading, TableSource, TextRows
 from models import export_manifest
 from models.errors import UserError, nearest
-from pipeline.workspace.folders import plain_folder
+from pipeline.storage.workspace import plain_folder
 
 _BLOCK_BYTES = 4 << 20
 _KINDS = {"text": Kind.BYTES, "whole numbers": Kind.INT, "numbers": Kind.FLOAT}

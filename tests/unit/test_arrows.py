@@ -40,27 +40,27 @@ COMPONENTS = {
 PIPELINE = {
     "pipeline.config": set(),
     "pipeline.preflight": {"config"},
-    "pipeline.workspace": set(),
-    "pipeline.console": {"config", "preflight", "workspace"},  # and nothing of Beam
-    "pipeline.graph": {"config", "workspace"},
-    "pipeline.beam": {"console", "graph", "workspace"},
-    "pipeline.scoring": {"workspace"},
-    "pipeline.local": {"beam", "config", "console", "graph", "preflight", "workspace"},
+    "pipeline.storage": set(),
+    "pipeline.console": {"config", "preflight", "storage"},  # and nothing of Beam
+    "pipeline.graph": {"config", "storage"},
+    "pipeline.beam": {"console", "graph", "storage"},
+    "pipeline.scoring": {"storage"},
+    "pipeline.local": {"beam", "config", "console", "graph", "preflight", "storage"},
     "pipeline.kubeflow": set(),  # names without imports
     "pipeline.kubeflow.argo": {"config", "kubeflow"},
     "pipeline.kubeflow.tfjob": {"config", "kubeflow"},
     "pipeline.kubeflow.compile": {
-        "config", "console", "graph", "kubeflow", "kubeflow.tfjob", "preflight", "workspace"
+        "config", "console", "graph", "kubeflow", "kubeflow.tfjob", "preflight", "storage"
     },
     "pipeline.kubeflow.rules": {
         "config", "console", "kubeflow", "kubeflow.argo", "kubeflow.compile", "kubeflow.tfjob"
     },
     "pipeline.kubeflow.executor": {
-        "config", "console", "graph", "kubeflow", "kubeflow.compile", "workspace"
+        "config", "console", "graph", "kubeflow", "kubeflow.compile", "storage"
     },
     "pipeline.kubeflow.server": {"config", "console", "kubeflow", "kubeflow.compile"},
     "pipeline.kubeflow.steps": {
-        "beam", "graph", "kubeflow", "kubeflow.compile", "kubeflow.tfjob", "workspace"
+        "beam", "graph", "kubeflow", "kubeflow.compile", "kubeflow.tfjob", "storage"
     },
 }  # fmt: skip
 ARROWS = {

@@ -8,7 +8,7 @@ from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import messages, terminal
 from pipeline.console import node_progress as progress_lib
 from pipeline.preflight import checks
-from pipeline.workspace.folders import Workspace
+from pipeline.storage.workspace import Workspace
 
 
 def run(config: Config, kubeflow: Kubeflow, workspace: Workspace) -> int:

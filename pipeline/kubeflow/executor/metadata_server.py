@@ -15,7 +15,7 @@ import grpc
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
-from pipeline.workspace.metadata_store import LockedError, wait_until_free
+from pipeline.storage.metadata_store import LockedError, wait_until_free
 
 _SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}

@@ -27,8 +27,8 @@ from pipeline.kubeflow.executor.pod_environment import Cluster
 from pipeline.kubeflow.executor.records import Records
 from pipeline.kubeflow.executor.workflow import Workflow
 from pipeline.kubeflow.names import PIPELINE_ROOT
-from pipeline.workspace import metadata_store
-from pipeline.workspace.folders import Workspace
+from pipeline.storage import metadata_store
+from pipeline.storage.workspace import Workspace
 
 _LEAST_FREE = 64 << 10
 """Free bytes on the logs' disk below which a failed step counts as out of space."""

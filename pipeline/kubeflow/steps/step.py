@@ -42,7 +42,7 @@ from pipeline.kubeflow.container import TFJOB  # noqa: E402
 from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS, UNCHANGED  # noqa: E402
 from pipeline.kubeflow.tfjob import tfjob_client  # noqa: E402
 from pipeline.kubeflow.tfjob.launcher import Launcher  # noqa: E402
-from pipeline.workspace import output_files  # noqa: E402
+from pipeline.storage import output_files  # noqa: E402
 
 METRICS_FILE = f"{METRICS}.json"
 """The metrics file, in the same directory as `--metadata_ui_path`."""

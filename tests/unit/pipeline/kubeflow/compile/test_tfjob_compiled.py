@@ -222,7 +222,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         (f"{TASK}/name", "main", "spec.containers: found main, expected tensorflow alone"),
         (f"{POD}/containers", [], "Chief.template.spec.containers: found none, expected tensorf"),
         # What must be like the step's own.
-        (f"{TASK}/command", ["python"], "tensorflow.command: expected python -m models.cluster.t"),
+        (f"{TASK}/command", ["python"], "tensorflow.command: expected python -m models.programs."),
         (f"{TASK}/image", "other:1", "containers.tensorflow.image: differs from the step's"),
         (f"{TASK}/volumeMounts", MOUNTS, "tensorflow.volumeMounts: differs from the step's"),
         (f"{POD}/volumes", None, "Chief.template.spec.volumes: differs from the step's"),

@@ -15,7 +15,7 @@ from ml_metadata.proto import (
 )
 
 from pipeline.kubeflow.executor import metadata_server
-from pipeline.workspace import metadata_store as stores
+from pipeline.storage import metadata_store as stores
 
 
 def client(port: int) -> metadata_store.MetadataStore:

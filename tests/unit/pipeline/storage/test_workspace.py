@@ -11,8 +11,8 @@ import tempfile
 import pytest
 
 from models.errors import UserError
-from pipeline.workspace import folders as workspace_lib
-from pipeline.workspace.folders import Workspace
+from pipeline.storage import workspace as workspace_lib
+from pipeline.storage.workspace import Workspace
 
 
 def test_everything_is_below_the_root(tmp_path):
@@ -53,7 +53,7 @@ def test_an_error_releases_it(tmp_path):
 
 def test_the_death_of_its_holder_releases_it(tmp_path):
     code = (
-        "import pathlib, sys; from pipeline.workspace.folders import Workspace\n"
+        "import pathlib, sys; from pipeline.storage.workspace import Workspace\n"
         "with Workspace(pathlib.Path(sys.argv[1])).locked():\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
@@ -134,7 +134,7 @@ def test_temporary_files_are_removed_with_their_directory(tmp_path, monkeypatch)
 
 def test_what_a_killed_process_left_is_removed_and_what_another_uses_is_not(tmp_path):
     code = (
-        "import pathlib, sys; from pipeline.workspace.folders import Workspace\n"
+        "import pathlib, sys; from pipeline.storage.workspace import Workspace\n"
         "with Workspace(pathlib.Path(sys.argv[1])).temporary() as own:\n"
         "    print(own, flush=True); sys.stdin.read()"
     )

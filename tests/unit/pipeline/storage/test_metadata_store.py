@@ -12,7 +12,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from models.errors import UserError
-from pipeline.workspace import metadata_store
+from pipeline.storage import metadata_store
 
 
 def connect(file: pathlib.Path):

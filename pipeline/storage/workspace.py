@@ -14,8 +14,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from pipeline.workspace import metadata_store
 from models.errors import UserError
+from pipeline.storage import metadata_store
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._+=~-]*")
 """Paths that no library misreads as a pattern, URL or format string, unlike `[v1]` or `100%`."""

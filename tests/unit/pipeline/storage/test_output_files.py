@@ -11,7 +11,7 @@ from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import standard_artifacts
 
-from pipeline.workspace import output_files
+from pipeline.storage import output_files
 
 
 class Cache:

@@ -1,0 +1,1 @@
+"""What runs keep on disk: the workspace, its metadata store, and the files of its artifacts."""
