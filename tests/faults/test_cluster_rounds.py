@@ -92,8 +92,9 @@ def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_task_that_is_stopped_at_a_random_moment_is_ended_and_started_again(train, seed):
+    # On a loaded machine the chief's last checkpoint may take over ten seconds.
     training = train(
-        max_steps=STEPS, evaluate_every=EVERY, cluster=dataclasses.replace(CLUSTER, hang_seconds=12)
+        max_steps=STEPS, evaluate_every=EVERY, cluster=dataclasses.replace(CLUSTER, hang_seconds=30)
     )
     training.wait_for(lambda: training.has_checkpoint(1))
     dice = random.Random(seed)
@@ -104,6 +105,6 @@ def test_a_task_that_is_stopped_at_a_random_moment_is_ended_and_started_again(tr
     assert not tasks(training.folder)
     [restart] = training.record["restarts"]
     assert (restart["task"], restart["reason"]) == (
-        name, "hung, 12 s without a step, and was ended",
+        name, "hung, 30 s without a step, and was ended",
     )  # fmt: skip
     assert STEPS <= training.record["best"]["step"] <= STEPS + 2
