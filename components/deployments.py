@@ -143,8 +143,8 @@ def versions(directory: epath.Path) -> list[epath.Path]:
     """Lists the directories of all versions, highest last."""
     if not directory.is_dir():
         return []
-    found = [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name))
+    directories = [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
+    return sorted(directories, key=lambda path: int(path.name))
 
 
 def serving(directory: epath.Path) -> Optional[epath.Path]:

@@ -21,7 +21,9 @@ class Driver(base_driver.BaseDriver, portable_driver.BaseDriver):
         Raises:
             BadRecord: see `components.deployments.read`.
         """
-        found = executor.find(execution_info.input_dict, execution_info.exec_properties)
+        baseline = executor.find(execution_info.input_dict, execution_info.exec_properties)
         result = driver_output_pb2.DriverOutput()
-        data_types_utils.set_metadata_value(result.exec_properties[executor.FOUND], found.to_json())
+        data_types_utils.set_metadata_value(
+            result.exec_properties[executor.FOUND], baseline.to_json()
+        )
         return result

@@ -25,20 +25,20 @@ class Executor(base_executor.BaseExecutor):
             AnomaliesFound: at least one split does not fit the schema or has no examples.
         """
         artifact = artifact_utils.get_single_instance(input_dict[ANOMALIES])
-        found: dict[str, set[str]] = {}
+        problems: dict[str, set[str]] = {}
         for split in artifact_utils.decode_split_names(artifact.split_names):
             path = epath.Path(artifact_utils.get_split_uris([artifact], split)[0]) / _FILE_NAME
             anomalies = anomalies_pb2.Anomalies.FromString(path.read_bytes())
             for column, info in anomalies.anomaly_info.items():
                 for reason in info.reason:
                     text = reason.description.strip() or reason.short_description
-                    found.setdefault(f"column {column}: {text}", set()).add(split)
+                    problems.setdefault(f"column {column}: {text}", set()).add(split)
             if anomalies.HasField("dataset_anomaly_info"):
-                found.setdefault(anomalies.dataset_anomaly_info.description, set()).add(split)
+                problems.setdefault(anomalies.dataset_anomaly_info.description, set()).add(split)
             if anomalies.data_missing:
-                found.setdefault("no examples", set()).add(split)
-        if found:
-            lines = [f"  {what} (split {', '.join(sorted(s))})" for what, s in found.items()]
+                problems.setdefault("no examples", set()).add(split)
+        if problems:
+            lines = [f"  {what} (split {', '.join(sorted(s))})" for what, s in problems.items()]
             raise AnomaliesFound(
                 "the data does not fit the schema; mend the table, or the schema where it is wrong:"
                 + "".join(f"\n{line}" for line in sorted(lines))

@@ -155,11 +155,11 @@ def _comparison(
     if not models:
         return Comparison()
     uri = artifact_utils.get_single_uri(models)
-    found = Baseline.from_json((epath.Path(uri) / deployments.BASELINE).read_text())
-    if found.version is None:
+    baseline = Baseline.from_json((epath.Path(uri) / deployments.BASELINE).read_text())
+    if baseline.version is None:
         return Comparison()
-    problem = found.damage or _why_not_comparable(candidate, _export(models), schema)
-    return Comparison(found.version, problem, set_aside)
+    problem = baseline.damage or _why_not_comparable(candidate, _export(models), schema)
+    return Comparison(baseline.version, problem, set_aside)
 
 
 def _why_not_comparable(
@@ -213,7 +213,7 @@ def _why_unreadable(column: Optional[schema_pb2.Feature], read: features.Input) 
     elif not column.HasField("shape"):
         return f"needs a value of the column {read.name} in every row, which may be missing now"
     elif lengths not in ([[read.length]] if read.sequence else [[], [1]]):
-        wanted = f"lists of {read.length} values" if read.sequence else "single values"
+        expected = f"lists of {read.length} values" if read.sequence else "single values"
         now = f"lists of {lengths[0]}" if lengths not in ([], [1]) else "single values"
-        return f"reads {wanted} in the column {read.name}, which has {now} now"
+        return f"reads {expected} in the column {read.name}, which has {now} now"
     return ""

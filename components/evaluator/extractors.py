@@ -176,7 +176,8 @@ class _Adjust:
         if len(self._of_models) > 1:
             extracts[tfma.LABELS_KEY] = dict.fromkeys(self._of_models, labels)
             extracts[tfma.PREDICTIONS_KEY] = {
-                name: self._by_label(own, predicted[name]) for name, own in self._of_models.items()
+                name: self._by_label(model_labels, predicted[name])
+                for name, model_labels in self._of_models.items()
             }
         else:
             extracts[tfma.LABELS_KEY] = labels
@@ -188,9 +189,12 @@ class _Adjust:
         extracts[tfma.FEATURES_KEY] = features
         return extracts
 
-    def _by_label(self, own: Sequence[Label], predicted) -> dict[str, np.ndarray]:
-        """Returns a model's predictions for each judged label; `own` are the model's labels."""
-        known = {label.name: (label, prefix) for label, prefix in zip(own, heads.prefixes(own))}
+    def _by_label(self, model_labels: Sequence[Label], predicted) -> dict[str, np.ndarray]:
+        """Returns the predictions of a model with these labels for each judged label."""
+        known = {
+            label.name: (label, prefix)
+            for label, prefix in zip(model_labels, heads.prefixes(model_labels))
+        }
         by_label = {}
         for label in self._judged:
             same, prefix = known[label.name]

@@ -48,7 +48,9 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Merges findings of the same violation; the result does not depend on their order."""
     by_rule = operator.attrgetter("what")
     return [
-        Finding(what, sum(each.rows for each in same), min(each.example for each in same))
+        Finding(
+            what, sum(finding.rows for finding in same), min(finding.example for finding in same)
+        )
         for what, group in itertools.groupby(sorted(findings, key=by_rule), by_rule)
         if (same := list(group))
     ]
@@ -76,9 +78,9 @@ def check(
     findings: list[Finding] = []
     for label, prefix in zip(labels, heads.prefixes(labels)):
         batch = _Batch(outputs, prefix, rows, describe)
-        own = _values(batch) if label.task == "regression" else _classes(batch, label)
+        arrays = _values(batch) if label.task == "regression" else _classes(batch, label)
         for name in heads.scored_outputs(label):
-            array = own[name]
+            array = arrays[name]
             scored[prefix + name] = batch.nothing(name, label) if array is None else array
         findings += batch.findings
     return scored, findings
@@ -130,21 +132,21 @@ class _Batch:
 
     def nothing(self, name: str, label: Label) -> np.ndarray:
         """Adds the finding that an output is missing; returns NaN in its shape."""
-        found = f"it has {', '.join(sorted(self._outputs))}" if self._outputs else "it has none"
-        self._refuse_all(name, "is no output of the signature predict", found)
+        detail = f"it has {', '.join(sorted(self._outputs))}" if self._outputs else "it has none"
+        self._refuse_all(name, "is no output of the signature predict", detail)
         width = len(label.classes) if name == heads.PROBABILITIES else 1
         return np.full((self._rows, width), np.nan)
 
-    def _refuse_all(self, name: str, what: str, found: str) -> None:
-        self.findings.append(Finding(f"{self._prefix}{name} {what}", self._rows, found))
+    def _refuse_all(self, name: str, what: str, detail: str) -> None:
+        self.findings.append(Finding(f"{self._prefix}{name} {what}", self._rows, detail))
 
     def _of_shape(self, name: str, width: int) -> np.ndarray | None:
         """Returns an output, with dtype kind "V" if it is not [rows, width]; None if missing."""
         array = self._outputs.get(self._prefix + name)
         if array is None or array.shape == (self._rows, width):
             return array
-        found = f"its shape is {list(array.shape)} for {self._rows} rows"
-        self._refuse_all(name, f"is not of the shape [rows, {width}]", found)
+        detail = f"its shape is {list(array.shape)} for {self._rows} rows"
+        self._refuse_all(name, f"is not of the shape [rows, {width}]", detail)
         return np.empty((self._rows, width), dtype="V1")
 
 
@@ -180,9 +182,9 @@ def _classes(batch: _Batch, label: Label) -> dict[str, np.ndarray | None]:
             what = f"{heads.LOGISTIC} is not the probability of {label.classes[1]}"
             batch.refuse(wrong, what, logistic, probabilities)
     if by_class is not None:
-        numbers = [str(number) for number in range(len(label.classes))]
+        class_ids = [str(index) for index in range(len(label.classes))]
         _likeliest(batch, heads.CLASSES, label.classes, by_class)
-        _likeliest(batch, CLASS_IDS, numbers, by_class)
+        _likeliest(batch, CLASS_IDS, class_ids, by_class)
     return {heads.LOGISTIC: logistic, heads.PROBABILITIES: probabilities}
 
 
@@ -201,9 +203,9 @@ def _likeliest(batch: _Batch, name: str, classes: Sequence[str], by_class: np.nd
     texts = batch.texts(name)
     if texts is None:
         return
-    values, places = np.unique(texts, return_inverse=True)
-    numbers = {value: number for number, value in enumerate(classes)}
-    chosen = np.array([numbers.get(value, -1) for value in values])[places]
+    values, inverse = np.unique(texts, return_inverse=True)
+    indices = {value: index for index, value in enumerate(classes)}
+    chosen = np.array([indices.get(value, -1) for value in values])[inverse]
     known = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
     batch.refuse(chosen < 0, f"{name} is none of {known}", texts)
     # Rows without valid probabilities have their own finding already.

@@ -51,17 +51,17 @@ def _by_value(column) -> Iterator[tuple[Any, np.ndarray]]:
         values = np.asarray(column)
         width = int(np.prod(values.shape[1:]))
         rows, values = np.repeat(np.arange(len(values)), width), values.ravel()
-    found, places = np.unique(values, return_inverse=True)
-    for number, value in enumerate(found.tolist()):
+    distinct, inverse = np.unique(values, return_inverse=True)
+    for index, value in enumerate(distinct.tolist()):
         # A list may hold a value twice.
         yield (
             value.decode() if isinstance(value, bytes) else value,
-            np.unique(rows[places == number]),
+            np.unique(rows[inverse == index]),
         )
 
 
 def _take(arrays, rows: np.ndarray):
     """Returns the given rows of an array, or of each array in a nested mapping."""
     if isinstance(arrays, Mapping):
-        return {name: _take(each, rows) for name, each in arrays.items()}
+        return {name: _take(array, rows) for name, array in arrays.items()}
     return arrays[rows]

@@ -70,7 +70,7 @@ def _label_computations(
 ) -> metric_types.MetricComputations:
     """Returns, for each model and output, the shared sums and the metrics derived from them."""
     sums = tuple(
-        dict.fromkeys(each for metric in metrics for each in (*metric.sums, *metric.constant_sums))
+        dict.fromkeys(term for metric in metrics for term in (*metric.sums, *metric.constant_sums))
     )
     computations: list = []
     for model_name, output_name in itertools.product(model_names, output_names):
@@ -86,7 +86,7 @@ def _label_computations(
             totals, count = results[shared]
             if not count:
                 return dict.fromkeys(keys.values(), math.nan)
-            means = {each: total / count for each, total in zip(sums, totals)}
+            means = {term: total / count for term, total in zip(sums, totals)}
             return {
                 keys[name]: value
                 for metric in metrics
@@ -142,7 +142,7 @@ class _Sums(beam.CombineFn):
             for values in (element.label, element.prediction)
         )
         rows = Rows(self._label, truth[:, 0], predictions)
-        totals = [total + each(rows) for total, each in zip(totals, self._sums)]
+        totals = [total + term(rows) for total, term in zip(totals, self._sums)]
         return totals, count + len(rows.truth)
 
     def merge_accumulators(self, accumulators):
@@ -183,14 +183,14 @@ class _MergedFindings(beam.CombineFn):
         return []
 
     def add_input(self, accumulator, element):
-        found = element.get(FINDINGS) or {}
-        return row_checks.merged([*accumulator, *found.get(self._key.model_name, [])])
+        findings = element.get(FINDINGS) or {}
+        return row_checks.merged([*accumulator, *findings.get(self._key.model_name, [])])
 
     def merge_accumulators(self, accumulators):
         return row_checks.merged(itertools.chain.from_iterable(accumulators))
 
     def extract_output(self, accumulator):
-        return {self._key: json.dumps([dataclasses.astuple(each) for each in accumulator])}
+        return {self._key: json.dumps([dataclasses.astuple(finding) for finding in accumulator])}
 
 
 def _of(values: Mapping[str, Any], model_name: str, output_name: str) -> Any:

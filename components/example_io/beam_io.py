@@ -64,7 +64,7 @@ class Examples(tf_example_record.TFExampleRecord):
 
 def _files(pattern: str) -> list[str]:
     (match,) = FileSystems.match([pattern])
-    return sorted(found.path for found in match.metadata_list)
+    return sorted(metadata.path for metadata in match.metadata_list)
 
 
 def _read(path: str, rows: int) -> Iterator[list[bytes]]:
@@ -130,9 +130,9 @@ class _Sink(filebasedsink.FileBasedSink):
     def finalize_write(self, init_result, writer_results, pre_finalize_results):
         """Numbers the files in the order of bundles, since Beam sorts them by random names."""
         numbered = []
-        for number, path in enumerate(writer_results):
+        for index, path in enumerate(writer_results):
             folder, name = FileSystems.split(path)
-            numbered.append(FileSystems.join(folder, f"{number:05d}-{name}"))
+            numbered.append(FileSystems.join(folder, f"{index:05d}-{name}"))
             if FileSystems.exists(path):  # else an earlier attempt has renamed it
                 FileSystems.rename([path], [numbered[-1]])
         yield from super().finalize_write(init_result, numbered, pre_finalize_results)

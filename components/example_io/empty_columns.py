@@ -15,9 +15,11 @@ def disable(columns: Sequence[schema_pb2.Feature], statistics: Sequence[Artifact
         statistics: the statistics artifact, with a `train` split.
     """
     artifact = artifact_utils.get_single_instance(list(statistics))
-    found = stats_artifact_utils.load_statistics(artifact, "train").proto()
+    train_statistics = stats_artifact_utils.load_statistics(artifact, "train").proto()
     in_train = {
-        column.path.step[0]: column for dataset in found.datasets for column in dataset.features
+        column.path.step[0]: column
+        for dataset in train_statistics.datasets
+        for column in dataset.features
     }
     for column in columns:
         if column.name not in in_train or _is_empty(in_train[column.name]):

@@ -119,12 +119,12 @@ class _Entry:
         return _ENTRY + _varint(len(entry) + rest) + entry
 
 
-def _varint(number: int) -> bytes:
+def _varint(value: int) -> bytes:
     parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*parts, number])
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])
 
 
 def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,11 +134,11 @@ def _varints(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     longest = int(rest.max()) if len(rest) else 0
     width = max(1, -(-longest.bit_length() // 7))
     digits = np.empty((len(rest), width), np.uint8)
-    for place in range(width):
-        digits[:, place] = (rest & np.uint64(127)).astype(np.uint8)
+    for byte_index in range(width):
+        digits[:, byte_index] = (rest & np.uint64(127)).astype(np.uint8)
         rest = rest >> np.uint64(7)
         more = rest != 0
-        digits[:, place] |= more.astype(np.uint8) << 7
+        digits[:, byte_index] |= more.astype(np.uint8) << 7
         sizes += more
     ends = np.concatenate([[0], np.cumsum(sizes)])
     if width == 1:

@@ -56,8 +56,8 @@ class Splits:
         words = np.frombuffer(digests, ">u4").reshape(-1, 8).astype(np.uint64)
         # A digest is a 256-bit number; its remainder is computed 32 bits at a time.
         buckets = np.zeros(len(texts), np.uint64)
-        for place in range(8):
-            buckets = ((buckets << np.uint64(32)) + words[:, place]) % total
+        for index in range(8):
+            buckets = ((buckets << np.uint64(32)) + words[:, index]) % total
         return np.searchsorted(self.ends, buckets, side="right")
 
     def _keys(self, rows: Rows, piece: Piece) -> pa.LargeBinaryArray:

@@ -53,7 +53,9 @@ def groups(
     """
     together = schema.sparse_feature or schema.weighted_feature or len(statistics.datasets) != 1
     names = dict.fromkeys(feature.name for feature in schema.feature)
-    names |= dict.fromkeys(_name(each) for data in statistics.datasets for each in data.features)
+    names |= dict.fromkeys(
+        _name(column) for data in statistics.datasets for column in data.features
+    )
     if together or len(names) <= columns:
         yield statistics, schema
         return
@@ -70,7 +72,7 @@ def groups(
         dataset.num_examples = statistics.datasets[0].num_examples
         dataset.weighted_num_examples = statistics.datasets[0].weighted_num_examples
         dataset.features.extend(
-            each for each in statistics.datasets[0].features if _name(each) in group
+            column for column in statistics.datasets[0].features if _name(column) in group
         )
         yield of_part, part
 

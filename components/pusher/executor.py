@@ -140,9 +140,9 @@ def _replaced_by_hand(model: epath.Path, serving: epath.Path, version: Optional[
 
 
 def _check_that_it_still_serves(expected: Optional[str], version: Optional[epath.Path]) -> None:
-    found = version.name if version is not None else None
-    if found != expected:
-        was, now = (f"version {name}" if name else "nothing" for name in (expected, found))
+    actual = version.name if version is not None else None
+    if actual != expected:
+        was, now = (f"version {name}" if name else "nothing" for name in (expected, actual))
         raise StepError(
             f"{now} serves, but when the model was judged {was} did; run again to have it compared "
             "with what serves now"

@@ -40,7 +40,9 @@ class Executor(executor.Executor):
         truths = _truths(statistics)
         for column in schema.feature:
             if column.name in truths and column.type == schema_pb2.BYTES:
-                for domain in [own for own in schema.string_domain if own.name == column.domain]:
+                for domain in [
+                    other for other in schema.string_domain if other.name == column.domain
+                ]:
                     schema.string_domain.remove(domain)
                 true, false = truths[column.name]
                 column.bool_domain.true_value, column.bool_domain.false_value = true, false
@@ -59,9 +61,9 @@ def _truths(statistics: Sequence[Artifact]) -> dict[str, tuple[str, str]]:
     artifact = artifact_utils.get_single_instance(list(statistics))
     texts: dict[str, set[str]] = {}
     for split in artifact_utils.decode_split_names(artifact.split_names):
-        found = stats_artifact_utils.load_statistics(artifact, split).proto()
-        for column in (column for dataset in found.datasets for column in dataset.features):
+        proto = stats_artifact_utils.load_statistics(artifact, split).proto()
+        for column in (column for dataset in proto.datasets for column in dataset.features):
             ranks = column.string_stats.rank_histogram.buckets
             texts.setdefault(column.path.step[0], set()).update(rank.label for rank in ranks)
-    spelled = {name: text_values.spelling_of_truths(own) for name, own in texts.items()}
+    spelled = {name: text_values.spelling_of_truths(values) for name, values in texts.items()}
     return {name: words for name, words in spelled.items() if words}

@@ -55,10 +55,10 @@ class Executor(base_executor.BaseExecutor):
         # Reservoir sampling: the records of a wide table may be too large to hold together.
         random = np.random.default_rng(_SEED)
         chosen: list[bytes] = []
-        for number, record in enumerate(_records(input_dict[EXAMPLES])):
-            place = number if number < _ROWS else int(random.integers(number + 1))
-            if place < _ROWS:
-                chosen[place : place + 1] = [record]
+        for index, record in enumerate(_records(input_dict[EXAMPLES])):
+            slot = index if index < _ROWS else int(random.integers(index + 1))
+            if slot < _ROWS:
+                chosen[slot : slot + 1] = [record]
         return decoder.DecodeBatch(chosen)
 
 

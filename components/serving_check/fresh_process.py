@@ -75,19 +75,23 @@ def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dic
 @functools.cache
 def library_folders() -> tuple[str, ...]:
     """Returns where TensorFlow and its requirements are installed, in the order of `sys.path`."""
-    folders, wanted, seen = set(), ["tensorflow"], set()
-    while wanted:
-        name = wanted.pop()
+    folders, pending, seen = set(), ["tensorflow"], set()
+    while pending:
+        name = pending.pop()
         if name in seen:
             continue
         seen.add(name)
         try:
-            found = metadata.distribution(name)
+            distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:  # required on other machines
             continue
-        folders.add(str(found.locate_file("")))
-        required = map(Requirement, found.requires or ())
-        wanted += [own.name for own in required if own.marker is None or own.marker.evaluate()]
+        folders.add(str(distribution.locate_file("")))
+        required = map(Requirement, distribution.requires or ())
+        pending += [
+            requirement.name
+            for requirement in required
+            if requirement.marker is None or requirement.marker.evaluate()
+        ]
     return tuple(folder for folder in sys.path if folder in folders)
 
 

@@ -88,17 +88,17 @@ def no_answer(reason: str) -> Report:
     return Report((text,), (), False)
 
 
-def _python(found: Sequence[Sequence[str]]) -> list[str]:
+def _python(nodes: Sequence[Sequence[str]]) -> list[str]:
     return [
         f"The export calls a Python function ({op}, node {node}), which is only in the process "
         "that trained the model; write it with TensorFlow's own operations"
-        for op, node in found[:_MANY]
+        for op, node in nodes[:_MANY]
     ]
 
 
-def _files(found: Sequence[Sequence[str]]) -> list[str]:
+def _files(nodes: Sequence[Sequence[str]]) -> list[str]:
     findings = []
-    for op, node, path in found[:_MANY]:
+    for op, node, path in nodes[:_MANY]:
         what = f"the file {path}" if path else "files"
         findings.append(
             f"The export works with {what} ({op}, node {node}), which no server has; keep the "
@@ -136,7 +136,7 @@ def _ways(asked: Mapping[str, list[dict[str, np.ndarray]]], sample: Sample) -> l
     findings: list[str] = []
     for way, when, rows in ways:
         if way in asked:
-            batch = {name: _joined([each[name] for each in asked[way]]) for name in together}
+            batch = {name: _joined([answer[name] for answer in asked[way]]) for name in together}
             pairs = {name: (together[name], batch[name], name) for name in together}
             findings += _disagreement(when, pairs, sample, rows)
     return list(dict.fromkeys(findings))[:_MANY]
@@ -196,8 +196,8 @@ def _by_class(outputs: Batch, label: Label) -> np.ndarray:
         return scores
     order = np.argsort(classes, axis=1)
     ranked = np.take_along_axis(classes, order, axis=1)
-    wanted = np.sort(np.array(label.classes))
-    if ranked.shape[1] != len(wanted) or not (ranked == wanted).all():
+    expected = np.sort(np.array(label.classes))
+    if ranked.shape[1] != len(expected) or not (ranked == expected).all():
         return scores
     places = np.argsort(np.argsort(np.array(label.classes)))
     return np.take_along_axis(scores, order, axis=1)[:, places]
@@ -217,16 +217,16 @@ def _disagreement(
         sample: the examples that were sent.
         rows: indices of the examples in the array to compare; all if None.
     """
-    numbers = np.arange(sample.count) if rows is None else np.array(rows)
+    indices = np.arange(sample.count) if rows is None else np.array(rows)
     for name, (first, second, known) in pairs.items():
         title = name if name == known else f"{known} and {name}"
-        for array, count in ((first, sample.count), (second, len(numbers))):
+        for array, count in ((first, sample.count), (second, len(indices))):
             if not array.shape or array.shape[0] != count:
                 return [
                     f"Asked about {count} examples, predict answers {title} of the shape "
                     f"{list(array.shape)}; expected one for each"
                 ]
-        one, other = first[numbers], second
+        one, other = first[indices], second
         if one.size != other.size:
             return [
                 f"{title} differs {when}: the shape is {list(one.shape)} and {list(other.shape)}"
@@ -235,9 +235,9 @@ def _disagreement(
         if differs.any():
             row = int(np.flatnonzero(differs)[0])
             return [
-                f"{title} differs {when} in {differs.sum()} of {len(numbers)} "
+                f"{title} differs {when} in {differs.sum()} of {len(indices)} "
                 f"rows: {_shown(one[row])} and {_shown(other[row])} where "
-                f"{sample.describe(int(numbers[row]))}"
+                f"{sample.describe(int(indices[row]))}"
             ]
     return []
 

@@ -200,36 +200,36 @@ class _Graph:
 
     def _path_of_argument(self, argument, scope, called):
         """Returns the path that a function's argument has in the first call with one, or None."""
-        function = next(name for name, own in self.functions.items() if own is scope)
+        function = next(name for name, body in self.functions.items() if body is scope)
         if function in called or argument not in scope.arguments:
             return None
         # Captured tensors come after the other arguments.
         from_the_end = scope.arguments.index(argument) - len(scope.arguments)
         for caller_scope, node in self.callers.get(function, ()):
-            given = [name for name in node.input if not name.startswith("^")]
+            inputs = [name for name in node.input if not name.startswith("^")]
             if "Targuments" in node.attr:  # a dataset has further inputs around them
-                given = given[1 : 1 + len(node.attr["Targuments"].list.type)]
-            if -from_the_end <= len(given):
-                path = self._path(given[from_the_end], caller_scope, (*called, function))
+                inputs = inputs[1 : 1 + len(node.attr["Targuments"].list.type)]
+            if -from_the_end <= len(inputs):
+                path = self._path(inputs[from_the_end], caller_scope, (*called, function))
                 if path:
                     return path
         return None
 
     def _used(self, meta_graph):
         """Returns the nodes that signatures and the operations run at loading depend on."""
-        wanted = [
+        pending = [
             output.name
             for signature in meta_graph.signature_def.values()
             for output in signature.outputs.values()
         ]
         for key in ("saved_model_main_op", "legacy_init_op"):
-            wanted += meta_graph.collection_def[key].node_list.value
+            pending += meta_graph.collection_def[key].node_list.value
         used = set()
-        while wanted:
-            name = wanted.pop().removeprefix("^").partition(":")[0]
+        while pending:
+            name = pending.pop().removeprefix("^").partition(":")[0]
             if name in self.graph.nodes and name not in used:
                 used.add(name)
-                wanted += self.graph.nodes[name].input
+                pending += self.graph.nodes[name].input
         return used
 
 
@@ -237,15 +237,15 @@ def _functions(node):
     """Returns the names of the functions that a node may call."""
     attributes = node.attr.values()
     named = {attribute.func.name for attribute in attributes if attribute.HasField("func")}
-    return {node.op} | named | {own.name for each in attributes for own in each.list.func}
+    return {node.op} | named | {call.name for value in attributes for call in value.list.func}
 
 
 def _assets(meta_graph):
     """Returns the tensors that the loader feeds with asset paths; Estimators use a collection."""
-    found = list(meta_graph.asset_file_def)
+    assets = list(meta_graph.asset_file_def)
     for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
-        found.append(meta_graph_pb2.AssetFileDef.FromString(packed.value))
-    return {asset.tensor_info.name for asset in found}
+        assets.append(meta_graph_pb2.AssetFileDef.FromString(packed.value))
+    return {asset.tensor_info.name for asset in assets}
 
 
 def _ask(function, examples):
@@ -283,8 +283,8 @@ def _fill_in(request, answer):
     examples = [base64.b64decode(example) for example in request["examples"]]
     predict = model.signatures[PREDICT]
     if not _takes_examples(predict):
-        found = ", ".join(sorted(predict.structured_input_signature[1]))
-        raise ValueError(f"it takes {found}, expected one input, the serialized examples")
+        names = ", ".join(sorted(predict.structured_input_signature[1]))
+        raise ValueError(f"it takes {names}, expected one input, the serialized examples")
     answers = answer["answers"]
     if not examples:
         return
@@ -310,8 +310,8 @@ def message(error):
     """Returns the line of an error that says what is wrong, without TensorFlow's traces."""
     lines = [line.strip() for line in str(getattr(error, "message", error)).splitlines()]
     around = ("Graph execution error", "Detected at node", "Node:", "File ", "[[", "<stack", "(0)")
-    told = [line for line in lines if line and not line.startswith(around)]
-    return f"{type(error).__name__}: {(told or lines or [''])[0].partition(' [[')[0]}"
+    useful = [line for line in lines if line and not line.startswith(around)]
+    return f"{type(error).__name__}: {(useful or lines or [''])[0].partition(' [[')[0]}"
 
 
 def answer_to(request):
