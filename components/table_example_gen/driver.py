@@ -46,12 +46,12 @@ def fingerprint(folder: str, patterns: dict[str, str]) -> str:
     """
     lines = []
     for split, pattern in patterns.items():
-        found = table_files.matching(folder, pattern)
+        files = table_files.matching(folder, pattern)
         digest = hashlib.sha256()
-        for file in found:
+        for file in files:
             digest.update(f"{os.path.relpath(file, folder)}\0".encode(errors="surrogateescape"))
             digest.update(_digest(file))
-        lines.append(f"split:{split},num_files:{len(found)},sha256:{digest.hexdigest()}")
+        lines.append(f"split:{split},num_files:{len(files)},sha256:{digest.hexdigest()}")
     return "\n".join(lines)
 
 

@@ -76,12 +76,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _ingest(pipeline, paths, task)
         report = ingestion.report(artifact.uri)
         _check(report, config, folder)
-        for name, place in task.folders.items():
-            files_made = len(fileio.glob(os.path.join(place, "*")))
+        for name, split_folder in task.folders.items():
+            files_made = len(fileio.glob(os.path.join(split_folder, "*")))
             if files_made != report["shards"]:
                 raise RuntimeError(
                     f"files were lost: {report['shards']} were written to split {name}, "
-                    f"{files_made} are in {place}"
+                    f"{files_made} are in {split_folder}"
                 )
 
         artifact.set_int_custom_property(QUARANTINED, report["quarantined"])
@@ -121,10 +121,10 @@ def _splits(inputs: example_gen_pb2.Input, outputs: example_gen_pb2.Output) -> S
 def _files(folder: str, patterns: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Yields the files of every input split, each with the index of its split."""
     for split, pattern in enumerate(patterns):
-        found = table_files.matching(folder, pattern)
-        if not found:
+        files = table_files.matching(folder, pattern)
+        if not files:
             raise BadTable(f"data.path: no file matches {os.path.join(folder, pattern)}")
-        for file in found:
+        for file in files:
             yield file, split
 
 
@@ -137,12 +137,12 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
     known = task.source.kinds
     mistakes = [cut_mistakes]
     if known is not None:
-        found = pipeline | "Kinds" >> beam.Create([(_held(known), None)])
+        inferred = pipeline | "Kinds" >> beam.Create([(_held(known), None)])
     else:
         parts, infer_mistakes = _with_mistakes(
             pieces | "SpreadPieces" >> beam.Reshuffle(), "Infer", _Infer(task)
         )
-        found = parts | "Merge" >> beam.CombineGlobally(_merged)
+        inferred = parts | "Merge" >> beam.CombineGlobally(_merged)
         mistakes.append(infer_mistakes)
     written, write_mistakes = _with_mistakes(
         pieces
@@ -151,7 +151,7 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
         | "SpreadShards" >> beam.Reshuffle(),
         "Write",
         _Write(task),
-        beam.pvalue.AsSingleton(found),
+        beam.pvalue.AsSingleton(inferred),
     )
     mistakes.append(write_mistakes)
     _ = (
@@ -161,7 +161,7 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
         >> beam.Map(
             _report,
             beam.pvalue.AsList(pieces),
-            beam.pvalue.AsSingleton(found),
+            beam.pvalue.AsSingleton(inferred),
             beam.pvalue.AsList(written),
             beam.pvalue.AsList(mistakes | "Mistakes" >> beam.Flatten()),
         )
@@ -235,11 +235,11 @@ class _Write(_Step):
 def _report(
     task: _Task,
     pieces: Sequence[Piece],
-    found: Found,
+    inferred: Found,
     written: Sequence[Written],
     mistakes: Sequence[str],
 ) -> None:
-    held, bad = found
+    held, bad = inferred
     firsts = [row for row in (bad, *(shard.first for shard in written)) if row is not None]
     first = min(firsts, key=lambda row: (row.file, row.line), default=None)
     splits: dict[str, int] = {}
@@ -282,9 +282,9 @@ def _check(report: Mapping[str, Any], config: Options, folder: str) -> None:
             f"({config.max_bad_share:g}); the first is {first}"
         )
     counted = report["rows_counted"]
-    made = sum(report["splits"].values())
-    if made + bad != rows or counted not in (None, rows):
+    example_count = sum(report["splits"].values())
+    if example_count + bad != rows or counted not in (None, rows):
         raise RuntimeError(
-            f"rows were lost: {counted or rows} are in the files, {rows} were read, {made} became "
-            f"examples and {bad} were put aside"
+            f"rows were lost: {counted or rows} are in the files, {rows} were read, "
+            f"{example_count} became examples and {bad} were put aside"
         )

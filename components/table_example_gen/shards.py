@@ -49,9 +49,9 @@ def deal(pieces: Sequence[Piece], shard_bytes: int, seed: int) -> Iterator[Shard
     sizes = [shard_bytes if piece.size is None else piece.size for piece in ordered]
     count = min(-(-sum(sizes) // shard_bytes), len(ordered))
     order = np.random.default_rng(seed).permutation(len(ordered)).tolist()
-    for number in range(count):
-        mine = tuple((place, ordered[place]) for place in order[number::count])
-        yield Shard(number, count, mine)
+    for index in range(count):
+        mine = tuple((position, ordered[position]) for position in order[index::count])
+        yield Shard(index, count, mine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,18 +101,18 @@ def write(
         for name in splits.names
     }
     counts = dict.fromkeys(splits.names, 0)
-    found = 0
+    row_count = 0
     bad: list[BadRow] = []
     aside = _Quarantine(quarantine, shard.name)
     try:
-        for place, piece in shard.pieces:
-            for number, rows in enumerate(source.read(piece, kinds)):
-                found += rows.found
+        for position, piece in shard.pieces:
+            for block_index, rows in enumerate(source.read(piece, kinds)):
+                row_count += rows.found
                 if rows.bad and not quarantine:
-                    return Written(found, counts, len(rows.bad), rows.bad[0])
+                    return Written(row_count, counts, len(rows.bad), rows.bad[0])
                 aside.add(rows.bad)
                 bad = bad or list(rows.bad[:1])
-                random = np.random.default_rng([seed, place, number])
+                random = np.random.default_rng([seed, position, block_index])
                 for split, content in _shuffled(rows, splits, piece, random):
                     counts[split] += len(content)
                     files[split].write(byte_arrays.content(content))
@@ -121,7 +121,7 @@ def write(
         for file in files.values():
             file.close()
         aside.close()
-    return Written(found, counts, aside.count, bad[0] if bad else None)
+    return Written(row_count, counts, aside.count, bad[0] if bad else None)
 
 
 def _shuffled(

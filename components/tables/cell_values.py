@@ -54,10 +54,10 @@ def number(text: str, kind: Kind) -> int | float | None:
         return None
     if _IS_TRUE.fullmatch(text) or _IS_FALSE.fullmatch(text):
         return int(bool(_IS_TRUE.fullmatch(text)))
-    found = _whole(text) if kind == Kind.INT else _float(text)
-    if found is None:
+    value = _whole(text) if kind == Kind.INT else _float(text)
+    if value is None:
         raise NoNumber(text)
-    return found
+    return value
 
 
 def held(text: str) -> Held:
@@ -101,8 +101,8 @@ def _float(text: str) -> float | None:
 
 def _whole(text: str) -> int | None:
     if _IS_WHOLE.fullmatch(text):
-        found = int(text) if len(text) < _LONGEST else None
-        return found if found in _INT64 else None
+        integer = int(text) if len(text) < _LONGEST else None
+        return integer if integer in _INT64 else None
     if not _IS_NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -121,19 +121,19 @@ def held_by(column: pa.Array) -> Held:
         return Held.NOTHING
     if pa.types.is_integer(column.type):
         return Held.WHOLE | _large_in(column)
-    found = _fractions_and_points(column[:_FEW])
+    flags = _fractions_and_points(column[:_FEW])
     # Once there is a fraction, it does not matter whether other numbers are whole.
-    if Held.FRACTION not in found:
-        found = _fractions_and_points(column)
-    return found and found | _large_in(column)
+    if Held.FRACTION not in flags:
+        flags = _fractions_and_points(column)
+    return flags and flags | _large_in(column)
 
 
 def _fractions_and_points(column: pa.Array) -> Held:
     numbers = column.to_numpy().astype(np.float64, copy=False)
     numbers = numbers[~np.isnan(numbers)]
     whole = (np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63)
-    found = Held.NOTHING if whole.all() else Held.FRACTION
-    return found | Held.POINT if whole.any() else found
+    flags = Held.NOTHING if whole.all() else Held.FRACTION
+    return flags | Held.POINT if whole.any() else flags
 
 
 def _large_in(column: pa.Array) -> Held:
@@ -155,20 +155,20 @@ def _large_in(column: pa.Array) -> Held:
 
 def numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
     """Parses a column of strings as numbers; returns None if a value needs the slower `number`."""
-    found = pc.ascii_trim(texts, " \t")
-    found = pc.if_else(_matches(found, _NAN), pa.scalar(None, pa.string()), found)
-    found = pc.replace_substring_regex(found, r"^\+([0-9.iI])", r"\1")
-    found = pc.if_else(_matches(found, _TRUE), "1", found)
-    found = pc.if_else(_matches(found, _FALSE), "0", found)
+    canonical = pc.ascii_trim(texts, " \t")
+    canonical = pc.if_else(_matches(canonical, _NAN), pa.scalar(None, pa.string()), canonical)
+    canonical = pc.replace_substring_regex(canonical, r"^\+([0-9.iI])", r"\1")
+    canonical = pc.if_else(_matches(canonical, _TRUE), "1", canonical)
+    canonical = pc.if_else(_matches(canonical, _FALSE), "0", canonical)
     if kind == Kind.INT:
-        found = pc.replace_substring_regex(found, r"^(-?[0-9]+)\.0*$", r"\1")
-        wanted = _matches(found, "-?[0-9]+")
+        canonical = pc.replace_substring_regex(canonical, r"^(-?[0-9]+)\.0*$", r"\1")
+        parseable = _matches(canonical, "-?[0-9]+")
     else:
-        wanted = pc.or_(_matches(found, _NUMBER), _matches(found, _INFINITE))
-    if not pc.all(wanted, min_count=0).as_py():
+        parseable = pc.or_(_matches(canonical, _NUMBER), _matches(canonical, _INFINITE))
+    if not pc.all(parseable, min_count=0).as_py():
         return None
     try:
-        return found.cast(pa.int64() if kind == Kind.INT else pa.float64())
+        return canonical.cast(pa.int64() if kind == Kind.INT else pa.float64())
     except pa.ArrowInvalid:
         return None
 

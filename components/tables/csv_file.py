@@ -56,19 +56,21 @@ def header(path: str, encoding: str) -> list[str]:
     full = np.flatnonzero(~is_blank(first.data, ends))
     starts = np.concatenate([[0], ends[:-1]])
     # Two more records tell whether the first one is a header.
-    lines = [first.data[starts[number] : ends[number]] for number in full[:3]]
+    lines = [first.data[starts[index] : ends[index]] for index in full[:3]]
     if not lines:
         return []
     line = first.line + first.data.count(b"\n", 0, int(starts[full[0]]))
-    place = f"{path}:{line}"
+    location = f"{path}:{line}"
     try:
         names = _fields(lines[0], encoding)
     except UnicodeDecodeError:
-        raise BadTable(f"{place}: the header is not {encoding}; {of_encoding(encoding)}") from None
+        raise BadTable(
+            f"{location}: the header is not {encoding}; {of_encoding(encoding)}"
+        ) from None
     except csv.Error as error:
-        raise BadTable(f"{place}: the header cannot be read: {error}") from None
-    _check_commas(place, lines)
-    _check_names(place, names, list(_readable(lines[1:])))
+        raise BadTable(f"{location}: the header cannot be read: {error}") from None
+    _check_commas(location, lines)
+    _check_names(location, names, list(_readable(lines[1:])))
     return names
 
 
@@ -87,47 +89,48 @@ def _fields(line: bytes, encoding: str) -> list[str]:
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
-def _check_commas(place: str, lines: Sequence[bytes]) -> None:
+def _check_commas(location: str, lines: Sequence[bytes]) -> None:
     """Raises if the first lines show that something other than commas separates the columns."""
     if lines[0].removeprefix(_BOM).lower().startswith(b"sep="):
         raise BadTable(
-            f"{place}: begins with Excel's sep= line; remove it, and separate the columns by commas"
+            f"{location}: begins with Excel's sep= line; remove it, and separate the columns by "
+            "commas"
         )
     commas = lines[0].count(b",")
     for separator, name in _SEPARATORS.items():
         counts = {line.count(separator.encode()) for line in lines}
         if len(counts) == 1 and counts.pop() > commas:
             raise BadTable(
-                f"{place}: the columns are separated by {name}; only commas are read: write the "
+                f"{location}: the columns are separated by {name}; only commas are read: write the "
                 "table with commas"
             )
 
 
-def _check_names(place: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _check_names(location: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Raises if the first line is not a header: names are missing or repeated."""
     widths = {len(row) for row in rows}
     if len(rows) == 2 and len(widths) == 1 and len(names) < max(widths):
         raise BadTable(
-            f"{place}: has {counted(len(names), 'name')}, but the next rows have "
+            f"{location}: has {counted(len(names), 'name')}, but the next rows have "
             f"{counted(max(widths), 'field')}; the first line must be the header: remove a title "
             "above it, or name every column"
         )
-    unnamed = [str(number) for number, name in enumerate(names, 1) if not name.strip()]
+    unnamed = [str(position) for position, name in enumerate(names, 1) if not name.strip()]
     if len(unnamed) == 1:
         raise BadTable(
-            f"{place}: column {unnamed[0]} has no name; name it, or leave it out (pandas: "
+            f"{location}: column {unnamed[0]} has no name; name it, or leave it out (pandas: "
             "to_csv(index=False))"
         )
     if unnamed:
         raise BadTable(
-            f"{place}: columns {', '.join(unnamed)} have no name; name them, or remove a title "
+            f"{location}: columns {', '.join(unnamed)} have no name; name them, or remove a title "
             "above the header"
         )
     if len(set(names)) < len(names):
         name = next(name for name, count in collections.Counter(names).items() if count > 1)
-        places = [str(number) for number, other in enumerate(names, 1) if other == name]
+        positions = [str(position) for position, other in enumerate(names, 1) if other == name]
         raise BadTable(
-            f"{place}: columns {', '.join(places)} are all called {name}; rename all but one"
+            f"{location}: columns {', '.join(positions)} are all called {name}; rename all but one"
         )
 
 
@@ -237,19 +240,19 @@ def _quotes(characters: np.ndarray) -> np.ndarray:
     doubled[1:] = quotes[1:] == quotes[:-1] + 1
     opens = begins | doubled
     kept: list[np.ndarray] = []
-    place = 0
-    while place < len(quotes):
-        window = opens[place : place + _WINDOW : 2]
+    index = 0
+    while index < len(quotes):
+        window = opens[index : index + _WINDOW : 2]
         wrong = int(window.argmin())
         if window[wrong]:
-            kept.append(quotes[place : place + _WINDOW])
-            place += _WINDOW
+            kept.append(quotes[index : index + _WINDOW])
+            index += _WINDOW
             continue
-        kept.append(quotes[place : place + 2 * wrong])
-        place += 2 * wrong + 1
-        if place < len(quotes):
+        kept.append(quotes[index : index + 2 * wrong])
+        index += 2 * wrong + 1
+        if index < len(quotes):
             # The quote before was an ordinary character, so this is not its second half.
-            opens[place] = begins[place]
+            opens[index] = begins[index]
     return np.concatenate(kept) if kept else quotes[:0]
 
 

@@ -56,19 +56,19 @@ class CsvSource:
             yield Piece(file, split, 0, 0, None)
             return
         with table_files.open_file(file) as opened:
-            for number, block in enumerate(csv_file.records(opened, self.block_bytes, file)):
+            for index, block in enumerate(csv_file.records(opened, self.block_bytes, file)):
                 size = len(block.data)
                 end = block.start + size
-                yield Piece(file, split, number, block.start, end, size, block.line, block.rows)
+                yield Piece(file, split, index, block.start, end, size, block.line, block.rows)
 
     def infer(self, piece: Piece) -> tuple[dict[str, Held], BadRow | None]:
         """See `table.Source`."""
         columns = dict.fromkeys(self.names, Held.NOTHING)
         first = None
         for block in self._blocks(piece):
-            found = self._scan(block, piece.file, None)
-            columns = table.merge([columns, found.held])
-            first = first or next(iter(found.bad), None)
+            scan = self._scan(block, piece.file, None)
+            columns = table.merge([columns, scan.held])
+            first = first or next(iter(scan.bad), None)
         return columns, first
 
     def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
@@ -105,19 +105,20 @@ class CsvSource:
         return Scan(held, read, bad, _places(file, lines))
 
     def _told(
-        self, block: Block, columns: Sequence[pa.Array], wanted: Collection[str] | None
+        self, block: Block, columns: Sequence[pa.Array], text_columns: Collection[str] | None
     ) -> tuple[dict[str, Held], dict[str, pa.Array]]:
         """Returns what the columns hold, given the types that Arrow inferred, and their values.
 
         Args:
             block: the block that the columns are from.
             columns: columns with the types that Arrow has inferred.
-            wanted: names of columns to return as text in any case; None if the values are not used.
+            text_columns: names of columns to return as text in any case; None if the values are not
+                used.
         """
         held: dict[str, Held] = {}
         read: dict[str, pa.Array] = {}
         texts: list[pa.Array] | None = None
-        for place, (name, column) in enumerate(zip(self.names, columns)):
+        for index, (name, column) in enumerate(zip(self.names, columns)):
             if _is_number_type(column.type) and name not in self.classes:
                 read[name] = column
                 odd = _odd(column)
@@ -127,27 +128,27 @@ class CsvSource:
                 held[name] = cell_values.held_by(column.filter(pc.invert(odd)))
                 texts = texts or self._texts(block)
                 # With NaN among them, Arrow reads whole numbers as floats, however written.
-                looked_at = texts[place]
+                looked_at = texts[index]
                 if Held.FRACTION in held[name]:
                     looked_at = looked_at.filter(odd)
                 else:
                     held[name] = Held.NOTHING
                 held[name] |= self._held(name, looked_at.unique().to_pylist())
                 if Held.TEXT in held[name]:
-                    read[name] = texts[place]
+                    read[name] = texts[index]
             elif pa.types.is_null(column.type):
                 held[name], read[name] = Held.NOTHING, column
             else:
                 text = column if _is_text_type(column.type) else None
-                if text is None and (wanted is not None or name in self.classes):
+                if text is None and (text_columns is not None or name in self.classes):
                     texts = texts or self._texts(block)
-                    text = texts[place]
+                    text = texts[index]
                 # What Arrow takes for a boolean, date or time is text to us.
                 held[name] = Held.TEXT if text is None else self._held_by_texts(name, text)
                 if text is not None:
                     is_number = held[name].kind in (Kind.INT, Kind.FLOAT)
                     column = text
-                    if is_number and wanted is not None and name not in wanted:
+                    if is_number and text_columns is not None and name not in text_columns:
                         column = _numbers(text, held[name].kind)  # such as +3, or a class
                 read[name] = column
         return held, read
@@ -178,12 +179,12 @@ class CsvSource:
             texts = None if rows.bad else as_it_is._columns(block, everything)
             place_of: Callable[[int], str] = _Lines(block, piece.file)
             if texts is None:
-                found, _, lines = as_it_is._rows(block, piece.file, everything)
+                columns, _, lines = as_it_is._rows(block, piece.file, everything)
                 bad = {row.line for row in rows.bad}
                 good = [line not in bad for line in lines]
                 texts = [
                     _parsed(column, Kind.BYTES).filter(pa.array(good, pa.bool_()))
-                    for column in found
+                    for column in columns
                 ]
                 place_of = _places(piece.file, list(itertools.compress(lines, good)))
             texts = [text.cast(pa.string()) for text in texts]
@@ -203,18 +204,18 @@ class CsvSource:
         """Returns the columns of a block in their kinds; None if a row may be bad."""
         typed = self._columns(block, {name: kinds[name] for name in self.names})
         # Arrow does not read +1 or true as numbers, and accepts more spellings of NaN than we do.
-        is_told = typed is not None and not any(map(_any_nan, typed))
-        if is_told or not {Kind.INT, Kind.FLOAT} & {kinds[name] for name in self.names}:
+        is_certain = typed is not None and not any(map(_any_nan, typed))
+        if is_certain or not {Kind.INT, Kind.FLOAT} & {kinds[name] for name in self.names}:
             return typed
         texts = self._columns(block, dict.fromkeys(self.names, Kind.BYTES))
         if texts is None:
             return None
         columns = []
-        for place, (name, text) in enumerate(zip(self.names, texts)):
+        for index, (name, text) in enumerate(zip(self.names, texts)):
             column: pa.Array | None = text
             if kinds[name] in (Kind.INT, Kind.FLOAT):
-                if typed is not None and not _any_nan(typed[place]):
-                    column = typed[place]
+                if typed is not None and not _any_nan(typed[index]):
+                    column = typed[index]
                 else:
                     column = cell_values.numbers(text.cast(pa.string()), kinds[name])
             if column is None:
@@ -329,16 +330,16 @@ class CsvSource:
         except csv.Error as error:
             return [], "", f"cannot be read: {error}: {table.shown(text)}"
         if len(row) != len(self.names):
-            found = f"found {len(row)} fields, expected {len(self.names)} as in the header"
-            return row, "", f"{found}: {table.shown(text.strip())}"
+            details = f"found {len(row)} fields, expected {len(self.names)} as in the header"
+            return row, "", f"{details}: {table.shown(text.strip())}"
         for name, value in zip(self.names, row):
             if not _is_text(value):
                 shown = table.shown(value.encode("utf-8", "surrogateescape").decode("latin-1"))
                 what = f"found {shown}, which is not {self.encoding}"
                 return row, name, f"{what}; {csv_file.of_encoding(self.encoding)}"
             if _NUL in value:
-                found = table.shown(value.replace(_NUL, "\0"))
-                return row, name, f"found {found}, with a NUL in it; remove it"
+                details = table.shown(value.replace(_NUL, "\0"))
+                return row, name, f"found {details}, with a NUL in it; remove it"
             if kinds[name] in _EXPECTED and value not in self.missing:
                 try:
                     cell_values.number(value, kinds[name])
@@ -435,13 +436,13 @@ def _odd(column: pa.Array) -> pa.BooleanArray | None:
 def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
     """Converts texts, all of which are numbers or NaN; unlike missing values, NaN stays NaN."""
     texts = texts.cast(pa.string())
-    found = cell_values.numbers(texts, kind)
-    if found is None:
-        found = _parsed(texts.to_pylist(), kind)
-    if found.null_count == texts.null_count:
-        return found
+    parsed = cell_values.numbers(texts, kind)
+    if parsed is None:
+        parsed = _parsed(texts.to_pylist(), kind)
+    if parsed.null_count == texts.null_count:
+        return parsed
     return pc.if_else(
-        pc.and_(found.is_null(), texts.is_valid()), math.nan, found.cast(pa.float64())
+        pc.and_(parsed.is_null(), texts.is_valid()), math.nan, parsed.cast(pa.float64())
     )
 
 

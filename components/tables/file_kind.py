@@ -110,16 +110,16 @@ def is_tfrecord(head: bytes) -> bool:
     if len(head) < 12:
         return False
     length, checksum = head[:8], struct.unpack_from("<I", head, 8)[0]
-    found = google_crc32c.value(length)
-    rotated = ((found >> 15) | (found << 17)) & 0xFFFFFFFF
+    crc = google_crc32c.value(length)
+    rotated = ((crc >> 15) | (crc << 17)) & 0xFFFFFFFF
     return (rotated + 0xA282EAD8) & 0xFFFFFFFF == checksum
 
 
 def _not_text(line: bytes) -> str:
     """Returns what is wrong with a first line that has a NUL byte in it; empty without one."""
-    place = line.find(b"\0")
-    if place < 0:
+    offset = line.find(b"\0")
+    if offset < 0:
         return ""
     if max(line[::2].count(b"\0"), line[1::2].count(b"\0")) > len(line) / 4:
         return "is UTF-16; convert it to UTF-8 (iconv -f UTF-16LE -t UTF-8, or UTF-16BE)"
-    return f"is no text: byte {place + 1} is NUL; expected a CSV"
+    return f"is no text: byte {offset + 1} is NUL; expected a CSV"

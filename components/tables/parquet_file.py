@@ -76,19 +76,19 @@ class ParquetSource:
         with files_lib.open_file(file) as opened:
             metadata = pa.parquet.ParquetFile(opened).metadata
             groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        start = rows = size = number = first = 0
+        start = rows = size = piece_index = first = 0
         for index, group in enumerate(groups):
             rows += group.num_rows
             size += group.total_byte_size
             if size >= self.block_bytes or index + 1 == len(groups):
                 if rows:
-                    yield Piece(file, split, number, start, index + 1, size, first + 1, rows)
-                    number, first = number + 1, first + rows
+                    yield Piece(file, split, piece_index, start, index + 1, size, first + 1, rows)
+                    piece_index, first = piece_index + 1, first + rows
                 start, rows, size = index + 1, 0, 0
 
     def infer(self, piece: Piece) -> tuple[dict[str, Held], None]:
         """See `table.Source`; only reads columns whose type does not determine their kind."""
-        held = {name: own for name, own in self.held.items() if name not in self.uncertain}
+        held = {name: flags for name, flags in self.held.items() if name not in self.uncertain}
         for batch in self._batches(piece, sorted(self.uncertain)):
             for name in self.uncertain:
                 column = _plain(batch.column(name))
@@ -190,15 +190,16 @@ def open_source(files: Sequence[str], reading: Reading, block_bytes: int) -> Par
         files_lib.check_kind(file, "parquet")
         if files_lib.is_empty(file):
             continue
-        found = _columns(file, notes)
+        file_columns = _columns(file, notes)
         first = first or file
-        for name in columns.keys() ^ found.keys() if columns else ():
-            where, other = (file, first) if name in found else (first, file)
+        for name in columns.keys() ^ file_columns.keys() if columns else ():
+            where, other = (file, first) if name in file_columns else (first, file)
             raise BadTable(f"{other}: has no column {name}, as {where} has; give all the same")
         if not columns:
-            columns = found
+            columns = file_columns
         columns = {
-            name: own.joined(name, found[name], file, first) for name, own in columns.items()
+            name: earlier.joined(name, file_columns[name], file, first)
+            for name, earlier in columns.items()
         }
     if not columns:
         raise BadTable(f"{files[0]}: is empty; expected columns and rows")
@@ -230,8 +231,8 @@ class _Column:
         """Merges what the types of this column in two files say; raises if they do not agree."""
         mine, theirs = self.held.kind, other.held.kind
         if Kind.UNKNOWN not in (mine, theirs) and (mine == Kind.BYTES) != (theirs == Kind.BYTES):
-            found, before = ("text", "numbers") if theirs == Kind.BYTES else ("numbers", "text")
-            raise BadTable(f"{file}: {name}: holds {found}, but {before} in {first}; convert one")
+            now, before = ("text", "numbers") if theirs == Kind.BYTES else ("numbers", "text")
+            raise BadTable(f"{file}: {name}: holds {now}, but {before} in {first}; convert one")
         dates = [column.is_date for column in (self, other) if column.held]
         return _Column(
             self.held | other.held, self.uncertain or other.uncertain, bool(dates) and all(dates)
@@ -387,9 +388,9 @@ def _lists(name: str, column: pa.Array, kind: Kind, file: str, missing: Sequence
         raise BadTable(f"{file}: {name}: found a list with a null in it; remove the null")
     if kind == Kind.FLOAT:
         # In a list, NaN marks the position of a missing number.
-        found = _doubles(inner).to_numpy(zero_copy_only=False)
+        doubles = _doubles(inner).to_numpy(zero_copy_only=False)
         with np.errstate(over="ignore"):
-            inner = pa.array(found.astype(np.float32))
+            inner = pa.array(doubles.astype(np.float32))
     else:
         inner = _values(inner, kind, ())
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
@@ -438,9 +439,9 @@ def _doubles(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
 def _numbers(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
     """Parses texts as numbers by the rules for CSV."""
     texts = _without(texts_of(column), ["", *missing])
-    found = cell_values.numbers(texts, kind)
-    if found is not None:
-        return found
+    parsed = cell_values.numbers(texts, kind)
+    if parsed is not None:
+        return parsed
     try:
         numbers = [text and cell_values.number(text, kind) for text in texts.to_pylist()]
     except cell_values.NoNumber as error:
@@ -457,8 +458,8 @@ def _without(column: pa.Array, words: Sequence) -> pa.Array:
     """Replaces some words in a column of texts by null."""
     if not words:
         return column
-    found = pc.is_in(column, pa.array(words, column.type))
-    return pc.if_else(found, pa.scalar(None, column.type), column)
+    matches = pc.is_in(column, pa.array(words, column.type))
+    return pc.if_else(matches, pa.scalar(None, column.type), column)
 
 
 def texts_of(column: pa.Array) -> pa.StringArray:

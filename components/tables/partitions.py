@@ -51,8 +51,8 @@ class PartitionedSource:
     @property
     def kinds(self) -> Kinds | None:
         """See `table.TableSource`."""
-        own = self.source.kinds
-        return None if own is None else {**own, **table.kinds(self.more)}
+        source_kinds = self.source.kinds
+        return None if source_kinds is None else {**source_kinds, **table.kinds(self.more)}
 
     @property
     def dates(self) -> Collection[str]:
@@ -81,12 +81,12 @@ class PartitionedSource:
 
     def read_with_text(self, piece: Piece, kinds: Kinds) -> Iterator[TextRows]:
         """See `table.TableSource`."""
-        for found in self.source.read_with_text(piece, self._without(kinds)):
-            rows = self._with_more(found.rows, piece.file, kinds)
+        for text_rows in self.source.read_with_text(piece, self._without(kinds)):
+            rows = self._with_more(text_rows.rows, piece.file, kinds)
             count = rows.batch.num_rows
-            own = self.values[piece.file]
-            more = [pa.array([own[name]] * count, pa.string()) for name in self.more]
-            yield dataclasses.replace(found, rows=rows, texts=(*found.texts, *more))
+            values = self.values[piece.file]
+            more = [pa.array([values[name]] * count, pa.string()) for name in self.more]
+            yield dataclasses.replace(text_rows, rows=rows, texts=(*text_rows.texts, *more))
 
     def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
         """See `table.TableSource`."""
@@ -139,15 +139,15 @@ def columns(files: Sequence[str], folder: str) -> dict[str, dict[str, str | None
     Raises:
         BadTable: the files do not have the same partition columns.
     """
-    found = {file: dict(_columns(file.removeprefix(folder))) for file in files}
-    first = found[files[0]]
-    for file, own in found.items():
-        if own.keys() != first.keys():
+    by_file = {file: dict(_columns(file.removeprefix(folder))) for file in files}
+    first = by_file[files[0]]
+    for file, values in by_file.items():
+        if values.keys() != first.keys():
             raise BadTable(
-                f"{file}: the columns in its folders' names are {', '.join(own) or 'none'}, but "
+                f"{file}: the columns in its folders' names are {', '.join(values) or 'none'}, but "
                 f"those of {files[0]} are {', '.join(first) or 'none'}; give all files the same"
             )
-    return found
+    return by_file
 
 
 def _columns(path: str) -> Iterator[tuple[str, str | None]]:
@@ -177,11 +177,12 @@ def wrapped(
     if not names:
         return source
     by_file = {
-        file: {name: None if own[name] in reading.missing else own[name] for name in names}
-        for file, own in found.items()
+        file: {name: None if values[name] in reading.missing else values[name] for name in names}
+        for file, values in found.items()
     }
     more = table.merge(
-        {name: _held(name, text, reading) for name, text in own.items()} for own in by_file.values()
+        {name: _held(name, text, reading) for name, text in values.items()}
+        for values in by_file.values()
     )
     known = {name: Held.by(kind) for name, kind in (kinds or {}).items() if name in more}
     return PartitionedSource(source, by_file, {**more, **known})

@@ -171,7 +171,7 @@ def profile(
     Raises:
         BadTable: a file cannot be read.
     """
-    texts = {name for name, own in wanted.items() if own.as_text}
+    texts = {name for name, spec in wanted.items() if spec.as_text}
     columns: dict[str, _Column] = {}
     rows = bad_rows = 0
     first_bad: BadRow | None = None
@@ -187,9 +187,9 @@ def profile(
         first_bad = first_bad or next(iter(scan.bad), None)
         if first_bad and stop_at_bad_row:
             break
-    found = {name: column.profile(rows) for name, column in columns.items()}
+    profiles = {name: column.profile(rows) for name, column in columns.items()}
     dates, notes = frozenset(source.dates), tuple(source.notes)
-    return TableProfile(rows, found, bad_rows, first_bad, dates, notes)
+    return TableProfile(rows, profiles, bad_rows, first_bad, dates, notes)
 
 
 class _Column:
@@ -239,8 +239,8 @@ class _Column:
                 self._not_finite += wrong - missing
                 if self._first_not_finite is None and self._wanted.places:
                     row = pc.index(finite, False).as_py()
-                    place = scan.place_of(row)
-                    self._first_not_finite = Sighting(str(column[row].as_py()), place)
+                    location = scan.place_of(row)
+                    self._first_not_finite = Sighting(str(column[row].as_py()), location)
                 column = pc.if_else(finite, column, None)
         if column.null_count == len(column):
             return
@@ -285,14 +285,14 @@ class _Column:
         if self._values is None:
             return
         rows = _first_rows(encoded)
-        for number, (text, count) in enumerate(zip(texts.to_pylist(), counts.tolist())):
+        for index, (text, count) in enumerate(zip(texts.to_pylist(), counts.tolist())):
             known = self._values.get(text)
             if known is None:
                 if len(self._values) == MOST_VALUES:
                     self._values = None
                     return
-                place = scan.place_of(int(rows[number]))
-                known = self._values[text] = _Counted(first=Sighting(text, place))
+                location = scan.place_of(int(rows[index]))
+                known = self._values[text] = _Counted(first=Sighting(text, location))
             known.count += count
 
     def profile(self, rows: int) -> ColumnProfile:
@@ -316,7 +316,11 @@ class _Column:
             self._misfits.misfits(),
             values=None
             if values is None
-            else {text: Misfits(own.count, own.first) for text, own in values.items() if own.first},
+            else {
+                text: Misfits(entry.count, entry.first)
+                for text, entry in values.items()
+                if entry.first
+            },
             first_not_finite=self._first_not_finite,
             **self._places,
         )
@@ -351,9 +355,9 @@ class _Counted:
         self.count += int(counts[chosen].sum())
         if self.first is None:
             # Distinct values are in the order of their first occurrence.
-            number = int(chosen.argmax())
-            row = pc.index(encoded.indices, number).as_py()
-            self.first = Sighting(texts[number].as_py(), scan.place_of(row))
+            index = int(chosen.argmax())
+            row = pc.index(encoded.indices, index).as_py()
+            self.first = Sighting(texts[index].as_py(), scan.place_of(row))
 
     def misfits(self) -> Misfits | None:
         return Misfits(self.count, self.first) if self.first else None

@@ -28,18 +28,18 @@ def open_source(
     Raises:
         BadTable: a file is in another format, or the files do not have the same columns.
     """
-    found = {} if folder is None else partitions.columns(files, folder)
+    partition_columns = {} if folder is None else partitions.columns(files, folder)
     if reading.format == "tfrecord":
         from components.tables import tfrecord_file
 
-        if any(found.values()):
+        if any(partition_columns.values()):
             raise BadTable(
                 f"{files[0]}: columns in the names of folders are read for csv and parquet only; "
                 "name the files by a pattern that begins below these folders"
             )
         return tfrecord_file.open_source(files, block_bytes)
     table = open_table(files, reading, kinds, block_bytes)
-    return partitions.wrapped(table, found, reading, kinds)
+    return partitions.wrapped(table, partition_columns, reading, kinds)
 
 
 def open_table(

@@ -45,21 +45,21 @@ def matching(folder: str, pattern: str) -> list[str]:
     with the same character.
     """
     if is_local(folder):
-        found = glob.glob(os.path.join(glob.escape(folder), pattern))
-        files = [path for path in found if os.path.isfile(path)]
+        matches = glob.glob(os.path.join(glob.escape(folder), pattern))
+        files = [path for path in matches if os.path.isfile(path)]
     else:
         from tfx.dsl.io import fileio
 
-        found = [str(path) for path in fileio.glob(os.path.join(folder, pattern))]
-        files = [path for path in found if not fileio.isdir(path)]
+        matches = [str(path) for path in fileio.glob(os.path.join(folder, pattern))]
+        files = [path for path in matches if not fileio.isdir(path)]
     depth = pattern.count("/") + 1
     return sorted(path for path in files if not _is_hidden(path.split("/")[-depth:], pattern))
 
 
 def _is_hidden(parts: list[str], pattern: str) -> bool:
     return any(
-        part[:1] in (".", "_") and part[:1] != wanted[:1]
-        for part, wanted in zip(parts, pattern.split("/"))
+        part[:1] in (".", "_") and part[:1] != pattern_part[:1]
+        for part, pattern_part in zip(parts, pattern.split("/"))
     )
 
 

@@ -35,18 +35,18 @@ class TFRecordSource:
             yield Piece(file, split, 0, 0, None)
             return
         with table_files.open_file(file) as opened:
-            start = place = rows = number = first = 0
+            start = offset = rows = index = first = 0
             while header := opened.read(HEADER.size):
                 if len(header) < HEADER.size:
                     raise BadTable(_damaged(file, first + rows))
-                place += HEADER.size + HEADER.unpack(header)[0] + FOOTER.size
-                opened.seek(place)
+                offset += HEADER.size + HEADER.unpack(header)[0] + FOOTER.size
+                opened.seek(offset)
                 rows += 1
-                if place - start >= self.block_bytes:
-                    yield Piece(file, split, number, start, place, place - start, first + 1, rows)
-                    start, number, first, rows = place, number + 1, first + rows, 0
+                if offset - start >= self.block_bytes:
+                    yield Piece(file, split, index, start, offset, offset - start, first + 1, rows)
+                    start, index, first, rows = offset, index + 1, first + rows, 0
             if rows:
-                yield Piece(file, split, number, start, place, place - start, first + 1, rows)
+                yield Piece(file, split, index, start, offset, offset - start, first + 1, rows)
 
     def infer(self, piece: Piece) -> tuple[dict[str, Held], None]:
         """See `table.Source`."""

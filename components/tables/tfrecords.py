@@ -68,9 +68,9 @@ def read(
     rest = b""
     while left > 0 and (more := _more(file, min(_READ, left), seen + len(texts))):
         left -= len(more)
-        data, place = rest + more, 0
-        while (start := place + HEADER.size) <= len(data):
-            length, checksum = HEADER.unpack_from(data, place)
+        data, offset = rest + more, 0
+        while (start := offset + HEADER.size) <= len(data):
+            length, checksum = HEADER.unpack_from(data, offset)
             # Check before reading on: a wrong length may exceed memory.
             if checksum != _header_sum(length):
                 raise DamagedRecord(seen + len(texts))
@@ -79,13 +79,13 @@ def read(
                 break
             texts.append(data[start:end])
             sums.append(FOOTER.unpack_from(data, end)[0])
-            place = end + FOOTER.size
+            offset = end + FOOTER.size
             size += length
             if len(texts) == most_rows or size >= most_bytes:
                 yield _checked(texts, sums, seen)
                 seen += len(texts)
                 texts, sums, size = [], [], 0
-        rest = data[place:]
+        rest = data[offset:]
     if rest:
         raise DamagedRecord(seen + len(texts))
     if texts:

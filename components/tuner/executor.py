@@ -108,32 +108,34 @@ def _search(
         if not pool.is_busy:
             return
         for process, message in pool.messages():
-            number = process.trial
+            trial_number = process.trial
             if message is None:
                 how = pool.end(process)
-                study.fail(number, f"its process ended with {how}; is there enough memory?")
+                study.fail(trial_number, f"its process ended with {how}; is there enough memory?")
             is_end = message is None or _is_end(study, process, message)
             keep()
             if not is_end:
                 continue
             process.trial = None
-            _keep_summaries(directory / f"trial-{number}")
+            _keep_summaries(directory / f"trial-{trial_number}")
             _report_progress(study, tune)
 
 
 def _is_end(study, process: TrialProcess, message: Mapping[str, Any]) -> bool:
     """Records a message about a trial; returns whether the trial has ended."""
-    number = process.trial
-    study.spent(number, message["seconds"])
+    trial_number = process.trial
+    study.spent(trial_number, message["seconds"])
     if message["event"] == "evaluation":
-        process.send(study.report(number, message["step"], message["metrics"], message["is_last"]))
+        process.send(
+            study.report(trial_number, message["step"], message["metrics"], message["is_last"])
+        )
         return False
     if message["event"] == "complete":
-        study.complete(number, message["metrics"])
+        study.complete(trial_number, message["metrics"])
     elif message["event"] == "pruned":
-        study.prune(number)
+        study.prune(trial_number)
     else:
-        study.fail(number, message["error"])
+        study.fail(trial_number, message["error"])
     return True
 
 

@@ -166,13 +166,13 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Returns all trials, ordered by number."""
-        found = []
+        trials = []
         for trial in self._trials():
             course = sorted(trial.intermediate_values.items())
             value = trial.value
             if trial.state == TrialState.PRUNED and course:
                 value = course[-1][1]
-            found.append(
+            trials.append(
                 Trial(
                     number=trial.number,
                     state=_STATES.get(trial.state, "waiting"),
@@ -184,7 +184,7 @@ class Study:
                     error=trial.user_attrs.get(_ERROR),
                 )
             )
-        return found
+        return trials
 
     def best(self) -> Trial | None:
         """Returns the best complete trial, the first one if tied; None if none is complete."""
@@ -243,8 +243,8 @@ def _is_in(value: Any, dimension: Range | Choices) -> bool:
     if isinstance(dimension, Choices):
         return value in dimension.choices
     low, high, step = dimension.low, dimension.high, dimension.step
-    wanted = int if isinstance(low, int) else (int, float)
-    if not isinstance(value, wanted) or not low <= value <= high:
+    accepted = int if isinstance(low, int) else (int, float)
+    if not isinstance(value, accepted) or not low <= value <= high:
         return False
     return not step or math.isclose((value - low) / step, round((value - low) / step))
 

@@ -25,11 +25,11 @@ def local(file: epath.Path) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]
         yield pathlib.Path(file), lambda: None
         return
     with tempfile.TemporaryDirectory() as folder:
-        here = epath.Path(folder) / file.name
+        local_file = epath.Path(folder) / file.name
         if file.exists():
-            file.copy(here)
+            file.copy(local_file)
 
         def keep() -> None:
-            here.copy(file, overwrite=True)
+            local_file.copy(file, overwrite=True)
 
-        yield pathlib.Path(here), keep
+        yield pathlib.Path(local_file), keep
