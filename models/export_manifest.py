@@ -58,13 +58,13 @@ def damage(export: epath.Path, without: str = "") -> str:
         return NO_CHECKSUMS
     try:
         expected = json.loads(file.read_text(encoding="utf-8"))["files"]
-        found = set(_files(export))
+        present = set(_files(export))
         wrong = [
-            *(f"{name} is missing" for name in sorted(set(expected) - found - {without})),
-            *(f"{name} was not exported with it" for name in sorted(found - set(expected))),
+            *(f"{name} is missing" for name in sorted(set(expected) - present - {without})),
+            *(f"{name} was not exported with it" for name in sorted(present - set(expected))),
             *(
                 f"{name} is not as it was exported (SHA-256)"
-                for name in sorted(found & set(expected))
+                for name in sorted(present & set(expected))
                 if _sha256(export / name) != expected[name]
             ),
         ]
@@ -89,8 +89,8 @@ def _files(export: epath.Path) -> Iterator[str]:
 
 
 def _sha256(file: epath.Path) -> str:
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with file.open("rb") as content:
         while block := content.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            sha256.update(block)
+    return sha256.hexdigest()

@@ -51,7 +51,7 @@ def run_config(count: int) -> dict[str, Any]:
     session.device_count[_CPU] = 1 if gpus else count
     return {
         "train_distribute": tf.distribute.MirroredStrategy(
-            [f"/{kind}:{number}" for number in range(count)]
+            [f"/{kind}:{index}" for index in range(count)]
         ),
         "session_config": session,
     }
@@ -106,14 +106,14 @@ class WholeVariables(estimator_api.SessionRunHook):
 
     def begin(self):
         """Removes the copies once the graph is complete, before the saver is built."""
-        found = tf.compat.v1.get_collection_ref(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES)
+        variables = tf.compat.v1.get_collection_ref(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES)
         copies = {
             id(copy)
-            for variable in found
+            for variable in variables
             if isinstance(variable, tf.distribute.DistributedValues)
             for copy in variable.values
         }
-        found[:] = [variable for variable in found if id(variable) not in copies]
+        variables[:] = [variable for variable in variables if id(variable) not in copies]
 
 
 def _context() -> tf.distribute.ReplicaContext:

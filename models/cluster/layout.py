@@ -60,7 +60,7 @@ def addresses(tasks: Sequence[Name]) -> Iterator[dict[str, list[str]]]:
     program takes the port of a task that is about to restart. TensorFlow's server shares a bound
     port if `TF_GRPC_REUSE_PORT` is set.
     """
-    found: dict[str, list[str]] = {}
+    by_role: dict[str, list[str]] = {}
     with ExitStack() as stack:
         for task in tasks:
             if task.role == EVALUATOR:
@@ -68,8 +68,8 @@ def addresses(tasks: Sequence[Name]) -> Iterator[dict[str, list[str]]]:
             reserved = stack.enter_context(socket.socket())
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reserved.bind(("127.0.0.1", 0))
-            found.setdefault(task.role, []).append(f"127.0.0.1:{reserved.getsockname()[1]}")
-        yield found
+            by_role.setdefault(task.role, []).append(f"127.0.0.1:{reserved.getsockname()[1]}")
+        yield by_role
 
 
 def tf_config(cluster: Mapping[str, Sequence[str]], task: Name) -> str:
@@ -132,7 +132,7 @@ def _parsed(config: Any) -> Cluster | None:
     for name, listed in cluster.items():
         # A sparse cluster has a mapping by index.
         listed = list(listed.values()) if isinstance(listed, dict) else listed
-        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        if not isinstance(listed, list) or not all(isinstance(address, str) for address in listed):
             raise _Malformed(f"cluster.{name}: found {_shown(json.dumps(listed))}, no addresses")
         addresses[name] = listed
     role: Any = task.get("type")

@@ -140,8 +140,8 @@ def _check_call(node: ast.Call) -> None:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     if name not in FUNCTIONS or node.keywords:
         raise UserError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
-    wanted = FUNCTIONS[name]
-    if wanted is None and len(node.args) < 2:
+    arity = FUNCTIONS[name]
+    if arity is None and len(node.args) < 2:
         raise UserError(f"found {ast.unparse(node)!r}, expected two or more arguments of {name}()")
-    if wanted is not None and len(node.args) != wanted:
+    if arity is not None and len(node.args) != arity:
         raise UserError(f"found {ast.unparse(node)!r}, expected one argument of {name}()")

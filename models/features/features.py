@@ -154,8 +154,8 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
             f"features.{name}: sequence or ignore"
         )
     if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype == "numbers"):
-        wanted = "numbers" if kind == NUMERIC else "dates such as 2014-10-13 or 20141013"
-        raise UserError(f"column {name}: cannot be {kind}: it holds {dtype}, not {wanted}")
+        expected = "numbers" if kind == NUMERIC else "dates such as 2014-10-13 or 20141013"
+        raise UserError(f"column {name}: cannot be {kind}: it holds {dtype}, not {expected}")
     if kind in (CATEGORICAL, ORDINAL) and dtype == "numbers":
         raise UserError(
             f"column {name}: cannot be {kind}: it holds fractional numbers; "
@@ -172,8 +172,8 @@ def holds_lists(column: schema_pb2.Feature) -> bool:
 
 
 def _order(column: schema_pb2.Feature, dtype: str, order: Sequence) -> tuple:
-    wanted = str if dtype == "text" else int
-    strange = next((value for value in order if not isinstance(value, wanted)), None)
+    value_type = str if dtype == "text" else int
+    strange = next((value for value in order if not isinstance(value, value_type)), None)
     if strange is not None:
         quoted = "in quotes" if dtype == "text" else "without quotes"
         raise UserError(
@@ -230,9 +230,9 @@ class _Derivation:
                 expression = expressions.parse(text)
             except UserError as error:
                 raise UserError(f"derived.{name}: {error}") from None
-            found = [self._operand(name, used, above) for used in expression.columns]
-            operands = tuple(operand for operand in found if operand is not None)
-            if len(operands) < len(found):
+            resolved = [self._operand(name, used, above) for used in expression.columns]
+            operands = tuple(operand for operand in resolved if operand is not None)
+            if len(operands) < len(resolved):
                 self._done[name] = None
                 return None
             optional = any(operand.optional for operand in operands)
@@ -258,9 +258,9 @@ class _Derivation:
         # If the configuration ignores a column, an expression reads it as the schema declares it.
         operand = self._resolved[used] or _resolve_column(self._columns[used], FeatureSettings())
         if operand is None or operand.kind not in (*NUMBERS, BOOLEAN):
-            found = operand.kind if operand else "deprecated in the schema"
+            actual = operand.kind if operand else "deprecated in the schema"
             raise UserError(
-                f"derived.{name}: {used} is {found}; expected a numeric, ordinal, boolean or date "
+                f"derived.{name}: {used} is {actual}; expected a numeric, ordinal, boolean or date "
                 "column"
             )
         return operand
@@ -274,11 +274,11 @@ def notes(schema: schema_pb2.Schema, settings: ColumnSettings) -> list[str]:
         for column in schema.feature
         if column.lifecycle_stage == schema_pb2.DISABLED and column.name not in ignored
     ]
-    made = {feature.name for feature in resolve(schema, settings)}
+    resolved = {feature.name for feature in resolve(schema, settings)}
     return left_out + [
         f"derived.{name}: reads a column without a value in the train split, so it is left out"
         for name in sorted(settings.derived)
-        if name not in made
+        if name not in resolved
     ]
 
 

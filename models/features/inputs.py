@@ -98,10 +98,10 @@ def training_input_fn(
     batches = [max(size // batch_size, min(size // replicas, 1)) for size in sizes]
     first_pass, done = divmod(start_step, sum(batches))
 
-    def shuffled_batches(number, examples):
-        """Batches a chunk's rows, shuffled by the seed and the chunk's number."""
+    def shuffled_batches(index, examples):
+        """Batches a chunk's rows, shuffled by the seed and the chunk's index."""
         size = tf.shape(tf.nest.flatten(examples[1])[0])[0]
-        order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, number])
+        order = tf.random.experimental.stateless_shuffle(tf.range(size), seed=[seed, index])
         whole = size // batch_size * batch_size
         whole = tf.where(whole > 0, whole, size // replicas * replicas)
         part = tf.maximum(tf.minimum(whole, batch_size) // replicas, 1)
@@ -115,9 +115,9 @@ def training_input_fn(
             )
         )
 
-    def chunks_of_pass(number):
+    def chunks_of_pass(index):
         chunks = _records(files, shard).batch(CHUNK).map(parse)
-        return chunks.shuffle(_SHUFFLED_CHUNKS, seed=seed + number).enumerate(number * len(sizes))
+        return chunks.shuffle(_SHUFFLED_CHUNKS, seed=seed + index).enumerate(index * len(sizes))
 
     def make() -> tf.data.Dataset:
         if in_memory:
@@ -157,8 +157,8 @@ def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
         raise ValueError(f"found {count} labels in the examples, expected {len(labels) or 1}")
 
     def parse(records):
-        features, found = _split(tf.io.parse_example(records, spec))
-        return features, dict(zip(labels, found)) if count > 1 else found[0]
+        features, targets = _split(tf.io.parse_example(records, spec))
+        return features, dict(zip(labels, targets)) if count > 1 else targets[0]
 
     return parse
 

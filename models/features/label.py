@@ -110,10 +110,10 @@ def from_transform(
             count, value = line.rstrip("\n").split(" ", 1)
             counts[_unescaped(value)] = int(count)
     if len(counts) < 2 or (task == "binary" and len(counts) != 2):
-        wanted = "2" if task == "binary" else "at least 2"
+        expected = "2" if task == "binary" else "at least 2"
         raise UserError(
             f"label {name}: found {len(counts)} classes ({', '.join(sorted(counts)[:5])}), "
-            f"expected {wanted} for task {task}"
+            f"expected {expected} for task {task}"
         )
     classes = tuple(sorted(counts, key=_natural_order))
     odd = [value for value in classes if value.lstrip("-") in ("nan", "inf")]

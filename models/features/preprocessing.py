@@ -196,10 +196,10 @@ class _Block:
 def _arranged(blocks: Sequence[_Block], keys: Sequence[Any]) -> tf.Tensor:
     """Returns the columns of these keys, in this order: [batch, len(keys)]."""
     blocks = [block for block in blocks if len(block.keys)]
-    place = {key: number for number, key in enumerate(key for b in blocks for key in b.keys)}
+    positions = {key: index for index, key in enumerate(key for b in blocks for key in b.keys)}
     joined = blocks[0].tensor if len(blocks) == 1 else tf.concat([b.tensor for b in blocks], 1)
-    order = [place[key] for key in keys]
-    return joined if order == list(range(len(place))) else tf.gather(joined, order, axis=1)
+    order = [positions[key] for key in keys]
+    return joined if order == list(range(len(positions))) else tf.gather(joined, order, axis=1)
 
 
 class _Numbers:
@@ -264,8 +264,8 @@ class _Numbers:
                 self._known[feature.name] = _evaluated(feature.expression, operands)
             else:
                 block = next(block for block in self._all() if feature.name in block.keys)
-                place = block.keys.index(feature.name)
-                self._known[feature.name] = block.tensor[:, place]
+                index = block.keys.index(feature.name)
+                self._known[feature.name] = block.tensor[:, index]
         return self._known[feature.name]
 
 
@@ -273,8 +273,8 @@ def _is_nan(block: _Block) -> tf.Tensor:
     return tf.math.is_nan(block.tensor)
 
 
-def _or_zero(number: tf.Tensor) -> tf.Tensor:
-    return tf.where(tf.math.is_nan(number), tf.zeros_like(number), number)
+def _or_zero(values: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_nan(values), tf.zeros_like(values), values)
 
 
 def _alike(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> list[list[Feature]]:
@@ -302,9 +302,9 @@ def _read(columns: Sequence[Feature], inputs: Mapping[str, Any]) -> tf.Tensor:
 
 def _place(order: Sequence[Any], values, missing) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns each value's index in the order; values that are not in it count as missing."""
-    found = tf.equal(values[:, :, tf.newaxis], tf.constant(order, values.dtype))
-    missing = tf.logical_or(missing, tf.logical_not(tf.reduce_any(found, axis=2)))
-    return tf.argmax(tf.cast(found, tf.int32), axis=2), missing
+    matches = tf.equal(values[:, :, tf.newaxis], tf.constant(order, values.dtype))
+    missing = tf.logical_or(missing, tf.logical_not(tf.reduce_any(matches, axis=2)))
+    return tf.argmax(tf.cast(matches, tf.int32), axis=2), missing
 
 
 def _evaluated(expression: str, operands: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -332,12 +332,12 @@ _STEPS: dict[str, Callable] = {
 
 def _step(name: str, arguments: list[tf.Tensor]) -> tf.Tensor:
     # In IEEE arithmetic 1 ** NaN = 1 and 1 / (1 / 0) = 0, but missing values must stay missing.
-    there = functools.reduce(
+    present = functools.reduce(
         tf.logical_and, [tf.logical_not(tf.math.is_nan(value)) for value in arguments]
     )
     result = _STEPS[name](*arguments)
-    there = tf.logical_and(there, tf.math.is_finite(result))
-    return tf.where(there, result, _NAN * tf.ones_like(result))
+    present = tf.logical_and(present, tf.math.is_finite(result))
+    return tf.where(present, result, _NAN * tf.ones_like(result))
 
 
 def _sequence(column) -> tf.Tensor | tf.RaggedTensor:
@@ -357,13 +357,13 @@ def _sequence(column) -> tf.Tensor | tf.RaggedTensor:
 def _standardised(values: tf.Tensor) -> tf.Tensor:
     """Standardises and clips values: [n] → float32 [n]; values that are not finite become 0."""
     values = tf.cast(values, tf.float64)
-    there = tf.math.is_finite(values)
+    finite = tf.math.is_finite(values)
     # The moments ignore NaN; without any element the mean is NaN, so it is replaced by 0.
-    values = tf.where(there, values, _NAN * tf.ones_like(values))
+    values = tf.where(finite, values, _NAN * tf.ones_like(values))
     mean, deviation = _or_zero(tft.mean(values)), tf.sqrt(tft.var(values))
     standardised = (values - mean) / tf.where(deviation > 0, deviation, 1.0)
     clipped = tf.cast(tf.clip_by_value(standardised, -CLIP, CLIP), tf.float32)
-    return tf.where(there, clipped, tf.zeros_like(clipped))
+    return tf.where(finite, clipped, tf.zeros_like(clipped))
 
 
 def _dense(columns: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -385,10 +385,10 @@ def _dense(columns: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         joined = tf.sparse.concat(
             1, [tf.SparseTensor(column.indices, column.values, shape) for column in columns]
         )
-        there = tf.SparseTensor(
+        present = tf.SparseTensor(
             joined.indices, tf.ones_like(joined.values, tf.int64), joined.dense_shape
         )
-        missing = tf.equal(tf.sparse.to_dense(there), 0)
+        missing = tf.equal(tf.sparse.to_dense(present), 0)
         values = tf.sparse.to_dense(joined)
     else:
         values = columns[0] if len(columns) == 1 else tf.concat(columns, axis=1)
@@ -501,8 +501,8 @@ class _Quantiles(analyzers.QuantilesCombiner):
         sketch, known = accumulator
         quantiles = np.zeros([self._columns, QUANTILES - 1], np.float32)
         if known.any():
-            found = np.array(sketch.GetQuantiles(QUANTILES).to_pylist(), np.float32)
-            quantiles[known] = found[:, 1:-1]
+            boundaries = np.array(sketch.GetQuantiles(QUANTILES).to_pylist(), np.float32)
+            quantiles[known] = boundaries[:, 1:-1]
         return [quantiles]
 
 

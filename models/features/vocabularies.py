@@ -53,8 +53,8 @@ def apply(values: tf.Tensor, columns: Sequence[Feature]) -> tf.Tensor:
     table = tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(path, tf.string, 0, tf.int64, 1, delimiter="\t"), -1
     )
-    numbers = [str(number) for number in range(len(columns))]
-    known = table.lookup(tf.add([f"{number}:" for number in numbers], values))
+    numbers = [str(index) for index in range(len(columns))]
+    known = table.lookup(tf.add([f"{index}:" for index in numbers], values))
     return tf.where(
         known >= 0, known, table.lookup(tf.constant(numbers)) + _bucket(values, columns)
     )
@@ -66,7 +66,7 @@ def _bucket(values: tf.Tensor, columns: Sequence[Feature]) -> tf.Tensor:
     hashed = tf.zeros_like(values, tf.int64)
     for count in sorted({*buckets} - {1}):
         within = tf.strings.to_hash_bucket_fast(values, count)
-        hashed = tf.where([wanted == count for wanted in buckets], within, hashed)
+        hashed = tf.where([bucket_count == count for bucket_count in buckets], within, hashed)
     return hashed
 
 
@@ -75,9 +75,9 @@ def sizes(transform_output: tft.TFTransformOutput, columns: int) -> tuple[int, .
     if not columns:
         return ()
     path = epath.Path(transform_output.transform_savedmodel_dir) / "assets" / FILE_NAME
-    found = [0] * columns
+    counts = [0] * columns
     for line in path.read_bytes().split(b"\n"):
         key, _, value = line.partition(b"\t")
         if key.isdigit():
-            found[int(key)] = int(value)
-    return tuple(found)
+            counts[int(key)] = int(value)
+    return tuple(counts)

@@ -48,25 +48,25 @@ class Vocabularies(PTransformAnalyzer):
 
 def _counts(batch: tuple[np.ndarray]) -> Iterator[tuple[tuple[int, bytes], int]]:
     (values,) = batch
-    for number, column in enumerate(values.T):
+    for column_index, column in enumerate(values.T):
         for value, count in collections.Counter(column.tolist()).items():
-            yield (number, value), count
+            yield (column_index, value), count
 
 
 def _is_frequent(counted: tuple[tuple[int, bytes], int], min_counts: Sequence[int]) -> bool:
-    (number, _), count = counted
-    return count >= min_counts[number]
+    (column_index, _), count = counted
+    return count >= min_counts[column_index]
 
 
 def _write(columns: list[tuple[int, list[_Count]]], path: str, most: Sequence[int]) -> np.ndarray:
-    by_number = dict(columns)
+    by_column = dict(columns)
     folder, _ = FileSystems.split(path)
     if not FileSystems.exists(folder):
         FileSystems.mkdirs(folder)
     with FileSystems.create(path, "application/octet-stream") as file:
-        for number, limit in enumerate(most):
-            values = [value for _, value in by_number.get(number, [])[:limit]]
-            file.write(b"%d\t%d\n" % (number, len(values)))
+        for column_index, limit in enumerate(most):
+            values = [value for _, value in by_column.get(column_index, [])[:limit]]
+            file.write(b"%d\t%d\n" % (column_index, len(values)))
             for index, value in enumerate(values):
-                file.write(b"%d:%b\t%d\n" % (number, value, index))
+                file.write(b"%d:%b\t%d\n" % (column_index, value, index))
     return np.array(path)

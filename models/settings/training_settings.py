@@ -172,10 +172,10 @@ class Settings:
 
     def value(self, key: str) -> Any:
         """Returns the value at a dotted key, see `replaced`; None if it is not set."""
-        found: Any = dataclasses.asdict(self)
+        value: Any = dataclasses.asdict(self)
         for name in key.split("."):
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return found
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
 
 def _replaced(section: Any, path: Sequence[str], value: Any) -> Any:

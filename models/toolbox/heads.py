@@ -402,8 +402,8 @@ class MultiHead(_Spec):
     ) -> dict[str, Any]:
         """Updates the metrics of all heads with a batch, and returns them."""
         for head, part in self._split(logits):
-            own = {name: eval_metrics[key] for name, key in self._named_keys(head).items()}
-            head.update_metrics(own, features, part, labels[head.name])
+            head_metrics = {name: eval_metrics[key] for name, key in self._named_keys(head).items()}
+            head.update_metrics(head_metrics, features, part, labels[head.name])
         return eval_metrics
 
     def _named_keys(self, head: Head) -> dict[str, str]:

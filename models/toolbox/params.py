@@ -70,24 +70,24 @@ def parse_params(declared: type[T], params: Mapping[str, Any]) -> T:
     return declared(**values)
 
 
-def _as(wanted: Any, value: Any, name: str) -> Any:
-    if typing.get_origin(wanted) in (types.UnionType, typing.Union):  # such as float | None
+def _as(hint: Any, value: Any, name: str) -> Any:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # such as float | None
         if value is None:
             return None
-        wanted = next(kind for kind in typing.get_args(wanted) if kind is not type(None))
-    if typing.get_origin(wanted) is tuple:
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if typing.get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)):
             raise UserError(f"model.params.{name}: expected a list, found {value!r}")
-        element = typing.get_args(wanted)[0]
+        element = typing.get_args(hint)[0]
         return tuple(_as(element, item, f"{name}[{i}]") for i, item in enumerate(value))
-    if typing.get_origin(wanted) is Annotated:
-        wanted, bounds = typing.get_args(wanted)
-        number = _as(wanted, value, name)
+    if typing.get_origin(hint) is Annotated:
+        hint, bounds = typing.get_args(hint)
+        number = _as(hint, value, name)
         if not bounds.hold(number):
             raise UserError(f"model.params.{name}: expected {bounds.text}, found {value!r}")
         return number
     # An int is accepted as a float; a bool, although a subclass of int, as neither.
-    accepted = (int, float) if wanted is float else wanted
-    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-        raise UserError(f"model.params.{name}: expected {wanted.__name__}, found {value!r}")
-    return wanted(value)
+    accepted = (int, float) if hint is float else hint
+    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
+        raise UserError(f"model.params.{name}: expected {hint.__name__}, found {value!r}")
+    return hint(value)

@@ -27,8 +27,10 @@ def kept(directory: epath.Path) -> list[epath.Path]:
     """Returns the paths of a directory's checkpoints, without suffixes, in order of their steps."""
     if not directory.exists():
         return []
-    found = {path.name for path in directory.glob("model.ckpt-*.index") if _FILE.match(path.name)}
-    names = sorted((name.removesuffix(".index") for name in found), key=step_of)
+    file_names = {
+        path.name for path in directory.glob("model.ckpt-*.index") if _FILE.match(path.name)
+    }
+    names = sorted((name.removesuffix(".index") for name in file_names), key=step_of)
     return [directory / name for name in names]
 
 
@@ -60,18 +62,20 @@ def mend(directory: epath.Path) -> list[str]:
     if not directory.exists():
         return []
     notes = []
-    there = kept(directory)
-    while there and not is_readable(there[-1]):
-        damaged = there.pop()
+    checkpoints = kept(directory)
+    while checkpoints and not is_readable(checkpoints[-1]):
+        damaged = checkpoints.pop()
         _set_aside(directory, _files_of(damaged))
-        goes_on = f"goes on from step {step_of(there[-1].name):,}" if there else "begins anew"
+        goes_on = (
+            f"goes on from step {step_of(checkpoints[-1].name):,}" if checkpoints else "begins anew"
+        )
         notes.append(f"checkpoint {damaged.name} cannot be read; training {goes_on}")
-    _remove_unfinished(directory, there)
-    _name(directory, there)
+    _remove_unfinished(directory, checkpoints)
+    _name(directory, checkpoints)
     best = BestCheckpoint(directory / "best")
     if best.exists() and not is_readable(epath.Path(best.checkpoint())):
         _set_aside(directory, (directory / "best").iterdir())
-        again = ", ".join(f"{step_of(path.name):,}" for path in there) or "none"
+        again = ", ".join(f"{step_of(path.name):,}" for path in checkpoints) or "none"
         notes.append(
             f"the copy of the best checkpoint cannot be read; those that are left, of steps "
             f"{again}, are evaluated again"
@@ -92,12 +96,12 @@ def _set_aside(directory: epath.Path, files: Iterable[epath.Path]) -> None:
         file.replace(aside / file.name)
 
 
-def _remove_unfinished(directory: epath.Path, there: Iterable[epath.Path]) -> None:
+def _remove_unfinished(directory: epath.Path, checkpoints: Iterable[epath.Path]) -> None:
     """Removes files of interrupted writes: temporary ones, and checkpoints without an index.
 
     Of the files that are restored, the index is written last.
     """
-    names = {checkpoint.name for checkpoint in there}
+    names = {checkpoint.name for checkpoint in checkpoints}
     for path in directory.iterdir():
         file = _FILE.fullmatch(path.name)
         if _UNFINISHED.fullmatch(path.name) or (file and file[1] not in names):
@@ -107,12 +111,12 @@ def _remove_unfinished(directory: epath.Path, there: Iterable[epath.Path]) -> No
                 path.unlink()
 
 
-def _name(directory: epath.Path, there: list[epath.Path]) -> None:
+def _name(directory: epath.Path, checkpoints: list[epath.Path]) -> None:
     state = tf.train.get_checkpoint_state(str(directory))
     named = list(state.all_model_checkpoint_paths) if state else []
-    if not there:
+    if not checkpoints:
         (directory / "checkpoint").unlink(missing_ok=True)
-    elif [epath.Path(path).name for path in named] != [path.name for path in there]:
+    elif [epath.Path(path).name for path in named] != [path.name for path in checkpoints]:
         tf.compat.v1.train.update_checkpoint_state(
-            str(directory), there[-1].name, [path.name for path in there]
+            str(directory), checkpoints[-1].name, [path.name for path in checkpoints]
         )

@@ -35,12 +35,12 @@ def evaluate_all(
     """
     evaluated, step = None, -1
     while step < max_steps:
-        found = estimator.latest_checkpoint()
-        if found is None or found == evaluated or (copy := _copied(epath.Path(found))) is None:
+        latest = estimator.latest_checkpoint()
+        if latest is None or latest == evaluated or (copy := _copied(epath.Path(latest))) is None:
             time.sleep(_LOOK_EVERY)
             continue
         result = estimator.evaluate(input_fn, hooks=hooks, checkpoint_path=str(copy))
-        evaluated, step = found, int(result["global_step"])
+        evaluated, step = latest, int(result["global_step"])
         best.export(estimator, None, str(copy), result, step >= max_steps)
 
 

@@ -183,7 +183,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
             f"{model_errors.COUNT}"
         )
     for op in _needed_by(spec.loss.op):
-        if op.type in _DIFFERENCES and _squares(*(each.shape for each in op.inputs)):
+        if op.type in _DIFFERENCES and _squares(*(tensor.shape for tensor in op.inputs)):
             where = model_errors.made_at(op, [folder]) or name
             _add_note(
                 f"{where}: [batch, 1] minus [batch] is [batch, batch], each prediction compared "
@@ -218,22 +218,22 @@ def _name(variable) -> str:
 
 def _changed(train_op: tf.Operation) -> set[str]:
     """Returns the names of the variables that running an operation may change."""
-    found: set[str] = set()
+    names: set[str] = set()
     for op in _needed_by(train_op):
         if op.type in _READ:
             continue
         for tensor in op.inputs:
             if tensor.dtype == tf.resource or tensor.dtype._is_ref_dtype:
-                found.update(_sources(tensor.op))
-    return found
+                names.update(_sources(tensor.op))
+    return names
 
 
 def _needed_by(op: tf.Operation) -> Iterable[tf.Operation]:
     seen, waiting = {op}, [op]
     while waiting:
-        each = waiting.pop()
-        yield each
-        for before in (*(tensor.op for tensor in each.inputs), *each.control_inputs):
+        needed = waiting.pop()
+        yield needed
+        for before in (*(tensor.op for tensor in needed.inputs), *needed.control_inputs):
             if before not in seen:
                 seen.add(before)
                 waiting.append(before)

@@ -205,19 +205,19 @@ def place(error: BaseException, folders: Sequence[pathlib.Path]) -> str:
 
     Returns an empty text if there is no such line.
     """
-    each: BaseException | None = error
-    while each is not None:
-        if isinstance(each, SyntaxError) and each.filename and _is_below(each.filename, folders):
-            return f"{shown(each.filename)}:{each.lineno}"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, SyntaxError) and cause.filename and _is_below(cause.filename, folders):
+            return f"{shown(cause.filename)}:{cause.lineno}"
         through = [
             (frame.filename, frame.lineno, frame.name)
-            for frame in traceback.extract_tb(each.__traceback__)
+            for frame in traceback.extract_tb(cause.__traceback__)
         ]
         # Where the operation was created says more than where the session was run.
-        for frames in (_said(each), _frames_of(getattr(each, "op", None)), through):
-            if found := _last(frames, folders):
-                return found
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+        for frames in (_said(cause), _frames_of(getattr(cause, "op", None)), through):
+            if location := _last(frames, folders):
+                return location
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return ""
 
 
@@ -238,10 +238,10 @@ def _frames_of(op: tf.Operation | None) -> list[_Frame]:
 
 
 def _last(frames: Sequence[_Frame], folders: Sequence[pathlib.Path]) -> str:
-    own = [frame for frame in frames if _is_below(frame[0], folders)]
-    if not own:
+    user_frames = [frame for frame in frames if _is_below(frame[0], folders)]
+    if not user_frames:
         return ""
-    file, line, function = own[-1]
+    file, line, function = user_frames[-1]
     return f"{shown(file)}:{line}" + ("" if function == "<module>" else f", in {function}")
 
 
@@ -254,14 +254,18 @@ def reason(error: BaseException) -> str:
     if missing := _MISSING_KEY.search(text):
         return missing[0]
     lines = text.strip().splitlines()
-    said = [_NODES.sub("", _ROOT_ERROR.sub("", line)) for line in lines]
+    cleaned = [_NODES.sub("", _ROOT_ERROR.sub("", line)) for line in lines]
     # TensorFlow's text says where the operation was created before it says what is wrong.
-    at = max((number for number, line in enumerate(said) if line.startswith("Node: '")), default=-1)
-    useful = [line.strip() for line in said[at + 1 :] if line and not _NO_REASON.match(line)]
-    indented = [line.strip() for line in said if re.match(r"\s+\w*(Error|Exception)\b.*: ", line)]
-    found = next(iter([*indented, *useful]), "") or next(iter(lines), "")
-    found = found.partition(", check your graph for ops")[0].rstrip(".")
-    return found if len(found) <= _LENGTH else f"{found[:_LENGTH]}…"
+    at = max(
+        (index for index, line in enumerate(cleaned) if line.startswith("Node: '")), default=-1
+    )
+    useful = [line.strip() for line in cleaned[at + 1 :] if line and not _NO_REASON.match(line)]
+    indented = [
+        line.strip() for line in cleaned if re.match(r"\s+\w*(Error|Exception)\b.*: ", line)
+    ]
+    message = next(iter([*indented, *useful]), "") or next(iter(lines), "")
+    message = message.partition(", check your graph for ops")[0].rstrip(".")
+    return message if len(message) <= _LENGTH else f"{message[:_LENGTH]}…"
 
 
 def _is_of_estimator(error: BaseException) -> bool:
@@ -274,7 +278,7 @@ def _is_below(file: str, folders: Sequence[pathlib.Path]) -> bool:
     path = pathlib.Path(file)
     if "site-packages" in path.parts or _is_ours(path) and not any(map(_is_ours, folders)):
         return False
-    return any(path.is_relative_to(each) for each in folders)
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _is_ours(path: pathlib.Path) -> bool:
@@ -284,6 +288,6 @@ def _is_ours(path: pathlib.Path) -> bool:
 
 def shown(file: str) -> str:
     """Returns the path of a file as the user would type it."""
-    here = pathlib.Path.cwd()
+    cwd = pathlib.Path.cwd()
     path = pathlib.Path(file)
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)

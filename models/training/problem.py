@@ -64,8 +64,8 @@ class Problem:
             _files(fn_args.train_files),
             _files(fn_args.eval_files),
         )
-        found = getattr(fn_args, "hyperparameters", None) or {}
-        return problem.replaced(found.get("values", {}))._completed()
+        hyperparameters = getattr(fn_args, "hyperparameters", None) or {}
+        return problem.replaced(hyperparameters.get("values", {}))._completed()
 
     def replaced(self, values: Mapping[str, Any]) -> "Problem":
         """Returns a copy with new values at dotted keys, see `Settings.replaced`."""

@@ -99,8 +99,8 @@ def _folders(module_name: str) -> tuple[pathlib.Path, ...]:
     spec = importlib.util.find_spec(module_name)
     if spec is None:
         return ()
-    places = spec.submodule_search_locations or [os.path.dirname(spec.origin or "")]
-    return tuple(pathlib.Path(place).absolute() for place in places if place)
+    locations = spec.submodule_search_locations or [os.path.dirname(spec.origin or "")]
+    return tuple(pathlib.Path(folder).absolute() for folder in locations if folder)
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -161,11 +161,11 @@ def parameters(
     declared = getattr(module, "Params", None)
     if declared is None:
         return dict(params)
-    found = parse_params(declared, params)
+    parsed = parse_params(declared, params)
     settled = getattr(module, "settled", None)
     if context is not None and settled is not None:
-        found = settled(found, context)
-    return dataclasses.asdict(found)
+        parsed = settled(parsed, context)
+    return dataclasses.asdict(parsed)
 
 
 def check(name: str, params: Mapping[str, Any]) -> None:

@@ -63,21 +63,21 @@ class StepReporter(estimator_api.SessionRunHook):
         """Reports the step and writes summaries when due."""
         now, step = time.monotonic(), int(run_values.results["step"])
         self._local_steps += 1
-        here = now, step if self._count_all_tasks else self._local_steps
+        moment = now, step if self._count_all_tasks else self._local_steps
         # The first step is slow, since it optimises the graph and reads the data.
         if self._reported_at is None or self._written_at is None:
-            self._reported_at = self._written_at = here
+            self._reported_at = self._written_at = moment
             self._on_event(event="step", step=step, examples_per_second=0.0)
         elif now - self._reported_at[0] >= _REPORT_EVERY:
-            rate = self._rate(self._reported_at, here)
+            rate = self._rate(self._reported_at, moment)
             self._on_event(event="step", step=step, examples_per_second=rate)
-            self._reported_at = here
-        if here[1] - self._written_at[1] >= _WRITE_EVERY:
-            values = {"examples/sec": self._rate(self._written_at, here)}
+            self._reported_at = moment
+        if moment[1] - self._written_at[1] >= _WRITE_EVERY:
+            values = {"examples/sec": self._rate(self._written_at, moment)}
             if "loss" in run_values.results:
                 values["loss"] = float(run_values.results["loss"])
             self._write(step, values)
-            self._written_at = here
+            self._written_at = moment
 
     def end(self, session):
         """Reports the last step."""

@@ -76,9 +76,9 @@ def model_fn(
             embedding=settings.embedding,
             dropout=dropout(settings, context),
             # Keep far from the seeds that users choose, so that no two runs share a network.
-            seed=config.tf_random_seed + number * 10_007,
+            seed=config.tf_random_seed + index * 10_007,
         )
-        for number in range(settings.networks)
+        for index in range(settings.networks)
     ]
     training = mode == ModeKeys.TRAIN
     logits = tf.concat([network(features, training=training) for network in ensembles], axis=1)

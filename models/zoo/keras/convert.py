@@ -84,13 +84,13 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
     converted = estimator_api.model_to_estimator(
         model, config=config, model_dir=config.model_dir, checkpoint_format="saver"
     )
-    wanted = [tensor.name for tensor in model.inputs]
+    input_names = [tensor.name for tensor in model.inputs]
 
     def model_fn(features, labels, mode, params, config):
         names = [label.name for label in params["context"].labels]
         head = heads.for_labels(params["context"].labels)
         dense = {**features, **networks.sequences(features)}
-        fed = {name: dense[name] for name in wanted}
+        fed = {name: dense[name] for name in input_names}
         targets = None
         if mode != ModeKeys.PREDICT:
             by_name = labels if isinstance(labels, Mapping) else {names[0]: labels}

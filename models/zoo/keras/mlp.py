@@ -40,13 +40,13 @@ def estimator(params: Mapping[str, Any], config: Any):
     inputs = convert.inputs(context)
     encoder = networks.Encoder(context.vocabulary_sizes, settings.embedding, config.tf_random_seed)
     hidden = encoder(inputs)
-    for number, units in enumerate(settings.hidden):
+    for index, units in enumerate(settings.hidden):
         hidden = tf.keras.layers.Dense(units)(hidden)
         if settings.batch_norm:
             hidden = tf.keras.layers.BatchNormalization()(hidden)
         hidden = tf.keras.layers.ReLU()(hidden)
         if settings.dropout:
-            hidden = networks.Dropout(settings.dropout, config.tf_random_seed + number)(hidden)
+            hidden = networks.Dropout(settings.dropout, config.tf_random_seed + index)(hidden)
     model = tf.keras.Model(list(inputs.values()), convert.outputs(context, hidden))
     model.compile(
         optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate),
