@@ -41,9 +41,9 @@ class Runner(fn_runner.FnApiRunner):
 class _Part:
     """A worker's part of a bundle: the whole bundle, except for its worker, inputs and outputs."""
 
-    def __init__(self, whole: Any, number: int):
+    def __init__(self, whole: Any, worker_index: int):
         self._whole = whole
-        self.worker_handlers = [whole.worker_handlers[number]]
+        self.worker_handlers = [whole.worker_handlers[worker_index]]
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[tuple[Any, str], list[bytes]] = {}
 
@@ -69,7 +69,7 @@ class _InOrder(fn_runner.ParallelBundleManager):
                 inputs, expected_outputs, fired_timers, expected_output_timers, dry_run
             )
         whole = self.bundle_context_manager
-        parts = [_Part(whole, number) for number in range(self._num_workers)]
+        parts = [_Part(whole, index) for index in range(self._num_workers)]
         for name, buffer in inputs.items():
             for part, mine in zip(parts, buffer.partition(len(parts))):
                 part.inputs[name] = mine
@@ -87,8 +87,8 @@ class _InOrder(fn_runner.ParallelBundleManager):
         with thread_pool_executor.shared_unbounded_instance() as executor:
             results, splits = zip(*executor.map(process, parts))
         for part in parts:
-            for place, output in part.outputs.items():
-                buffer = whole.get_buffer(*place)
+            for buffer_key, output in part.outputs.items():
+                buffer = whole.get_buffer(*buffer_key)
                 for data in output:
                     buffer.append(data)
         infos = (info for result in results for info in result.process_bundle.monitoring_infos)

@@ -62,10 +62,10 @@ class _Server:
 
     def __init__(self):
         no_proxy.exempt()
-        self._requests, there = _fork.Pipe()
-        self._process = _fork.Process(target=_serve, args=(there, self._requests))
+        self._requests, server_end = _fork.Pipe()
+        self._process = _fork.Process(target=_serve, args=(server_end, self._requests))
         self._process.start()
-        there.close()
+        server_end.close()
         self._lock = threading.Lock()
         self._on_end: dict[str, Callable[[int], None]] = {}
         threading.Thread(target=self._hear, daemon=True).start()
@@ -114,8 +114,8 @@ def _serve(requests: connection.Connection, other_end: connection.Connection) ->
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     workers: dict[str, Any] = {}
     while True:
-        ready_now = connection.wait([requests, *(each.sentinel for each in workers.values())])
-        for worker in [name for name, each in workers.items() if each.sentinel in ready_now]:
+        ready_now = connection.wait([requests, *(process.sentinel for process in workers.values())])
+        for worker in [name for name, process in workers.items() if process.sentinel in ready_now]:
             ended = workers.pop(worker)
             ended.join()
             requests.send((worker, ended.exitcode))
@@ -124,13 +124,13 @@ def _serve(requests: connection.Connection, other_end: connection.Connection) ->
                 _kill(workers)
         if requests in ready_now:
             try:
-                wanted = requests.recv()
+                request = requests.recv()
             except EOFError:
-                wanted = None
-            if wanted is None:
+                request = None
+            if request is None:
                 _kill(workers)
                 os._exit(0)
-            worker, address = wanted
+            worker, address = request
             if address is None:
                 _kill({worker: workers[worker]} if worker in workers else {})
             else:
@@ -139,8 +139,8 @@ def _serve(requests: connection.Connection, other_end: connection.Connection) ->
 
 
 def _kill(workers: dict[str, Any]) -> None:
-    for each in workers.values():
-        each.kill()
+    for process in workers.values():
+        process.kill()
 
 
 def _work(worker: str, address: str, requests: connection.Connection) -> None:

@@ -43,9 +43,9 @@ def load(path: pathlib.Path, overrides: Sequence[str] = (), preset: str | None =
     raw.setdefault("name", _default_name(folder.name))
     for key in _NOT_KEYS & raw.keys():
         raise UserError(f"{path}: {key}: unknown key{nearest(key, _keys(Config))}")
-    places = {"file": path.resolve(), "folder": folder}
+    paths = {"file": path.resolve(), "folder": folder}
     try:
-        config = Config.parse_obj({**_expand_short_forms(raw), **places})
+        config = Config.parse_obj({**_expand_short_forms(raw), **paths})
     except pydantic.ValidationError as error:
         raise UserError("\n".join(_explain(path, raw, e) for e in error.errors())) from None
     return _with_absolute_paths(config)
@@ -135,8 +135,8 @@ def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
     """Returns a one-line message for one of pydantic's errors."""
     kind = error["type"]
     # `__root__` is pydantic's name for a whole section, unless the file has it as a key.
-    own = kind == "value_error.extra"
-    location = [part for part in error["loc"] if part != "__root__" or own]
+    is_unknown_key = kind == "value_error.extra"
+    location = [part for part in error["loc"] if part != "__root__" or is_unknown_key]
     key = _plain(".".join(str(part) for part in location))
     where = f"{path}: {key}" if key else str(path)
     if kind == "value_error.missing":
@@ -144,19 +144,19 @@ def _explain(path: pathlib.Path, raw: Mapping, error: Mapping) -> str:
     if kind == "value_error.extra":
         names = _keys(_section_at(location[:-1]))
         return f"{where}: unknown key{nearest(str(location[-1]), names)}"
-    found = _lookup(raw, location)
+    value = _lookup(raw, location)
     if "permitted" in error.get("ctx", {}):
-        allowed = [str(value) for value in error["ctx"]["permitted"]]
-        return f"{where}: unknown value {shown(found)}{nearest(str(found), allowed)}"
+        allowed = [str(choice) for choice in error["ctx"]["permitted"]]
+        return f"{where}: unknown value {shown(value)}{nearest(str(value), allowed)}"
     message = _PLAIN.get(kind, error["msg"])
     # An error about a whole section already says what was found.
-    own_words = isinstance(found, dict) and kind not in _PLAIN
-    if found is None or own_words or not message.startswith("expected"):
+    own_words = isinstance(value, dict) and kind not in _PLAIN
+    if value is None or own_words or not message.startswith("expected"):
         return f"{where}: {message}"
     quotes = (
-        "" if kind not in _TEXT or isinstance(found, (str, dict, list)) else "; put it in quotes"
+        "" if kind not in _TEXT or isinstance(value, (str, dict, list)) else "; put it in quotes"
     )
-    return f"{where}: {message}, found {shown(found)}{quotes}"
+    return f"{where}: {message}, found {shown(value)}{quotes}"
 
 
 _PLAIN = {

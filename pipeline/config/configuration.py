@@ -301,12 +301,14 @@ class Config(Section):
     @property
     def tasks(self) -> dict[str, Task]:
         """The task of each label, by column."""
-        return {self.label: self.task} | {name: own.task for name, own in self.more_labels.items()}
+        return {self.label: self.task} | {
+            name: label.task for name, label in self.more_labels.items()
+        }
 
     @property
     def judgement(self) -> Judgement:
         """The criteria that the Evaluator judges a model by."""
-        further = {name: own.task for name, own in self.more_labels.items()}
+        further = {name: label.task for name, label in self.more_labels.items()}
         return Judgement(
             metrics=gates.metrics(self.label, self.task, self.interval, further),
             bounds=tuple((self.gates or {}).values()),

@@ -59,11 +59,11 @@ class Data(Section):
         if "format" not in values:
             path = pathlib.Path(values["path"])
             endings = {".csv": "csv", ".parquet": "parquet", ".tfrecord": "tfrecord"}
-            found = next((endings[e] for e in reversed(path.suffixes) if e in endings), None)
-            if found is None and not path.suffix:
-                found = "csv"
-            if found:
-                values = {**values, "format": found}
+            file_format = next((endings[e] for e in reversed(path.suffixes) if e in endings), None)
+            if file_format is None and not path.suffix:
+                file_format = "csv"
+            if file_format:
+                values = {**values, "format": file_format}
         return values
 
     @property

@@ -80,13 +80,13 @@ def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
     Raises:
         UserError: a value has another form.
     """
-    found = {}
+    values = {}
     for text in given or ():
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise errors.UserError(f"{option} {text}: expected NAME=VALUE")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def main(commands: typer.Typer) -> None:

@@ -21,19 +21,19 @@ def raise_in_main() -> None:
 
 
 def _handle_by(handler: Callable[[int, object], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Signals ignored by `nohup` or by a shell for its background jobs stay ignored.
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handler)
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
-def _end(number: int, frame: object) -> None:
+def _end(signum: int, frame: object) -> None:
     os.write(2, f"\n{INTERRUPTED_TEXT}\n".encode())
     os._exit(INTERRUPTED)
 
 
-def _raise(number: int, frame: object) -> None:
+def _raise(signum: int, frame: object) -> None:
     global happened
     happened = True
-    signal.signal(number, signal.SIG_DFL)
+    signal.signal(signum, signal.SIG_DFL)
     raise KeyboardInterrupt

@@ -23,8 +23,8 @@ def say(console: Console, text: str) -> None:
 
 def shown(path: pathlib.PurePath) -> pathlib.PurePath:
     """Returns a path as the user would type it: relative to the current directory, if below it."""
-    here = pathlib.Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    cwd = pathlib.Path.cwd()
+    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
 def escaped(path: pathlib.PurePath) -> str:

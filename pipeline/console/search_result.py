@@ -71,24 +71,24 @@ class Tuning:
 
     def conclusion(self) -> str:
         """Returns a sentence that compares the best trial with trial 0."""
-        best, own = self.best, self.own
+        best, configured = self.best, self.own
         whose = "the configuration's own parameters"
-        if best is own:
+        if best is configured:
             return f"None of {len(self.trials)} trials is better than {whose}."
-        found = f"Trial {best['number']} is the best: {self.metric} {number(best['value'])}"
-        if own["state"] != "complete":
-            return f"{found}; {whose} failed: {own['error']}."
-        return f"{found} against {number(own['value'])} of {whose} ({self._to_own(best)})."
+        verdict = f"Trial {best['number']} is the best: {self.metric} {number(best['value'])}"
+        if configured["state"] != "complete":
+            return f"{verdict}; {whose} failed: {configured['error']}."
+        return f"{verdict} against {number(configured['value'])} of {whose} ({self._to_own(best)})."
 
     def yaml(self) -> str:
         """Returns the best parameters as the YAML of a configuration."""
         nested: dict[str, Any] = {}
         for key, value in self.best["values"].items():
             *sections, name = key.split(".")
-            place = nested
+            mapping = nested
             for section in sections:
-                place = place.setdefault(section, {})
-            place[name] = value
+                mapping = mapping.setdefault(section, {})
+            mapping[name] = value
         return yaml.dump(nested, Dumper=_Dumper, sort_keys=False).rstrip()
 
     def chosen(self) -> str:
@@ -106,8 +106,8 @@ class Tuning:
         """Formats the change from trial 0, in percent if its value is above 0, else absolute."""
         if self.own["state"] != "complete":
             return ""
-        value, own = trial["value"], self.own["value"]
-        return f"{value / own - 1:+.1%}" if own > 0 else f"{value - own:+.4g}"
+        value, configured = trial["value"], self.own["value"]
+        return f"{value / configured - 1:+.1%}" if configured > 0 else f"{value - configured:+.4g}"
 
 
 class _Dumper(yaml.SafeDumper):

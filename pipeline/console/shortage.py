@@ -10,13 +10,13 @@ _AGAIN = "then run the same command again: it continues"
 
 def advice(error: BaseException | None) -> str | None:
     """Returns what the machine lacked and what to do; None if the error has another cause."""
-    number, text = getattr(error, "errno", None), str(error)
-    if number in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in _FULL):
+    error_code, text = getattr(error, "errno", None), str(error)
+    if error_code in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in _FULL):
         where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
         return f"{where}the disk is full; free some space, {_AGAIN}"
-    if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
+    if error_code in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
         return f"too many open files; raise the limit (`ulimit -n 4096`), {_AGAIN}"
-    lacks_memory = isinstance(error, MemoryError) or number == errno.ENOMEM
+    lacks_memory = isinstance(error, MemoryError) or error_code == errno.ENOMEM
     if lacks_memory or any(words in text for words in _NO_MEMORY):
         return f"not enough memory; end other programs, or raise the limit (`ulimit -v`), {_AGAIN}"
     return None

@@ -71,8 +71,8 @@ def _courses(axes, tuning: Tuning) -> None:
 
 def _finish(axes, tuning: Tuning, values: Sequence[float | None]) -> None:
     if tuning.own["state"] == "complete":
-        own = tuning.own["value"]
-        axes.axhline(own, color="black", linestyle="--", linewidth=1, label="as configured")
+        configured = tuning.own["value"]
+        axes.axhline(configured, color="black", linestyle="--", linewidth=1, label="as configured")
     known = [value for value in values if value is not None]
     # Otherwise one diverged trial would flatten all the others.
     if min(known) > 0 and max(known) > 10 * min(known):

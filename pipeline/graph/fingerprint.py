@@ -46,12 +46,12 @@ def of_folder(folder: pathlib.Path, but: Collection[pathlib.Path] = ()) -> str:
 
 def _files_below(folder: pathlib.Path, but: Collection[pathlib.Path]) -> Iterator[pathlib.Path]:
     for root, folders, names in os.walk(folder):
-        place = pathlib.Path(root)
+        parent = pathlib.Path(root)
         folders[:] = sorted(
-            name for name in folders if place / name not in but and not _is_of_runs(place / name)
+            name for name in folders if parent / name not in but and not _is_of_runs(parent / name)
         )
         for name in sorted(names):
-            path = place / name
+            path = parent / name
             if not name.startswith(".") and path.resolve() not in but and path.is_file():
                 yield path
 
@@ -67,9 +67,9 @@ def _is_of_runs(folder: pathlib.Path) -> bool:
 
 
 def _content(path: pathlib.Path) -> bytes:
-    found = path.stat()
-    if found.st_size > _LARGE_BYTES:
-        return f"{found.st_size} {found.st_mtime_ns}".encode()
+    status = path.stat()
+    if status.st_size > _LARGE_BYTES:
+        return f"{status.st_size} {status.st_mtime_ns}".encode()
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
@@ -84,7 +84,7 @@ def _sources(name: str) -> Iterable[pathlib.Path]:
     if spec.submodule_search_locations:  # a package, with or without an __init__.py
         return [
             path
-            for place in spec.submodule_search_locations
-            for path in pathlib.Path(place).rglob("*.py")
+            for location in spec.submodule_search_locations
+            for path in pathlib.Path(location).rglob("*.py")
         ]
     return [pathlib.Path(spec.origin)] if spec.origin else []

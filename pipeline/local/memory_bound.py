@@ -77,7 +77,7 @@ class Watch:
                 signal.pthread_kill(main, _SIGNAL)
 
 
-def _interrupt(number, frame) -> None:
+def _interrupt(signum, frame) -> None:
     raise TooMuchMemory
 
 
@@ -99,6 +99,6 @@ def held_mb(processes: Sequence[psutil.Process]) -> int:
             if len(processes) == 1:
                 held += process.memory_info().rss
             else:
-                found = process.memory_full_info()
-                held += getattr(found, "pss", found.rss)
+                memory = process.memory_full_info()
+                held += getattr(memory, "pss", memory.rss)
     return held >> 20

@@ -243,7 +243,7 @@ def _print_exceeded(held: _Held, progress: Progress) -> None:
     )
 
 
-def _print_tuned(console: Console, found: dict) -> None:
+def _print_tuned(console: Console, results: dict) -> None:
     from pipeline.console.search_result import Tuning
 
-    messages.say(console, f"\ntuned: {escape(Tuning(found).chosen())}")
+    messages.say(console, f"\ntuned: {escape(Tuning(results).chosen())}")

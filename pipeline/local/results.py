@@ -74,16 +74,16 @@ def tuning(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any
     """Reads the Tuner's results: `tune` (its settings), `best` (a trial's number) and `trials`."""
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
-        found = _output(store, executions[nodes.TUNER], tuner.RESULTS)
-    return json.loads((epath.Path(found.uri) / tuner.TRIALS_FILE).read_text())
+        artifact = _output(store, executions[nodes.TUNER], tuner.RESULTS)
+    return json.loads((epath.Path(artifact.uri) / tuner.TRIALS_FILE).read_text())
 
 
 def training(workspace: Workspace, executions: Mapping[str, int]) -> dict[str, Any]:
     """Reads the Trainer's record of the training; see `models.training.trainer.run_fn`."""
     config = metadata.sqlite_metadata_connection_config(str(workspace.metadata))
     with metadata.Metadata(config) as store:
-        found = _output(store, executions[nodes.TRAINER], "model_run")
-    return json.loads((epath.Path(found.uri) / RECORD).read_text())
+        artifact = _output(store, executions[nodes.TRAINER], "model_run")
+    return json.loads((epath.Path(artifact.uri) / RECORD).read_text())
 
 
 def _output(store: metadata.Metadata, execution: int, key: str) -> Artifact:
