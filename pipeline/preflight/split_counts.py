@@ -96,22 +96,26 @@ def _by_row(
             texts = byte_arrays.texts(encoder.encode(part.batch))
             of_rows = splits.of_rows(part, texts, piece)
             rows += np.bincount(of_rows, minlength=len(NAMES))
-            for number in range(len(NAMES)):
-                of_split = part.batch.filter(pa.array(of_rows == number))
-                for name, found in seen.items():
-                    found[number].update(of_split.column(name).flatten().to_pylist())
-                if number == 0:
-                    used = [name for name, own in unusable.items() if _is_used(own, of_split)]
+            for index in range(len(NAMES)):
+                of_split = part.batch.filter(pa.array(of_rows == index))
+                for name, values in seen.items():
+                    values[index].update(of_split.column(name).flatten().to_pylist())
+                if index == 0:
+                    used = [
+                        name
+                        for name, candidate in unusable.items()
+                        if _is_used(candidate, of_split)
+                    ]
                     for name in used:
                         del unusable[name]
-            differ = all(len(found[0]) > 1 for found in seen.values())
+            differ = all(len(values[0]) > 1 for values in seen.values())
             if rows.sum() > MOST_ROWS and rows.min() >= FEW_ROWS and differ:
                 return SplitCounts(dict(zip(NAMES, rows.tolist())))
-    constants = {name: _text(*found[0]) for name, found in seen.items() if len(found[0]) == 1}
+    constants = {name: _text(*values[0]) for name, values in seen.items() if len(values[0]) == 1}
     return SplitCounts(
         dict(zip(NAMES, rows.tolist())),
         constants,
-        {name: dict(zip(NAMES, map(frozenset, found))) for name, found in seen.items()},
+        {name: dict(zip(NAMES, map(frozenset, values))) for name, values in seen.items()},
         tuple(unusable),
     )
 
@@ -125,8 +129,8 @@ _PATTERNS = {
 def _is_used(feature: Feature, batch: pa.RecordBatch) -> bool:
     """Returns whether some row has a usable value of the feature."""
     if feature.kind == features_lib.DERIVED:
-        numbers = _derived(feature, batch)
-        return numbers is None or bool(np.isfinite(numbers).any())
+        values = _derived(feature, batch)
+        return values is None or bool(np.isfinite(values).any())
     if feature.kind not in (*_PATTERNS, features_lib.ORDINAL) or feature.true_value:
         return True
     lists = batch.column(feature.name)
@@ -149,16 +153,16 @@ def _derived(feature: Feature, batch: pa.RecordBatch) -> np.ndarray | None:
     operands: dict[str, np.ndarray] = {}
     for operand in feature.operands:
         if operand.kind == features_lib.DERIVED:
-            found = _derived(operand, batch)
+            values = _derived(operand, batch)
         elif operand.kind == features_lib.NUMERIC and not pa.types.is_null(
             batch.column(operand.name).type
         ):
-            found = _numbers(batch.column(operand.name))
+            values = _numbers(batch.column(operand.name))
         else:
-            found = None
-        if found is None:
+            values = None
+        if values is None:
             return None
-        operands[operand.name] = found
+        operands[operand.name] = values
     rows = np.full(batch.num_rows, 1.0)
     with np.errstate(all="ignore"):
         return expressions.parse(feature.expression).evaluate(
@@ -168,11 +172,11 @@ def _derived(feature: Feature, batch: pa.RecordBatch) -> np.ndarray | None:
 
 def _numbers(column: pa.Array) -> np.ndarray:
     """Returns the number of each row of a column of lists; NaN unless the list has one value."""
-    found = np.full(len(column), np.nan)
+    numbers = np.full(len(column), np.nan)
     present = np.diff(column.offsets.to_numpy()) == 1
     present &= column.is_valid().to_numpy(zero_copy_only=False)
-    found[present] = column.flatten().to_numpy(zero_copy_only=False)[: present.sum()]
-    return found
+    numbers[present] = column.flatten().to_numpy(zero_copy_only=False)[: present.sum()]
+    return numbers
 
 
 _STEPS: Mapping[str, Callable[..., np.ndarray]] = {
@@ -193,8 +197,8 @@ _STEPS: Mapping[str, Callable[..., np.ndarray]] = {
 def _step(name: str, arguments: list[np.ndarray]) -> np.ndarray:
     """Applies an operation as `preprocessing` does: missing operands give missing results."""
     result = _STEPS[name](*arguments)
-    there = np.isfinite(result) & ~np.isnan(arguments).any(axis=0)
-    return np.where(there, result, np.nan)
+    is_defined = np.isfinite(result) & ~np.isnan(arguments).any(axis=0)
+    return np.where(is_defined, result, np.nan)
 
 
 def _by_key(splits: Splits, kinds: Kinds, profile: TableProfile) -> SplitCounts:
@@ -206,7 +210,7 @@ def _by_key(splits: Splits, kinds: Kinds, profile: TableProfile) -> SplitCounts:
         keys = pa.array([text.encode() for text in values], pa.large_binary())
     batch = pa.RecordBatch.from_pydict({splits.key: table.lists(keys)})
     of_keys = splits.of_rows(Rows(len(keys), batch), [b""] * len(keys), Piece("", 0, 0, 0, None))
-    weights = [found.count for found in values.values()]
+    weights = [occurrences.count for occurrences in values.values()]
     rows = np.bincount(of_keys, weights, minlength=len(NAMES)).astype(int)
     return SplitCounts(dict(zip(NAMES, rows.tolist())))
 

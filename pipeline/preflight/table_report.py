@@ -50,7 +50,7 @@ class TableReport:
     def __str__(self):
         """Formats the report as plain text for a log."""
         lines = [HEAD, *(cells(column) for column in self.columns)]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
+        widths = [max(len(line[index]) for line in lines) for index in range(len(HEAD))]
         laid_out = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
             for line in lines
@@ -87,8 +87,8 @@ def report(view: TableView) -> TableReport:
     """Returns the report on a table that has passed the rules."""
     roles = _roles(view)
     columns = []
-    numbers = [name for name, role in roles.items() if role in features_lib.NUMBERS]
-    held = {name: view.columns[name].held for name in numbers if name in view.columns}
+    numeric = [name for name, role in roles.items() if role in features_lib.NUMBERS]
+    held = {name: view.columns[name].held for name in numeric if name in view.columns}
     notes = [*view.profile.notes, *table.notes(held)]
     for column in view.columns.values():
         role = roles.get(column.name, "ignored")
@@ -139,11 +139,11 @@ def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | N
     if role == features_lib.CATEGORICAL and _is_numbers_with_words(view, column):
         assert column.words
         first = column.words.first
-        numbers = column.present - column.words.count
+        number_count = column.present - column.words.count
         mend = table_rules.how_to_mend(view, column, first.value)
         return column.words, [
             f"{name}: text, because of {_counted(column.words, 'value')} such as {first.value!r} "
-            f"({first.place}); {numbers:,} {share} are numbers: {mend}"
+            f"({first.place}); {number_count:,} {share} are numbers: {mend}"
         ]
     if column.misfits and role in (features_lib.DATE, features_lib.ORDINAL):
         what = "are no dates" if role == features_lib.DATE else "are not in the order"
@@ -212,8 +212,8 @@ def _label_notes(view: TableView) -> Iterator[str]:
             continue
         classes = column.values or {}
         by_plain: dict[str, str] = {}
-        for text, found in classes.items():
-            first = found.first
+        for text, occurrences in classes.items():
+            first = occurrences.first
             other = by_plain.setdefault(text.strip().casefold(), text)
             if other != text:
                 yield (
@@ -222,8 +222,8 @@ def _label_notes(view: TableView) -> Iterator[str]:
                 )
             if text.strip().casefold() in table_rules.MISSING_WORDS and text.strip():
                 yield (
-                    f"{name}: {text!r} ({first.place}) is a class, of {found.count:,} rows; remove "
-                    "them if it means that the label is missing"
+                    f"{name}: {text!r} ({first.place}) is a class, of {occurrences.count:,} rows; "
+                    "remove them if it means that the label is missing"
                 )
 
 

@@ -39,8 +39,8 @@ def rule(function: Rule) -> Rule:
 def mistakes(view: TableView) -> list[str]:
     """Returns the mistakes, one line each, that the first failing rule finds."""
     for check in RULES:
-        if found := list(check(view)):
-            return found
+        if problems := list(check(view)):
+            return problems
     return []
 
 
@@ -83,8 +83,8 @@ def values_that_every_row_needs(view: TableView) -> Iterator[str]:
     for name, role in _needed(view).items():
         column = view.columns[name]
         if column.first_gap:
-            found = "is empty" if view.is_csv else "is missing or not finite"
-            yield f"{column.first_gap}: {name}: the {role} {found}; {_REMOVE}"
+            problem = "is empty" if view.is_csv else "is missing or not finite"
+            yield f"{column.first_gap}: {name}: the {role} {problem}; {_REMOVE}"
 
 
 def _needed(view: TableView) -> dict[str, str]:
@@ -118,17 +118,19 @@ def weights_are_numbers_from_zero_up(view: TableView) -> Iterator[str]:
         return
     column = view.columns[name]
     expected = "expected a number from zero up as the weight"
-    found = list(_not_numbers(view, column, expected, "numbers as the weight"))
-    if not found and column.low < 0:
+    problems = list(_not_numbers(view, column, expected, "numbers as the weight"))
+    if not problems and column.low < 0:
         shown = _number(column.low)
         shown = repr(shown) if view.is_csv else shown
-        found = [f"{column.low_at}: {name}: found {shown}, {expected}"]
-    if not found and column.high > MOST_LABEL:
+        problems = [f"{column.low_at}: {name}: found {shown}, {expected}"]
+    if not problems and column.high > MOST_LABEL:
         shown = _number(column.high)
-        found = [f"{column.high_at}: {name}: found {shown}, expected weights below {MOST_LABEL:g}"]
-    if not found and column.high == 0:
-        found = [f"weight: {name} is zero in every row; there is nothing to learn"]
-    yield from found
+        problems = [
+            f"{column.high_at}: {name}: found {shown}, expected weights below {MOST_LABEL:g}"
+        ]
+    if not problems and column.high == 0:
+        problems = [f"weight: {name} is zero in every row; there is nothing to learn"]
+    yield from problems
 
 
 @rule
@@ -142,23 +144,23 @@ def bands_are_of_numbers(view: TableView) -> Iterator[str]:
 
 
 def _not_numbers(
-    view: TableView, column: ColumnProfile, expected: str, wanted: str
+    view: TableView, column: ColumnProfile, expected: str, expected_kind: str
 ) -> Iterator[str]:
     """Yields a mistake for the first value of a column that is not a number."""
     if _words_are_bad_rows(view):
         return
     if not view.is_csv and (column.is_list or column.kind == Kind.BYTES):
         held = "lists" if column.is_list else "text"
-        yield f"{view.config.data.path}: {column.name}: found {held}, expected {wanted}"
+        yield f"{view.config.data.path}: {column.name}: found {held}, expected {expected_kind}"
     elif column.words and column.kind == Kind.BYTES:
         first = column.words.first
         yield f"{first.place}: {column.name}: found {first.value!r}, {expected}"
-    elif found := column.first_not_finite:
+    elif sighting := column.first_not_finite:
         if view.is_csv:
-            yield f"{found.place}: {column.name}: found {found.value!r}, {expected}"
+            yield f"{sighting.place}: {column.name}: found {sighting.value!r}, {expected}"
         else:
             role = _needed(view).get(column.name, "value")
-            yield f"{found.place}: {column.name}: the {role} is missing or not finite; {_REMOVE}"
+            yield f"{sighting.place}: {column.name}: the {role} is missing or not finite; {_REMOVE}"
 
 
 def _words_are_bad_rows(view: TableView) -> bool:
@@ -193,9 +195,9 @@ def regressions_have_something_to_learn(view: TableView) -> Iterator[str]:
             shown = _number(column.low)
             yield f"label {name}: is {shown} in every row; there is nothing to learn"
         elif max(abs(column.low), abs(column.high)) > MOST_LABEL:
-            value, place = _farthest(column)
+            value, location = _farthest(column)
             yield (
-                f"{place}: {name}: found {_number(value)}, which is too large for a label: its "
+                f"{location}: {name}: found {_number(value)}, which is too large for a label: its "
                 f"square overflows 32-bit floats; expected numbers below {MOST_LABEL:g}: mend the "
                 "value, or divide the column by a constant"
             )
@@ -243,8 +245,8 @@ def classes_can_be_told_apart(view: TableView) -> Iterator[str]:
             yield f"label {name}: holds lists; expected one class per row"
             continue
         if column.first_not_finite:
-            place = column.first_not_finite.place
-            yield f"{place}: {name}: the label is missing or not finite; {_REMOVE}"
+            location = column.first_not_finite.place
+            yield f"{location}: {name}: the label is missing or not finite; {_REMOVE}"
         elif column.values is not None:
             yield from _class_mistakes(name, task, column.values)
 
@@ -253,8 +255,8 @@ def _class_mistakes(name: str, task: str, classes: Mapping[str, Misfits]) -> Ite
     numbers = {text: number for text in classes if (number := _finite(text)) is not None}
     odd = [text for text in classes if text not in numbers and _is_missing_word(text)]
     if odd and len(numbers) + len(odd) == len(classes) and numbers:
-        place = classes[odd[0]].first.place
-        yield f"{place}: {name}: found {odd[0]!r} among classes that are numbers; {_REMOVE}"
+        location = classes[odd[0]].first.place
+        yield f"{location}: {name}: found {odd[0]!r} among classes that are numbers; {_REMOVE}"
         return
     by_number: dict[float, str] = {}
     for text, number in numbers.items():
@@ -283,11 +285,11 @@ def class_weights_are_of_classes(view: TableView) -> Iterator[str]:
     """Checks that every class with a weight occurs in the label."""
     weights: dict[str, Any] = {view.config.label: view.config.class_weights}
     weights |= {name: label.class_weights for name, label in view.config.more_labels.items()}
-    for name, own in weights.items():
+    for name, by_class in weights.items():
         classes = view.columns[name].values
-        if not own or isinstance(own, str) or classes is None or view.is_curated:
+        if not by_class or isinstance(by_class, str) or classes is None or view.is_curated:
             continue
-        for value in own:
+        for value in by_class:
             if str(value) not in classes:
                 known = ", ".join(sorted(classes)[:20])
                 yield f"class_weights: label {name} has no class {value!r}; it has {known}"
@@ -325,12 +327,12 @@ def _ordinal_mistakes(view: TableView, column: ColumnProfile) -> Iterator[str]:
         return
     order: tuple[Any, ...] = view.config.features[column.name].order or ()
     plain = {str(code).strip().casefold(): code for code in order}
-    for text, found in (column.values or {}).items():
+    for text, occurrences in (column.values or {}).items():
         code = plain.get(text.strip().casefold())
         if code is not None and text not in order and isinstance(code, str):
             yield (
-                f"{found.first.place}: {column.name}: found {text!r}, but the order has {code!r}; "
-                "write the values of the order as the table does"
+                f"{occurrences.first.place}: {column.name}: found {text!r}, but the order has "
+                f"{code!r}; write the values of the order as the table does"
             )
             return
     if column.misfits.count == column.present:
@@ -374,11 +376,11 @@ def there_is_something_to_learn_from(view: TableView) -> Iterator[str]:
         if column is None or feature.kind not in (features_lib.NUMERIC, features_lib.SEQUENCE):
             continue
         if max(abs(column.low), abs(column.high)) > FAR:
-            value, place = _farthest(column)
+            value, location = _farthest(column)
             yield (
-                f"{place}: {column.name}: found {_number(value)}, which is too near to the end of "
-                f"32-bit floats, 3.4e38; expected numbers below {FAR:g}: mend the value, or divide "
-                "the column by a constant"
+                f"{location}: {column.name}: found {_number(value)}, which is too near to the end "
+                f"of 32-bit floats, 3.4e38; expected numbers below {FAR:g}: mend the value, or "
+                "divide the column by a constant"
             )
 
 

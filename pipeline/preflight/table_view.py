@@ -93,11 +93,11 @@ class TableView:
 
 def wanted(config: Config, curated: schema_pb2.Schema | None) -> dict[str, Wanted]:
     """Returns what the profile must find out about each column, beyond the default."""
-    found: dict[str, Wanted] = {}
+    by_column: dict[str, Wanted] = {}
 
-    def want(name: str | None, own: Wanted) -> None:
+    def want(name: str | None, more: Wanted) -> None:
         if name:
-            found[name] = found.get(name, Wanted()) | own
+            by_column[name] = by_column.get(name, Wanted()) | more
 
     for name, task in config.tasks.items():
         want(name, Wanted(places=True, values=task != "regression"))
@@ -118,7 +118,7 @@ def wanted(config: Config, curated: schema_pb2.Schema | None) -> dict[str, Wante
         elif feature.kind == "ordinal":
             order = "|".join(_code(code) for code in feature.order or ())
             want(name, Wanted(values=True, pattern=f"(?:{order})"))
-    return found
+    return by_column
 
 
 def _code(code: Any) -> str:

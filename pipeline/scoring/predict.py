@@ -229,8 +229,8 @@ def _open(paths: Sequence[str], reading: Reading, known: Sequence[str]) -> Table
     """Opens the table; columns in the names of its folders are read if the model knows them."""
     table = sources.open_table(paths, reading, block_bytes=_BLOCK_BYTES)
     in_folders = {
-        path: {name: value for name, value in own.items() if name in known}
-        for path, own in partitions.columns(paths, "").items()
+        path: {name: value for name, value in columns.items() if name in known}
+        for path, columns in partitions.columns(paths, "").items()
     }
     return partitions.wrapped(table, in_folders, reading)
 
@@ -273,7 +273,7 @@ def _output_names(header: Sequence[str], outputs: Iterable[str]) -> list[str]:
     names: list[str] = []
     for output in outputs:
         taken = {*header, *names}
-        numbered = (f"{output}_{number}" for number in itertools.count(2))
+        numbered = (f"{output}_{suffix}" for suffix in itertools.count(2))
         names.append(next(n for n in itertools.chain([output], numbered) if n not in taken))
     return names
 
@@ -359,8 +359,8 @@ def _features(
         if not column["optional"]:
             wrong = pc.equal(lengths, 0)
             if wrong.true_count:
-                place = block.place_of(pc.index(wrong, True).as_py())
-                raise UserError(f"{place}: column {name} is empty; the model needs it")
+                location = block.place_of(pc.index(wrong, True).as_py())
+                raise UserError(f"{location}: column {name} is empty; the model needs it")
         if column["length"]:
             wrong = pc.and_(pc.not_equal(lengths, column["length"]), pc.not_equal(lengths, 0))
             if wrong.true_count:
@@ -379,12 +379,12 @@ def _holds_numbers(values: pa.Array) -> bool:
 
 def _json_lists(column: Mapping[str, Any], block: TextRows, texts: pa.Array) -> pa.Array:
     rows = []
-    for number, field in enumerate(texts.to_pylist()):
+    for row, field in enumerate(texts.to_pylist()):
         values = [] if field is None else _list(field, column)
         if values is None:
             shown = repr(field if len(field) <= 60 else f"{field[:57]}...")
             raise UserError(
-                f"{block.place_of(number)}: column {column['name']}: found {shown}, "
+                f"{block.place_of(row)}: column {column['name']}: found {shown}, "
                 f"expected {_wanted(column)}"
             )
         rows.append(values)
@@ -400,16 +400,16 @@ def _list(field: str, column: Mapping[str, Any]) -> list[float] | None:
     if not isinstance(values, list) or (column["length"] and len(values) != column["length"]):
         return None
     whole = column["dtype"] == "whole numbers"
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
         try:
-            values[place] = int(value) if whole else float(value)
+            values[index] = int(value) if whole else float(value)
         except (OverflowError, ValueError):  # not a whole number, or too large for a float
             return None
-        if whole and (values[place] != value or abs(value) >= 1 << 63):
+        if whole and (values[index] != value or abs(value) >= 1 << 63):
             return None
-        if math.isinf(values[place]):  # NaN is allowed: it means a missing value
+        if math.isinf(values[index]):  # NaN is allowed: it means a missing value
             return None
     return values
 
@@ -432,8 +432,8 @@ def _scorer(
         except tf.errors.OpError as error:
             raise UserError(_unusable(model, "asked", error)) from None
         columns = {}
-        for number, label in enumerate(labels):
-            columns.update(_columns(label, number == 0, outputs))
+        for index, label in enumerate(labels):
+            columns.update(_columns(label, index == 0, outputs))
         return columns
 
     return score
@@ -467,8 +467,8 @@ def _columns(
     columns = {name: classes}
     # Two labels may have the same classes.
     probability = "probability" if is_first else f"probability_{label['name']}"
-    for number, value in enumerate(label["classes"]):
-        columns[f"{probability}_{value}"] = _texts(probabilities[:, number])
+    for class_index, value in enumerate(label["classes"]):
+        columns[f"{probability}_{value}"] = _texts(probabilities[:, class_index])
     return columns
 
 

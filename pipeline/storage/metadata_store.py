@@ -127,14 +127,14 @@ def adopt(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
         if "Artifact" not in _tables(store):
             return None
         moved, origins = [], set()
-        for number, uri in store.execute("SELECT id, uri FROM Artifact WHERE uri IS NOT NULL"):
-            found = _ARTIFACT.fullmatch(uri)
-            if found is None or uri.startswith(f"{artifacts}/"):
+        for artifact_id, uri in store.execute("SELECT id, uri FROM Artifact WHERE uri IS NOT NULL"):
+            match = _ARTIFACT.fullmatch(uri)
+            if match is None or uri.startswith(f"{artifacts}/"):
                 continue
-            here = artifacts / found[2]
-            if here.exists():
-                moved.append((str(here), number))
-                origins.add(found[1])
+            path = artifacts / match[2]
+            if path.exists():
+                moved.append((str(path), artifact_id))
+                origins.add(match[1])
         store.execute("BEGIN IMMEDIATE")
         store.executemany("UPDATE Artifact SET uri = ? WHERE id = ?", moved)
         store.execute("COMMIT")
@@ -162,8 +162,8 @@ def continue_numbers(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
     # `.system` also holds folders of drivers, whose numbers are timestamps.
     patterns = ("*/[!.]*/*", "*/.system/executor_execution/*")
     paths = (path for pattern in patterns for path in artifacts.glob(pattern))
-    numbers = (int(path.name) for path in paths if re.fullmatch("[0-9]+", path.name))
-    highest = max(numbers, default=0)
+    ids = (int(path.name) for path in paths if re.fullmatch("[0-9]+", path.name))
+    highest = max(ids, default=0)
     if not highest:
         return None
     _make_tables(file)

@@ -53,9 +53,9 @@ def digest_of(outputs: Mapping[str, Sequence[Artifact]]) -> str:
     """Returns the SHA-256 of the names and sizes of all files of a step's outputs."""
     digest = hashlib.sha256()
     for key in sorted(outputs):
-        for number, artifact in enumerate(outputs[key]):
+        for index, artifact in enumerate(outputs[key]):
             for name, size in sorted(_files(epath.Path(artifact.uri))):
-                digest.update(f"{key}/{number}/{name}\0{size}\0".encode())
+                digest.update(f"{key}/{index}/{name}\0{size}\0".encode())
     return digest.hexdigest()
 
 

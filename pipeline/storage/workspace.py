@@ -104,16 +104,16 @@ class Workspace:
                 self.scratch.mkdir(exist_ok=True)
                 with _flock(self.scratch, fcntl.LOCK_EX):
                     _remove_unused(self.scratch)
-                    own = pathlib.Path(tempfile.mkdtemp(dir=self.scratch))
-                    held.enter_context(_flock(own, fcntl.LOCK_EX))
+                    directory = pathlib.Path(tempfile.mkdtemp(dir=self.scratch))
+                    held.enter_context(_flock(directory, fcntl.LOCK_EX))
             except OSError as error:
                 raise self._unusable(self.scratch, error) from None
             kept = os.environ.get("TMPDIR")
-            os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+            os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
             try:
-                yield own
+                yield directory
             finally:
-                shutil.rmtree(own, ignore_errors=True)
+                shutil.rmtree(directory, ignore_errors=True)
                 tempfile.tempdir = None
                 os.environ.pop("TMPDIR")
                 if kept is not None:
@@ -169,22 +169,24 @@ class Workspace:
             self.logs.mkdir(parents=True, exist_ok=True)
             (self.root / ".lock").touch()
         except OSError as error:
-            place = next((path for path in (*folders, self.root) if _is_blocked(path)), self.root)
-            raise self._unusable(place, error) from None
+            location = next(
+                (path for path in (*folders, self.root) if _is_blocked(path)), self.root
+            )
+            raise self._unusable(location, error) from None
         for folder in folders:
             if _is_blocked(folder):
                 raise self._unusable(folder, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
             if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
                 raise self._unusable(folder, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
-    def _unusable(self, place: pathlib.Path, error: OSError) -> UserError:
-        what = "" if place == self.root else f"{place.relative_to(self.root)} "
-        if place.is_symlink() and not place.exists():
+    def _unusable(self, path: pathlib.Path, error: OSError) -> UserError:
+        what = "" if path == self.root else f"{path.relative_to(self.root)} "
+        if path.is_symlink() and not path.exists():
             return UserError(
-                f"workspace {self.root}: {what}leads to {os.readlink(place)}, which does not "
+                f"workspace {self.root}: {what}leads to {os.readlink(path)}, which does not "
                 "exist; restore that, remove the link, or choose another with --workspace"
             )
-        if _is_blocked(place):
+        if _is_blocked(path):
             return UserError(
                 f"workspace {self.root}: {what}is a file, expected a folder; move it away, or "
                 "choose another with --workspace"
@@ -222,8 +224,8 @@ def _link_of(root: pathlib.Path) -> pathlib.Path:
 
 def _plain_place() -> pathlib.Path:
     """Returns a writable directory for temporary files whose path has no special characters."""
-    places = ("/tmp", "/var/tmp", tempfile.gettempdir())
-    usable = (place for place in places if os.access(place, os.W_OK) and _PLAIN.fullmatch(place))
+    candidates = ("/tmp", "/var/tmp", tempfile.gettempdir())
+    usable = (path for path in candidates if os.access(path, os.W_OK) and _PLAIN.fullmatch(path))
     return pathlib.Path(next(usable, "/tmp"))
 
 
