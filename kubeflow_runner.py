@@ -80,8 +80,8 @@ def check(
     from pipeline.kubeflow.rules import lint
 
     problem, _ = _load(config)
-    place = _place(problem, workspace)
-    raise typer.Exit(lint.check_command(_compiled(config, place, file)))
+    resolved_workspace = _place(problem, workspace)
+    raise typer.Exit(lint.check_command(_compiled(config, resolved_workspace, file)))
 
 
 @app.command(
@@ -108,7 +108,7 @@ def run(
     from pipeline.kubeflow.executor import run_command as executor
 
     problem, kubeflow = _load(config)
-    place = _place(problem, workspace)
+    resolved_workspace = _place(problem, workspace)
     secrets: dict[str, dict[str, str]] = {}
     for name, value in command_line.pairs("--secret", secret).items():
         of, separator, key = name.partition("/")
@@ -116,9 +116,9 @@ def run(
             raise errors.UserError(f"--secret {name}: expected NAME/KEY=VALUE, as db/password=x")
         secrets.setdefault(of, {})[key] = value
     parameters = _parameters(problem, param)
-    file = _compiled(config, place, file)
+    file = _compiled(config, resolved_workspace, file)
     code = executor.run(
-        problem.name, kubeflow, place, file, parameters, secrets, parallel, image_root
+        problem.name, kubeflow, resolved_workspace, file, parameters, secrets, parallel, image_root
     )
     raise typer.Exit(code)
 
@@ -289,9 +289,9 @@ def _change(connect: Connect, config: pathlib.Path, schedule: str, change: str, 
 
     _, kubeflow = _load(config)
     server = connect(kubeflow)
-    found = service.find_schedule(server, schedule)
-    getattr(server, change)(found.id)
-    print(f"{done:<12}{found.name}")
+    recurring_run = service.find_schedule(server, schedule)
+    getattr(server, change)(recurring_run.id)
+    print(f"{done:<12}{recurring_run.name}")
 
 
 def _job(
@@ -340,26 +340,28 @@ def _load(
     return config, config.kubeflow
 
 
-def _parameters(config: Config, given: list[str] | None) -> dict[str, str]:
+def _parameters(config: Config, options: list[str] | None) -> dict[str, str]:
     from pipeline.kubeflow import names
     from pipeline.kubeflow.compile import run_parameters
 
-    found = command_line.pairs("--param", given)
-    run_parameters.check(config, found)
-    if names.GATES in found:
-        found[names.GATES] = run_parameters.literal(found[names.GATES])
-    return found
+    parameters = command_line.pairs("--param", options)
+    run_parameters.check(config, parameters)
+    if names.GATES in parameters:
+        parameters[names.GATES] = run_parameters.literal(parameters[names.GATES])
+    return parameters
 
 
 def _place(config: Config, root: pathlib.Path | None) -> Workspace:
     return Workspace(command_line.workspace(config, root).root / "kubeflow")
 
 
-def _compiled(config: pathlib.Path, place: Workspace, file: pathlib.Path | None) -> pathlib.Path:
+def _compiled(
+    config: pathlib.Path, workspace: Workspace, file: pathlib.Path | None
+) -> pathlib.Path:
     """Returns the workflow's file; prints a note if `config` has changed since it was compiled."""
     if file:
         return file
-    file = place.root / "workflow.yaml"
+    file = workspace.root / "workflow.yaml"
     if file.exists() and file.stat().st_mtime < config.stat().st_mtime:
         newer, older = messages.shown(config.resolve()), messages.shown(file)
         print(f"note  {newer} is newer than {older}; `compile` takes it over", file=sys.stderr)

@@ -60,8 +60,8 @@ def run(
     problem = command_line.load(config, set_, preset)
     if new_baseline is not None and problem.gates is None:
         raise errors.UserError(f"--new-baseline: {gates.NOTHING_COMPARED}")
-    place = command_line.workspace(problem, workspace)
-    raise typer.Exit(pipeline_run.run(problem, place, (new_baseline or "").strip()))
+    resolved_workspace = command_line.workspace(problem, workspace)
+    raise typer.Exit(pipeline_run.run(problem, resolved_workspace, (new_baseline or "").strip()))
 
 
 @app.command(
@@ -107,10 +107,13 @@ def predict(
     from pipeline.scoring import predict as predict_lib
 
     problem = command_line.load(config, set_)
-    place = command_line.workspace(problem, workspace)
-    model = predict_lib.latest_version(problem.push.directory or place.serving)
+    resolved_workspace = command_line.workspace(problem, workspace)
+    model = predict_lib.latest_version(problem.push.directory or resolved_workspace.serving)
     predict_lib.check_label(model, problem.label, problem.task)
-    with place.temporary(), terminal.logging_to(place.new_log("predict")) as console:
+    with (
+        resolved_workspace.temporary(),
+        terminal.logging_to(resolved_workspace.new_log("predict")) as console,
+    ):
         data = problem.data
         most = data.max_bad_share if data.on_bad_rows == "quarantine" else 0.0
         scored = predict_lib.predict(model, csv, out, data.reading, most)

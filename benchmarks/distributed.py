@@ -101,10 +101,10 @@ class Watch:
 
     def _add(self, old: Reading, new: Reading) -> None:
         """Adds the cost of an interval in which only steps were made."""
-        found = {"steps": new.step - old.step, "seconds": new.at - old.at}
-        found["bytes"] = new.bytes - old.bytes
-        found |= {role: new.cpu[role] - old.cpu.get(role, 0) for role in new.cpu}
-        for key, value in found.items():
+        costs = {"steps": new.step - old.step, "seconds": new.at - old.at}
+        costs["bytes"] = new.bytes - old.bytes
+        costs |= {role: new.cpu[role] - old.cpu.get(role, 0) for role in new.cpu}
+        for key, value in costs.items():
             self.costs[key] = self.costs.get(key, 0) + value
 
     def forget_costs(self) -> None:
@@ -114,12 +114,12 @@ class Watch:
 
 def cpu_by_role() -> dict[str, float]:
     """Returns CPU seconds of a cluster's tasks by role; without a cluster, of this process."""
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for child in psutil.Process().children():
         role = json.loads(child.environ().get("TF_CONFIG", "{}")).get("task", {}).get("type")
         if role:
-            found[role] = found.get(role, 0) + sum(child.cpu_times()[:2])
-    return found or {CHIEF: sum(psutil.Process().cpu_times()[:2])}
+            seconds[role] = seconds.get(role, 0) + sum(child.cpu_times()[:2])
+    return seconds or {CHIEF: sum(psutil.Process().cpu_times()[:2])}
 
 
 def loopback_bytes() -> int:
@@ -277,8 +277,8 @@ def main() -> None:
         # The order alternates, so that a machine that slows down favours no way.
         for way in list(WAYS)[:: 1 if repetition % 2 == 0 else -1]:
             raw[way].append(measured(way, args))
-            found = raw[way][-1]["steps_per_s"]
-            print(f"{repetition + 1}/{args.repetitions} {way}: {found} steps/s", flush=True)
+            speed = raw[way][-1]["steps_per_s"]
+            print(f"{repetition + 1}/{args.repetitions} {way}: {speed} steps/s", flush=True)
     rows = summary(raw, args.target)
     show(rows, args.target)
     record.write(RESULTS, rows, target=args.target, repetitions=raw)

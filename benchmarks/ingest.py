@@ -91,7 +91,7 @@ def _pipeline(way: str, folder: pathlib.Path, target: pathlib.Path):
         component = TableExampleGen(**arguments, options=Options(format="csv"))
     else:
         component = CsvExampleGen(**arguments)
-    made = pipeline.Pipeline(
+    tfx_pipeline = pipeline.Pipeline(
         pipeline_name="ingest",
         pipeline_root=str(target),
         components=[component],
@@ -100,7 +100,7 @@ def _pipeline(way: str, folder: pathlib.Path, target: pathlib.Path):
         ),
         beam_pipeline_args=beam_args.for_components(Beam()),
     )
-    return lambda: LocalDagRunner().run(made)
+    return lambda: LocalDagRunner().run(tfx_pipeline)
 
 
 def measure(way: str, folder: pathlib.Path) -> dict[str, float]:
@@ -116,25 +116,25 @@ def measure(way: str, folder: pathlib.Path) -> dict[str, float]:
 def summary(measurements: list[dict]) -> list[dict]:
     """Returns medians for each way and number of rows, and our speed relative to that way."""
     groups: dict[tuple[int, str], list[dict]] = {}
-    for found in measurements:
-        groups.setdefault((found["rows"], found["way"]), []).append(found)
+    for measures in measurements:
+        groups.setdefault((measures["rows"], measures["way"]), []).append(measures)
     medians = {
-        place: {
-            key: round(statistics.median(found[key] for found in group), 2)
+        case: {
+            key: round(statistics.median(measures[key] for measures in group), 2)
             for key in ("cpu_s", "wall_s", "peak_rss_mb", "imports_rss_mb")
         }
-        for place, group in groups.items()
+        for case, group in groups.items()
     }
     return [
         {
             "rows": rows,
             "way": way,
             "repetitions": len(groups[rows, way]),
-            **found,
-            "rows_per_cpu_s": round(rows / found["cpu_s"]),
-            "our_speed": round(found["cpu_s"] / medians[rows, "ours"]["cpu_s"], 2),
+            **measures,
+            "rows_per_cpu_s": round(rows / measures["cpu_s"]),
+            "our_speed": round(measures["cpu_s"] / medians[rows, "ours"]["cpu_s"], 2),
         }
-        for (rows, way), found in sorted(medians.items())
+        for (rows, way), measures in sorted(medians.items())
     ]
 
 
@@ -147,14 +147,14 @@ def main() -> None:
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        way, *places = arguments.measure
-        print(json.dumps(ingest(way, *map(pathlib.Path, places))))
+        way, *paths = arguments.measure
+        print(json.dumps(ingest(way, *map(pathlib.Path, paths))))
         return
 
     measurements = []
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as scratch:
         for rows in arguments.rows:
-            folder = pathlib.Path(place) / f"trips-{rows}"
+            folder = pathlib.Path(scratch) / f"trips-{rows}"
             folder.mkdir()
             taxi_table.write(folder / "trips.csv", rows)
             for repetition in range(arguments.repetitions):
@@ -162,9 +162,9 @@ def main() -> None:
                     most = arguments.stock_repetitions if rows in arguments.stock_rows else 0
                     if way == "stock" and repetition >= most:
                         continue
-                    found = {"rows": rows, "way": way, **measure(way, folder)}
-                    print(found, flush=True)
-                    measurements.append(found)
+                    measurement = {"rows": rows, "way": way, **measure(way, folder)}
+                    print(measurement, flush=True)
+                    measurements.append(measurement)
                     record.write(RESULTS, summary(measurements), repetitions=measurements)
 
     rows_of = summary(measurements)

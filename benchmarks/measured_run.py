@@ -82,8 +82,8 @@ class _Peak:
         self._over.set()
         self._thread.join()
         lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-        own = next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
-        self.mb = max(self.mb, own)
+        peak_mb = next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+        self.mb = max(self.mb, peak_mb)
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_EVERY):

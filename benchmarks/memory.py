@@ -90,8 +90,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         small, large = (pathlib.Path(scratch) / name for name in ("small", "large"))
         small.mkdir()
-        for number, file in enumerate(problem.train_files):
-            shutil.copy(file, small / f"{number:05}.gz")
+        for index, file in enumerate(problem.train_files):
+            shutil.copy(file, small / f"{index:05}.gz")
         rows.append({"table": "the run's", **measured(args, small)})
         large.mkdir()
         copies = round(args.gigabytes / rows[0]["parsed_gb"])

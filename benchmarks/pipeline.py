@@ -87,16 +87,16 @@ def settings(table: pathlib.Path) -> list[str]:
 
 def summary(repetitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns, for each number of rows, medians of both ways and of the ratios of paired runs."""
-    found = []
-    for rows in sorted({own["rows"] for own in repetitions}):
-        pairs = [own for own in repetitions if own["rows"] == rows]
+    medians = []
+    for rows in sorted({pair["rows"] for pair in repetitions}):
+        pairs = [pair for pair in repetitions if pair["rows"] == rows]
         row: dict[str, Any] = {"rows": rows, "repetitions": len(pairs)}
         for key in MEASURES:
-            ratios = [own["ours"][key] / own["stock"][key] for own in pairs]
+            ratios = [pair["ours"][key] / pair["stock"][key] for pair in pairs]
             row[f"{key.rpartition('_')[0].replace('peak_', '')}_ratio"] = _rounded(ratios)
-            row |= {f"{way}_{key}": _rounded([own[way][key] for own in pairs]) for way in WAYS}
-        found.append(row)
-    return found
+            row |= {f"{way}_{key}": _rounded([pair[way][key] for pair in pairs]) for way in WAYS}
+        medians.append(row)
+    return medians
 
 
 def _rounded(values: list[float]) -> float:
@@ -111,12 +111,12 @@ def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(MEASURES), figsize=(12, 3.6), constrained_layout=True)
-    numbers = [row["rows"] for row in rows]
+    counts = [row["rows"] for row in rows]
     for axis, (key, title) in zip(axes, MEASURES.items()):
         for way, colour in zip(WAYS, ("tab:blue", "tab:gray")):
-            axis.plot(numbers, [row[f"{way}_{key}"] for row in rows], "o-", color=colour, label=way)
+            axis.plot(counts, [row[f"{way}_{key}"] for row in rows], "o-", color=colour, label=way)
         axis.set(xscale="log", xlabel="rows", title=title)
-        axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
+        axis.set_xticks(counts, [f"{count:,}" for count in counts])
         axis.minorticks_off()
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
@@ -135,12 +135,12 @@ def show(rows: list[dict[str, Any]], repetitions: list[dict[str, Any]]) -> None:
         totals.add_row(f"{row['rows']:,}", *cells)
     rich.print(totals)
     for row in rows:
-        runs = [own for own in repetitions if own["rows"] == row["rows"]]
+        runs = [pair for pair in repetitions if pair["rows"] == row["rows"]]
         nodes = rich.table.Table("node", "wall s", "CPU s", "peak MB")
         nodes.title = f"nodes at {row['rows']:,} rows"
         for way in WAYS:
             for name in runs[0][way]["nodes"]:
-                costs = [own[way]["nodes"][name] for own in runs]
+                costs = [pair[way]["nodes"][name] for pair in runs]
                 cells = [f"{_rounded([cost[key] for cost in costs]):g}" for key in MEASURES]
                 nodes.add_row(f"{way} {name}", *cells)
         rich.print(nodes)
@@ -152,15 +152,15 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
     known = json.loads(RESULTS.read_text())["repetitions"] if RESULTS.exists() else []
-    repetitions = [own for own in known if own["rows"] not in arguments.rows]
+    repetitions = [repetition for repetition in known if repetition["rows"] not in arguments.rows]
     for rows in arguments.rows:
         with tempfile.TemporaryDirectory() as folder:
             table = pathlib.Path(folder) / "table" / "trips.csv"
             table.parent.mkdir()
             taxi_table.write(table, rows, label=True)
-            for number in range(arguments.repetitions):
+            for index in range(arguments.repetitions):
                 pair: dict[str, Any] = {"rows": rows}
-                for way in WAYS if number % 2 == 0 else WAYS[::-1]:
+                for way in WAYS if index % 2 == 0 else WAYS[::-1]:
                     with tempfile.TemporaryDirectory() as workspace:
                         pair[way] = measure(way, table, pathlib.Path(workspace))
                     print(f"{rows:,} rows, {way}: {pair[way]['wall_s']} s", flush=True)

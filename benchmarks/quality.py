@@ -134,9 +134,9 @@ class Problem:
         # Without gates no model is blessed, so each is evaluated without a baseline.
         fixed = [f"train.seed={self.seed}", "gates=never", "slices=[]"]
         model, _, preset = (name or "").partition("@")
-        own = config_file.load(self.file, preset=preset or None).model.name
+        default_model = config_file.load(self.file, preset=preset or None).model.name
         # The configuration's own model is not overridden, and so keeps its parameters.
-        choice = [f"model={model}"] if model not in ("", own) else []
+        choice = [f"model={model}"] if model not in ("", default_model) else []
         overrides = [*table, *fixed, *choice, *settings]
         return config_file.load(self.file, overrides, preset or None)
 
@@ -161,8 +161,8 @@ class Problem:
 
         config = metadata.sqlite_metadata_connection_config(str(self._workspace.metadata))
         with metadata.Metadata(config) as store:
-            found = execution_lib.get_output_artifacts(store, execution)
-        return {key: pathlib.Path(artifacts[0].uri) for key, artifacts in found.items()}
+            outputs = execution_lib.get_output_artifacts(store, execution)
+        return {key: pathlib.Path(artifacts[0].uri) for key, artifacts in outputs.items()}
 
     def _read_examples(self):
         """Runs the pipeline up to Transform, and reads the examples for the references."""
@@ -198,12 +198,12 @@ def _files(examples: pathlib.Path, split: str) -> list[str]:
     return sorted(map(str, (examples / f"Split-{split}").iterdir()))
 
 
-def _lower_is_better(values: dict[str, float], wanted: Sequence[str]) -> dict[str, float]:
+def _lower_is_better(values: dict[str, float], names: Sequence[str]) -> dict[str, float]:
     turned = {_HIGHER_IS_BETTER.get(name, name): value for name, value in values.items()}
     for name in _HIGHER_IS_BETTER.values():
         if name in turned:
             turned[name] = 1 - turned[name]
-    return {name: turned[name] for name in wanted}
+    return {name: turned[name] for name in names}
 
 
 def steps_per_second(summaries: pathlib.Path) -> float | None:
@@ -346,21 +346,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                     began = time.monotonic()
                     try:
                         if name in ours:
-                            found = problem.model(ours[name], args.set)
+                            result = problem.model(ours[name], args.set)
                         else:
-                            found = problem.reference(name, args.threads)
+                            result = problem.reference(name, args.threads)
                     except UserError:
                         raise
                     except Exception as error:
                         failures += 1
                         traceback.print_exc()
-                        said = next(iter(str(error).splitlines()), "")
-                        text = f"{dataset} {seed} {name}: {type(error).__name__}: {said}"
+                        reason = next(iter(str(error).splitlines()), "")
+                        text = f"{dataset} {seed} {name}: {type(error).__name__}: {reason}"
                         console.print(text, soft_wrap=True, highlight=False)
                         continue
                     key = {"dataset": dataset, "model": name, "seed": seed, "code": code}
-                    record.add({**key, **found})
-                    scores = ", ".join(f"{k} {_number(v)}" for k, v in found["scores"].items())
+                    record.add({**key, **result})
+                    scores = ", ".join(f"{k} {_number(v)}" for k, v in result["scores"].items())
                     seconds = time.monotonic() - began
                     text = f"{dataset} {seed} {name}: {scores} ({seconds:.0f} s)"
                     console.print(text, soft_wrap=True, highlight=False)

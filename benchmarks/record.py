@@ -49,8 +49,8 @@ class Record:
 
     def find(self, dataset: str, model: str, seed: int) -> dict[str, Any] | None:
         """Returns a repetition, or None if it is not finished."""
-        wanted = (dataset, model, seed)
-        return next((r for r in self.repetitions if _key(r) == wanted), None)
+        key = (dataset, model, seed)
+        return next((r for r in self.repetitions if _key(r) == key), None)
 
     def remove(self, datasets: Sequence[str], models: Sequence[str]) -> None:
         """Removes repetitions of the models on the datasets; the next `add` updates the file."""
@@ -104,12 +104,12 @@ class Record:
         scores: dict[tuple[str, str, str], dict[int, float]] = {}
         for repetition in self.repetitions:
             for metric, value in repetition["scores"].items():
-                place = repetition["dataset"], metric, repetition["model"]
-                scores.setdefault(place, {})[repetition["seed"]] = value
+                key = repetition["dataset"], metric, repetition["model"]
+                scores.setdefault(key, {})[repetition["seed"]] = value
         rows = []
         for (dataset, metric, model), ours in scores.items():
-            places = {name: (dataset, metric, name) for name in self._references}
-            known = {name: scores[place] for name, place in places.items() if place in scores}
+            keys = {name: (dataset, metric, name) for name in self._references}
+            known = {name: scores[key] for name, key in keys.items() if key in scores}
             if model in known or not known:
                 continue
             means = {name: statistics.mean(values.values()) for name, values in known.items()}
@@ -189,5 +189,5 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and the libraries."""
-    found = {name: metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
+    libraries = {name: metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **libraries}

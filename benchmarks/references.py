@@ -157,11 +157,11 @@ def _table(features: Sequence[Feature], raw: pd.DataFrame) -> pd.DataFrame:
         if feature.kind == features_lib.CATEGORICAL:
             columns[feature.name] = raw[feature.name].map(_text, na_action="ignore")
             continue
-        columns[feature.name] = number = _number(feature, raw)
+        columns[feature.name] = values = _number(feature, raw)
         if feature.kind == features_lib.DATE:
             # Day 0 is a Thursday.
-            columns[f"{feature.name}_of_year"] = number % 365.2425
-            columns[f"{feature.name}_of_week"] = (number + 3) % 7
+            columns[f"{feature.name}_of_year"] = values % 365.2425
+            columns[f"{feature.name}_of_week"] = (values + 3) % 7
     return pd.DataFrame(columns)
 
 
@@ -175,10 +175,10 @@ def _number(feature: Feature, raw: pd.DataFrame) -> pd.Series:
         )
     column = raw[feature.name]
     if feature.kind == features_lib.ORDINAL:
-        places = {value: place for place, value in enumerate(feature.order)}
+        ranks = {value: rank for rank, value in enumerate(feature.order)}
         if feature.dtype == "text":
             column = column.map(_text, na_action="ignore")
-        column = column.map(places)
+        column = column.map(ranks)
     elif feature.kind == features_lib.BOOLEAN and feature.dtype == "text":
         true = {feature.true_value} if feature.true_value else {"true", "t", "yes", "y", "1"}
         text = column.map(_text, na_action="ignore")
@@ -213,8 +213,8 @@ def _step(name: str, arguments: list[pd.Series]) -> pd.Series:
     """Evaluates a step of an expression; missing operands and non-finite results give NaN."""
     with np.errstate(all="ignore"):
         result = _STEPS[name](*arguments)
-    there = np.isfinite(result) & np.logical_and.reduce([a.notna() for a in arguments])
-    return result.where(there)
+    is_defined = np.isfinite(result) & np.logical_and.reduce([a.notna() for a in arguments])
+    return result.where(is_defined)
 
 
 # --- scoring -------------------------------------------------------------------------------------
@@ -269,11 +269,11 @@ def constant(problem: Problem, seed: int, threads: int) -> Result:
 
 def linear(problem: Problem, seed: int, threads: int) -> Result:
     """Fits ridge or logistic regression to standardised numbers and one-hot categories."""
-    numbers = [name for name in problem.features["train"] if name not in problem.categories]
+    numeric = [name for name in problem.features["train"] if name not in problem.categories]
     impute = SimpleImputer(strategy="median", add_indicator=True)
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     columns = make_column_transformer(
-        (make_pipeline(impute, StandardScaler()), numbers), (one_hot, problem.categories)
+        (make_pipeline(impute, StandardScaler()), numeric), (one_hot, problem.categories)
     )
     train, target = problem.features["train"], problem.targets["train"]
     if problem.label.task == "regression":

@@ -58,6 +58,6 @@ def _create_pipeline():
     text, signatures = _KERAS_ONLY.subn("signature_name='eval'", text)
     if stages < 7 or signatures != 1:
         raise SystemExit(f"{spec.origin}: is not the template of TFX 1.15: {stages} {signatures}")
-    found: dict = {"__name__": spec.name}
-    exec(compile(text, spec.origin, "exec"), found)
-    return found["create_pipeline"]
+    namespace: dict = {"__name__": spec.name}
+    exec(compile(text, spec.origin, "exec"), namespace)
+    return namespace["create_pipeline"]

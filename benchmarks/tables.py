@@ -147,12 +147,12 @@ def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
         UserError: see `source`.
     """
     config = config_file.load(DATASETS[name].config)
-    place = folder / f"seed-{seed}"
-    place.mkdir(parents=True, exist_ok=True)
-    copy_with_key(source(name, folder), place / "table.csv", config.splits.key, seed)
+    seed_folder = folder / f"seed-{seed}"
+    seed_folder.mkdir(parents=True, exist_ok=True)
+    copy_with_key(source(name, folder), seed_folder / "table.csv", config.splits.key, seed)
     if config.data.schema_file:
-        copy_schema(config.data.schema_file, place / "schema.pbtxt")
-    return settings(name, place)
+        copy_schema(config.data.schema_file, seed_folder / "schema.pbtxt")
+    return settings(name, seed_folder)
 
 
 def settings(name: str, place: pathlib.Path) -> list[str]:
@@ -163,12 +163,12 @@ def settings(name: str, place: pathlib.Path) -> list[str]:
         place: folder of `table.csv` and, if the dataset has a schema, `schema.pbtxt`.
     """
     config = config_file.load(DATASETS[name].config)
-    found = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
+    overrides = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
     if config.data.schema_file:
-        found.append(f"data.schema={place / 'schema.pbtxt'}")
+        overrides.append(f"data.schema={place / 'schema.pbtxt'}")
     if config.splits.key and config.splits.key not in config.features:
-        found.append(f"features.{config.splits.key}=ignore")
-    return found
+        overrides.append(f"features.{config.splits.key}=ignore")
+    return overrides
 
 
 def copy_with_key(table: pathlib.Path, target: pathlib.Path, group: str | None, seed: int) -> None:

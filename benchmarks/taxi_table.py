@@ -34,7 +34,7 @@ def source() -> pathlib.Path:
     """Returns the file of trips in the installed TFX."""
     package = importlib.util.find_spec("tfx")
     assert package and package.submodule_search_locations
-    folders = [pathlib.Path(place) for place in package.submodule_search_locations]
+    folders = [pathlib.Path(location) for location in package.submodule_search_locations]
     files = [folder / "examples/chicago_taxi_pipeline/data/simple/data.csv" for folder in folders]
     return next(file for file in files if file.exists())
 

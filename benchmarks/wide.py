@@ -58,13 +58,13 @@ def write(table: Table, folder: pathlib.Path) -> None:
     random = np.random.default_rng(7)
     names = [f"{table.kind}_{index}" for index in range(table.columns)]
     if table.kind == "text":
-        places = random.integers(0, WORDS, (table.rows, table.columns))
-        cells = [[f"w{column}_{place}" for column, place in enumerate(row)] for row in places]
-        first: np.ndarray = places[:, 0]
+        word_ids = random.integers(0, WORDS, (table.rows, table.columns))
+        cells = [[f"w{column}_{word_id}" for column, word_id in enumerate(row)] for row in word_ids]
+        first: np.ndarray = word_ids[:, 0]
     else:
-        numbers = random.normal(0, 1, (table.rows, table.columns))
-        cells = [[f"{number:.4f}" for number in row] for row in numbers]
-        first = 10 * numbers[:, 0]
+        values = random.normal(0, 1, (table.rows, table.columns))
+        cells = [[f"{value:.4f}" for value in row] for row in values]
+        first = 10 * values[:, 0]
     label = 100 + first + random.normal(0, 1, table.rows)
     lines = [",".join([*names, "cost"])]
     lines += [",".join([*row, f"{cost:.3f}"]) for row, cost in zip(cells, label)]
