@@ -54,8 +54,8 @@ def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
     for step in steps.values():
         yield from _channels(step, by_node)
         yield from _numbers(workflow, step)
-    for place, template in locations.templates(workflow):
-        tasks = calls(place, template)
+    for location, template in locations.templates(workflow):
+        tasks = calls(location, template)
         runs = {call.name: steps[call.template or ""] for call in tasks if call.template in steps}
         nodes = {name: step.node_id for name, step in runs.items()}
         for call in tasks:
@@ -66,21 +66,23 @@ def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 def _alike(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
     """Checks that all steps have the same image, variables and volumes, as they share files."""
     templates = [
-        (place, one) for place, one in locations.templates(workflow) if one["name"] in steps
+        (location, entry)
+        for location, entry in locations.templates(workflow)
+        if entry["name"] in steps
     ]
     for key in _SAME:
-        found = {}
-        for place, template in templates:
+        values = {}
+        for location, template in templates:
             holder = template if key == "volumes" else template["container"]
-            inner = f"{place}.{key}" if key == "volumes" else f"{place}.container.{key}"
+            inner = f"{location}.{key}" if key == "volumes" else f"{location}.container.{key}"
             value = holder.get(key)
             if key == "env":  # which one step may have, see `tfjobs`
                 value = [variable for variable in value or () if variable["name"] != POD_NAME]
-            found[inner] = json.dumps(value, sort_keys=True)
-        most = collections.Counter(found.values()).most_common(1)
+            values[inner] = json.dumps(value, sort_keys=True)
+        most = collections.Counter(values.values()).most_common(1)
         yield from (
             f"{inner}: differs from the other steps'"
-            for inner, value in found.items()
+            for inner, value in values.items()
             if value != most[0][0]
         )
 
@@ -94,7 +96,7 @@ def _kept(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[st
         for mount in template["container"].get("volumeMounts") or ()
     ]
     arguments = (workflow["spec"].get("arguments") or {}).get("parameters")
-    for place, argument in locations.entries("spec.arguments.parameters", arguments):
+    for location, argument in locations.entries("spec.arguments.parameters", arguments):
         value = argument.get("value", "")
         relative = argument["name"] in _KEPT and "://" not in value and not value.startswith("/")
         outside = value.startswith("/") and not any(
@@ -102,7 +104,9 @@ def _kept(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[st
         )
         if relative or outside:
             have = ", ".join(sorted(set(mounts))) or "there are none"
-            yield f"{place}.value: found {shown(value)}, which is on none of the volumes ({have})"
+            yield (
+                f"{location}.value: found {shown(value)}, which is on none of the volumes ({have})"
+            )
 
 
 def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
@@ -113,10 +117,10 @@ def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
     arguments = (workflow["spec"].get("arguments") or {}).get("parameters") or ()
     expected = {argument["name"] for argument in arguments}
     try:
-        found = {item["name"] for item in json.loads(text).get("inputs") or ()}
+        displayed = {item["name"] for item in json.loads(text).get("inputs") or ()}
     except (ValueError, AttributeError, KeyError, TypeError):
-        found = None
-    if found != expected:
+        displayed = None
+    if displayed != expected:
         yield (
             f"metadata.annotations.{_DESCRIPTION}: expected JSON with the inputs {_list(expected)}"
         )
@@ -124,9 +128,9 @@ def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
 
 def _channels(step: Step, by_node: Mapping[str, Step]) -> Iterator[str]:
     """Checks that a node's inputs are outputs of its upstream nodes."""
-    for name, given in (step.node.get("inputs", {}).get("inputs") or {}).items():
+    for name, node_input in (step.node.get("inputs", {}).get("inputs") or {}).items():
         where = f"{step.place} --tfx_ir: input {name} of {step.node_id}"
-        for channel in given.get("channels") or ():
+        for channel in node_input.get("channels") or ():
             producer = (channel.get("producerNodeQuery") or {}).get("id")
             if producer is None:
                 continue
@@ -145,23 +149,23 @@ def _numbers(workflow: Mapping[str, Any], step: Step) -> Iterator[str]:
     """Checks that the defaults of numeric parameters can be read as numbers."""
     arguments = (workflow["spec"].get("arguments") or {}).get("parameters") or ()
     for argument in arguments:
-        number = _NUMBERS.get(step.used.get(argument["name"], ""))
+        number_type = _NUMBERS.get(step.used.get(argument["name"], ""))
         value = argument.get("value")
-        if number is None or value is None:
+        if number_type is None or value is None:
             continue
         try:
-            number(value)
+            number_type(value)
         except ValueError:
-            place = f"spec.arguments.parameters.{argument['name']}.value"
+            location = f"spec.arguments.parameters.{argument['name']}.value"
             kind = step.used[argument["name"]]
-            yield f"{place}: found {value!r}, expected {kind} for node {step.node_id}"
+            yield f"{location}: found {value!r}, expected {kind} for node {step.node_id}"
 
 
 def _task(call: Call, step: Step, nodes: Mapping[str, str]) -> Iterator[str]:
-    found = {nodes.get(name, name) for name in call.dependencies}
-    if found != step.upstream:
+    node_ids = {nodes.get(name, name) for name in call.dependencies}
+    if node_ids != step.upstream:
         yield (
-            f"{call.place}.dependencies: found {_list(found)}, expected {_list(step.upstream)}, "
+            f"{call.place}.dependencies: found {_list(node_ids)}, expected {_list(step.upstream)}, "
             f"the upstream nodes of {step.node_id} in the IR"
         )
     for key in _CONDITIONS:
@@ -172,8 +176,8 @@ def _task(call: Call, step: Step, nodes: Mapping[str, str]) -> Iterator[str]:
     for argument in (call.body.get("arguments") or {}).get("parameters") or ():
         name, value = argument["name"], argument.get("value")
         if value != variable_of(name):
-            place = f"{call.place}.arguments.parameters.{name}.value"
-            yield f"{place}: found {value!r}, expected {variable_of(name)}"
+            location = f"{call.place}.arguments.parameters.{name}.value"
+            yield f"{location}: found {value!r}, expected {variable_of(name)}"
 
 
 def _list(names: set[str] | frozenset[str]) -> str:

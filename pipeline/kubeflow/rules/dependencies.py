@@ -40,16 +40,16 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         if key in spec:
             yield from _known(f"spec.{key}", spec[key], templates)
             yield from _supplied("spec.arguments", arguments, templates.get(spec[key], {}))
-    for place, name in _aside("spec", spec):
+    for location, name in _aside("spec", spec):
         called.append(name)
-        yield from _known(place, name, templates)
+        yield from _known(location, name, templates)
     yield from _valued("spec.arguments", arguments)
-    for place, template in locations.templates(workflow):
-        yield from _template(place, template)
-        called_by_it = [call.template or "" for call in calls(place, template)]
+    for location, template in locations.templates(workflow):
+        yield from _template(location, template)
+        called_by_it = [call.template or "" for call in calls(location, template)]
         if template["name"] in reached(called_by_it, templates):
-            yield f"{place}: calls itself, so that there is no end to it"
-        for call in calls(place, template):
+            yield f"{location}: calls itself, so that there is no end to it"
+        for call in calls(location, template):
             yield from _call(call, templates)
     for key in ("suspend", "shutdown"):
         if spec.get(key):
@@ -60,16 +60,16 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     yield from _unread(spec, templates)
 
 
-def _known(place: str, name: str, templates: Mapping[str, Any]) -> Iterator[str]:
+def _known(location: str, name: str, templates: Mapping[str, Any]) -> Iterator[str]:
     if name not in templates:
-        yield f"{place}: no template {name}{nearest(name, templates)}"
+        yield f"{location}: no template {name}{nearest(name, templates)}"
 
 
-def _aside(place: str, holder: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the place and the name of each template that a hook calls."""
+def _aside(location: str, holder: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the location and the name of each template that a hook calls."""
     for event, hook in (holder.get("hooks") or {}).items():
         if "template" in hook:
-            yield f"{place}.hooks.{event}.template", hook["template"]
+            yield f"{location}.hooks.{event}.template", hook["template"]
 
 
 def _unread(spec: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[str]:
@@ -83,16 +83,16 @@ def _unread(spec: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[s
             yield f"spec.arguments.parameters.{name}: nothing reads it"
 
 
-def _template(place: str, template: Mapping[str, Any]) -> Iterator[str]:
-    yield from formats.wrong(f"{place}.name", template["name"], formats.ARGO_NAME)
+def _template(location: str, template: Mapping[str, Any]) -> Iterator[str]:
+    yield from formats.wrong(f"{location}.name", template["name"], formats.ARGO_NAME)
     kinds = [kind for kind in KINDS if template.get(kind) is not None]
     if len(kinds) != 1:
-        found = " and ".join(kinds) or "nothing to run"
-        yield f"{place}: found {found}, expected exactly one of {', '.join(KINDS)}"
+        kinds_text = " and ".join(kinds) or "nothing to run"
+        yield f"{location}: found {kinds_text}, expected exactly one of {', '.join(KINDS)}"
     for side in ("inputs", "outputs"):
         for kind in ("parameters", "artifacts"):
             items = (template.get(side) or {}).get(kind)
-            inner = f"{place}.{side}.{kind}"
+            inner = f"{location}.{side}.{kind}"
             _, again = locations.named(inner, items)
             yield from again
             for at, item in locations.entries(inner, items):
@@ -107,23 +107,25 @@ def _template(place: str, template: Mapping[str, Any]) -> Iterator[str]:
     leaf = "dag" not in kinds and "steps" not in kinds
     for key in ("parallelism", "failFast") if leaf else ("activeDeadlineSeconds", "timeout"):
         if key in template:
-            yield f"{place}.{key}: found in a template of kind {', '.join(kinds)}, without effect"
+            yield (
+                f"{location}.{key}: found in a template of kind {', '.join(kinds)}, without effect"
+            )
     if "timeout" in template and leaf and not re.fullmatch(r".*[a-z}]", template["timeout"]):
-        yield f"{place}.timeout: found {template['timeout']!r}, expected a time as 30s or 1h"
-    found_calls = calls(place, template)
-    group = f"{place}.{'dag.tasks' if template.get('dag') else 'steps'}"
-    if not leaf and not found_calls:
+        yield f"{location}.timeout: found {template['timeout']!r}, expected a time as 30s or 1h"
+    template_calls = calls(location, template)
+    group = f"{location}.{'dag.tasks' if template.get('dag') else 'steps'}"
+    if not leaf and not template_calls:
         yield f"{group}: found none, expected at least one"
-    yield from locations.twice(group, [call.name for call in found_calls])
+    yield from locations.twice(group, [call.name for call in template_calls])
     if template.get("dag"):
-        yield from _dag(place, template["dag"], found_calls)
+        yield from _dag(location, template["dag"], template_calls)
 
 
-def _dag(place: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterator[str]:
+def _dag(location: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterator[str]:
     names = [task.name for task in tasks]
     both = {key for task in dag["tasks"] for key in ("depends", "dependencies") if task.get(key)}
     if len(both) > 1:
-        yield f"{place}.dag: found both depends and dependencies, expected one way of saying it"
+        yield f"{location}.dag: found both depends and dependencies, expected one way of saying it"
     for task in tasks:
         inner = f"{task.place}.{'depends' if task.body.get('depends') else 'dependencies'}"
         yield from locations.twice(inner, task.body.get("dependencies") or ())
@@ -132,10 +134,10 @@ def _dag(place: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterator[
                 yield f"{inner}: no task {name}{nearest(name, names)}"
     circle = [task.name for task in tasks if task.name in task.upstream]
     if circle:
-        yield f"{place}.dag.tasks: {', '.join(circle)} wait for each other, so none ever starts"
+        yield f"{location}.dag.tasks: {', '.join(circle)} wait for each other, so none ever starts"
     targets = (dag.get("target") or "").split()
     yield from (
-        f"{place}.dag.target: no task {name}{nearest(name, names)}"
+        f"{location}.dag.target: no task {name}{nearest(name, names)}"
         for name in targets
         if name not in names and "{{" not in name
     )
@@ -145,12 +147,12 @@ def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
     yield from formats.wrong(f"{call.place}.name", call.name, formats.TASK)
     kinds = [key for key in ("template", "templateRef", "inline") if call.body.get(key)]
     if kinds not in (["template"], ["templateRef"]):
-        found = " and ".join(kinds) or "none"
-        yield f"{call.place}: found {found}, expected one of template, templateRef"
+        kinds_text = " and ".join(kinds) or "none"
+        yield f"{call.place}: found {kinds_text}, expected one of template, templateRef"
     arguments = call.body.get("arguments") or {}
     yield from _valued(f"{call.place}.arguments", arguments)
-    for place, name in _aside(call.place, call.body):
-        yield from _known(place, name, templates)
+    for location, name in _aside(call.place, call.body):
+        yield from _known(location, name, templates)
     if call.template is None:
         return
     yield from _known(f"{call.place}.template", call.template, templates)
@@ -162,24 +164,24 @@ def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
         declared = _by_name(template.get("inputs"), kind)
         for name in _by_name(arguments, kind):
             if name not in declared:
-                place = f"{call.place}.arguments.{kind}.{name}"
-                yield f"{place}: template {call.template} does not declare it"
+                location = f"{call.place}.arguments.{kind}.{name}"
+                yield f"{location}: template {call.template} does not declare it"
 
 
-def _supplied(place: str, arguments: Any, template: Mapping[str, Any]) -> Iterator[str]:
+def _supplied(location: str, arguments: Any, template: Mapping[str, Any]) -> Iterator[str]:
     """Checks that every input has an argument or a default."""
     for kind in ("parameters", "artifacts"):
-        given = _by_name(arguments, kind)
+        supplied = _by_name(arguments, kind)
         for name, item in _by_name(template.get("inputs"), kind).items():
-            if name not in given and not set(item) - _BARE:
-                yield f"{place}.{kind}: {name} is missing; template {template['name']} needs it"
+            if name not in supplied and not set(item) - _BARE:
+                yield f"{location}.{kind}: {name} is missing; template {template['name']} needs it"
 
 
-def _valued(place: str, arguments: Mapping[str, Any]) -> Iterator[str]:
+def _valued(location: str, arguments: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("parameters", "artifacts"):
-        _, again = locations.named(f"{place}.{kind}", arguments.get(kind))
+        _, again = locations.named(f"{location}.{kind}", arguments.get(kind))
         yield from again
-        for inner, item in locations.entries(f"{place}.{kind}", arguments.get(kind)):
+        for inner, item in locations.entries(f"{location}.{kind}", arguments.get(kind)):
             yield from formats.wrong(f"{inner}.name", item["name"], formats.PARAMETER)
             if not set(item) - _BARE:
                 yield f"{inner}: found no value, expected one"

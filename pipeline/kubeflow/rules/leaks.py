@@ -37,20 +37,20 @@ _PLACE_NAME = re.compile(r"\w+_(FILE|PATH|DIR)|GOOGLE_APPLICATION_CREDENTIALS", 
 
 def check(workflow: Any) -> list[str]:
     """Returns the problems of paths, secrets and sizes; the tree need not be a workflow."""
-    found = list(_size(workflow))
+    problems = list(_size(workflow))
     paths = _paths()
-    for place, text in locations.texts("", workflow):
-        found += _leaks(place or "workflow", text, paths)
-    found += _variables("", workflow)
-    return found
+    for location, text in locations.texts("", workflow):
+        problems += _leaks(location or "workflow", text, paths)
+    problems += _variables("", workflow)
+    return problems
 
 
 def _paths() -> list[tuple[re.Pattern[str], str]]:
     """Returns patterns for the start of a local path, each with a description."""
-    own = {"the project's checkout": REPOSITORY, "the home directory": pathlib.Path.home()}
+    directories = {"the project's checkout": REPOSITORY, "the home directory": pathlib.Path.home()}
     patterns = [
         (re.compile(rf"{_START}{re.escape(str(path))}(?![\w-])"), kind)
-        for kind, path in own.items()
+        for kind, path in directories.items()
         if path != pathlib.Path(path.anchor)
     ]
     temporary = re.escape(tempfile.gettempdir())
@@ -63,19 +63,22 @@ def _paths() -> list[tuple[re.Pattern[str], str]]:
     ]
 
 
-def _leaks(place: str, text: str, paths: list[tuple[re.Pattern[str], str]]) -> Iterator[str]:
+def _leaks(location: str, text: str, paths: list[tuple[re.Pattern[str], str]]) -> Iterator[str]:
     for pattern, kind in paths:
-        found = pattern.search(text)
-        if found:
-            shown = text[found.start() : found.start() + 60].split("\n")[0]
-            yield f"{place}: found {shown!r}, in {kind}, which the cluster does not have"
+        match = pattern.search(text)
+        if match:
+            shown = text[match.start() : match.start() + 60].split("\n")[0]
+            yield f"{location}: found {shown!r}, in {kind}, which the cluster does not have"
             break
     for kind, expression in _SECRETS.items():
         if re.search(expression, text):
-            yield f"{place}: found {kind}, expected a reference to a secret (kubeflow.secrets)"
+            yield f"{location}: found {kind}, expected a reference to a secret (kubeflow.secrets)"
     size = len(text.encode())
-    if size >= ARGUMENT_BYTES and not place.startswith("metadata."):
-        yield f"{place}: found {size:,} bytes, expected less than {ARGUMENT_BYTES:,} (Linux' limit)"
+    if size >= ARGUMENT_BYTES and not location.startswith("metadata."):
+        yield (
+            f"{location}: found {size:,} bytes, expected less than {ARGUMENT_BYTES:,} "
+            "(Linux' limit)"
+        )
 
 
 def _size(workflow: Any) -> Iterator[str]:
@@ -85,26 +88,26 @@ def _size(workflow: Any) -> Iterator[str]:
         yield f"workflow: found {size:,} bytes as JSON, expected less than {WORKFLOW_BYTES:,}"
 
 
-def _variables(place: str, value: Any) -> Iterator[str]:
+def _variables(location: str, value: Any) -> Iterator[str]:
     """Checks that variables that are named like a secret take their value from a secret."""
     if isinstance(value, list):
-        for inner, item in locations.entries(place, value):
+        for inner, item in locations.entries(location, value):
             yield from _variables(inner, item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            inner = locations.TEMPLATES if (place, key) == ("spec", "templates") else ""
-            inner = inner or locations.below(place, key)
+            inner = locations.TEMPLATES if (location, key) == ("spec", "templates") else ""
+            inner = inner or locations.below(location, key)
             if key == "env" and isinstance(item, list):
                 for at, variable in locations.entries(inner, item):
                     yield from _variable(at, variable)
             yield from _variables(inner, item)
 
 
-def _variable(place: str, variable: Any) -> Iterator[str]:
+def _variable(location: str, variable: Any) -> Iterator[str]:
     name = variable.get("name") if isinstance(variable, dict) else None
     if not isinstance(name, str) or not _SECRET_NAME.fullmatch(name):
         return
     source = variable.get("valueFrom")
     referenced = isinstance(source, dict) and "secretKeyRef" in source
     if not referenced and not _PLACE_NAME.fullmatch(name):
-        yield f"{place}: found a secret's name with its value beside it, expected a secretKeyRef"
+        yield f"{location}: found a secret's name with its value beside it, expected a secretKeyRef"

@@ -29,13 +29,13 @@ def check(path: pathlib.Path) -> list[str]:
 
 def findings(workflow: Mapping[str, Any]) -> list[str]:
     """Returns the problems of a workflow that is already loaded; see `check`."""
-    found = workflow_schema.check(workflow)
-    if not found:
+    problems = workflow_schema.check(workflow)
+    if not problems:
         # These rules rely on types that match the schema.
-        given = locations.without_nulls(workflow)
+        without_nulls = locations.without_nulls(workflow)
         for rules in (dependencies, pod_specs, variables, steps):
-            found += rules.check(given)
-    return list(dict.fromkeys(found + leaks.check(workflow)))
+            problems += rules.check(without_nulls)
+    return list(dict.fromkeys(problems + leaks.check(workflow)))
 
 
 def check_command(path: pathlib.Path) -> int:
@@ -51,13 +51,13 @@ def check_command(path: pathlib.Path) -> int:
         UserError: the file is not a workflow.
     """
     workflow = Manifest.load(path).content
-    found = findings(workflow)
+    problems = findings(workflow)
     shown = messages.shown(path)
-    if found:
-        for line in found:
+    if problems:
+        for line in problems:
             print(f"{shown}: {line}")
         return BAD_INPUT
     templates = list(locations.templates(workflow))
-    count = sum(len(calls(place, template)) for place, template in templates)
+    count = sum(len(calls(location, template)) for location, template in templates)
     print(f"{shown}: {len(templates)} templates, {count} steps: no problems found")
     return OK

@@ -59,9 +59,9 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     for key in ("podMetadata", "workflowMetadata"):
         yield from _metadata(f"spec.{key}", spec.get(key) or {})
     yield from _names("spec", {key: spec[key] for key in spec if key != "templates"})
-    for number, secret in enumerate(spec.get("imagePullSecrets") or ()):
-        place = f"spec.imagePullSecrets[{number}].name"
-        yield from formats.wrong(place, secret["name"], formats.SUBDOMAIN)
+    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
+        location = f"spec.imagePullSecrets[{index}].name"
+        yield from formats.wrong(location, secret["name"], formats.SUBDOMAIN)
     of_all, again = locations.named("spec.volumes", spec.get("volumes"))
     yield from again
     claims = [
@@ -69,15 +69,15 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         for claim in spec.get("volumeClaimTemplates") or ()
     ]
     mounted: set[str] = set()
-    for place, template in locations.templates(workflow):
-        yield from _metadata(f"{place}.metadata", template.get("metadata") or {})
-        yield from _names(place, template)
-        yield from _patch(f"{place}.podSpecPatch", template.get("podSpecPatch"))
-        volumes, again = locations.named(f"{place}.volumes", template.get("volumes"))
+    for location, template in locations.templates(workflow):
+        yield from _metadata(f"{location}.metadata", template.get("metadata") or {})
+        yield from _names(location, template)
+        yield from _patch(f"{location}.podSpecPatch", template.get("podSpecPatch"))
+        volumes, again = locations.named(f"{location}.volumes", template.get("volumes"))
         yield from again
-        yield from _volumes(f"{place}.volumes", template.get("volumes"))
+        yield from _volumes(f"{location}.volumes", template.get("volumes"))
         used = set()
-        for inner, container in locations.containers(place, template):
+        for inner, container in locations.containers(location, template):
             mounts = container.get("volumeMounts") or ()
             used |= {mount["name"] for mount in mounts}
             yield from _container(inner, container, template, spec)
@@ -87,12 +87,14 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
                     have = ", ".join(known) or "none"
                     yield f"{at}: no such volume in this template or spec.volumes; there are {have}"
         yield from (
-            f"{place}.volumes.{name}: no container mounts it"
+            f"{location}.volumes.{name}: no container mounts it"
             for name in volumes
             if name not in used
         )
         mounted |= used - volumes.keys()
-        yield from resources.retried(f"{place}.retryStrategy", template.get("retryStrategy") or {})
+        yield from resources.retried(
+            f"{location}.retryStrategy", template.get("retryStrategy") or {}
+        )
     yield from _volumes("spec.volumes", spec.get("volumes"))
     yield from (
         f"spec.volumes.{name}: no container mounts it" for name in of_all if name not in mounted
@@ -100,23 +102,23 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
     yield from resources.retried("spec.retryStrategy", spec.get("retryStrategy") or {})
 
 
-def _metadata(place: str, metadata: Mapping[str, Any]) -> Iterator[str]:
-    yield from _labels(f"{place}.labels", metadata.get("labels") or {})
+def _metadata(location: str, metadata: Mapping[str, Any]) -> Iterator[str]:
+    yield from _labels(f"{location}.labels", metadata.get("labels") or {})
     for key in metadata.get("annotations") or {}:
-        yield from formats.wrong(f"{place}.annotations", key, formats.LABEL_KEY)
+        yield from formats.wrong(f"{location}.annotations", key, formats.LABEL_KEY)
 
 
-def _labels(place: str, labels: Mapping[str, str]) -> Iterator[str]:
+def _labels(location: str, labels: Mapping[str, str]) -> Iterator[str]:
     for key, value in labels.items():
-        yield from formats.wrong(place, key, formats.LABEL_KEY)
-        yield from formats.wrong(f"{place}.{key}", value, formats.LABEL_VALUE)
+        yield from formats.wrong(location, key, formats.LABEL_KEY)
+        yield from formats.wrong(f"{location}.{key}", value, formats.LABEL_VALUE)
 
 
-def _names(place: str, value: Any) -> Iterator[str]:
+def _names(location: str, value: Any) -> Iterator[str]:
     """Checks names of other objects, node selectors and resources, at any depth."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            inner = locations.below(place, key)
+            inner = locations.below(location, key)
             if key in _NAMED and isinstance(item, str):
                 yield from formats.wrong(inner, item, _NAMED[key])
             elif key in _REFERENCES and isinstance(item, Mapping):
@@ -131,11 +133,11 @@ def _names(place: str, value: Any) -> Iterator[str]:
             if key not in ("parameters", "labels", "annotations"):
                 yield from _names(inner, item)
     elif isinstance(value, list):
-        for inner, item in locations.entries(place, value):
+        for inner, item in locations.entries(location, value):
             yield from _names(inner, item)
 
 
-def _patch(place: str, text: str | None) -> Iterator[str]:
+def _patch(location: str, text: str | None) -> Iterator[str]:
     """Checks a patch of the pod's spec, which is YAML in a YAML string."""
     if text is None:
         return
@@ -144,11 +146,11 @@ def _patch(place: str, text: str | None) -> Iterator[str]:
     except yaml.YAMLError:
         patch = None
     if not isinstance(patch, dict):
-        yield f"{place}: found {shown(text)}, expected keys and values of a pod's spec, as YAML"
+        yield f"{location}: found {shown(text)}, expected keys and values of a pod's spec, as YAML"
 
 
-def _volumes(place: str, volumes: Any) -> Iterator[str]:
-    for inner, volume in locations.entries(place, volumes):
+def _volumes(location: str, volumes: Any) -> Iterator[str]:
+    for inner, volume in locations.entries(location, volumes):
         yield from formats.wrong(f"{inner}.name", volume["name"], formats.DNS_LABEL)
         sources = [key for key in volume if key != "name"]
         if len(sources) != 1:
@@ -159,40 +161,42 @@ def _volumes(place: str, volumes: Any) -> Iterator[str]:
             yield from formats.wrong(f"{inner}.hostPath.path", path, formats.ABSOLUTE)
 
 
-def _container(place: str, container: Any, template: Any, spec: Any) -> Iterator[str]:
-    yield from _image(f"{place}.image", container["image"])
-    yield from _mounts(f"{place}.volumeMounts", container.get("volumeMounts") or ())
+def _container(location: str, container: Any, template: Any, spec: Any) -> Iterator[str]:
+    yield from _image(f"{location}.image", container["image"])
+    yield from _mounts(f"{location}.volumeMounts", container.get("volumeMounts") or ())
     if container.get("workingDir"):
-        yield from formats.wrong(f"{place}.workingDir", container["workingDir"], formats.ABSOLUTE)
-    variables, again = locations.named(f"{place}.env", container.get("env"))
+        yield from formats.wrong(
+            f"{location}.workingDir", container["workingDir"], formats.ABSOLUTE
+        )
+    variables, again = locations.named(f"{location}.env", container.get("env"))
     yield from again
-    for inner, variable in locations.entries(f"{place}.env", container.get("env")):
+    for inner, variable in locations.entries(f"{location}.env", container.get("env")):
         yield from _variable(inner, variable, template, spec)
-    for number, source in enumerate(container.get("envFrom") or ()):
+    for index, source in enumerate(container.get("envFrom") or ()):
         kinds = [key for key in ("configMapRef", "secretRef") if source.get(key)]
         if len(kinds) != 1:
             yield (
-                f"{place}.envFrom[{number}]: found {', '.join(kinds) or 'no source'}, "
+                f"{location}.envFrom[{index}]: found {', '.join(kinds) or 'no source'}, "
                 "expected one of configMapRef, secretRef"
             )
     for key in ("command", "args"):
-        for number, text in enumerate(container.get(key) or ()):
-            for found in _EXPANDED.finditer(text):
+        for index, text in enumerate(container.get(key) or ()):
+            for match in _EXPANDED.finditer(text):
                 # Kubernetes expands these itself, before the container starts.
-                if found[0] == "$$" or found[1] in variables:
-                    yield f"{place}.{key}[{number}]: found {found[0]}, which Kubernetes replaces"
+                if match[0] == "$$" or match[1] in variables:
+                    yield f"{location}.{key}[{index}]: found {match[0]}, which Kubernetes replaces"
     # A container's own settings take precedence.
     settings: dict[str, Any] = {}
     for holder in (spec, template, container):
         settings |= holder.get("securityContext") or {}
     if settings.get("runAsNonRoot") and settings.get("runAsUser") == 0:
-        yield f"{place}: found runAsNonRoot with runAsUser 0, which is root"
+        yield f"{location}: found runAsNonRoot with runAsUser 0, which is root"
 
 
-def _mounts(place: str, mounts: Any) -> Iterator[str]:
+def _mounts(location: str, mounts: Any) -> Iterator[str]:
     paths = [mount["mountPath"].rstrip("/") for mount in mounts]
-    yield from locations.twice(f"{place}: mountPath", paths)
-    for inner, mount in locations.entries(place, mounts):
+    yield from locations.twice(f"{location}: mountPath", paths)
+    for inner, mount in locations.entries(location, mounts):
         path = mount["mountPath"]
         yield from formats.wrong(f"{inner}.mountPath", path, formats.ABSOLUTE)
         if path == "/":
@@ -205,34 +209,36 @@ def _mounts(place: str, mounts: Any) -> Iterator[str]:
             yield f"{inner}: found both subPath and subPathExpr, expected one"
 
 
-def _image(place: str, image: str) -> Iterator[str]:
-    found = re.fullmatch(formats.IMAGE[0], image)
-    if not found:
-        yield f"{place}: found {image!r}, expected {formats.IMAGE[1]}"
-    elif not found["tag"] and not found["digest"]:
-        yield f"{place}: found {image}, expected a tag or digest: else nobody knows what runs"
-    elif found["tag"] == "latest" and not found["digest"]:
-        yield f"{place}: found the tag latest, expected one that stays with its image"
+def _image(location: str, image: str) -> Iterator[str]:
+    match = re.fullmatch(formats.IMAGE[0], image)
+    if not match:
+        yield f"{location}: found {image!r}, expected {formats.IMAGE[1]}"
+    elif not match["tag"] and not match["digest"]:
+        yield f"{location}: found {image}, expected a tag or digest: else nobody knows what runs"
+    elif match["tag"] == "latest" and not match["digest"]:
+        yield f"{location}: found the tag latest, expected one that stays with its image"
 
 
-def _variable(place: str, variable: Any, template: Any, spec: Any) -> Iterator[str]:
-    yield from formats.wrong(f"{place}.name", variable["name"], formats.VARIABLE)
+def _variable(location: str, variable: Any, template: Any, spec: Any) -> Iterator[str]:
+    yield from formats.wrong(f"{location}.name", variable["name"], formats.VARIABLE)
     source = variable.get("valueFrom")
     if source is None:
         return
     if variable.get("value"):
-        yield f"{place}: found both value and valueFrom, expected one"
+        yield f"{location}: found both value and valueFrom, expected one"
     if len(source) != 1:
-        yield f"{place}.valueFrom: found {', '.join(source) or 'no source'}, expected exactly one"
+        yield (
+            f"{location}.valueFrom: found {', '.join(source) or 'no source'}, expected exactly one"
+        )
     path = (source.get("fieldRef") or {}).get("fieldPath")
     if path is None:
         return
-    found = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
-    inner = f"{place}.valueFrom.fieldRef.fieldPath"
-    if not found and path not in _FIELDS:
+    match = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
+    inner = f"{location}.valueFrom.fieldRef.fieldPath"
+    if not match and path not in _FIELDS:
         yield f"{inner}: found {path}, expected {', '.join(_FIELDS)} or metadata.labels['...']"
-    elif found and found[1] == "labels":
-        own = (template.get("metadata") or {}).get("labels") or {}
+    elif match and match[1] == "labels":
+        template_labels = (template.get("metadata") or {}).get("labels") or {}
         shared = (spec.get("podMetadata") or {}).get("labels") or {}
-        if found[2] not in (*_OF_ARGO, *own, *shared):
-            yield f"{inner}: found the label {found[2]}, which the pod does not have"
+        if match[2] not in (*_OF_ARGO, *template_labels, *shared):
+            yield f"{inner}: found the label {match[2]}, which the pod does not have"

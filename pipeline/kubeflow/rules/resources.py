@@ -30,10 +30,10 @@ def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
             if amount is not None and name in _BYTES and 0 < amount < 2**20:
                 yield f"{inner}: found {value}, less than a mebibyte; expected an amount as 8Gi"
     for name, value in requests.items():
-        wanted, most = amounts.get(("requests", name)), amounts.get(("limits", name))
-        if wanted is not None and most is not None and wanted > most:
+        request, most = amounts.get(("requests", name)), amounts.get(("limits", name))
+        if request is not None and most is not None and request > most:
             yield f"{place}.requests.{name}: found {value}, above the limit of {limits[name]}"
-        if "/" in name and wanted != most:
+        if "/" in name and request != most:
             yield f"{place}.limits.{name}: found {limits.get(name)}, expected the request, {value}"
 
 

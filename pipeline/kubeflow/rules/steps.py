@@ -21,53 +21,54 @@ _CACHING = "pipelines.kubeflow.org/enable_caching"
 
 def check(workflow: Mapping[str, Any]) -> list[str]:
     """Returns the problems of the steps' arguments and IR."""
-    found: list[str] = []
+    problems: list[str] = []
     steps: dict[str, Step] = {}
-    for place, template in locations.templates(workflow):
+    for location, template in locations.templates(workflow):
         container = template.get("container") or {}
         args = container.get("args") or ()
         if STEP[-1] not in (container.get("command") or ()) and "--tfx_ir" not in args:
             continue
         try:
-            step = steps[template["name"]] = read(f"{place}.container.args", args)
+            step = steps[template["name"]] = read(f"{location}.container.args", args)
         except Unreadable as error:
-            found.append(str(error))
+            problems.append(str(error))
             continue
-        found += _container(place, template, step)
-        found += _parameters(step)
-        found += _classes(step)
+        problems += _container(location, template, step)
+        problems += _parameters(step)
+        problems += _classes(step)
         if step.tfjob is not None:
-            found += tfjobs.check(f"{step.place} {TFJOB}", step.tfjob, template)
+            problems += tfjobs.check(f"{step.place} {TFJOB}", step.tfjob, template)
     # Whether the steps fit together is only checked if each of them is correct.
-    return found or agreement.check(workflow, steps)
+    return problems or agreement.check(workflow, steps)
 
 
-def _container(place: str, template: Mapping[str, Any], step: Step) -> Iterator[str]:
+def _container(location: str, template: Mapping[str, Any], step: Step) -> Iterator[str]:
     container = template["container"]
     command = container.get("command") or []
     if command != list(STEP):
-        found, expected = " ".join(command) or "none", " ".join(STEP)
-        yield f"{place}.container.command: found {found}, expected {expected}"
+        command_text, expected = " ".join(command) or "none", " ".join(STEP)
+        yield f"{location}.container.command: found {command_text}, expected {expected}"
     variables = {variable["name"]: variable for variable in container.get("env") or ()}
     source = variables.get(_RUN_ID_VARIABLE, {}).get("valueFrom") or {}
     if (source.get("fieldRef") or {}).get("fieldPath") != _RUN_ID_FIELD:
-        yield f"{place}.container.env.{_RUN_ID_VARIABLE}: expected a fieldRef to {_RUN_ID_FIELD}"
+        yield f"{location}.container.env.{_RUN_ID_VARIABLE}: expected a fieldRef to {_RUN_ID_FIELD}"
     if not variables.get("PYTHONPATH", {}).get("value"):
-        yield f"{place}.container.env.PYTHONPATH: missing; steps find the user's modules by it"
+        yield f"{location}.container.env.PYTHONPATH: missing; steps find the user's modules by it"
     for name in step.metadata_variables:
         if name not in variables and not container.get("envFrom"):
-            yield f"{place}.container.env.{name}: missing; --kubeflow_metadata_config reads it"
+            yield f"{location}.container.env.{name}: missing; --kubeflow_metadata_config reads it"
     labels = (template.get("metadata") or {}).get("labels") or {}
     if labels.get(_CACHING) != "false":
         # Unlike TFX's cache, the installation's may return artifacts that no longer exist.
-        yield f"{place}.metadata.labels.{_CACHING}: expected 'false'"
+        yield f"{location}.metadata.labels.{_CACHING}: expected 'false'"
     if template.get("daemon"):
-        yield f"{place}.daemon: found true, with which nobody waits for the step"
+        yield f"{location}.daemon: found true, with which nobody waits for the step"
     shown = (template.get("outputs") or {}).get("artifacts") or ()
     paths = [item.get("path") for item in shown if item["name"] == UI_METADATA]
     if paths != [step.ui_path]:
         yield (
-            f"{place}.outputs.artifacts.{UI_METADATA}.path: found {paths[0] if paths else 'none'}, "
+            f"{location}.outputs.artifacts.{UI_METADATA}.path: "
+            f"found {paths[0] if paths else 'none'}, "
             f"expected what --metadata_ui_path says, {step.ui_path}"
         )
 

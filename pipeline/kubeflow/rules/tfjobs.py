@@ -30,14 +30,14 @@ def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
         return [f"{place}: not a {KIND} in JSON: {error}"]
     if not isinstance(job, Mapping):
         return [f"{place}: found {shown(job)}, expected a {KIND}"]
-    found = workflow_schema.of(TFJob, job)
+    problems = workflow_schema.of(TFJob, job)
     # The other rules rely on correct types.
-    found = found or list(_check(locations.without_nulls(job), step))
-    found = [f"{place} {finding}" for finding in found]
+    problems = problems or list(_check(locations.without_nulls(job), step))
+    problems = [f"{place} {finding}" for finding in problems]
     own_name = {"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     if own_name not in (step["container"].get("env") or ()):
-        found.append(f"{place}: expected the step's variable {POD_NAME} to be metadata.name")
-    return found
+        problems.append(f"{place}: expected the step's variable {POD_NAME} to be metadata.name")
+    return problems
 
 
 def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
@@ -70,33 +70,33 @@ def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _replica(
-    place: str, kind: str, replica: Mapping[str, Any], step: Mapping[str, Any]
+    location: str, kind: str, replica: Mapping[str, Any], step: Mapping[str, Any]
 ) -> Iterator[str]:
     if kind not in TYPES:
-        yield f"{place}: unknown kind of task{nearest(kind, TYPES)}"
+        yield f"{location}: unknown kind of task{nearest(kind, TYPES)}"
     count = replica["replicas"]
     if count < 1 or (kind in _ALONE and count > 1):
         expected = "1" if kind in _ALONE else "at least 1"
-        yield f"{place}.replicas: found {count}, expected {expected}"
+        yield f"{location}.replicas: found {count}, expected {expected}"
     if replica["restartPolicy"] != "ExitCode":
         yield (
-            f"{place}.restartPolicy: found {shown(replica['restartPolicy'])}, expected "
+            f"{location}.restartPolicy: found {shown(replica['restartPolicy'])}, expected "
             "ExitCode: an error of the model comes again"
         )
-    yield from _pod(f"{place}.template.spec", replica["template"]["spec"], step)
+    yield from _pod(f"{location}.template.spec", replica["template"]["spec"], step)
 
 
-def _pod(place: str, pod: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
+def _pod(location: str, pod: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
     if pod.get("volumes") != step.get("volumes"):
-        yield f"{place}.volumes: differs from the step's; what one writes the other reads"
+        yield f"{location}.volumes: differs from the step's; what one writes the other reads"
     names = [container["name"] for container in pod["containers"]]
     if names != [CONTAINER]:
         # The operator reads the task's state from the container with this name.
-        found = ", ".join(names) or "none"
-        yield f"{place}.containers: found {found}, expected {CONTAINER} alone"
+        names_text = ", ".join(names) or "none"
+        yield f"{location}.containers: found {names_text}, expected {CONTAINER} alone"
         return
     (container,) = pod["containers"]
-    inner = f"{place}.containers.{CONTAINER}"
+    inner = f"{location}.containers.{CONTAINER}"
     if container.get("command") != list(COMMAND):
         yield f"{inner}.command: expected {' '.join(COMMAND)}"
     for key in ("image", "volumeMounts"):

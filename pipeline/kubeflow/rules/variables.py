@@ -67,14 +67,14 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
             more = {"metrics": _OF_METRICS, "hooks": _OF_EXIT}.get(key, set())
             yield from _unknown(f"spec.{key}", value, everywhere | more)
     at_exit = reached([spec.get("onExit") or ""], templates)
-    for place, template in locations.templates(workflow):
+    for location, template in locations.templates(workflow):
         scope = everywhere | _of_template(template)
         if template["name"] in at_exit:
             scope |= _OF_EXIT
-        made = calls(place, template)
-        for call in made:
+        template_calls = calls(location, template)
+        for call in template_calls:
             known = scope | _of_items(call.body)
-            for other in made:
+            for other in template_calls:
                 if other.name in call.upstream:
                     known |= _of_call(other, templates)
             yield from _unknown(call.place, call.body, known)
@@ -82,12 +82,12 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
             if key not in ("dag", "steps"):
                 more = _OF_METRICS if key == "metrics" else set()
                 if key == "outputs":
-                    more = set().union(*(_of_call(call, templates) for call in made))
-                yield from _unknown(f"{place}.{key}", value, scope | more)
+                    more = set().union(*(_of_call(call, templates) for call in template_calls))
+                yield from _unknown(f"{location}.{key}", value, scope | more)
 
 
-def _unknown(place: str, value: Any, scope: set[str]) -> Iterator[str]:
-    for inner, text in locations.texts(place, value):
+def _unknown(location: str, value: Any, scope: set[str]) -> Iterator[str]:
+    for inner, text in locations.texts(location, value):
         for tag in _TAG.findall(text):
             name = tag.strip()
             if name.startswith("="):
