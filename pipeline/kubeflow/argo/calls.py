@@ -51,13 +51,13 @@ def calls(place: str, template: Mapping[str, Any]) -> list[Call]:
             )
             for task in tasks
         ]
-    found: list[Call] = []
-    for number, group in enumerate(template.get("steps") or ()):
-        before = frozenset(call.name for call in found)
-        for inner, step in locations.entries(f"{place}.steps[{number}]", group):
+    step_calls: list[Call] = []
+    for index, group in enumerate(template.get("steps") or ()):
+        before = frozenset(call.name for call in step_calls)
+        for inner, step in locations.entries(f"{place}.steps[{index}]", group):
             name = step.get("name", "")
-            found.append(Call(inner, name, step, "steps", tuple(before), before))
-    return found
+            step_calls.append(Call(inner, name, step, "steps", tuple(before), before))
+    return step_calls
 
 
 def _dependencies(task: Mapping[str, Any]) -> tuple[str, ...]:
@@ -66,26 +66,26 @@ def _dependencies(task: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _upstream(name: str, direct: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    found: set[str] = set()
+    upstream: set[str] = set()
     ahead = list(direct[name])
     while ahead:
-        one = ahead.pop()
-        if one not in found:
-            found.add(one)
-            ahead += direct.get(one, ())
-    return frozenset(found)
+        dependency = ahead.pop()
+        if dependency not in upstream:
+            upstream.add(dependency)
+            ahead += direct.get(dependency, ())
+    return frozenset(upstream)
 
 
 def reached(names: Iterable[str], templates: Mapping[str, Any]) -> set[str]:
     """Returns the names of templates and of all that they call, directly or indirectly."""
-    found: set[str] = set()
+    reachable: set[str] = set()
     ahead = list(names)
     while ahead:
         name = ahead.pop()
-        if name in templates and name not in found:
-            found.add(name)
+        if name in templates and name not in reachable:
+            reachable.add(name)
             for call in calls(name, templates[name]):
                 hooks = (call.body.get("hooks") or {}).values()
                 ahead += [call.template or "", call.body.get("onExit") or ""]
                 ahead += [hook.get("template") or "" for hook in hooks]
-    return found
+    return reachable

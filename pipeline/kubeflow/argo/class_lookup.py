@@ -26,15 +26,15 @@ def missing(path: str) -> str:
 
 
 def _file(module: str) -> pathlib.Path | None:
-    places = None
+    search_path = None
     spec = None
     parts = module.split(".")
-    for number in range(len(parts)):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: number + 1]), places)
+    for index in range(len(parts)):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: index + 1]), search_path)
         if spec is None:
             return None
         # A module that is not a package has no submodules.
-        places = list(spec.submodule_search_locations or ())
+        search_path = list(spec.submodule_search_locations or ())
     return pathlib.Path(spec.origin) if spec and spec.origin else None
 
 

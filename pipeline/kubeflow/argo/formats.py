@@ -65,10 +65,10 @@ def wrong(place: str, text: Any, form: tuple[str, str]) -> list[str]:
 
 def amount(value: Any) -> decimal.Decimal | None:
     """Returns the value of a quantity; None if it is not one."""
-    found = _QUANTITY.fullmatch(str(value))
-    if not found:
+    match = _QUANTITY.fullmatch(str(value))
+    if not match:
         return None
-    number, suffix = decimal.Decimal(found["number"]), found["suffix"] or ""
+    number, suffix = decimal.Decimal(match["number"]), match["suffix"] or ""
     if suffix.endswith("i"):
         return number * 1024 ** (_BINARY.index(suffix[0]) + 1)
     if suffix in _SUFFIXES:

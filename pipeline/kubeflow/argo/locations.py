@@ -9,9 +9,9 @@ TEMPLATES = "templates"
 
 def entries(place: str, items: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:
     """Yields the entries of a list with their places: by name if they have one, else by index."""
-    for number, item in enumerate(items or ()):
+    for index, item in enumerate(items or ()):
         name = item.get("name") if isinstance(item, Mapping) else None
-        yield (f"{place}.{name}" if isinstance(name, str) and name else f"{place}[{number}]"), item
+        yield (f"{place}.{name}" if isinstance(name, str) and name else f"{place}[{index}]"), item
 
 
 def below(place: str, key: Any) -> str:

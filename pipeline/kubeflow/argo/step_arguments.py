@@ -88,8 +88,10 @@ def read(place: str, args: Sequence[str]) -> Step:
         node.get("pipelineNode", {}).get("nodeInfo", {}).get("id") for node in ir.get("nodes", [])
     ]
     if nodes != [options.node_id]:
-        found = ", ".join(map(str, nodes)) or "none"
-        raise Unreadable(f"{where}: found nodes {found}, expected {options.node_id} (--node_id)")
+        nodes_text = ", ".join(map(str, nodes)) or "none"
+        raise Unreadable(
+            f"{where}: found nodes {nodes_text}, expected {options.node_id} (--node_id)"
+        )
     return Step(
         place,
         options.node_id,
@@ -117,25 +119,27 @@ class _Parser(argparse.ArgumentParser):
         raise Unreadable(f"{self._place}: {message}")
 
 
-def _message(place: str, text: str, message: Message) -> dict[str, Any]:
+def _message(location: str, text: str, message: Message) -> dict[str, Any]:
     try:
         json_format.Parse(text, message)
     except (json_format.ParseError, TypeError) as error:  # TypeError: JSON, but not an object
         kind = message.DESCRIPTOR.full_name
         reason = " ".join(str(error).split())
-        raise Unreadable(f"{place}: not a {kind} in JSON: {reason}") from None
+        raise Unreadable(f"{location}: not a {kind} in JSON: {reason}") from None
     return json_format.MessageToDict(message)
 
 
-def _passed(place: str, parameters: Sequence[str]) -> dict[str, tuple[str, str]]:
+def _passed(location: str, parameters: Sequence[str]) -> dict[str, tuple[str, str]]:
     passed: dict[str, tuple[str, str]] = {}
     for parameter in parameters:
-        found = _RUNTIME_PARAMETER.fullmatch(parameter)
-        if not found:
-            raise Unreadable(f"{place}: found {parameter!r}, expected NAME=INT|DOUBLE|STRING:VALUE")
-        if found["name"] in passed:
-            raise Unreadable(f"{place}: {found['name']} stands twice, expected once")
-        passed[found["name"]] = (found["kind"], found["value"])
+        match = _RUNTIME_PARAMETER.fullmatch(parameter)
+        if not match:
+            raise Unreadable(
+                f"{location}: found {parameter!r}, expected NAME=INT|DOUBLE|STRING:VALUE"
+            )
+        if match["name"] in passed:
+            raise Unreadable(f"{location}: {match['name']} stands twice, expected once")
+        passed[match["name"]] = (match["kind"], match["value"])
     return passed
 
 

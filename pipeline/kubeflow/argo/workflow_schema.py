@@ -81,13 +81,13 @@ _FREE = ("Plugin", "FieldsV1", "Item")
 
 def check(workflow: Any) -> list[str]:
     """Returns the problems of keys and types."""
-    found = list(_walk("", workflow, models.Workflow))
-    if not found:
+    problems = list(_walk("", workflow, models.Workflow))
+    if not problems:
         # The types do not require a name, as `templateDefaults` has none.
-        for place, template in locations.templates(workflow):
+        for location, template in locations.templates(workflow):
             if not template.get("name"):
-                found.append(f"{place}.name: missing")
-    return found
+                problems.append(f"{location}.name: missing")
+    return problems
 
 
 def of(model: type, value: Mapping[str, Any]) -> list[str]:
@@ -95,30 +95,30 @@ def of(model: type, value: Mapping[str, Any]) -> list[str]:
     return list(_walk("", value, model))
 
 
-def _walk(place: str, value: Any, kind: Any) -> typing.Iterator[str]:
+def _walk(location: str, value: Any, kind: Any) -> typing.Iterator[str]:
     kind = _plain(kind)
     origin = typing.get_origin(kind)
     if origin is list:
         if not isinstance(value, list):
-            yield _wrong(place, value, "a list")
+            yield _wrong(location, value, "a list")
             return
-        for inner, item in locations.entries(place, value):
+        for inner, item in locations.entries(location, value):
             yield from _walk(inner, item, typing.get_args(kind)[0])
     elif origin is dict:
         if not isinstance(value, Mapping):
-            yield _wrong(place, value, "keys and values")
+            yield _wrong(location, value, "keys and values")
             return
         for key, item in value.items():
-            yield from _walk(locations.below(place, key), item, typing.get_args(kind)[1])
+            yield from _walk(locations.below(location, key), item, typing.get_args(kind)[1])
     elif isinstance(kind, type) and issubclass(kind, Model):
-        yield from _walk_model(place, value, kind)
+        yield from _walk_model(location, value, kind)
     else:
         expected, fits = _SCALARS[kind]
         if not fits(value):
-            yield _wrong(place, value, expected)
+            yield _wrong(location, value, expected)
 
 
-def _walk_model(place: str, value: Any, model: type) -> typing.Iterator[str]:
+def _walk_model(location: str, value: Any, model: type) -> typing.Iterator[str]:
     name = model.__name__
     fields = _fields(model)
     if name in _FREE:
@@ -126,23 +126,23 @@ def _walk_model(place: str, value: Any, model: type) -> typing.Iterator[str]:
     if name in _SPECIAL:
         expected, fits = _SPECIAL[name]
         if not fits(value):
-            yield _wrong(place, value, expected)
+            yield _wrong(location, value, expected)
         return
     if "__root__" in fields:
-        yield from _walk(place, value, fields["__root__"].outer_type_)
+        yield from _walk(location, value, fields["__root__"].outer_type_)
         return
     if not isinstance(value, Mapping):
-        yield _wrong(place, value, "keys and values")
+        yield _wrong(location, value, "keys and values")
         return
     required = {key for key, field in fields.items() if field.required}
     for key in sorted(required | set(_ALSO_REQUIRED.get(name, ()))):
         if value.get(key) is None or value[key] == "":
-            yield f"{locations.below(place, key)}: missing"
+            yield f"{locations.below(location, key)}: missing"
     for key, item in value.items():
-        inner = locations.TEMPLATES if (place, key) == ("spec", "templates") else key
-        inner = inner if inner == locations.TEMPLATES else locations.below(place, key)
+        inner = locations.TEMPLATES if (location, key) == ("spec", "templates") else key
+        inner = inner if inner == locations.TEMPLATES else locations.below(location, key)
         if key not in fields:
-            yield f"{locations.below(place, key)}: unknown key{nearest(str(key), fields)}"
+            yield f"{locations.below(location, key)}: unknown key{nearest(str(key), fields)}"
         elif key in _OF_CLUSTER.get(name, ()):
             yield f"{inner}: found {shown(item)}, expected none: the cluster writes it"
         elif item is not None:  # null counts as absent
@@ -153,23 +153,23 @@ def _walk_model(place: str, value: Any, model: type) -> typing.Iterator[str]:
                 yield f"{inner}: found {shown(item)}, expected one of {', '.join(choices)}"
 
 
-def _bounds(place: str, key: str, value: Any) -> typing.Iterator[str]:
+def _bounds(location: str, key: str, value: Any) -> typing.Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, int):
         return
     least = None if key in _NEGATIVE_TOO else _AT_LEAST.get(key, 0)
     most = _AT_MOST.get(key)
     if least is not None and value < least:
-        yield f"{place}: found {value}, expected at least {least}"
+        yield f"{location}: found {value}, expected at least {least}"
     if most is not None and value > most:
-        yield f"{place}: found {value}, expected at most {most}"
+        yield f"{location}: found {value}, expected at most {most}"
 
 
-def _wrong(place: str, value: Any, expected: str) -> str:
+def _wrong(location: str, value: Any, expected: str) -> str:
     kind = "nothing" if value is None else type(value).__name__
     quotes = ""
     if expected == "text" and not isinstance(value, (Mapping, list)) and value is not None:
         quotes = "; put it in quotes"
-    return f"{place or 'workflow'}: found {shown(value)} ({kind}), expected {expected}{quotes}"
+    return f"{location or 'workflow'}: found {shown(value)} ({kind}), expected {expected}{quotes}"
 
 
 def _is_whole(value: Any) -> bool:
@@ -221,6 +221,6 @@ def _plain(kind: Any) -> Any:
         if origin is typing.Annotated:
             kind = arguments[0]
         elif origin in (typing.Union, types.UnionType) and type(None) in arguments:
-            kind = next(one for one in arguments if one is not type(None))
+            kind = next(argument for argument in arguments if argument is not type(None))
         else:
             return kind

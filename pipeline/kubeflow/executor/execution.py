@@ -162,22 +162,22 @@ class Execution:
             raise error
 
     def _task(self, task: Mapping[str, Any], scope: Mapping[str, str], path: str) -> dict[str, str]:
-        place = join(path, task["name"])
+        task_path = join(path, task["name"])
         if "when" in task and not holds(filled_in(task["when"], scope)):
-            self._skip(task["template"], place)
+            self._skip(task["template"], task_path)
             return {}
-        given = filled_in(task.get("arguments", {}).get("parameters", []), scope)
-        arguments = {item["name"]: item["value"] for item in given}
-        outputs = self._template(task["template"], arguments, scope, place)
+        parameters = filled_in(task.get("arguments", {}).get("parameters", []), scope)
+        arguments = {item["name"]: item["value"] for item in parameters}
+        outputs = self._template(task["template"], arguments, scope, task_path)
         name = task["name"]
         return {f"tasks.{name}.outputs.parameters.{key}": value for key, value in outputs.items()}
 
     def _skip(self, template: str, path: str) -> None:
-        found = self.workflow.templates[template]
-        if "dag" not in found:
+        definition = self.workflow.templates[template]
+        if "dag" not in definition:
             self.progress.nodes[path].state = SKIPPED
             return
-        for task in found["dag"]["tasks"]:
+        for task in definition["dag"]["tasks"]:
             self._skip(task["template"], join(path, task["name"]))
 
     def _container(
@@ -273,14 +273,14 @@ class Execution:
             elif not artifact.get("optional"):
                 log.write(f"output {artifact['name']}: no file {artifact['path']}\n".encode())
                 return _NO_OUTPUT, {}
-        found = {}
+        values = {}
         for parameter in outputs.get("parameters", []):
             file = self.isolation.found(command, parameter["valueFrom"]["path"])
             if not file.exists():
                 log.write(f"output {parameter['name']}: no file {file}\n".encode())
                 return _NO_OUTPUT, {}
-            found[parameter["name"]] = file.read_text(encoding="utf-8")
-        return 0, found
+            values[parameter["name"]] = file.read_text(encoding="utf-8")
+        return 0, values
 
 
 @contextlib.contextmanager

@@ -111,15 +111,15 @@ class Namespaces(Isolation):
     def start(self, command: Command, log: Any) -> subprocess.Popen:
         """Starts the command; its process tree ends with the returned process, or with this one."""
         scratch = command.scratch
-        places = [scratch / name for name in ("root", "upper", "work", "tmp")]
-        for place in places:
-            place.mkdir(parents=True, exist_ok=True)
-        root, upper, work, temporary = map(str, places)
+        host_paths = [scratch / name for name in ("root", "upper", "work", "tmp")]
+        for host_path in host_paths:
+            host_path.mkdir(parents=True, exist_ok=True)
+        root, upper, work, temporary = map(str, host_paths)
         binds = ["rw", temporary, "/tmp", *self._code_binds()]
-        for path, place in command.mounts.items():
-            binds += ["rw", str(place), path]
-        for place in (scratch / "tmp", *command.mounts.values()):
-            self._give(place)
+        for path, host_path in command.mounts.items():
+            binds += ["rw", str(host_path), path]
+        for host_path in (scratch / "tmp", *command.mounts.values()):
+            self._give(host_path)
         directory = command.working_directory or WORKING_DIRECTORY
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "-m", "-p", "-f", "--kill-child=KILL"]
@@ -244,8 +244,8 @@ def _below(places: Mapping[str, pathlib.Path], path: str) -> pathlib.Path | None
 
 def _base_environment(binaries: str) -> dict[str, str]:
     """Returns the variables that the image sets, with those for this machine's processor."""
-    own = {name: value for name, value in os.environ.items() if name.startswith(_PROCESSOR)}
-    return own | {
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(_PROCESSOR)}
+    return inherited | {
         "PATH": f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",

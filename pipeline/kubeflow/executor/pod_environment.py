@@ -55,9 +55,9 @@ class Pod:
         Raises:
             UserError: a variable refers to something that does not exist or is not supported.
         """
-        found: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for source in self.container.get("envFrom", []):
-            found.update(self._all_of(source, cluster))
+            variables.update(self._all_of(source, cluster))
         for variable in self.container.get("env", []):
             if "valueFrom" in variable:
                 value = self._value(variable["name"], variable["valueFrom"], cluster)
@@ -65,8 +65,8 @@ class Pod:
                     continue
             else:
                 value = variable.get("value", "")
-            found[variable["name"]] = value
-        return found
+            variables[variable["name"]] = value
+        return variables
 
     def _all_of(self, source: Mapping[str, Any], cluster: Cluster) -> Mapping[str, str]:
         for kind, known in (("configMapRef", cluster.config_maps), ("secretRef", cluster.secrets)):
@@ -116,23 +116,23 @@ class Pod:
             UserError: a volume is unknown, or of a kind that only a cluster has.
         """
         known = {item["name"]: item for item in [*volumes, *self.template.get("volumes", [])]}
-        found = {}
+        directories = {}
         for mount in self.container.get("volumeMounts", []):
             volume = known.get(mount["name"], {})
             if claim := volume.get("persistentVolumeClaim"):
-                place = cluster.volumes / claim["claimName"]
+                directory = cluster.volumes / claim["claimName"]
             elif "emptyDir" in volume:
-                place = self.scratch / "volumes" / mount["name"]
+                directory = self.scratch / "volumes" / mount["name"]
             else:
                 raise UserError(
                     f"workflow: volume {mount['name']}: expected a persistentVolumeClaim or an "
                     "emptyDir; the executor has no other"
                 )
             if sub_path := mount.get("subPath"):
-                place /= sub_path
-            place.mkdir(parents=True, exist_ok=True)
-            found[os.path.normpath(mount["mountPath"])] = place
-        return found
+                directory /= sub_path
+            directory.mkdir(parents=True, exist_ok=True)
+            directories[os.path.normpath(mount["mountPath"])] = directory
+        return directories
 
 
 def _missing(kind: str, name: str) -> UserError:

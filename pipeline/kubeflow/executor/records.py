@@ -50,8 +50,8 @@ class Records:
 
     def was_cached(self, node: str) -> bool:
         """Returns whether a node's result came from the cache."""
-        found = self._execution(node)
-        return found is not None and found.last_known_state == found.CACHED
+        execution = self._execution(node)
+        return execution is not None and execution.last_known_state == execution.CACHED
 
     def verdict(self) -> dict[str, Any] | None:
         """Returns the verdict, see `components.evaluator.verdict.make`, or None."""
@@ -85,12 +85,12 @@ class Records:
         context = store.get_context_by_type_and_name(_RUN, self.run)
         if context is None:
             return None
-        found = [
+        executions = [
             execution
             for execution in store.get_executions_by_context(context.id)
             if node in _nodes(store, execution.id)
         ]
-        return max(found, key=lambda execution: execution.id, default=None)
+        return max(executions, key=lambda execution: execution.id, default=None)
 
     def _output(self, node: str, key: str) -> Any:
         store = self._store()

@@ -88,12 +88,12 @@ def run(
             messages.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
             with metadata_server.serving(workspace.metadata) as port:
                 progress = Progress(console, workflow.steps())
-                place = _places(kubeflow, volumes, isolated)
+                to_local_path = _places(kubeflow, volumes, isolated)
 
                 def place_as_known(path: str) -> epath.Path:
                     """Returns a path that outlives the link of `Workspace.plain`."""
                     return epath.Path(
-                        str(place(path)).replace(str(plain.root), str(workspace.root), 1)
+                        str(to_local_path(path)).replace(str(plain.root), str(workspace.root), 1)
                     )
 
                 records = Records(name, port, place_as_known)

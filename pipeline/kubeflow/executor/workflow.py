@@ -70,19 +70,19 @@ class Workflow:
 
     def steps(self) -> list[str]:
         """Returns the paths of all steps, in an order in which they could run."""
-        found = self._steps_below(self.spec["entrypoint"], "")
+        paths = self._steps_below(self.spec["entrypoint"], "")
         if on_exit := self.spec.get("onExit"):
-            found += self._steps_below(on_exit, "") or [on_exit]
-        return found
+            paths += self._steps_below(on_exit, "") or [on_exit]
+        return paths
 
     def _steps_below(self, name: str, path: str) -> list[str]:
         template = self.templates[name]
         if "dag" not in template:
             return [path or name]
-        found = []
+        paths = []
         for task in in_order(template["dag"]["tasks"]):
-            found += self._steps_below(task["template"], join(path, task["name"]))
-        return found
+            paths += self._steps_below(task["template"], join(path, task["name"]))
+        return paths
 
 
 def in_order(tasks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

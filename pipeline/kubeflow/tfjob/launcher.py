@@ -295,8 +295,8 @@ def _sigterm_raises() -> Iterator[None]:
         yield
         return
 
-    def end(number, frame):
-        raise SystemExit(128 + number)
+    def end(signum, frame):
+        raise SystemExit(128 + signum)
 
     before = signal.signal(signal.SIGTERM, end)
     try:

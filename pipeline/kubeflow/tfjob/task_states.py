@@ -92,9 +92,9 @@ def failure(log: Sequence[str]) -> Failure | None:
     for line in reversed(log):
         if line.startswith("{"):
             try:
-                said = json.loads(line)
+                record = json.loads(line)
             except ValueError:
                 continue
-            if said.get("event") == "failed":
-                return Failure(said["error"], said["traceback"])
+            if record.get("event") == "failed":
+                return Failure(record["error"], record["traceback"])
     return None

@@ -99,12 +99,12 @@ class Jobs:
                 " says that this step runs in"
             ) from None
         pod = json.loads(answer)["metadata"]
-        found = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
         for reference in pod.get("ownerReferences") or ():
             if reference.get("controller"):
                 # These keys only: to block the owner's deletion takes further permissions.
-                found = {key: reference[key] for key in found}
-        return found
+                owner = {key: reference[key] for key in owner}
+        return owner
 
     def create(self, job: Mapping[str, Any]) -> bool:
         """Creates a job; returns False if one with its name exists."""

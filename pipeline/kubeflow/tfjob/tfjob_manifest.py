@@ -91,16 +91,16 @@ def _pod(
     workflow: Mapping[str, Any],
 ) -> dict[str, Any]:
     container = step["container"]
-    own = {"PYTHONPATH", *kubeflow.environment, *kubeflow.secrets}
-    found: dict[str, Any] = {
+    configured = {"PYTHONPATH", *kubeflow.environment, *kubeflow.secrets}
+    task_container: dict[str, Any] = {
         "name": CONTAINER,
         "command": list(COMMAND),
-        "env": [variable for variable in container["env"] if variable["name"] in own],
+        "env": [variable for variable in container["env"] if variable["name"] in configured],
         **{key: container[key] for key in _SAME if key in container},
     }
     if resources := _resources(asked) if asked else container.get("resources"):
-        found["resources"] = resources
-    spec: dict[str, Any] = {"containers": [found]}
+        task_container["resources"] = resources
+    spec: dict[str, Any] = {"containers": [task_container]}
     for key in ("volumes", "nodeSelector"):
         if key in step:
             spec[key] = step[key]
@@ -118,8 +118,8 @@ def _resources(asked: Resources) -> dict[str, Any]:
     gpu = str(asked.gpu) if asked.gpu else None
     limits = {"cpu": asked.cpu_limit, "memory": asked.memory, "nvidia.com/gpu": gpu}
     both: dict[str, dict[str, Any]] = {"requests": requests, "limits": limits}
-    given = {kind: {k: v for k, v in own.items() if v} for kind, own in both.items()}
-    return {kind: own for kind, own in given.items() if own}
+    specified = {kind: {k: v for k, v in amounts.items() if v} for kind, amounts in both.items()}
+    return {kind: amounts for kind, amounts in specified.items() if amounts}
 
 
 def filled(
@@ -134,13 +134,13 @@ def filled(
             job's name.
         problem: the file that tells the tasks what to train.
     """
-    found = copy.deepcopy(dict(job))
-    for replica in found["spec"]["tfReplicaSpecs"].values():
+    filled_job = copy.deepcopy(dict(job))
+    for replica in filled_job["spec"]["tfReplicaSpecs"].values():
         (container,) = replica["template"]["spec"]["containers"]
         container["args"] = [directory, problem]
-    metadata = found["metadata"]
+    metadata = filled_job["metadata"]
     metadata["ownerReferences"] = [dict(owner)]
     metadata["name"] += "-" + directory.rstrip("/").rpartition("/")[2]
-    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(filled_job, sort_keys=True).encode()).hexdigest()[:16]
     metadata["annotations"] = {**metadata.get("annotations", {}), DIGEST: digest}
-    return found
+    return filled_job
