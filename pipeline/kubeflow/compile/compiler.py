@@ -141,19 +141,19 @@ def _sort_representation(args: list[str]) -> None:
 
     A column or a file may be called `{{a}}`, which Argo would take for a variable.
     """
-    place = args.index("--tfx_ir") + 1
-    args[place] = literal(json.dumps(json.loads(args[place]), sort_keys=True))
+    index = args.index("--tfx_ir") + 1
+    args[index] = literal(json.dumps(json.loads(args[index]), sort_keys=True))
 
 
 def _give_outputs_own_directory(template: dict[str, Any]) -> None:
     """Gives a step its own output directory, as parallel steps may share a file system."""
     args = template["container"]["args"]
     step = _step_of(args)
-    place = f"{OUTPUTS}/{step}"
-    args[args.index("--metadata_ui_path") + 1] = f"{place}/{UI_METADATA}.json"
+    directory = f"{OUTPUTS}/{step}"
+    args[args.index("--metadata_ui_path") + 1] = f"{directory}/{UI_METADATA}.json"
     names = [UI_METADATA, METRICS] if step in (nodes.EVALUATOR, nodes.PUSHER) else [UI_METADATA]
     template["outputs"]["artifacts"] = [
-        {"name": name, "path": f"{place}/{name}.json"} for name in names
+        {"name": name, "path": f"{directory}/{name}.json"} for name in names
     ]
 
 

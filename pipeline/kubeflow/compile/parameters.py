@@ -72,8 +72,8 @@ def defaults(arguments: Arguments) -> dict[str, Any]:
 
 def python_path(config: Config) -> str:
     """Returns the steps' PYTHONPATH: the code, and the configuration's folder if in the image."""
-    places = [".", relative_folder(config)]
-    return os.pathsep.join(place for place in dict.fromkeys(places) if place)
+    folders = [".", relative_folder(config)]
+    return os.pathsep.join(folder for folder in dict.fromkeys(folders) if folder)
 
 
 def relative_folder(config: Config) -> str | None:
@@ -101,6 +101,6 @@ def _of_image(folder: pathlib.Path) -> str | None:
     """Returns a folder's path in the image; None if it is not there."""
     if not folder.is_relative_to(REPOSITORY):
         return None
-    own = folder.relative_to(REPOSITORY)
-    left_out = any(part.startswith(".") or part == "workspace" for part in own.parts)
-    return str(own) if own.parts and own.parts[0] in IN_IMAGE and not left_out else None
+    path = folder.relative_to(REPOSITORY)
+    left_out = any(part.startswith(".") or part == "workspace" for part in path.parts)
+    return str(path) if path.parts and path.parts[0] in IN_IMAGE and not left_out else None

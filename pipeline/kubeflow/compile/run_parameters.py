@@ -74,9 +74,9 @@ def check_places(kubeflow: Kubeflow, given: Mapping[str, str]) -> None:
     if data.startswith("/") or "://" in data:  # otherwise a folder in the image
         shared[DATA_DIRECTORY] = data
     mistakes = {
-        name: misplaced(place, kubeflow.volumes, name != DATA_DIRECTORY)
-        for name, place in shared.items()
-        if place
+        name: misplaced(location, kubeflow.volumes, name != DATA_DIRECTORY)
+        for name, location in shared.items()
+        if location
     }
     if any(mistakes.values()):
         lines = [f"--param {name}: {mistake}" for name, mistake in mistakes.items() if mistake]

@@ -51,8 +51,8 @@ class Manifest:
         content = yaml_file.parse(text, where)
         kind = content.get("kind") if isinstance(content, dict) else None
         if kind != "Workflow":
-            found = f"kind {kind}" if kind else "no kind"
-            raise UserError(f"{where}: found {found}, expected an Argo Workflow")
+            kind_text = f"kind {kind}" if kind else "no kind"
+            raise UserError(f"{where}: found {kind_text}, expected an Argo Workflow")
         if not isinstance(content.get("spec"), dict):
             raise UserError(f"{where}: found no spec, expected an Argo Workflow")
         return cls(where, text, content)
@@ -65,9 +65,13 @@ class Manifest:
     @property
     def steps(self) -> frozenset[str]:
         """The names of the steps, which are the tasks that run a container."""
-        templates = {own["name"]: own for own in self.content["spec"].get("templates") or ()}
+        templates = {
+            template["name"]: template for template in self.content["spec"].get("templates") or ()
+        }
         tasks = [
-            task for own in templates.values() for task in (own.get("dag") or {}).get("tasks") or ()
+            task
+            for template in templates.values()
+            for task in (template.get("dag") or {}).get("tasks") or ()
         ]
         return frozenset(
             task["name"] for task in tasks if "container" in templates.get(task.get("template"), {})
@@ -77,9 +81,9 @@ class Manifest:
     def reported(self) -> frozenset[str]:
         """The metrics that every run reports: the verdict, and whether the model is deployed."""
         reporting = [
-            own["name"]
-            for own in self.content["spec"].get("templates", ())
-            for artifact in (own.get("outputs") or {}).get("artifacts") or ()
+            template["name"]
+            for template in self.content["spec"].get("templates", ())
+            for artifact in (template.get("outputs") or {}).get("artifacts") or ()
             if artifact["name"] == METRICS
         ]
         return frozenset(
@@ -97,7 +101,7 @@ class Manifest:
             UserError: the workflow has no such parameter, or a parameter has no value.
         """
         declared = self.content["spec"].get("arguments", {}).get("parameters") or ()
-        values = {own["name"]: own.get("value") for own in declared}
+        values = {parameter["name"]: parameter.get("value") for parameter in declared}
         for name in given:
             if name not in values:
                 known = nearest(name, values) if values else " (it has none)"
@@ -111,6 +115,6 @@ class Manifest:
     def having(self, given: Mapping[str, str]) -> "Manifest":
         """Returns the same workflow with other defaults for its parameters."""
         content: Any = copy.deepcopy(self.content)
-        for own in content["spec"]["arguments"]["parameters"]:
-            own["value"] = given.get(own["name"], own.get("value"))
+        for parameter in content["spec"]["arguments"]["parameters"]:
+            parameter["value"] = given.get(parameter["name"], parameter.get("value"))
         return Manifest(self.where, yaml.safe_dump(content, sort_keys=False), content)

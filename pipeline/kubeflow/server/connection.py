@@ -56,9 +56,9 @@ def connect(sign_in: SignIn, generation: str | None = None) -> PipelinesApi:
     configuration, namespace = _configure(sign_in)
     client = kfp.ApiClient(configuration, cookie=sign_in.cookie)
     client.rest_client = Transport(configuration)
-    wanted = [generation] if generation else list(GENERATIONS)
-    for own in wanted:
-        health = _health(client, own)
+    candidates = [generation] if generation else list(GENERATIONS)
+    for candidate in candidates:
+        health = _health(client, candidate)
         if health is None:
             continue
         several = bool(health.get("multi_user"))
@@ -67,9 +67,9 @@ def connect(sign_in: SignIn, generation: str | None = None) -> PipelinesApi:
                 f"{configuration.host}: serves several users; give yours as --namespace"
             )
         # A single-user server refuses every request that names a namespace.
-        return GENERATIONS[own](client, namespace if several else None)
+        return GENERATIONS[candidate](client, namespace if several else None)
     raise ServerError(
-        f"{configuration.host}: no Kubeflow Pipelines here that serves {' or '.join(wanted)}; "
+        f"{configuration.host}: no Kubeflow Pipelines here that serves {' or '.join(candidates)}; "
         "behind the dashboard of Kubeflow its path is /pipeline",
         404,
     )
@@ -114,7 +114,7 @@ def _configure(sign_in: SignIn) -> tuple[kfp.Configuration, str | None]:
     token = sign_in.token
     if token_file and not token:
         path, token = token_file, _token(token_file)
-        configuration.refresh_api_key_hook = lambda own: own.api_key.update(
+        configuration.refresh_api_key_hook = lambda refreshed: refreshed.api_key.update(
             authorization=_token(path)
         )
     if token:

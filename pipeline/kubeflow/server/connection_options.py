@@ -91,16 +91,16 @@ def asks_the_server(command: Callable[..., None]) -> Callable[..., None]:
 
     The command calls `connect` with the `kubeflow` section after it has checked everything else.
     """
-    own, theirs = (dict(inspect.signature(f).parameters) for f in (command, _connect))
-    del own["connect"], theirs["kubeflow"]
+    parameters, options = (dict(inspect.signature(f).parameters) for f in (command, _connect))
+    del parameters["connect"], options["kubeflow"]
 
     @functools.wraps(command)
     def with_options(**values):
-        sign_in = {name: values.pop(name) for name in theirs}
+        sign_in = {name: values.pop(name) for name in options}
         command(connect=functools.partial(_connect, **sign_in), **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    every = [p.replace(kind=keyword) for p in (own | theirs).values()]
+    every = [p.replace(kind=keyword) for p in (parameters | options).values()]
     with_options.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     with_options.__annotations__ = {p.name: p.annotation for p in every}
     return with_options

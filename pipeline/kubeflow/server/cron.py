@@ -62,7 +62,9 @@ def to_six_fields(text: str) -> str:
             f"--cron {text!r}: {starred[0]} beside another restricted day: crons disagree whether "
             "one or both must hold; list the days instead"
         )
-    six = " ".join(["0", *(_written(*field, own) for field, own in zip(_FIELDS, values))])
+    six = " ".join(
+        ["0", *(_written(*field, field_values) for field, field_values in zip(_FIELDS, values))]
+    )
     try:
         firing_times(six, datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc), count=1)
     except CroniterBadDateError:
@@ -139,7 +141,7 @@ def _values(text: str, position: int, field: str) -> list[int] | None:
         raise UserError(f"{where}: ? is for days only; write *")
     probe = ["*"] * len(_FIELDS)
     ranges = field.lower().split(",")
-    probe[position] = ",".join(_forwards(where, own, numbers, position) for own in ranges)
+    probe[position] = ",".join(_forwards(where, part, numbers, position) for part in ranges)
     try:
         expanded = croniter.expand(" ".join(probe))[0][position]
     except CroniterError:

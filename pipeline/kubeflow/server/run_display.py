@@ -90,7 +90,9 @@ def failure(run: Run) -> str:
     Args:
         run: a run from `follow`, with its steps in the order in which they ended.
     """
-    step = next((own for own in run.steps if own.state == pipelines_api.FAILED), None)
+    step = next(
+        (candidate for candidate in run.steps if candidate.state == pipelines_api.FAILED), None
+    )
     if step is None:
         return f"[bold red]{run.state}:[/] {escape(run.message or _NOT_SAID)}"
     reason = " ".join((step.message or run.message or _NOT_SAID).split())

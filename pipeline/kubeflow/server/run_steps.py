@@ -30,10 +30,10 @@ def folded(nodes: Iterable[Step], names: Collection[str]) -> list[Step]:
             steps[node.name] = node
         elif (match := _TRY.fullmatch(node.name)) and match["name"] in names:
             tries[match["name"]][int(match["number"])] = node
-    for name, own in tries.items():
-        last = own[max(own)]
+    for name, attempts in tries.items():
+        last = attempts[max(attempts)]
         whole = steps.get(name, last)
         # The attempt has the cause; the step's own node only says that there are no more retries.
         message = last.message or whole.message
-        steps[name] = dataclasses.replace(whole, name=name, message=message, tries=len(own))
+        steps[name] = dataclasses.replace(whole, name=name, message=message, tries=len(attempts))
     return sorted(steps.values(), key=lambda step: (step.finished or _LATER, step.name))

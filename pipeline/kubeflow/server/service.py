@@ -120,7 +120,7 @@ def schedule(
     """
     name = job.name or job.pipeline
     times = cron.firing_times(six, now, zone=zone)
-    taken = [own.id for own in server.recurring_runs() if own.name == name]
+    taken = [recurring.id for recurring in server.recurring_runs() if recurring.name == name]
     if taken:
         raise UserError(
             f"--name {name}: taken by the schedule {taken[0]}; give another name, or first "
@@ -131,8 +131,8 @@ def schedule(
     page = f"{server.host}/#/recurringrun/details/{schedule_id}"
     _say(console, f"schedule    {name}, {page}")
     _say(console, f"cron        {six} (seconds first)")
-    for number, time in enumerate(times):
-        _say(console, f"{'' if number else 'next':<12}{time.strftime(_TIME)}")
+    for index, time in enumerate(times):
+        _say(console, f"{'' if index else 'next':<12}{time.strftime(_TIME)}")
 
 
 def list_schedules(
@@ -146,21 +146,21 @@ def list_schedules(
         now: the time after which they fire next.
         zone: the time zone in which the cluster evaluates schedules.
     """
-    found = server.recurring_runs()
-    if not found:
+    recurring_runs = server.recurring_runs()
+    if not recurring_runs:
         _say(console, "no schedules")
         return
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("name", "id", "cron", "enabled", "next"):
         table.add_column(title, no_wrap=True)
-    for own in sorted(found, key=lambda own: own.name):
-        when = own.cron or f"every {own.every} s"
+    for recurring in sorted(recurring_runs, key=lambda recurring: recurring.name):
+        when = recurring.cron or f"every {recurring.every} s"
         table.add_row(
-            escape(own.name),
-            own.id,
+            escape(recurring.name),
+            recurring.id,
             escape(when),
-            "yes" if own.enabled else "no",
-            _next(own, now, zone),
+            "yes" if recurring.enabled else "no",
+            _next(recurring, now, zone),
         )
     if not console.is_terminal:
         console.width = 200  # a file need not fit a terminal's width
@@ -174,14 +174,18 @@ def find_schedule(server: PipelinesApi, name: str) -> RecurringRun:
         UserError: no schedule has it, or several have the name.
     """
     every = server.recurring_runs()
-    found = [own for own in every if own.id == name] or [own for own in every if own.name == name]
-    if not found:
-        known = nearest(name, [own.name for own in every]) if every else " (there are none)"
+    matches = [recurring for recurring in every if recurring.id == name] or [
+        recurring for recurring in every if recurring.name == name
+    ]
+    if not matches:
+        known = (
+            nearest(name, [recurring.name for recurring in every]) if every else " (there are none)"
+        )
         raise UserError(f"{name}: no such schedule{known}")
-    if len(found) > 1:
-        ids = ", ".join(own.id for own in found)
+    if len(matches) > 1:
+        ids = ", ".join(recurring.id for recurring in matches)
         raise UserError(f"{name}: the name of several schedules; give an id: {ids}")
-    return found[0]
+    return matches[0]
 
 
 def _order(
@@ -200,12 +204,16 @@ def _order(
 
 def _experiment(server: PipelinesApi, job: Job) -> pipelines_api.Named:
     every = server.experiments()
-    found = next((own for own in every if own.name == job.experiment), None)
-    if found:
-        return found
+    match = next((experiment for experiment in every if experiment.name == job.experiment), None)
+    if match:
+        return match
     if job.create_experiment:
         return server.create_experiment(job.experiment)
-    known = nearest(job.experiment, [own.name for own in every]) if every else " (there are none)"
+    known = (
+        nearest(job.experiment, [experiment.name for experiment in every])
+        if every
+        else " (there are none)"
+    )
     raise UserError(
         f"--experiment {job.experiment}: no such experiment{known}; "
         "--create-experiment makes a new one"
@@ -260,10 +268,10 @@ def _verdict(run: pipelines_api.Run, console: Console, page: str) -> int:
     return OK
 
 
-def _next(own: RecurringRun, now: datetime.datetime, zone: str) -> str:
-    if not own.enabled:
+def _next(recurring: RecurringRun, now: datetime.datetime, zone: str) -> str:
+    if not recurring.enabled:
         return "paused"
-    time = cron.next_time(own.cron, now, zone) if own.cron else None
+    time = cron.next_time(recurring.cron, now, zone) if recurring.cron else None
     return time.strftime(_TIME) if time else "-"
 
 

@@ -124,10 +124,15 @@ def _message(body: str) -> str:
         return ""
     # The readable message is in an `api.Error` (1.x), a `google.rpc.Status` (2.x) or, of an
     # upload, at the top.
-    details = [error, *(own for own in error.get("details") or () if isinstance(own, dict))]
-    kinds = [(own, str(own.get("@type", ""))) for own in details]
-    short = next((own["error_message"] for own in details if own.get("error_message")), "")
-    short = short or next((own.get("message", "") for own, k in kinds if k.endswith(_STATUS)), "")
+    details = [
+        error,
+        *(detail for detail in error.get("details") or () if isinstance(detail, dict)),
+    ]
+    kinds = [(detail, str(detail.get("@type", ""))) for detail in details]
+    short = next((detail["error_message"] for detail in details if detail.get("error_message")), "")
+    short = short or next(
+        (detail.get("message", "") for detail, k in kinds if k.endswith(_STATUS)), ""
+    )
     # The short message may be a mere "Internal Server Error", with the reason in the long one.
     long = error.get("message") or error.get("error") or error.get("error_details") or ""
     return " ".join((long if not short or short == "Internal Server Error" else short).split())

@@ -50,44 +50,46 @@ class V1Beta1:
 
     def experiments(self) -> list[pipelines_api.Named]:
         """See `pipelines_api.PipelinesApi`."""
-        found = _all(self._experiments.list_experiment, "experiments", **self._mine())
-        return [pipelines_api.Named(own.id, own.name) for own in found]
+        experiments = _all(self._experiments.list_experiment, "experiments", **self._mine())
+        return [pipelines_api.Named(experiment.id, experiment.name) for experiment in experiments]
 
     def create_experiment(self, name: str) -> pipelines_api.Named:
         """See `pipelines_api.PipelinesApi`."""
         owner = [_reference("NAMESPACE", self._namespace)] if self._namespace else None
         body = kfp.ApiExperiment(name=name, resource_references=owner)
-        made = self._experiments.create_experiment(body=body)
-        return pipelines_api.Named(made.id, made.name)
+        experiment = self._experiments.create_experiment(body=body)
+        return pipelines_api.Named(experiment.id, experiment.name)
 
     def pipeline(self, name: str) -> pipelines_api.Named | None:
         """See `pipelines_api.PipelinesApi`."""
         only = json.dumps(pipelines_api.by_name(name, key="name", operation="op"))
-        found = self._pipelines.list_pipelines(filter=only).pipelines or []
-        return pipelines_api.Named(found[0].id, found[0].name) if found else None
+        pipelines = self._pipelines.list_pipelines(filter=only).pipelines or []
+        return pipelines_api.Named(pipelines[0].id, pipelines[0].name) if pipelines else None
 
     def create_pipeline(self, name: str, workflow: pathlib.Path) -> pipelines_api.Named:
         """See `pipelines_api.PipelinesApi`."""
-        made = self._uploads.upload_pipeline(str(workflow), name=name)
-        return pipelines_api.Named(made.id, made.name)
+        pipeline = self._uploads.upload_pipeline(str(workflow), name=name)
+        return pipelines_api.Named(pipeline.id, pipeline.name)
 
     def versions(self, pipeline: str) -> list[pipelines_api.Named]:
         """See `pipelines_api.PipelinesApi`."""
-        found = _all(
+        versions = _all(
             self._pipelines.list_pipeline_versions,
             "versions",
             resource_key_type=kfp.ApiResourceType.PIPELINE,
             resource_key_id=pipeline,
             sort_by="created_at desc",
         )
-        return [pipelines_api.Named(own.id, own.name) for own in found]
+        return [pipelines_api.Named(version.id, version.name) for version in versions]
 
     def upload_version(
         self, pipeline: str, name: str, workflow: pathlib.Path
     ) -> pipelines_api.Named:
         """See `pipelines_api.PipelinesApi`."""
-        made = self._uploads.upload_pipeline_version(str(workflow), name=name, pipelineid=pipeline)
-        return pipelines_api.Named(made.id, made.name)
+        version = self._uploads.upload_pipeline_version(
+            str(workflow), name=name, pipelineid=pipeline
+        )
+        return pipelines_api.Named(version.id, version.name)
 
     def create_run(self, order: pipelines_api.Order) -> str:
         """See `pipelines_api.PipelinesApi`."""
@@ -111,7 +113,7 @@ class V1Beta1:
             state=_state(detail.run.status),
             message=detail.run.error or status.get("message") or "",
             steps=[_step(node) for node in nodes],
-            metrics={own.name: own.number_value for own in detail.run.metrics or ()},
+            metrics={metric.name: metric.number_value for metric in detail.run.metrics or ()},
         )
 
     def recurring_runs(self) -> list[pipelines_api.RecurringRun]:

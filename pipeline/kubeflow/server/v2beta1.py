@@ -51,44 +51,52 @@ class V2Beta1:
 
     def experiments(self) -> list[pipelines_api.Named]:
         """See `pipelines_api.PipelinesApi`."""
-        found = self._all("experiments", "experiments", **self._mine)
-        return [pipelines_api.Named(own["experiment_id"], own["display_name"]) for own in found]
+        experiments = self._all("experiments", "experiments", **self._mine)
+        return [
+            pipelines_api.Named(experiment["experiment_id"], experiment["display_name"])
+            for experiment in experiments
+        ]
 
     def create_experiment(self, name: str) -> pipelines_api.Named:
         """See `pipelines_api.PipelinesApi`."""
-        made = self._call("POST", "experiments", body={"display_name": name, **self._mine})
-        return pipelines_api.Named(made["experiment_id"], made["display_name"])
+        experiment = self._call("POST", "experiments", body={"display_name": name, **self._mine})
+        return pipelines_api.Named(experiment["experiment_id"], experiment["display_name"])
 
     def pipeline(self, name: str) -> pipelines_api.Named | None:
         """See `pipelines_api.PipelinesApi`."""
         only = json.dumps(pipelines_api.by_name(name, key="display_name", operation="operation"))
-        found = next(self._all("pipelines", "pipelines", filter=only, **self._mine), None)
-        return pipelines_api.Named(found["pipeline_id"], found["display_name"]) if found else None
+        pipeline = next(self._all("pipelines", "pipelines", filter=only, **self._mine), None)
+        return (
+            pipelines_api.Named(pipeline["pipeline_id"], pipeline["display_name"])
+            if pipeline
+            else None
+        )
 
     def create_pipeline(self, name: str, workflow: pathlib.Path) -> pipelines_api.Named:
         """See `pipelines_api.PipelinesApi`."""
-        made = self._call("POST", "pipelines", body={"display_name": name, **self._mine})
-        return pipelines_api.Named(made["pipeline_id"], made["display_name"])
+        pipeline = self._call("POST", "pipelines", body={"display_name": name, **self._mine})
+        return pipelines_api.Named(pipeline["pipeline_id"], pipeline["display_name"])
 
     def versions(self, pipeline: str) -> list[pipelines_api.Named]:
         """See `pipelines_api.PipelinesApi`."""
         path, newest_first = f"pipelines/{pipeline}/versions", "created_at desc"
-        found = self._all(path, "pipeline_versions", sort_by=newest_first)
+        versions = self._all(path, "pipeline_versions", sort_by=newest_first)
         return [
-            pipelines_api.Named(own["pipeline_version_id"], own["display_name"]) for own in found
+            pipelines_api.Named(version["pipeline_version_id"], version["display_name"])
+            for version in versions
         ]
 
     def upload_version(
         self, pipeline: str, name: str, workflow: pathlib.Path
     ) -> pipelines_api.Named:
         """See `pipelines_api.PipelinesApi`."""
-        made = self._call(
+        version = self._call(
             "POST",
             "pipelines/upload_version",
             query={"name": name, "pipelineid": pipeline},
             upload=workflow,
         )
-        return pipelines_api.Named(made["pipeline_version_id"], made["display_name"])
+        return pipelines_api.Named(version["pipeline_version_id"], version["display_name"])
 
     def create_run(self, order: pipelines_api.Order) -> str:
         """See `pipelines_api.PipelinesApi`."""
@@ -113,8 +121,8 @@ class V2Beta1:
 
     def recurring_runs(self) -> list[pipelines_api.RecurringRun]:
         """See `pipelines_api.PipelinesApi`."""
-        found = self._all("recurringruns", "recurringRuns", **self._mine)
-        return [_recurring(own) for own in found]
+        recurring_runs = self._all("recurringruns", "recurringRuns", **self._mine)
+        return [_recurring(recurring) for recurring in recurring_runs]
 
     def create_recurring_run(
         self, order: pipelines_api.Order, cron: str, max_concurrency: int, catchup: bool

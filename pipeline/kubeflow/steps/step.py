@@ -65,8 +65,8 @@ def main(argv: list[str]) -> None:
         at = argv.index(TFJOB)
         tasks = _tasks_on_pods(json.loads(argv[at + 1]))
         argv = [*argv[:at], *argv[at + 2 :]]
-    place = argv[argv.index("--metadata_ui_path") + 1]
-    pathlib.Path(place).parent.mkdir(parents=True, exist_ok=True)
+    ui_path = argv[argv.index("--metadata_ui_path") + 1]
+    pathlib.Path(ui_path).parent.mkdir(parents=True, exist_ok=True)
     # TFX has no other hook for what a step displays; cached steps have something to display too.
     setattr(container_entrypoint, "_dump_ui_metadata", _show_with_verdict)  # noqa: B010
     setattr(container_entrypoint.launcher, "Launcher", output_files.Launcher)  # noqa: B010
@@ -93,11 +93,11 @@ def _tasks_on_pods(job: Mapping[str, Any]) -> AbstractContextManager[None]:
 
 def _show_with_verdict(node, execution_info, ui_metadata_path: str) -> None:
     if node.node_info.id == nodes.EVALUATOR:
-        found = _verdict(execution_info.execution_id)
+        verdict = _verdict(execution_info.execution_id)
         # TFX appends the entries of this file to its own.
-        page = json.dumps({"outputs": [_page(found)]})
+        page = json.dumps({"outputs": [_page(verdict)]})
         pathlib.Path(ui_metadata_path).write_text(page, encoding="utf-8")
-        _report({BLESSED: found["blessed"]}, ui_metadata_path)
+        _report({BLESSED: verdict["blessed"]}, ui_metadata_path)
     elif node.node_info.id == nodes.PUSHER:
         _report(_pushed(execution_info.execution_id), ui_metadata_path)
     _show(node, execution_info, ui_metadata_path)
@@ -129,12 +129,12 @@ def _output(execution: int, key: str) -> Artifact:
     return artifact
 
 
-def _page(found: Mapping[str, Any]) -> dict[str, str]:
-    lines = [f"# {'Blessed' if found['blessed'] else 'Not blessed'}", ""]
+def _page(verdict: Mapping[str, Any]) -> dict[str, str]:
+    lines = [f"# {'Blessed' if verdict['blessed'] else 'Not blessed'}", ""]
     lines += [
-        f"- {'pass' if line['passed'] else 'FAIL'}: {line['text']}" for line in found["lines"]
+        f"- {'pass' if line['passed'] else 'FAIL'}: {line['text']}" for line in verdict["lines"]
     ]
-    lines += [f"- note: {note}" for note in found["notes"]]
+    lines += [f"- note: {note}" for note in verdict["notes"]]
     return {"type": "markdown", "storage": "inline", "source": "\n".join(lines)}
 
 

@@ -44,7 +44,7 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     """Runs one step with the arguments of TFX's entry point, as parsed by it."""
     arguments, beam_arguments = parsed
     beam_args.seed()
-    given = json_format.Parse(
+    executor_input = json_format.Parse(
         arguments.json_serialized_invocation_args,
         pipeline_spec_pb2.ExecutorInput(),
         ignore_unknown_fields=True,
@@ -52,7 +52,7 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
     definitions = json_format.Parse(
         arguments.json_serialized_inputs_spec_args, pipeline_spec_pb2.ComponentInputsSpec()
     )
-    as_files = _as_files(given, definitions)
+    as_files = _as_files(executor_input, definitions)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(as_files)
     # A step that exits with 0 before its outputs are written would count as done.
     with (
@@ -60,15 +60,15 @@ def main(parsed: tuple[argparse.Namespace, list[str]]) -> None:
         patches.applied(beam_arguments),
     ):
         kubeflow_v2_run_executor.main((arguments, beam_arguments))
-    _name_addresses(given.outputs)
+    _name_addresses(executor_input.outputs)
     if _EVALUATION in as_files.outputs.artifacts:
         _print_verdict(as_files.outputs.artifacts[_EVALUATION].artifacts[0].uri)
 
 
-def _as_files(given, definitions):
+def _as_files(executor_input, definitions):
     """Returns the input with directories for addresses and all types; makes output directories."""
     changed = pipeline_spec_pb2.ExecutorInput()
-    changed.CopyFrom(given)
+    changed.CopyFrom(executor_input)
     for name, inputs in changed.inputs.artifacts.items():
         for artifact in inputs.artifacts:
             artifact.uri = mounts.local(artifact.uri)
@@ -95,12 +95,12 @@ def _name_addresses(outputs) -> None:
 def _print_verdict(evaluation: str) -> None:
     """Prints the verdict to the step's log, as V2 engines display no page for a step."""
     text = (pathlib.Path(evaluation) / VERDICT_FILE).read_text(encoding="utf-8")
-    found = json.loads(text)
-    for line in found["lines"]:
+    verdict = json.loads(text)
+    for line in verdict["lines"]:
         print("pass " if line["passed"] else "FAIL ", line["text"])
-    for note in found["notes"]:
+    for note in verdict["notes"]:
         print("note ", note)
-    print("Blessed" if found["blessed"] else "Not blessed")
+    print("Blessed" if verdict["blessed"] else "Not blessed")
 
 
 if __name__ == "__main__":
