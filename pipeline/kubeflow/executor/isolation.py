@@ -134,8 +134,8 @@ class Namespaces(Isolation):
 
     def found(self, command: Command, path: str) -> pathlib.Path:
         """Returns the path in a volume, in the container's /tmp or in the overlay's upper layer."""
-        places = {**command.mounts, "/tmp": command.scratch / "tmp"}
-        return _below(places, path) or command.scratch / "upper" / path.lstrip("/")
+        mounts = {**command.mounts, "/tmp": command.scratch / "tmp"}
+        return _below(mounts, path) or command.scratch / "upper" / path.lstrip("/")
 
     def _lower(self) -> str:
         return "/"
@@ -235,10 +235,10 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _below(places: Mapping[str, pathlib.Path], path: str) -> pathlib.Path | None:
-    for mount in sorted(places, key=len, reverse=True):
+def _below(mounts: Mapping[str, pathlib.Path], path: str) -> pathlib.Path | None:
+    for mount in sorted(mounts, key=len, reverse=True):
         if path == mount or path.startswith(f"{mount.rstrip('/')}/"):
-            return places[mount] / path[len(mount) :].lstrip("/")
+            return mounts[mount] / path[len(mount) :].lstrip("/")
     return None
 
 
