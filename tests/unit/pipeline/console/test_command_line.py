@@ -173,7 +173,7 @@ def test_a_run_is_no_task_of_a_cluster(problem, tmp_path, command, tf_config, li
 def test_only_a_command_says_that_it_has_succeeded(ending, code, line):
     """A user's module may end the process too, but not with success."""
     program = (
-        "import os, sys, typer\nfrom pipeline import command_line\n"
+        "import os, sys, typer\nfrom pipeline.console import command_line\n"
         f"app = command_line.app('', '')\n@app.command()\ndef run():  {ending}\n"
         "@app.command()\ndef other(): pass\ncommand_line.main(app)"
     )
