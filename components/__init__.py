@@ -1,1 +1,4 @@
-"""Our own TFX components, one folder each. No component imports another."""
+"""Our own TFX components, one folder each, and two libraries: `tables` and `example_io`.
+
+No component imports another, except that the Evaluator reads the serving check's report.
+"""

@@ -33,7 +33,7 @@ class UserError(ValueError):
 
 
 class StepError(UserError):
-    """An error that shows only in a step, after the configuration and the data were accepted."""
+    """An error that surfaces only when a step runs, after all checks at the start."""
 
     exit_code = FAILED
 

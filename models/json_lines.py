@@ -20,7 +20,7 @@ from models.errors import UserError
 
 
 class ChildProcess:
-    """The parent's end: a process that runs a module, which imports what this process can.
+    """The parent's end: a child process that runs a module with this process's import path.
 
     Args:
         command: the module and its arguments, as after `python -m`.

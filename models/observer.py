@@ -1,7 +1,7 @@
 """Observer of long work in this process, such as the console that displays a run.
 
-TFX creates executors itself, so nothing but JSON can be passed to them. Whoever displays a run
-therefore installs its observer around it, to which the Trainer and the Tuner then report:
+TFX creates executors itself, so nothing but JSON can be passed to them. So the code that displays a
+run installs an observer for its duration, and the Trainer and the Tuner report to it:
 
     with observing(console):
         ...  # runs the pipeline
@@ -15,7 +15,7 @@ class Observer:
     """Receiver of progress; this one ignores it. Methods are called by the thread that works."""
 
     def training_advanced(self, progress: str) -> None:
-        """Receives a training's progress as text, once it is over the number of its restarts."""
+        """Receives a training's progress as text and, at its end, the number of restarts."""
 
     def search_advanced(self, progress: str) -> None:
         """Receives the progress of a search as text."""

@@ -1,4 +1,4 @@
-"""Bounds on metrics, and the one reader of their values.
+"""Bounds on metrics, and the only parser of their values.
 
 The configuration, the parameters of a run and the Evaluator give bounds in the same form, as
 `{"rmse": {"at_most": 115000, "may_worsen_by": 0.05}}`, and refuse the same mistakes.
@@ -79,7 +79,7 @@ def read(metric: str, values: Any) -> tuple[Bound, list[Mistake]]:
             out, or None, sets no such bound.
 
     Returns:
-        The bound, and the mistakes in the values. The bound is only good if there are none.
+        The bound, and the mistakes in the values. The bound is valid only without mistakes.
     """
     bound = Bound(metric, None, None)
     if values is None:

@@ -14,7 +14,7 @@ from tfx.components.evaluator import constants, executor
 from tfx.types import Artifact, artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from components import deployments
+from components import artifact_names, deployments
 from components.deployments import Baseline
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.judgement import Judgement
@@ -89,7 +89,7 @@ class Executor(executor.Executor):
 
 
 def _write(evaluation: str, result: dict[str, Any]) -> None:
-    (epath.Path(evaluation) / verdict.FILE_NAME).write_text(json.dumps(result, indent=2))
+    (epath.Path(evaluation) / artifact_names.VERDICT_FILE).write_text(json.dumps(result, indent=2))
 
 
 def _bless(

@@ -1,8 +1,9 @@
 """The verdict of an evaluation, in sentences: every bound, the metric's value and the comparison.
 
-This module alone judges. TFMA computes metrics; here they are compared with the absolute bounds and
-the constant predictor, on the whole split, and with the baseline, overall and on slices. A bound
-that cannot be checked counts as violated: only a person can set a comparison aside.
+Only this module decides whether a model passes. TFMA computes metrics; here they are compared with
+the absolute bounds and the constant predictor, on the whole split, and with the baseline, overall
+and on slices. A bound that cannot be checked counts as violated: only a person can set a comparison
+aside.
 """
 
 import base64
@@ -22,9 +23,6 @@ from components.evaluator.row_checks import Finding
 from components.serving_check.report import NOTHING_FOUND, Report
 from models.features.label import Label
 from models.toolbox.heads import prefixes
-
-FILE_NAME = "verdict.json"
-"""Name of the verdict's file in the evaluation artifact."""
 
 SMALLEST_GAIN = 0.01
 """Minimum improvement over a constant; less may be luck with the test split."""
@@ -87,7 +85,7 @@ def make(
     baseline = None
     if comparison.is_made:
         if wrong_with_it := _row_findings(evaluation, BASELINE):
-            # Metrics of faulty predictions are no yardstick.
+            # Metrics of invalid predictions cannot serve as a baseline.
             problem = f"cannot be scored: {wrong_with_it[0]}"
             comparison = dataclasses.replace(comparison, problem=problem)
         else:

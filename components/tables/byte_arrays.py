@@ -1,4 +1,4 @@
-"""Arrow arrays of bytes, built, joined and taken apart as a whole."""
+"""Vectorized building, joining and splitting of Arrow arrays of bytes."""
 
 from collections.abc import Callable
 

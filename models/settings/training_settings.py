@@ -63,7 +63,7 @@ class EarlyStopping:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """How long and how a model is trained.
+    """How, and for how long, a model is trained.
 
     Attributes:
         max_steps, epochs: length of the training, as one of the two; if both are None,
@@ -120,7 +120,7 @@ class Settings:
         columns: the labels, the weight and the features.
         model: the model to train.
         train: how long and how it is trained.
-        missing: words that mark a missing value in the table, for requests in the same form.
+        missing: words that mean a missing value, in the table and in serving requests.
         code: fingerprint of the code.
     """
 

@@ -1,4 +1,4 @@
-"""The in-process Beam runner, its workers, and everything that touches Beam's private parts.
+"""The in-process Beam runner, its workers, and everything that uses Beam's private API.
 
 `patches` replaces functions of Beam for the time of a run, `runner` and `workers` extend Beam's own
 runner and its workers, `row_progress` asks running stages for their counters, and `dag_runner`
@@ -15,10 +15,10 @@ PRIVATE_NAMES = {
     "apache_beam.transforms.core:get_function_args_defaults": "patched: it inspects repeatedly",
     "apache_beam.options.pipeline_options:PipelineOptions._all_options": "shared by all views",
     f"{_RUNNER}:FnApiRunner._num_workers": "the number of workers",
-    f"{_RUNNER}:FnApiRunner._progress_frequency": "for the bundle manager in order",
+    f"{_RUNNER}:FnApiRunner._progress_frequency": "for our bundle manager",
     f"{_RUNNER}:FnApiRunner._execute_bundle": "overridden: the stage that reports rows",
     f"{_RUNNER}:FnApiRunner._get_bundle_manager": "overridden: outputs in a fixed order",
-    f"{_RUNNER}:BundleManager._cache_token_generator": "for the bundle manager in order",
+    f"{_RUNNER}:BundleManager._cache_token_generator": "for our bundle manager",
     f"{_RUNNER}:ParallelBundleManager._num_workers": "the parts of a bundle",
     f"{_RUNNER}:monitoring_infos.consolidate": "adds up the parts' counters",
     f"{_HANDLERS}:GrpcWorkerHandler.control_conn": "wrapped: a worker that ends answers",

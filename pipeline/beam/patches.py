@@ -22,12 +22,15 @@ def applied(beam_arguments: Iterable[str]) -> Iterator[None]:
 
     Only if the arguments name our runner, since other engines' workers are not patched.
 
-    The last two take a quarter of the CPU time of Beam's steps at 15,000 rows:
+    It changes three habits of Beam:
 
     - Beam pickles every function several times and compresses payloads that stay on the machine.
     - It inspects the arguments of all methods of all functions of a pipeline seven times.
     - It builds a parser of all options whenever one of them is read. Each parser looks on disk for
       dozens of message catalogs, and Python does not cache that they do not exist.
+
+    Inspecting arguments and building parsers together take a quarter of the CPU time of Beam's
+    steps at 15,000 rows.
     """
     if not any(beam_args.RUNNER in argument for argument in beam_arguments):
         yield

@@ -136,6 +136,9 @@ class MetadataService(Section):
 class Kubeflow(Section):
     """How the pipeline runs on a cluster.
 
+    A new setting of the steps' pods is applied in `compile.compiler`, for the pods of the tasks in
+    `tfjob.tfjob_manifest` (with its type in `argo.tfjob_types`), and for V2 in `compile.v2`.
+
     Attributes:
         image: the container image with the code, in which the steps run.
         workspace: the cluster's directory for the outputs of runs: in an object store, or on one

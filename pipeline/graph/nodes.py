@@ -1,4 +1,4 @@
-"""The ids of the pipeline's nodes, without imports, which take seconds."""
+"""The ids of nodes that other modules ask for, and the splits that nodes read; without imports."""
 
 EXAMPLE_GEN = "TableExampleGen"
 STATISTICS_GEN = "StatisticsGen"

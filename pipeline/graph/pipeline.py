@@ -198,7 +198,7 @@ def _model_code(config: Config) -> str:
 
 
 def _not_of_the_model(config: Config) -> list[pathlib.Path]:
-    """Returns paths beside the configuration that are no code, or have their own fingerprints."""
+    """Returns paths beside the configuration that are not code, or have their own fingerprints."""
     by_span = re.sub(r"\{[A-Z]+(:\d+)?\}", "*", config.data.pattern)
     tables = config.data.folder.glob(by_span)
     others = (config.file, config.data.schema_file, config.push.directory)

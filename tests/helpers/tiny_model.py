@@ -14,8 +14,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
-from components import deployments
-from components.evaluator import executor, verdict
+from components import artifact_names, deployments
+from components.evaluator import executor
 from components.evaluator.judgement import Judgement
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
@@ -200,5 +200,5 @@ def evaluate(
             "new_baseline": new_baseline,
         },
     )
-    written = (folder / "evaluation" / verdict.FILE_NAME).read_text()
+    written = (folder / "evaluation" / artifact_names.VERDICT_FILE).read_text()
     return json.loads(written), blessing

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 PROJECT = pathlib.Path(__file__).parents[2]
 
 MODELS = {
-    # The ground floor imports nothing of ours, but for a former name of the toolbox.
+    # The lowest layer imports nothing of ours, except for a former name of the toolbox.
     "models": {"toolbox"},
     "models.settings": set(),
     "models.features": {"settings"},
@@ -116,7 +116,7 @@ def test_packages_import_only_what_stands_below_them():
     assert wrong == set()
 
 
-def test_the_arrows_have_no_circle():
+def test_the_arrows_have_no_cycles():
     below = {name: tos - {name} for name, tos in ARROWS.items()}
     below["models"] = set()
     while leaves := {name for name, tos in below.items() if not tos & below.keys()}:

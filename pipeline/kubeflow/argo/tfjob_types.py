@@ -1,4 +1,4 @@
-"""The types of a TFJob (kubeflow.org/v1) that `schema` checks, as far as this project uses them.
+"""The types of a TFJob (kubeflow.org/v1) for `workflow_schema`, as far as they are used here.
 
 The types of Kubernetes' own objects are hera's.
 """
