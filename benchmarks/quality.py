@@ -88,12 +88,14 @@ class Problem:
         Returns:
             `scores`, `train_seconds`, `steps_per_second`, `note` and `rows`.
         """
-        from components.evaluator import verdict
+        from components import artifact_names
         from models.training.trainer import RECORD
 
         outputs = self._run(self._config(name, settings))
 
-        result = json.loads((outputs["Evaluator"]["evaluation"] / verdict.FILE_NAME).read_text())
+        result = json.loads(
+            (outputs["Evaluator"]["evaluation"] / artifact_names.VERDICT_FILE).read_text()
+        )
         run = outputs["Trainer"]["model_run"]
         training = json.loads((run / RECORD).read_text())
         return {
