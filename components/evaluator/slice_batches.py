@@ -1,4 +1,4 @@
-"""Packs: the examples of a batch that fall into one slice, handled as a single TFMA example.
+"""Packs, the examples of a batch that fall into one slice, each handled as one TFMA example.
 
 TFMA splits a batch into examples, looks up the slices of each and feeds its metrics one example at
 a time. Here, a batch becomes one pack per slice that occurs in it, and our metrics add up packs.

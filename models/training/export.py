@@ -17,7 +17,7 @@ def export(
 ) -> None:
     """Exports a checkpoint to `destination` itself, rather than to a timestamped subdirectory.
 
-    The export includes the checksums of its files, see `manifest`.
+    The export includes the checksums of its files, see `export_manifest`.
 
     Args:
         estimator: the Estimator to export.
