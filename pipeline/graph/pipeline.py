@@ -27,6 +27,11 @@ from pipeline.config.tune_config import Dimension, Tune
 from pipeline.graph import beam_args, example_source, fingerprint, nodes
 from pipeline.graph.arguments import Arguments
 
+_EXAMPLE_IO = (
+    "components.example_io",
+    "components.tables.byte_arrays",
+    "components.tables.tfrecords",
+)
 _DEPLOYMENTS = ("components.deployments", "models.export_manifest")
 
 
@@ -78,7 +83,7 @@ def create_pipeline(
         custom_config={
             "columns": column_settings(config).for_transform().to_json(),
             "code": fingerprint.of_modules(
-                "components.example_io",
+                *_EXAMPLE_IO,
                 "components.transform",
                 "models.features.preprocessing",
                 "models.features.features",
@@ -86,6 +91,7 @@ def create_pipeline(
                 "models.features.expressions",
                 "models.features.vocabularies",
                 "models.features.vocabulary_analyzer",
+                "models.settings.column_settings",
             ),
         },
     )
@@ -121,7 +127,7 @@ def create_pipeline(
         examples=raw_examples,
         schema=schema,
         code=fingerprint.of_modules(
-            "components.serving_check", "components.example_io", "models.toolbox.heads"
+            "components.serving_check", *_EXAMPLE_IO, "models.toolbox.heads"
         ),
     )
 
@@ -143,7 +149,7 @@ def create_pipeline(
         new_baseline=arguments.new_baseline,
         code=fingerprint.of_modules(
             "components.evaluator",
-            "components.example_io",
+            *_EXAMPLE_IO,
             "components.serving_check.program",
             "components.serving_check.report",
             *_DEPLOYMENTS,
