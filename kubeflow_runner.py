@@ -16,7 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 
-from models import errors, no_proxy
+from models import errors
+from models.processes import no_proxy
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import command_line, messages

@@ -85,7 +85,7 @@ class Watch:
         self._disturbed = True
 
     def record_event(self, event: str, **message: Any) -> None:
-        """See `models.training_progress.Progress.record_event`."""
+        """See `models.progress.training_progress.Progress.record_event`."""
         if event == "evaluation":
             at = time.time() - self._began
             self.evaluations.append((at, message["metrics"]["loss"]))
@@ -133,10 +133,10 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     from etils import epath
 
     from benchmarks.transformed import finished_problem
-    from models.cluster import launchers
+    from models.distributed import launchers
+    from models.progress.training_progress import Progress
     from models.training import trainer
     from models.training.problem import Problem
-    from models.training_progress import Progress
 
     finished = finished_problem(config, workspace)
     settings = finished.settings.with_train(

@@ -16,8 +16,8 @@ from typing import Optional
 from absl import logging
 from etils import epath
 
-from models import export_manifest
 from models.errors import UserError
+from models.training import export_manifest
 
 RECORD = "deployments.json"
 LOCK = ".deployments.lock"
@@ -40,7 +40,7 @@ class Deployment:
         deployed_at: time of deployment, as `2026-11-28T16:17:17+00:00`.
         why: reason for the deployment, in words.
         model: what the model was made from: the content of `identity.json`, None without one.
-        checksums: see `models.export_manifest.digest`.
+        checksums: see `models.training.export_manifest.digest`.
         compared_with: the version it was compared with, if any.
     """
 
@@ -58,7 +58,7 @@ class Baseline:
 
     Attributes:
         version: the version being served; None if nothing is, or only the candidate itself.
-        checksums: see `models.export_manifest.digest`.
+        checksums: see `models.training.export_manifest.digest`.
         damage: why its files cannot be used, as the end of a sentence; empty if they can.
     """
 

@@ -3,10 +3,17 @@
 import importlib
 import typing
 
+_FORMER_NAMES = {
+    "heads": "models.toolbox.heads",
+    "mirrored": "models.distributed.mirrored",
+    "networks": "models.toolbox.networks",
+    "optimizers": "models.toolbox.optimizers",
+}
+
 if not typing.TYPE_CHECKING:
 
     def __getattr__(name: str):
-        """Finds modules of `toolbox` where model_fns written before it existed import them."""
-        if name in ("heads", "networks", "optimizers"):
-            return importlib.import_module(f"models.toolbox.{name}")
+        """Imports modules that a user's older `model_fn` imports by their former names."""
+        if name in _FORMER_NAMES:
+            return importlib.import_module(_FORMER_NAMES[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

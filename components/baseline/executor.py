@@ -9,8 +9,8 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import deployments
-from models import export_manifest
 from models.errors import StepError
+from models.training import export_manifest
 
 DIRECTORY = "directory"
 CANDIDATE = "candidate"

@@ -22,8 +22,8 @@ from tfx.utils import io_utils
 
 from components import deployments
 from components.artifact_names import KEPT_BACK, UNCHANGED, VERDICT_FILE
-from models import export_manifest
 from models.errors import StepError
+from models.training import export_manifest
 
 _ABANDONED_AFTER = 24 * 3600
 """Seconds without a change after which a partial copy counts as left by a killed push; a younger

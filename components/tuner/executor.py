@@ -20,12 +20,12 @@ from tfx.types import artifact_utils
 from components.tuner import study_file
 from components.tuner.trial_processes import TrialPool, TrialProcess
 from components.tuner.tune_settings import TuneSettings
-from models import fn_args as fn_args_lib
-from models import observer
 from models.errors import StepError
+from models.progress import observer
+from models.settings import fn_args as fn_args_lib
 from models.settings.training_settings import Model, Settings
-from models.training import registry
 from models.training.problem import Problem, trainer_properties
+from models.zoo import registry
 
 if TYPE_CHECKING:
     from components.tuner.study import Trial

@@ -5,7 +5,7 @@ import selectors
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models.json_lines import ChildProcess
+from models.processes.json_lines import ChildProcess
 
 _MODULE = "models.programs.trial"
 

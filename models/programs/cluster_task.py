@@ -5,7 +5,7 @@ training directory, which all tasks share. PROBLEM is a JSON file with the attri
 that `Problem.of` reads. Without it, they are the first line of stdin, and the task ends when stdin
 does.
 
-It sends lines of JSON on stdout, see `models.json_lines`:
+It sends lines of JSON on stdout, see `models.processes.json_lines`:
 
 - {"event": "ready"}, and from then on {"event": "alive"} every second;
 - a chief or worker: {"event": "step", "step": ..., "examples_per_second": ...} once a second, or
@@ -29,9 +29,9 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from models import no_proxy
-from models.cluster import layout
-from models.json_lines import Channel, one_line
+from models.distributed import layout
+from models.processes import no_proxy
+from models.processes.json_lines import Channel, one_line
 
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(name)s] %(message)s"
 _ALIVE_EVERY = 1.0
@@ -87,8 +87,7 @@ def main() -> int:
 def _run(channel: Channel, values: Mapping[str, Any], directory: str) -> None:
     from etils import epath
 
-    from models import full_disk
-    from models.training import trainer
+    from models.training import full_disk, trainer
     from models.training.problem import Problem
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:

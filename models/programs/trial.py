@@ -13,7 +13,7 @@ It receives lines of JSON on stdin, and sends lines of JSON on stdout:
 
 Each message it sends also has the `seconds` since the trial began.
 
-For what happens when stdin ends, see `models.json_lines`.
+For what happens when stdin ends, see `models.processes.json_lines`.
 """
 
 import logging
@@ -25,7 +25,7 @@ from typing import Any
 
 from etils import epath
 
-from models.json_lines import Channel, one_line
+from models.processes.json_lines import Channel, one_line
 
 # Concurrent trials share a log.
 _LOG_FORMAT = "%(levelname).1s%(asctime)s %(process)d %(name)s] %(message)s"

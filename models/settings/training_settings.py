@@ -45,7 +45,7 @@ class Tasks:
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
-    """Devices of one process that share each batch; see `models.mirrored`.
+    """Devices of one process that share each batch; see `models.distributed.mirrored`.
 
     Attributes:
         mirrored: number of replicas, one per device.

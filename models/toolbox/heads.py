@@ -11,7 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api, mirrored
+from models import estimator_api
+from models.distributed import mirrored
 from models.estimator_api import EstimatorSpec, ModeKeys, PredictOutput
 from models.features import preprocessing
 from models.features.label import Label

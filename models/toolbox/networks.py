@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from models import mirrored
+from models.distributed import mirrored
 from models.features import preprocessing
 
 
@@ -150,7 +150,7 @@ class Dropout(tf.keras.layers.Layer):
             # Each replica drops different units.
             seed = [
                 tf.constant(self.seed, tf.int64),
-                step * mirrored.count() + mirrored.number(),
+                step * mirrored.count() + mirrored.replica_id(),
             ]
             return tf.nn.experimental.stateless_dropout(inputs, self.rate, tf.stack(seed))
 

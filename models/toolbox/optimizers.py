@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from models import mirrored
+from models.distributed import mirrored
 
 
 def adamw(
@@ -24,7 +24,7 @@ def adamw(
     Decoupled decay: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019);
     cycles: the same authors, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
 
-    With several replicas (see `models.mirrored`), a step trains on their whole batch.
+    With several replicas (see `models.distributed.mirrored`), a step trains on their whole batch.
 
     Args:
         loss: scalar; with several replicas, this replica's share of the loss, as a head passes it

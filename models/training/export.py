@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from etils import epath
 from tfx.utils import io_utils
 
-from models import export_manifest
+from models.training import export_manifest
 
 
 def export(

@@ -13,7 +13,7 @@ from etils import epath
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models import mirrored
+from models.distributed import mirrored
 from models.features import features as features_lib
 from models.features import inputs, label, preprocessing, vocabularies
 from models.settings.training_settings import Settings, Train

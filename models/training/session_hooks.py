@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from models import estimator_api
-from models.training import model_errors
-from models.training.model_errors import ModelError
-from models.training_progress import EventCallback
+from models.diagnostics import model_errors
+from models.diagnostics.model_errors import ModelError
+from models.progress.training_progress import EventCallback
 
 _REPORT_EVERY = 1.0
 """Seconds between reports."""

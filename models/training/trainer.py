@@ -10,13 +10,17 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models import estimator_api, export_manifest, full_disk, mirrored, no_proxy, observer
-from models.cluster import launchers, layout
-from models.cluster.balance import Balance
+from models import estimator_api
+from models.diagnostics import graph_checks, model_errors
+from models.distributed import launchers, layout, mirrored
+from models.distributed.balance import Balance
 from models.errors import UserError
 from models.features import features as features_lib
 from models.features import inputs
 from models.features import label as label_lib
+from models.processes import no_proxy
+from models.progress import observer
+from models.progress.training_progress import EventCallback, Progress
 from models.settings.training_settings import Train
 from models.toolbox import intervals
 from models.toolbox.context import Context
@@ -25,14 +29,13 @@ from models.training import (
     checkpoints,
     evaluator_task,
     export,
-    graph_checks,
-    model_errors,
-    registry,
+    export_manifest,
+    full_disk,
     session_hooks,
 )
 from models.training.best_checkpoint import BestCheckpoint
 from models.training.problem import Problem
-from models.training_progress import EventCallback, Progress
+from models.zoo import registry
 
 RECORD = "training.json"
 """Name of the file in the model run's artifact that describes the training."""
@@ -75,7 +78,7 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     is_ours = launchers.current().clear(directory)
     notes = checkpoints.mend(directory) if is_ours else []
     model = problem.settings.model.name
-    if registry.is_own(model) and registry.is_model_fn(model):
+    if registry.is_user_model(model) and registry.is_model_fn(model):
         graph_checks.check_serving(
             make_estimator(problem, context, directory), problem.serving_input()
         )
@@ -240,7 +243,7 @@ def fit(
         directory: directory of checkpoints and summaries.
         on_evaluation: called after each evaluation with its step and metrics; an exception that it
             raises ends the training and reaches the caller.
-        on_event: called with steps and checkpoints, see `models.training_progress`.
+        on_event: called with steps and checkpoints, see `models.progress.training_progress`.
 
     Returns:
         The best checkpoint.
@@ -269,7 +272,7 @@ def fit(
 
 def _model_errors_located(problem: Problem) -> contextlib.AbstractContextManager[None]:
     """Context manager: errors from a user's own model are raised with the line of its file."""
-    return model_errors.located(registry.own_folders(problem.settings.model.name))
+    return model_errors.located(registry.user_folders(problem.settings.model.name))
 
 
 def _fit(

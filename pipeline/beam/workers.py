@@ -23,7 +23,8 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import sdk_worker
 from apache_beam.transforms import environments
 
-from models import errors, no_proxy
+from models import errors
+from models.processes import no_proxy
 
 _PATIENCE = 10.0
 """Seconds that a worker has to end by itself before it is killed."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from models import errors, exit_guard
+from models import errors
+from models.processes import exit_guard
 from pipeline.console import interrupts, messages, shortage, terminal
 from pipeline.storage.workspace import Workspace
 

@@ -20,7 +20,7 @@ from components.trainer import Trainer
 from components.transform import Transform
 from components.tuner import Tuner
 from components.tuner.tune_settings import Choices, Range, TuneSettings
-from models.training import registry
+from models.zoo import registry
 from pipeline.config.configuration import Config
 from pipeline.config.problem_settings import column_settings, problem_settings
 from pipeline.config.tune_config import Dimension, Tune
@@ -32,7 +32,7 @@ _EXAMPLE_IO = (
     "components.tables.byte_arrays",
     "components.tables.tfrecords",
 )
-_DEPLOYMENTS = ("components.deployments", "models.export_manifest")
+_DEPLOYMENTS = ("components.deployments", "models.training.export_manifest")
 
 
 def create_pipeline(
@@ -196,7 +196,7 @@ def create_pipeline(
 def _model_code(config: Config) -> str:
     """Returns the fingerprint of the code that determines the trained model."""
     code = fingerprint.of_modules("models")
-    if not registry.is_own(config.model.name):
+    if not registry.is_user_model(config.model.name):
         return code
     # A user's model_fn may use its own package and any file beside the configuration.
     package = fingerprint.of_modules(config.model.name.partition(".")[0])

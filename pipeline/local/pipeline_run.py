@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from components import deployments
-from models import errors, exit_guard
-from models.cluster import layout
+from models import errors
+from models.distributed import layout
 from models.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, Ended, UserError
-from models.observer import Observer, observing
+from models.processes import exit_guard
+from models.progress.observer import Observer, observing
 from pipeline.config.configuration import Config
 from pipeline.console import messages, shortage, terminal
 from pipeline.console import node_progress as progress_lib

@@ -138,7 +138,7 @@ def check_model(config: Config) -> None:
         UserError: the model does not exist, does not take these parameters, or cannot be trained
             on several devices as configured.
     """
-    from models.training import registry
+    from models.zoo import registry
 
     registry.check(config.model.name, config.model.params)
     cluster = config.train.cluster
@@ -153,7 +153,7 @@ def check_model(config: Config) -> None:
 
 def _search_mistakes(config: Config) -> list[str]:
     """Returns a message for each searched model parameter that is unknown or has invalid values."""
-    from models.training import registry
+    from models.zoo import registry
 
     assert config.tune
     mistakes = []

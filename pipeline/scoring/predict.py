@@ -20,8 +20,8 @@ from components import deployments
 from components.example_io import encoder
 from components.tables import byte_arrays, partitions, sources, table_files
 from components.tables.table import BadRow, Kind, Piece, Reading, TableSource, TextRows
-from models import export_manifest
 from models.errors import UserError, nearest
+from models.training import export_manifest
 from pipeline.storage.workspace import plain_folder
 
 _BLOCK_BYTES = 4 << 20

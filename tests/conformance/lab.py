@@ -16,8 +16,9 @@ from rich_table import Transformed
 
 from models.settings.training_settings import Model, Settings, Train
 from models.toolbox.context import Context
-from models.training import registry, trainer
+from models.training import trainer
 from models.training.problem import Problem
+from models.zoo import registry
 
 STEPS = 120
 HALF = STEPS // 2

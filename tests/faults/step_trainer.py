@@ -10,7 +10,7 @@ import sys
 from absl import logging
 from kubernetes import client
 
-from models.cluster.launchers import launching_with
+from models.distributed.launchers import launching_with
 from pipeline.kubeflow.tfjob.launcher import Launcher
 from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 from tests.faults import trainer

@@ -16,7 +16,7 @@ import urllib.request
 import pytest
 import tensorflow as tf
 
-from models.cluster import layout
+from models.distributed import layout
 from models.settings.training_settings import Replicas
 from tests.faults.conftest import CLUSTER, Training, tasks, wait_until_gone
 

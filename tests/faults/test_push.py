@@ -10,7 +10,7 @@ import time
 import pytest
 from etils import epath
 
-from models import export_manifest
+from models.training import export_manifest
 
 FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data")
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import types
 
-from models.observer import Observer, observing
+from models.progress.observer import Observer, observing
 from models.training import trainer
 
 

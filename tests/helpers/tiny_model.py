@@ -19,10 +19,10 @@ from components.evaluator import executor
 from components.evaluator.judgement import Judgement
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
-from models import export_manifest
 from models.features import label as label_lib
 from models.features.features import Input
 from models.features.label import Label
+from models.training import export_manifest
 
 BEAM: list[Any] = [
     "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",

@@ -10,15 +10,21 @@ MODELS = {
     # The lowest layer imports nothing of ours, except for a former name of the toolbox.
     "models": {"toolbox"},
     "models.settings": set(),
+    "models.processes": set(),
+    "models.progress": set(),
+    "models.distributed": {"processes", "progress", "settings"},
     "models.features": {"settings"},
-    "models.toolbox": {"features", "settings"},
-    "models.zoo": {"features", "toolbox"},
+    "models.toolbox": {"distributed", "features"},
+    "models.diagnostics": {"distributed", "features", "progress", "toolbox"},
+    "models.zoo": {"diagnostics", "features", "toolbox"},
     "models.zoo.keras": {"features", "toolbox"},
     "models.zoo.premade": {"features", "toolbox"},
-    "models.cluster": {"settings"},
-    "models.training": {"cluster", "features", "settings", "toolbox"},
-    "models.programs": {"cluster", "training"},
-}
+    "models.training": {
+        "diagnostics", "distributed", "features", "processes", "progress", "settings", "toolbox",
+        "zoo",
+    },
+    "models.programs": {"distributed", "processes", "training"},
+}  # fmt: skip
 COMPONENTS = {
     "components": set(),  # what several components share: deployments, names in artifacts
     "components.tables": set(),

@@ -69,7 +69,7 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
     Args:
         model: a model built from `inputs` and `outputs`, compiled with `loss` (or Keras losses that
             take logits) and a `tf.keras.optimizers.legacy` optimizer. Its initial weights are kept.
-        params: see `models.training.registry`.
+        params: see `models.zoo.registry`.
         config: the `RunConfig`, with a `model_dir`.
 
     Raises:

@@ -32,7 +32,7 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Builds the Estimator; see `models.training.registry` for the arguments."""
+    """Builds the Estimator; see `models.zoo.registry` for the arguments."""
     context: Context = params["context"]
     settings = parse_params(Params, params)
     # Keras' own initializers draw from Python's global generator.

@@ -62,7 +62,7 @@ def fed(premade: Callable[[bool], Any], params: Mapping[str, Any], config: Any):
 
     Args:
         premade: builds the premade estimator; the argument says whether it is for training.
-        params: see `models.training.registry`.
+        params: see `models.zoo.registry`.
         config: the `RunConfig`.
     """
 

@@ -32,7 +32,7 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Builds the Estimator; see `models.training.registry` for the arguments."""
+    """Builds the Estimator; see `models.zoo.registry` for the arguments."""
     context, settings = params["context"], parse_params(Params, params)
 
     def premade(training: bool):

@@ -33,7 +33,7 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Builds the Estimator; see `models.training.registry` for the arguments.
+    """Builds the Estimator; see `models.zoo.registry` for the arguments.
 
     Raises:
         UserError: the training has replicas. TensorFlow's estimator always divides the loss by

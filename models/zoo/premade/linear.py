@@ -27,7 +27,7 @@ class Params:
 
 
 def estimator(params: Mapping[str, Any], config: Any):
-    """Builds the Estimator; see `models.training.registry` for the arguments."""
+    """Builds the Estimator; see `models.zoo.registry` for the arguments."""
     context, settings = params["context"], parse_params(Params, params)
     premade = estimator_api.LinearEstimator(
         head=heads.for_labels(context.labels),

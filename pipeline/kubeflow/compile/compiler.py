@@ -15,7 +15,7 @@ from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.utils import telemetry_utils
 
 from models.errors import BAD_INPUT, UserError, nearest
-from models.training import registry
+from models.zoo import registry
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import DEFAULT, Kubeflow, Resources
 from pipeline.config.problem_settings import train_settings

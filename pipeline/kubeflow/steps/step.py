@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from models import no_proxy  # noqa: E402
+from models.processes import no_proxy  # noqa: E402
 
 _SERVICES = ("METADATA_GRPC_SERVICE_HOST", "KUBERNETES_SERVICE_HOST")
 """Variables with the hosts of services in the cluster, which a proxy cannot reach."""
@@ -33,9 +33,9 @@ from tfx.orchestration.portable.mlmd import execution_lib  # noqa: E402
 from tfx.types import Artifact  # noqa: E402
 
 from components import artifact_names  # noqa: E402
-from models import exit_guard  # noqa: E402
-from models.cluster.launchers import launching_with  # noqa: E402
+from models.distributed.launchers import launching_with  # noqa: E402
 from models.errors import UserError  # noqa: E402
+from models.processes import exit_guard  # noqa: E402
 from pipeline.beam import patches  # noqa: E402
 from pipeline.graph import beam_args, nodes  # noqa: E402
 from pipeline.kubeflow.container import TFJOB  # noqa: E402

@@ -21,7 +21,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from models import no_proxy  # noqa: E402
+from models.processes import no_proxy  # noqa: E402
 
 no_proxy.exempt()
 
@@ -32,7 +32,7 @@ from tfx.dsl.io import fileio  # noqa: E402
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: E402
 
 from components.artifact_names import VERDICT_FILE  # noqa: E402
-from models import exit_guard  # noqa: E402
+from models.processes import exit_guard  # noqa: E402
 from pipeline.beam import patches  # noqa: E402
 from pipeline.graph import beam_args  # noqa: E402
 from pipeline.kubeflow.compile import mounts  # noqa: E402

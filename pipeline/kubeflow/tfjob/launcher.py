@@ -12,10 +12,10 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models import fn_args as fn_args_lib
-from models.cluster.supervisor import RemoteTraceback, TaskError
+from models.distributed.supervisor import RemoteTraceback, TaskError
+from models.progress.training_progress import Progress
+from models.settings import fn_args as fn_args_lib
 from models.settings.training_settings import Tasks
-from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import task_states, tfjob_client, tfjob_manifest
 from pipeline.kubeflow.tfjob.task_states import Pod
 from pipeline.kubeflow.tfjob.tfjob_client import Away, Jobs
@@ -32,7 +32,7 @@ _LOG_LINES = 500
 
 
 class Launcher:
-    """Launcher that trains on pods; see `models.cluster.launchers.Launcher`.
+    """Launcher that trains on pods; see `models.distributed.launchers.Launcher`.
 
     Args:
         job: the compiled TFJob, see `tfjob_manifest.of`.

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.cluster.layout import Name
+from models.distributed.layout import Name
 from pipeline.kubeflow.tfjob.tfjob_manifest import CONTAINER
 
 _TYPE = "training.kubeflow.org/replica-type"

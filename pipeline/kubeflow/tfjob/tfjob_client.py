@@ -14,7 +14,7 @@ from kubernetes import client as k8s
 from kubernetes.client.rest import ApiException
 from kubernetes.config import ConfigException, incluster_config
 
-from models.cluster.supervisor import TaskError
+from models.distributed.supervisor import TaskError
 from pipeline.kubeflow.container import POD_NAME
 from pipeline.kubeflow.tfjob.tfjob_manifest import GROUP, PLURAL, VERSION
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.cluster import layout
+from models.distributed import layout
 from models.settings.training_settings import Tasks
 from pipeline.config.kubeflow_config import Kubeflow, Resources, TfJob
 

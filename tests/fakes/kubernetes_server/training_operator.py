@@ -20,7 +20,7 @@ import sys
 import uuid
 from contextlib import ExitStack
 
-from models.cluster import layout
+from models.distributed import layout
 
 ROOT = pathlib.Path(__file__).parents[3]
 PREFIX = "training.kubeflow.org"

@@ -14,7 +14,7 @@ from tiny_model import artifact
 from components import deployments
 from components.baseline import driver, executor
 from components.deployments import Baseline, Deployment
-from models import export_manifest
+from models.training import export_manifest
 
 
 def export(folder: pathlib.Path, name: str) -> pathlib.Path:

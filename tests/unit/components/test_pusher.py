@@ -17,7 +17,7 @@ from tiny_model import artifact
 from components import deployments
 from components.deployments import Deployment
 from components.pusher import driver, executor
-from models import export_manifest
+from models.training import export_manifest
 
 
 class Setting:

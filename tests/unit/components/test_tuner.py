@@ -26,7 +26,7 @@ from components.tuner.study import Assignment, Study
 from components.tuner.trial_processes import TrialPool
 from components.tuner.tune_settings import Choices, Range, TuneSettings
 from models.features import preprocessing
-from models.observer import Observer, observing
+from models.progress.observer import Observer, observing
 from models.settings.training_settings import Model, Settings, Train
 from models.training.problem import Problem
 from tests.helpers.column_builder import column_settings
@@ -329,7 +329,7 @@ def test_processes_end_with_who_asked_for_them():
 def test_messages_that_arrive_together_are_all_read(tmp_path, monkeypatch):
     """As when the search is slower than a trial's first evaluation."""
     (tmp_path / "hasty.py").write_text(
-        "import pathlib\nfrom models.json_lines import Channel\nchannel = Channel()\n"
+        "import pathlib\nfrom models.processes.json_lines import Channel\nchannel = Channel()\n"
         "sent = pathlib.Path(channel.receive())\n"
         "channel.send(event='ready')\nchannel.send(event='evaluation')\nsent.touch()\n"
         "channel.receive()\n"

@@ -1,4 +1,4 @@
-"""A user's model_fn that imports the toolbox by its former names works on."""
+"""Tests that a user's `model_fn` that imports modules by their former names still works."""
 
 import importlib
 
@@ -9,15 +9,19 @@ from models import params as former_params
 from models.toolbox import params
 
 
-@pytest.mark.parametrize("name", ["heads", "networks", "optimizers"])
-def test_a_module_of_the_toolbox(name):
-    assert getattr(models, name) is importlib.import_module(f"models.toolbox.{name}")
+@pytest.mark.parametrize(
+    "module",
+    ["toolbox.heads", "toolbox.networks", "toolbox.optimizers", "distributed.mirrored"],
+)
+def test_modules_are_importable_by_their_former_names(module):
+    former_name = module.rpartition(".")[2]
+    assert getattr(models, former_name) is importlib.import_module(f"models.{module}")
 
 
-def test_parameters():
+def test_params_are_importable_by_their_former_name():
     assert former_params.parse_params is params.parse_params
 
 
-def test_other_names_are_still_missing():
+def test_other_names_are_not_defined():
     with pytest.raises(AttributeError, match="module 'models' has no attribute 'head'"):
         _ = models.head  # type: ignore[attr-defined]

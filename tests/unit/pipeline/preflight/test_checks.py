@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.errors import UserError
-from models.training import registry
+from models.zoo import registry
 from pipeline.config import config_file
 from pipeline.preflight import checks, split_counts
 

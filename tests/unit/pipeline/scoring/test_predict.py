@@ -17,11 +17,11 @@ from etils import epath
 
 from components import deployments
 from components.tables.table import Reading
-from models import export_manifest
 from models.errors import UserError
 from models.features import label as label_lib
 from models.features.features import Input
 from models.features.label import Label
+from models.training import export_manifest
 from pipeline.scoring import predict as predict_lib
 from pipeline.scoring.predict import latest_version, predict
 

@@ -10,10 +10,10 @@ from etils import epath
 from kubernetes_server.api import RUN
 from tfx.orchestration.kubeflow import container_entrypoint
 
-from models.cluster import launchers
-from models.cluster.supervisor import TaskError
+from models.distributed import launchers
+from models.distributed.supervisor import TaskError
+from models.progress.training_progress import Progress
 from models.settings.training_settings import Tasks
-from models.training_progress import Progress
 from pipeline.kubeflow.compile import compiler as compile_lib
 from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.executor import metadata_server

@@ -11,7 +11,7 @@ from cryptography import x509
 from kubernetes_server.api import RUN, STEP_POD
 from kubernetes_server.service_account import NAMESPACE
 
-from models.cluster.supervisor import TaskError
+from models.distributed.supervisor import TaskError
 from pipeline.kubeflow.tfjob.tfjob_client import Away, Jobs
 
 NAME = "king-county-0123456789abcdef"

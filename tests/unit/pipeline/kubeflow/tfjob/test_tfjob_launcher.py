@@ -8,9 +8,9 @@ import pytest
 from etils import epath
 from kubernetes_server.api import RUN, STEP_POD
 
-from models.cluster.supervisor import TaskError
+from models.distributed.supervisor import TaskError
+from models.progress.training_progress import Progress
 from models.settings.training_settings import Tasks
-from models.training_progress import Progress
 from pipeline.kubeflow.tfjob import tfjob_client as api_lib
 from pipeline.kubeflow.tfjob.launcher import PROBLEM, Launcher
 from pipeline.kubeflow.tfjob.tfjob_client import Jobs

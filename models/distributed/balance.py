@@ -9,7 +9,7 @@ import time
 import tensorflow as tf
 
 from models import estimator_api
-from models.training_progress import EventCallback
+from models.progress.training_progress import EventCallback
 
 _POLL_EVERY = 0.02
 _REPORT_EVERY = 1.0

@@ -7,7 +7,7 @@ import pytest
 
 GUARDED = """
 import os, sys, threading
-from models import exit_guard
+from models.processes import exit_guard
 with exit_guard.guarded(lambda text: print(text, flush=True)):
     {code}
 print("came to its end")

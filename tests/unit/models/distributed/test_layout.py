@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from models.cluster import layout
-from models.cluster.layout import Name
+from models.distributed import layout
+from models.distributed.layout import Name
 
 CLUSTER = {"chief": ["10.0.0.1:2222"], "ps": ["[::1]:1", "b.example:1"]}
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from absl import logging
 from etils import epath
 
-from models import fn_args as fn_args_lib
-from models.cluster import task_process
-from models.cluster.supervisor import Supervisor
+from models.distributed import task_process
+from models.distributed.supervisor import Supervisor
+from models.progress.training_progress import Progress
+from models.settings import fn_args as fn_args_lib
 from models.settings.training_settings import Tasks
-from models.training_progress import Progress
 
 
 class Launcher(Protocol):

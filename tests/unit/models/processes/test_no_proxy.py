@@ -4,7 +4,7 @@ import urllib.request
 
 import pytest
 
-from models import no_proxy
+from models.processes import no_proxy
 
 LOOPBACK = "127.0.0.1,localhost,::1"
 

@@ -57,7 +57,7 @@ def run_config(count: int) -> dict[str, Any]:
     }
 
 
-def number() -> int:
+def replica_id() -> int:
     """Returns the index of the replica whose graph is being built, from 0."""
     # In a graph the id is a constant tensor.
     return int(tf.get_static_value(_context().replica_id_in_sync_group))

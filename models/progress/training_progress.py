@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from models.observer import Observer
+from models.progress.observer import Observer
 
 EventCallback = Callable[..., None]
 """Callback that receives an `event` and its fields; see `Progress.record_event` for the events."""

@@ -9,13 +9,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import estimator_api, mirrored
+from models import estimator_api
+from models.diagnostics import model_errors
+from models.diagnostics.model_errors import ModelError
+from models.distributed import mirrored
 from models.estimator_api import ModeKeys
 from models.features.label import Label
+from models.progress.training_progress import EventCallback
 from models.toolbox import heads
-from models.training import model_errors
-from models.training.model_errors import ModelError
-from models.training_progress import EventCallback
 
 _NOTES = "notes_of_the_model"
 """Graph collection of texts that the user should read."""

@@ -20,12 +20,12 @@ from typing import Any
 
 from absl import logging
 
-from models.cluster import layout, task_process
-from models.cluster.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
-from models.cluster.task_process import TaskProcess
+from models.distributed import layout, task_process
+from models.distributed.layout import CHIEF, EVALUATOR, PARAMETER_SERVER, WORKER, Name
+from models.distributed.task_process import TaskProcess
 from models.errors import StepError
+from models.progress.training_progress import Progress
 from models.settings.training_settings import Tasks
-from models.training_progress import Progress
 
 _POLL_EVERY = 0.2
 _START_SECONDS = 300.0

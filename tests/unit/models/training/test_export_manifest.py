@@ -7,7 +7,7 @@ import shutil
 import pytest
 from etils import epath
 
-from models import export_manifest
+from models.training import export_manifest
 
 FILES = {
     "saved_model.pb": "graph",

@@ -5,11 +5,11 @@ import selectors
 
 import pytest
 
-from models.json_lines import ChildProcess
+from models.processes.json_lines import ChildProcess
 
 PROGRAM = """
 import os, sys
-from models.json_lines import Channel
+from models.processes.json_lines import Channel
 
 channel = Channel()
 print("printed, not a message")

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from models import observer
-from models.observer import Observer, observing
-from models.training_progress import Progress
+from models.progress import observer
+from models.progress.observer import Observer, observing
+from models.progress.training_progress import Progress
 
 
 class Recorder(Observer):

@@ -22,10 +22,10 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
+from models.diagnostics import graph_checks, model_errors
 from models.errors import UserError, nearest
 from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT, parse_params
-from models.training import graph_checks, model_errors
 
 MODELS = {
     "tabm": "models.zoo.tabm.model_fn",
@@ -58,7 +58,7 @@ def estimator(name: str, params: Mapping[str, Any], config: Any):
         UserError: see `load`; or the model rejects its parameters.
     """
     function = load(name)
-    if _arguments(function) == _MODEL_FN and CONTEXT in params and is_own(name):
+    if _arguments(function) == _MODEL_FN and CONTEXT in params and is_user_model(name):
         function = graph_checks.checked(function, params[CONTEXT].labels[0])
     elif _arguments(function) == _ESTIMATOR:
         # Keras numbers unnamed layers across the whole process: without a reset, a second model's
@@ -68,7 +68,7 @@ def estimator(name: str, params: Mapping[str, Any], config: Any):
     return estimator_api.Estimator(function, params=dict(params), config=config)
 
 
-def is_own(name: str) -> bool:
+def is_user_model(name: str) -> bool:
     """Returns whether a model is the user's own."""
     return name not in MODELS
 
@@ -82,13 +82,13 @@ def is_model_fn(name: str) -> bool:
     return _arguments(load(name)) == _MODEL_FN
 
 
-def own_folders(name: str) -> tuple[pathlib.Path, ...]:
+def user_folders(name: str) -> tuple[pathlib.Path, ...]:
     """Returns the folders that hold a user's model (its package or file); none for our models.
 
     Raises:
         UserError: see `load`.
     """
-    if not is_own(name):
+    if not is_user_model(name):
         return ()
     load(name)
     return _folders(name.partition(".")[0])

@@ -6,8 +6,7 @@ from models import estimator_api
 from models.features.label import Label
 from models.features.preprocessing import Layout
 from models.toolbox.context import Context
-from models.training import registry
-from models.zoo import tabm
+from models.zoo import registry, tabm
 from models.zoo.premade import linear
 
 

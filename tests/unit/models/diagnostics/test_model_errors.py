@@ -11,12 +11,14 @@ import test_trainer
 import wrong_models
 
 from models import estimator_api
+from models.diagnostics import graph_checks, model_errors
+from models.diagnostics.model_errors import ModelError
 from models.features.label import Label
 from models.features.preprocessing import Layout
 from models.toolbox.context import Context
-from models.training import graph_checks, model_errors, registry, session_hooks, trainer
-from models.training.model_errors import ModelError
+from models.training import session_hooks, trainer
 from models.training.problem import Problem
+from models.zoo import registry
 
 FILE = pathlib.Path(wrong_models.__file__)
 STANDS_STILL = "the train op does not count the global step, so training would not end; write"

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from models import no_proxy
-from models.json_lines import ChildProcess
+from models.processes import no_proxy
+from models.processes.json_lines import ChildProcess
 
 _MODULE = "models.programs.cluster_task"
 

@@ -1,0 +1,1 @@
+"""Progress of long work, and the observer that receives it."""
