@@ -6,7 +6,7 @@ PYTHON_BIN := .venv/bin/python
 # the long files, which have few tests, come first, and no process waits for them at the end.
 PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# If it were set, every process would compile TensorFlow and TFX anew, which takes 9 s.
+# If it were set, every process would compile TensorFlow and TFX again, which takes 9 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
 	  while IFS='|' read -r target what; do printf '%-16s %s\n' "$$target" "$$what"; done
 
-run: setup-run ## raw CSV to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
+run: setup-run ## raw table to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
 	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
 
 # `test` checks properties with the same examples each time; `test-all` searches for new ones.
@@ -41,7 +41,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --generat
 LOCK_FOR = --python $(PYTHON_BIN) --python-version 3.10 --python-platform x86_64-manylinux_2_28
 UV = $(if $(wildcard .venv-tools/bin/uv),.venv-tools/bin/uv,uv)
 
-lock: setup-run ## write the lock files anew from pyproject.toml; UPGRADE=1
+lock: setup-run ## update the lock files from pyproject.toml; UPGRADE=1
 	@$(LOCK) $(LOCK_FOR) pyproject.toml -o requirements/run.lock
 	@$(LOCK) $(LOCK_FOR) pyproject.toml --extra dev -c requirements/run.lock \
 	  -o requirements/dev.lock
@@ -51,7 +51,7 @@ lock: setup-run ## write the lock files anew from pyproject.toml; UPGRADE=1
 
 IMAGE ?= estimator-pipeline:latest
 
-image: ## what a cluster runs the steps in; IMAGE=name:tag ARGS="--build-arg BASE=..."
+image: ## build the image of a cluster's steps; IMAGE=name:tag ARGS="--build-arg BASE=..."
 	@pipeline/kubeflow/build_image.sh $(IMAGE) $(ARGS)
 
 clean: ## remove the caches and .venv; the workspace stays
