@@ -16,7 +16,7 @@ WANTED = 0.8
 @pytest.mark.parametrize(
     "name", ["tabm", pytest.param("premade.dnn_linear_combined", marks=pytest.mark.slow)]
 )
-def test_intervals_cover_what_they_promise(regression, scorer, name, tmp_path):
+def test_intervals_cover_the_requested_share_of_labels(regression, scorer, name, tmp_path):
     """Checks the exported model on rows that neither training nor calibration has seen.
 
     With 3,200 rows for calibration and 4,000 for the test, the coverage has a standard deviation of

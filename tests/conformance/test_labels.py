@@ -107,7 +107,7 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
 
 
 @pytest.mark.slow
-def test_the_export_may_be_served(run):
+def test_the_export_passes_the_serving_check(run):
     assert serving.report(run) == NOTHING_FOUND
 
 
@@ -136,7 +136,7 @@ def test_tfma_computes_what_numpy_computes(lab, several, tmp_path):
             assert found[id][label.name] == pytest.approx(expected, rel=1e-5), id
 
 
-def test_evaluation_weighs_the_rows(run):
+def test_evaluation_weights_the_rows(run):
     """Metrics other than the loss equal numpy's weighted ones."""
     judged = run.context.labels[0].name
     classes = outputs(run, judged)[heads.CLASSES][:, 0].astype(str)

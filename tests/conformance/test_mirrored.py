@@ -55,7 +55,7 @@ def learned_alike(alone, mirrored) -> None:
     [case for case in map(without_dropout, CASES) if case.model not in REFUSED],
     ids=lambda case: case.id,
 )
-def test_a_model_learns_what_one_process_learns(case, regression, tmp_path, scorer):
+def test_replicas_learn_what_one_process_learns(case, regression, tmp_path, scorer):
     alone, mirrored = both(regression, case, tmp_path)
     learned_alike(alone, mirrored)
     requests = examples(regression, regression.eval_rows[:20])
@@ -67,14 +67,14 @@ def test_a_model_learns_what_one_process_learns(case, regression, tmp_path, scor
 
 
 @pytest.mark.parametrize("model", REFUSED)
-def test_what_would_not_end_or_learn_something_else_is_refused(model, regression, tmp_path):
+def test_models_that_replicas_cannot_train_are_refused(model, regression, tmp_path):
     (case,) = [case for case in CASES if case.model == model]
     with pytest.raises(ValueError, match=rf"^train\.cluster\.mirrored: found {REFUSED[model]}"):
         train(regression, case, tmp_path, cluster=MIRRORED, **LENGTH)
 
 
 @pytest.mark.slow
-def test_weights_decay_and_averages_are_of_the_whole_batch(several, tmp_path):
+def test_weights_decay_and_averages_apply_to_the_whole_batch(several, tmp_path):
     """The halves of a batch have different weights: 60 % of the rows have weight zero."""
     (tabm,) = [without_dropout(case) for case in CASES if case.id == "tabm"]
     case = dataclasses.replace(tabm, params={**tabm.params, "average": 0.9, "clip_norm": 0.1})
@@ -82,7 +82,7 @@ def test_weights_decay_and_averages_are_of_the_whole_batch(several, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_half_it_ends_as_one_that_was_not(regression, tmp_path):
+def test_a_killed_mirrored_training_ends_like_an_uninterrupted_one(regression, tmp_path):
     """The case has dropout, whose random draws must continue as well."""
     (case,) = [case for case in CASES if case.id == "mlp"]
     whole = train(regression, case, tmp_path / "whole", cluster=MIRRORED, **LENGTH)

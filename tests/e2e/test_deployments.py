@@ -52,7 +52,7 @@ def _uncached(output: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_two_configurations_that_take_turns(table):
+def test_alternating_configurations_are_compared_with_each_other(table):
     table.run()
     (a,) = table.versions
 
@@ -83,7 +83,7 @@ def test_two_configurations_that_take_turns(table):
 
 
 @pytest.mark.slow
-def test_a_column_with_another_name_is_a_persons_decision(table):
+def test_a_renamed_column_needs_a_persons_decision(table):
     """Continues from the test above, after which A is served."""
     table.run()
     before = table.versions

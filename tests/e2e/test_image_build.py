@@ -85,7 +85,7 @@ def normal(requirement):
     return re.sub(r"[-_.]+", "-", name).lower(), version
 
 
-def test_the_code_and_the_locked_environment_for_a_user_that_is_not_root(container):
+def test_an_unprivileged_user_has_the_code_and_the_locked_packages(container):
     found = json.loads(container("python", "-c", CONTENT))
     lock = (REPOSITORY / "requirements/run.lock").read_text()
     locked = re.findall(r"^([\w.-]+==[^ ]+) ", lock, re.MULTILINE)
@@ -100,7 +100,7 @@ def test_the_code_and_the_locked_environment_for_a_user_that_is_not_root(contain
     }
 
 
-def test_everything_imports_from_bytecode(container):
+def test_all_modules_are_imported_from_bytecode(container):
     lines = container("python", "-c", COMPILED_ANEW).splitlines()
     assert [line for line in lines if line.startswith("anew:")] == []
 
@@ -111,5 +111,5 @@ def test_the_command_lines_start(container):
 
 
 @pytest.mark.parametrize("tool", ["g++", "git", "uv", "pytest"])
-def test_no_tools_of_the_build(container, tool):
+def test_the_image_has_no_build_tools(container, tool):
     assert container("sh", "-c", f"command -v {tool} || echo none") == "none\n"

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("node", ["StatisticsGen", "Trainer", "Evaluator"])
-def test_a_run_killed_in_a_write_of_the_metadata_is_repeated(
+def test_a_run_killed_while_writing_metadata_can_be_repeated(
     king_county: Problem, tmp_path: pathlib.Path, node: str
 ):
     """SQLite's journal exists only while it writes, so the run is killed when it appears."""

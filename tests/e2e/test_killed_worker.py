@@ -26,7 +26,7 @@ def alone(king_county, tmp_path_factory) -> dict:
     return metrics(found)
 
 
-def test_a_killed_worker_fails_its_step_and_the_next_run_goes_on(king_county, alone, tmp_path):
+def test_a_killed_worker_fails_its_step_and_the_next_run_continues(king_county, alone, tmp_path):
     found = Problem(king_county.config, tmp_path)
     process = found.start(*QUICK, TWO)
     statistics = tmp_path / "artifacts" / "StatisticsGen"

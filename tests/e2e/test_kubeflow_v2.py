@@ -124,7 +124,7 @@ def test_a_worse_model_is_refused_and_not_pushed(installation, first, worse):
     assert installation.versions == [pushed]
 
 
-def test_a_run_without_any_change_trains_nothing_and_pushes_nothing(installation, first, worse):
+def test_an_unchanged_run_trains_nothing_and_pushes_nothing(installation, first, worse):
     trainings = sorted((installation.disk / "training").iterdir())
     summaries = sorted((installation.disk / "training").glob("*/events.*"))
     again = installation.engine.run(installation.spec, {})
@@ -141,7 +141,7 @@ def test_without_the_hook_every_step_runs_again(first, worse):
     assert first.cached == worse.cached == []
 
 
-def test_the_hook_of_vertex_tells_the_cache_that_a_table_changed(
+def test_the_hook_of_vertex_ai_tells_the_cache_that_a_table_changed(
     installation, first, houses, tmp_path
 ):
     engine = v2_engine.Engine(tmp_path / "engine", hooks=True)
@@ -165,5 +165,5 @@ def test_the_hook_of_vertex_tells_the_cache_that_a_table_changed(
     assert changed["name"] != hooked["name"] and not cached
 
 
-def test_what_vertex_cannot_have_is_said(installation):
+def test_a_note_names_what_vertex_ai_lacks(installation):
     assert "give the pipeline root, data-directory, training-root, serving" in installation.notes

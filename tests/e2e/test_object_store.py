@@ -89,7 +89,7 @@ def first(cluster) -> str:
     return cluster.call("run")
 
 
-def test_the_first_run_ends_blessed_and_pushed(cluster, first):
+def test_the_first_run_blesses_and_pushes_a_model(cluster, first):
     assert states(first) == dict.fromkeys(STEPS, "done")
     assert "No other model is deployed" in first
     [version] = cluster.versions
@@ -105,14 +105,14 @@ def test_everything_is_in_the_bucket_and_nothing_on_a_disk(cluster, first, store
     assert not list(cluster.workspace.rglob("gs:")) and not (REPOSITORY / "gs:").exists()
 
 
-def test_a_server_sees_the_graph_last(cluster, first, store):
+def test_the_graph_is_written_last_so_that_servers_see_complete_models(cluster, first, store):
     [version] = cluster.versions
     written = store.written(BUCKET, f"king_county/serving/{version}/")
     assert written[-1] == f"king_county/serving/{version}/saved_model.pb"
     assert any(name.endswith("variables/variables.index") for name in written)
 
 
-def test_what_is_pushed_predicts_as_that_of_a_local_run(cluster, first, tmp_path):
+def test_the_pushed_model_predicts_exactly_as_that_of_a_local_run(cluster, first, tmp_path):
     local = Problem(cluster.problem.config, tmp_path / "workspace")
     local.run()
     examples = local.workspace / "artifacts" / "TableExampleGen" / "examples"
@@ -128,7 +128,7 @@ def test_what_is_pushed_predicts_as_that_of_a_local_run(cluster, first, tmp_path
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, first):
+def test_a_second_run_is_cached_and_a_worse_model_is_refused(cluster, first):
     second = cluster.call("run")
     assert states(second) == {**dict.fromkeys(states(first), "cached"), "pusher": "done"}
     assert "Blessed and unchanged" in second

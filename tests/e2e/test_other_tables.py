@@ -21,7 +21,7 @@ def metrics(found: Problem) -> dict:
     return json.loads(file.read_text())["metrics"]
 
 
-def test_four_lines_and_a_csv_with_gaps_at_an_odd_path(houses, tmp_path):
+def test_four_lines_of_yaml_are_enough_for_a_csv_with_gaps_at_an_odd_path(houses, tmp_path):
     folder = tmp_path / "houses [v1] {a} #100%é?*'"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def test_four_lines_and_a_csv_with_gaps_at_an_odd_path(houses, tmp_path):
 
 
 @pytest.mark.slow
-def test_binary_label_as_text_from_parquet(houses, tmp_path):
+def test_a_text_label_in_parquet_is_learned_as_two_classes(houses, tmp_path):
     table = houses.drop(columns=["id", "date"])
     table["dear"] = np.where(table.pop("price") > 600_000, "yes", "no")
     table.to_parquet(tmp_path / "houses.parquet", index=False)
@@ -95,7 +95,7 @@ def test_binary_label_as_text_from_parquet(houses, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_readme_model_fn_on_a_multiclass_label_from_tfrecord(houses, tmp_path):
+def test_the_model_fn_of_the_readme_learns_a_multiclass_label_in_tfrecords(houses, tmp_path):
     readme = (REPOSITORY / "README.md").read_text()
     (code,) = re.findall(r"```python\n# my_problem/my_model.py\n(.*?)```", readme, re.DOTALL)
     (tmp_path / "my_model.py").write_text(code)
@@ -145,7 +145,7 @@ def test_anomalies_stop_the_pipeline_before_training(houses, king_county, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_row_that_cannot_be_read_ends_the_run_or_is_put_aside(houses, king_county, tmp_path):
+def test_an_unreadable_row_ends_the_run_or_is_quarantined(houses, king_county, tmp_path):
     table = tmp_path / "kc_house_data.csv"
     houses.to_csv(table, index=False)
     lines = table.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The code in the document about writing a model_fn runs as the document says."""
+"""The code in docs/write-a-model-fn.md runs as the page says."""
 
 import re
 
@@ -36,7 +36,7 @@ def output(walked) -> str:
     return walked.run()
 
 
-def test_the_model_is_blessed_and_answers(walked, output, houses, tmp_path):
+def test_the_model_is_blessed_and_predicts(walked, output, houses, tmp_path):
     assert "Blessed and pushed to" in output
     houses.head(20).drop(columns="price").to_csv(tmp_path / "in.csv", index=False)
     done = walked.predict(tmp_path / "in.csv", tmp_path / "out.csv")
@@ -46,7 +46,7 @@ def test_the_model_is_blessed_and_answers(walked, output, houses, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_changed_model_is_trained_from_the_cache_on(walked, output):
+def test_a_changed_model_repeats_only_its_training_and_what_follows(walked, output):
     file = walked.config.parent / "my_model.py"
     file.write_text(file.read_text().replace('"mean_logit"', '"logit"'))
     found = states(walked.run())
@@ -54,7 +54,7 @@ def test_a_changed_model_is_trained_from_the_cache_on(walked, output):
 
 
 @pytest.mark.slow
-def test_a_file_that_a_model_may_read_is_part_of_it(walked, output):
+def test_a_new_file_beside_the_model_repeats_its_training(walked, output):
     assert states(walked.run())["Trainer"] == "cached"
     (walked.config.parent / "sizes.json").write_text("[64, 32]")
     found = states(walked.run())
@@ -62,13 +62,13 @@ def test_a_file_that_a_model_may_read_is_part_of_it(walked, output):
 
 
 @pytest.mark.slow
-def test_the_model_without_a_head_is_judged_as_well(walked, output):
+def test_the_model_without_a_head_is_blessed_too(walked, output):
     found = walked.run("model={name: bare_model.model_fn}", "log_label=false")
     assert "Blessed and pushed to" in found
 
 
 @pytest.mark.slow
-def test_a_whole_estimator_is_judged_as_well(walked, output):
+def test_a_whole_estimator_is_blessed_too(walked, output):
     (name,) = re.findall(r"```yaml\nmodel: (my_estimator\..*)\n```", DOCUMENT)
     assert "Blessed and pushed to" in walked.run(f"model={name}")
 

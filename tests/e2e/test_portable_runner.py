@@ -119,7 +119,7 @@ def connected(process: psutil.Process) -> set[int]:
     return set()
 
 
-def test_a_killed_worker_fails_its_step_and_the_next_run_goes_on(
+def test_a_killed_worker_fails_its_step_and_the_next_run_continues(
     king_county, in_process, job_server, worker_pool, tmp_path
 ):
     found = Problem(king_county.config, tmp_path)

@@ -38,7 +38,7 @@ def found(houses, tmp_path_factory):
     return problem(folder, settings)
 
 
-def test_what_a_search_finds_is_what_a_run_trains_with(found):
+def test_a_run_trains_with_the_parameters_that_a_search_found(found):
     done = found.call("tune")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4/4 trials, best rmse" in done.stdout

@@ -52,9 +52,7 @@ def kill(training: Training, dice: random.Random, latest: int) -> tuple[str, int
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
-    table, train, tmp_path
-):
+def test_each_kill_at_a_random_moment_costs_at_most_one_checkpoint_interval(table, train, tmp_path):
     alone = train(folder=tmp_path / "alone", cluster=None, max_steps=STEPS, evaluate_every=EVERY)
     assert alone.end() == 0, alone.errors[-3000:]
     dice = random.Random(3)
@@ -91,7 +89,7 @@ def test_tasks_that_are_killed_at_random_moments_cost_at_most_an_interval_each(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_a_task_that_is_stopped_at_a_random_moment_is_ended_and_started_again(train, seed):
+def test_a_task_stopped_at_a_random_moment_is_killed_and_restarted(train, seed):
     # On a loaded machine the chief's last checkpoint may take over ten seconds.
     training = train(
         max_steps=STEPS, evaluate_every=EVERY, cluster=dataclasses.replace(CLUSTER, hang_seconds=30)

@@ -16,7 +16,7 @@ FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.dat
 
 
 @pytest.mark.parametrize("copies", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
-def test_a_push_that_is_killed_shows_nothing_and_the_next_one_is_whole(
+def test_a_killed_push_shows_no_version_and_the_next_one_is_complete(
     tmp_path: pathlib.Path, copies: int
 ):
     model, serving = tmp_path / "model", tmp_path / "serving"

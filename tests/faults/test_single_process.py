@@ -152,13 +152,13 @@ def rounds(start, other: Training, folder: pathlib.Path, settings, count: int, s
         print("{:>5} {:>6} {:>9} {:<10} {:>12} {:>5} {:>6.1f}".format(*row))
 
 
-def test_it_is_killed_twice_and_ends_as_if_it_had_not_been(train, undisturbed, tmp_path):
+def test_a_training_killed_twice_ends_like_an_undisturbed_one(train, undisturbed, tmp_path):
     rounds(train, undisturbed(**SHORT), tmp_path, SHORT, 2, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_it_is_killed_thirty_times_and_ends_as_if_it_had_not_been(train, undisturbed, tmp_path):
+def test_a_training_killed_thirty_times_ends_like_an_undisturbed_one(train, undisturbed, tmp_path):
     rounds(train, undisturbed(**SETTINGS), tmp_path, SETTINGS, ROUNDS, seed=2)
 
 
@@ -176,7 +176,9 @@ POINTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_at_the_worst_moments_costs_at_most_an_interval(train, undisturbed, point):
+def test_a_kill_at_the_worst_moment_costs_at_most_one_checkpoint_interval(
+    train, undisturbed, point
+):
     settings = {**SHORT, "params": {"ballast_mb": 8}}
     killed = train(crash=POINTS[point], **settings)
     assert killed.end() in (-signal.SIGKILL, -signal.SIGXFSZ), killed.errors[-3000:]
@@ -198,7 +200,7 @@ def data_of(directory: pathlib.Path, step: int) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("cluster", [None, pytest.param(CLUSTER, marks=pytest.mark.slow)])
-def test_of_a_cut_checkpoint_training_goes_back_one_and_says_so(train, undisturbed, cluster):
+def test_training_falls_back_from_a_truncated_checkpoint_and_says_so(train, undisturbed, cluster):
     settings = {**SHORT, "cluster": cluster}
     ended = train(**settings)
     assert ended.end() == 0, ended.errors[-3000:]
@@ -217,7 +219,7 @@ def test_of_a_cut_checkpoint_training_goes_back_one_and_says_so(train, undisturb
 
 
 @pytest.mark.slow
-def test_of_a_cut_best_copy_the_others_are_evaluated_again(train, undisturbed):
+def test_other_checkpoints_are_evaluated_again_if_the_best_copy_is_truncated(train, undisturbed):
     ended = train(**SHORT)
     assert ended.end() == 0, ended.errors[-3000:]
     cut(data_of(ended.directory / "best", ended.record["best"]["step"]))
@@ -228,7 +230,7 @@ def test_of_a_cut_best_copy_the_others_are_evaluated_again(train, undisturbed):
 
 
 @pytest.mark.slow
-def test_of_a_whole_cluster_that_is_killed_the_same_command_goes_on(train):
+def test_the_same_command_continues_after_a_whole_cluster_was_killed(train):
     settings = {"max_steps": 2000, "evaluate_every": EVERY}
     killed = train(**settings)
     killed.wait_for(lambda: killed.has_checkpoint(EVERY))
@@ -256,7 +258,9 @@ def can_mount() -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small disk needs the right to mount one")
 @pytest.mark.parametrize("cluster", [None, CLUSTER], ids=["one process", "cluster"])
-def test_a_full_disk_is_named_and_with_room_training_goes_on(train, undisturbed, tmp_path, cluster):
+def test_a_full_disk_is_reported_and_training_continues_with_more_room(
+    train, undisturbed, tmp_path, cluster
+):
     """Three checkpoints of 8 MB and a copy of the best do not fit at first; later they do."""
     settings = {**SHORT, "cluster": cluster, "params": {"ballast_mb": 8}}
     small = tmp_path / "small"

@@ -52,7 +52,7 @@ def the_job(api):
 
 
 @pytest.mark.slow
-def test_a_tfjob_trains_and_one_model_is_exported(step, api):
+def test_a_tfjob_trains_and_the_step_exports_one_model(step, api):
     training = step()
     assert training.end() == 0, training.errors[-3000:]
     assert (training.export / "saved_model.pb").exists()
@@ -66,7 +66,7 @@ def test_a_tfjob_trains_and_one_model_is_exported(step, api):
 
 
 @pytest.mark.slow
-def test_a_task_that_is_killed_is_started_again(step, api):
+def test_a_killed_task_is_restarted(step, api):
     training = step(**LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     api.fail_next = 3  # the API is unavailable for a moment, which must not matter
@@ -93,7 +93,7 @@ def test_too_many_restarts_end_the_job(step, api):
 
 
 @pytest.mark.slow
-def test_an_error_of_the_model_is_the_job_s_verdict(step, api):
+def test_an_error_of_the_model_fails_the_job_and_is_shown(step, api):
     training = step(params={"fails_in": "worker"})
     assert training.end() == 1
     assert the_job(api).restarts == []
@@ -116,7 +116,7 @@ def test_an_abort_deletes_the_job(step, api, number):
 
 
 @pytest.mark.slow
-def test_a_step_that_is_tried_again_finds_its_job(step, api):
+def test_a_retried_step_finds_its_job(step, api):
     first = step(**LONG)
     first.wait_for(lambda: first.has_checkpoint(1))
     first.process.kill()
