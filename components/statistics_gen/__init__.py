@@ -1,5 +1,6 @@
 """TFX's StatisticsGen, which reads examples in batches."""
 
 from components.statistics_gen.component import StatisticsGen
+from components.statistics_gen.executor import MERGED_IN_ONE_STEP
 
-__all__ = ["StatisticsGen"]
+__all__ = ["MERGED_IN_ONE_STEP", "StatisticsGen"]

@@ -13,6 +13,7 @@ PRIVATE_NAMES = {
     # Beam
     "apache_beam.internal.cloudpickle_pickler:bz2": "patched: it compresses what stays here",
     "apache_beam.transforms.core:get_function_args_defaults": "patched: it inspects repeatedly",
+    "apache_beam.transforms.core:CombinePerKey.with_hot_key_fanout": "patched: StatisticsGen",
     "apache_beam.options.pipeline_options:PipelineOptions._all_options": "shared by all views",
     f"{_RUNNER}:FnApiRunner._num_workers": "the number of workers",
     f"{_RUNNER}:FnApiRunner._progress_frequency": "for our bundle manager",
@@ -32,4 +33,4 @@ PRIVATE_NAMES = {
     f"{_LAUNCHER}:Launcher._publish_successful_execution": "overridden: a locked store",
     f"{_LAUNCHER}:Launcher._publish_failed_execution": "overridden: a locked store",
 }
-"""Every private name of Beam and its orchestrator that is used, as `module:name`, and why."""
+"""Every name of Beam and its orchestrator that is private or patched, as `module:name`, and why."""

@@ -77,7 +77,8 @@ def beam(job_server: str, environment: str) -> str:
 
 def verdict(found: Problem) -> dict:
     folder = found.workspace / "artifacts" / "Evaluator" / "evaluation"
-    return json.loads(max(folder.glob("*/verdict.json")).read_text())
+    latest = max(folder.glob("*/verdict.json"), key=lambda file: int(file.parent.name))
+    return json.loads(latest.read_text())
 
 
 @pytest.fixture(scope="module")

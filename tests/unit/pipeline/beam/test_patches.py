@@ -9,6 +9,7 @@ from apache_beam.internal import cloudpickle_pickler, pickler
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions
 from apache_beam.transforms import core, userstate
 
+from components import statistics_gen
 from pipeline.beam import patches
 from pipeline.config.configuration import Beam
 from pipeline.graph import beam_args
@@ -47,6 +48,16 @@ def test_functions_travel_as_they_are_and_those_of_before_arrive_too(spared):
     assert data in base64.b64decode(pickled)
     assert pickler.loads(pickled)() == data
     assert pickler.loads(spared)(1) == 2
+
+
+@pytest.mark.parametrize("arguments", [OURS, ["--runner=FlinkRunner"]])
+def test_only_the_results_of_statistics_gen_are_merged_in_one_step(arguments):
+    statistics = beam.CombinePerKey(statistics_gen.MERGED_IN_ONE_STEP([]))
+    others = beam.CombinePerKey(sum)
+    with patches.applied(arguments):
+        assert statistics.with_hot_key_fanout(128) is statistics
+        assert others.with_hot_key_fanout(128) is not others
+    assert statistics.with_hot_key_fanout(128) is not statistics
 
 
 def test_nobody_looks_for_translations(spared, monkeypatch):
