@@ -5,7 +5,7 @@ report on it), `schema` and optionally `baseline_model`. Outputs: `evaluation` (
 `verdict.json`) and `blessing`.
 
 Metrics and bounds depend on the constant predictor, that is on the label in the train split, which
-is known only at run time. So the component takes a `Judgement`, from which the executor makes
+is known only at run time. So the component takes `Criteria`, from which the executor makes
 TFMA's `EvalConfig`.
 """
 
@@ -17,14 +17,14 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.evaluator import executor
-from components.evaluator.judgement import Judgement
+from components.evaluator.criteria import Criteria
 
 
 class EvaluatorSpec(component_spec.ComponentSpec):
     """Inputs, outputs and parameters of `Evaluator`."""
 
     PARAMETERS = {
-        "judgement": component_spec.ExecutionParameter(type=str),
+        "criteria": component_spec.ExecutionParameter(type=str),
         "gates": component_spec.ExecutionParameter(type=str, optional=True),
         "new_baseline": component_spec.ExecutionParameter(type=str, optional=True),
         "example_splits": component_spec.ExecutionParameter(type=str),
@@ -59,7 +59,7 @@ class Evaluator(base_component.BaseComponent):
         model: types.BaseChannel,
         serving_check: types.BaseChannel,
         schema: types.BaseChannel,
-        judgement: Judgement,
+        criteria: Criteria,
         code: str,
         gates: Optional[Union[str, RuntimeParameter]] = None,
         new_baseline: Union[str, RuntimeParameter] = "",
@@ -72,9 +72,9 @@ class Evaluator(base_component.BaseComponent):
             model: the candidate.
             serving_check: the report on the candidate.
             schema: schema of the raw examples.
-            judgement: metrics, bounds and slices.
+            criteria: metrics, bounds and slices.
             code: fingerprint of the code behind the metrics, part of the cache key.
-            gates: replacement values for the bounds, see `Judgement.with_gates`.
+            gates: replacement values for the bounds, see `Criteria.with_gates`.
             new_baseline: why a person wants the candidate judged without a comparison in this run;
                 empty if it is compared.
             baseline_model: output of the Baseline component: the model to compare with.
@@ -86,7 +86,7 @@ class Evaluator(base_component.BaseComponent):
                 serving_check=serving_check,
                 schema=schema,
                 baseline_model=baseline_model,
-                judgement=judgement.to_json(),
+                criteria=criteria.to_json(),
                 gates=gates,
                 new_baseline=new_baseline,
                 example_splits='["test"]',

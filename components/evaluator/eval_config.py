@@ -1,4 +1,4 @@
-"""TFMA's `EvalConfig`, made from a `Judgement` and the statistics of the labels in training."""
+"""TFMA's `EvalConfig`, made from `Criteria` and the statistics of the labels in training."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow_model_analysis as tfma
 
 from components.evaluator import tfma_metrics
-from components.evaluator.judgement import Judgement
+from components.evaluator.criteria import Criteria
 from models.features import label as label_lib
 from models.features.label import Label
 
@@ -14,7 +14,7 @@ CANDIDATE = "candidate"
 BASELINE = "baseline"
 
 
-def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
+def make(criteria: Criteria, labels: Sequence[Label]) -> tfma.EvalConfig:
     """Returns the configuration of an evaluation beside a baseline.
 
     For TFMA, each label is an output of the model, named after its column; `extractors` stores the
@@ -32,7 +32,7 @@ def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
         for name in (CANDIDATE, BASELINE)
     ]
     slices = [tfma.SlicingSpec()]
-    slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in judgement.slices]
+    slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in criteria.slices]
     names = [CANDIDATE, BASELINE]
     of_no_label = [
         tfma.MetricConfig(class_name=kind.__name__, module=tfma_metrics.__name__)
@@ -40,7 +40,7 @@ def make(judgement: Judgement, labels: Sequence[Label]) -> tfma.EvalConfig:
     ]
     specs = [tfma.MetricsSpec(metrics=of_no_label, model_names=names)]
     for label in labels:
-        settings = {"label": label_lib.to_json([label]), "metrics": judgement.metrics[label.name]}
+        settings = {"label": label_lib.to_json([label]), "metrics": criteria.metrics[label.name]}
         config = tfma.MetricConfig(
             class_name=tfma_metrics.LabelMetrics.__name__,
             module=tfma_metrics.__name__,

@@ -17,7 +17,7 @@ from tfx.utils import io_utils, path_utils, proto_utils
 from components import artifact_names, deployments
 from components.deployments import Baseline
 from components.evaluator import eval_config, extractors, verdict
-from components.evaluator.judgement import Judgement
+from components.evaluator.criteria import Criteria
 from components.evaluator.verdict import Comparison
 from components.example_io import beam_io
 from components.serving_check import report as serving_check
@@ -35,11 +35,11 @@ class Executor(executor.Executor):
         """Evaluates `model` beside `baseline_model`, blesses it or not, and writes `verdict.json`.
 
         Raises:
-            ValueError: see `Judgement.with_gates`.
+            ValueError: see `Criteria.with_gates`.
         """
-        judgement = Judgement.from_json(exec_properties["judgement"])
+        criteria = Criteria.from_json(exec_properties["criteria"])
         if gates := exec_properties.get("gates"):
-            judgement = judgement.with_gates(gates)
+            criteria = criteria.with_gates(gates)
         report = _serving_report(input_dict)
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
@@ -59,7 +59,7 @@ class Executor(executor.Executor):
         properties = {
             **exec_properties,
             standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(
-                eval_config.make(judgement, labels)
+                eval_config.make(criteria, labels)
             ),
             # TFX's executor looks here for the name of a function that makes the extractors.
             "custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}",
@@ -82,7 +82,7 @@ class Executor(executor.Executor):
                 # If the candidate is what failed, this fails too, and says why.
                 super().Do(inputs, output_dict, properties)
 
-        result = verdict.make(evaluation, judgement, labels, comparison, report)
+        result = verdict.make(evaluation, criteria, labels, comparison, report)
         _write(evaluation, result)
         compared = inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
         _bless(blessing, result["blessed"], candidate, *(compared or ()))

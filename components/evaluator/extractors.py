@@ -12,8 +12,8 @@ from etils import epath
 from tensorflow.core.protobuf import saved_model_pb2
 
 from components.evaluator import row_checks
+from components.evaluator.criteria import Slice
 from components.evaluator.eval_config import BASELINE
-from components.evaluator.judgement import Slice
 from components.evaluator.row_checks import Finding
 from components.evaluator.slice_batches import FINDINGS, PackBySlice
 from components.example_io import requests

@@ -16,8 +16,8 @@ from typing import Any, Optional
 import tensorflow_model_analysis as tfma
 
 from components.evaluator.bounds import Bound
+from components.evaluator.criteria import Criteria, Slice
 from components.evaluator.eval_config import BASELINE, CANDIDATE
-from components.evaluator.judgement import Judgement, Slice
 from components.evaluator.metric_catalogue import COVERAGE, INTERVAL_WIDTH
 from components.evaluator.row_checks import Finding
 from components.serving_check.report import NOTHING_FOUND, Report
@@ -57,7 +57,7 @@ class Comparison:
 
 def make(
     evaluation: str,
-    judgement: Judgement,
+    criteria: Criteria,
     labels: Sequence[Label],
     comparison: Comparison,
     serving: Report = NOTHING_FOUND,
@@ -66,7 +66,7 @@ def make(
 
     Args:
         evaluation: directory of the evaluation artifact.
-        judgement: metrics, bounds and slices.
+        criteria: metrics, bounds and slices.
         labels: labels of the candidate.
         comparison: the comparison; if it `is_made`, TFMA has evaluated the baseline too.
         serving: the serving check's report on the candidate.
@@ -90,26 +90,26 @@ def make(
             comparison = dataclasses.replace(comparison, problem=problem)
         else:
             baseline = _values(evaluation, BASELINE, outputs)
-    keys = {part.key for part in judgement.slices if part.gated}
+    keys = {part.key for part in criteria.slices if part.gated}
 
     lines = [_line(False, text) for text in (*serving.findings, *wrong)]
-    for bound in judgement.bounds:
+    for bound in criteria.bounds:
         lines += _absolute_lines(bound, candidate[_OVERALL])
         if baseline is not None and bound.may_worsen_by is not None:
             slices = sorted(part for part in candidate if part and part[0] in keys)
             lines += _change_lines(bound, slices, candidate, baseline)
     note = _comparison_note(comparison)
     notes = [*serving.notes]
-    compares = any(bound.may_worsen_by is not None for bound in judgement.bounds)
+    compares = any(bound.may_worsen_by is not None for bound in criteria.bounds)
     if compares and comparison.problem and not comparison.set_aside:
         lines.append(_line(False, f"{note}; {_ACCEPT}"))
     elif note:
         notes.append(note)
-    if not judgement.bounds:
+    if not criteria.bounds:
         lines.append(_line(False, "gates: never, so no model is blessed, whatever it is worth"))
-        notes.append(_metrics_note(judgement.metrics[labels[0].name], candidate[_OVERALL]))
+        notes.append(_metrics_note(criteria.metrics[labels[0].name], candidate[_OVERALL]))
     if COVERAGE in candidate[_OVERALL] and not any(
-        bound.metric == COVERAGE and bound.absolute is not None for bound in judgement.bounds
+        bound.metric == COVERAGE and bound.absolute is not None for bound in criteria.bounds
     ):
         notes.append(_coverage_note(labels[0], candidate[_OVERALL]))
     return {

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pydantic
 
-from components.evaluator import judgement as judgement_lib
+from components.evaluator import criteria as criteria_lib
 from components.evaluator.bounds import Bound
-from components.evaluator.judgement import Judgement
+from components.evaluator.criteria import Criteria
 from models.features import expressions
 from pipeline.config import gates
 from pipeline.config.cluster_config import Cluster
@@ -306,15 +306,14 @@ class Config(Section):
         }
 
     @property
-    def judgement(self) -> Judgement:
+    def criteria(self) -> Criteria:
         """The criteria that the Evaluator judges a model by."""
         further = {name: label.task for name, label in self.more_labels.items()}
-        return Judgement(
+        return Criteria(
             metrics=gates.metrics(self.label, self.task, self.interval, further),
             bounds=tuple((self.gates or {}).values()),
             slices=tuple(
-                judgement_lib.Slice(part.column, part.bands or (), part.gate)
-                for part in self.slices
+                criteria_lib.Slice(part.column, part.bands or (), part.gate) for part in self.slices
             ),
         )
 

@@ -25,7 +25,7 @@ class Arguments:
         serving_directory: where blessed models are deployed.
         max_steps: overrides the configured length of training; 0 keeps it.
         gates: other values for the bounds, as JSON; see
-            `components.evaluator.judgement.Judgement.with_gates`.
+            `components.evaluator.criteria.Criteria.with_gates`.
         new_baseline: the reason not to compare with the deployed model; empty to compare.
     """
 

@@ -144,7 +144,7 @@ def create_pipeline(
         serving_check=serving_check.outputs["serving_check"],
         baseline_model=baseline.outputs["model"],
         schema=schema,
-        judgement=config.judgement,
+        criteria=config.criteria,
         gates=arguments.gates,
         new_baseline=arguments.new_baseline,
         code=fingerprint.of_modules(

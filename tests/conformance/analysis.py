@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich_table import Transformed
 
 from components.evaluator import eval_config, extractors
-from components.evaluator.judgement import Judgement
+from components.evaluator.criteria import Criteria
 from models.features.label import labels_of_export
 
 METRICS = {
@@ -33,7 +33,7 @@ def metrics(
             file.write(rich_table.example(row))
     wanted = {label.name: METRICS[label.task] for label in table.columns.labels}
     labels = labels_of_export(next(iter(exports.values())))
-    config = eval_config.make(Judgement(wanted, (), ()), labels)
+    config = eval_config.make(Criteria(wanted, (), ()), labels)
     spec = config.model_specs[0]
     del config.model_specs[:]
     for name in exports:

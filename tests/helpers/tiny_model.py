@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 
 from components import artifact_names, deployments
 from components.evaluator import executor
-from components.evaluator.judgement import Judgement
+from components.evaluator.criteria import Criteria
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
 from models.features import label as label_lib
@@ -162,7 +162,7 @@ def write_schema(folder: pathlib.Path, rows: Sequence[dict[str, Any]]) -> standa
 def evaluate(
     folder: pathlib.Path,
     rows: Sequence[dict[str, Any]],
-    judgement: Judgement,
+    criteria: Criteria,
     labels: Label | Sequence[Label],
     candidate: str | Mapping[str, str],
     baseline: str | Mapping[str, str] | None = None,
@@ -194,7 +194,7 @@ def evaluate(
         inputs,
         {"evaluation": [evaluation], "blessing": [blessing]},
         {
-            "judgement": judgement.to_json(),
+            "criteria": criteria.to_json(),
             "example_splits": json.dumps(["test"]),
             "code": "1",
             "new_baseline": new_baseline,

@@ -56,7 +56,7 @@ def check(config: Config, given: Mapping[str, str]) -> None:
             mistakes.append(f"--param {GATES}: {never}; give it bounds, and compile it again")
         else:
             try:
-                config.judgement.with_gates(given[GATES])
+                config.criteria.with_gates(given[GATES])
             except ValueError as error:
                 mistakes.append(f"--param {error}")
     if mistakes:

@@ -26,7 +26,7 @@ from components.evaluator import (
     verdict,
 )
 from components.evaluator.bounds import Bound
-from components.evaluator.judgement import Judgement, Slice
+from components.evaluator.criteria import Criteria, Slice
 from components.evaluator.verdict import Comparison
 from components.serving_check.report import Report
 from models.features import label as label_lib
@@ -51,8 +51,8 @@ def bound(metric, absolute=None, may_worsen_by=None) -> Bound:
     return Bound(metric, absolute, may_worsen_by)
 
 
-def judgement(label, *bounds, slices=()) -> Judgement:
-    return Judgement({label.name: METRICS[label.task]}, bounds, slices)
+def criteria(label, *bounds, slices=()) -> Criteria:
+    return Criteria({label.name: METRICS[label.task]}, bounds, slices)
 
 
 def prices() -> list[dict]:
@@ -109,7 +109,7 @@ def alone(tmp_path_factory):
         Slice("price", (100.0, 200.5)),
         Slice("size", (10.0,), gated=False),
     )
-    judged = judgement(PRICE, bound("rmse", 25.0, 0.1), bound("skill", 0.5), slices=slices)
+    judged = criteria(PRICE, bound("rmse", 25.0, 0.1), bound("skill", 0.5), slices=slices)
     folder = tmp_path_factory.mktemp("alone")
     result, blessing = evaluate(folder, ROWS, judged, PRICE, "close")
     return result, blessing
@@ -188,7 +188,7 @@ def test_a_good_model_alone_is_blessed_in_sentences(alone):
 
 
 def test_without_bounds_the_best_model_is_not_blessed(tmp_path):
-    result, blessing = evaluate(tmp_path, ROWS, judgement(PRICE), PRICE, "close")
+    result, blessing = evaluate(tmp_path, ROWS, criteria(PRICE), PRICE, "close")
     assert not agrees(result, blessing)
     assert failed(result) == ["gates: never, so no model is blessed, whatever it is worth"]
     rmse = result["metrics"]["overall"]["rmse"]
@@ -197,7 +197,7 @@ def test_without_bounds_the_best_model_is_not_blessed(tmp_path):
 
 
 def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_path):
-    judged = judgement(PRICE, LOOSE, bound("skill", -5.0))
+    judged = criteria(PRICE, LOOSE, bound("skill", -5.0))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert result["metrics"]["overall"]["rmse_gain"] < 0
     assert not agrees(result, blessing)
@@ -206,14 +206,14 @@ def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_pat
 
 def test_a_bound_that_only_compares_still_asks_to_beat_a_constant(tmp_path):
     """The verdict says so in a sentence."""
-    judged = judgement(PRICE, LOOSE, bound("skill", None, 0.1))
+    judged = criteria(PRICE, LOOSE, bound("skill", None, 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert not agrees(result, blessing)
     assert any(text.startswith("skill") for text in failed(result))
 
 
 def test_a_prediction_that_is_no_number_is_refused(tmp_path):
-    judged = judgement(PRICE, LOOSE, bound("skill", 0.1))
+    judged = criteria(PRICE, LOOSE, bound("skill", 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "no_number")
     assert result["metrics"]["overall"]["rmse"] is None
     assert not agrees(result, blessing)
@@ -223,7 +223,7 @@ def test_a_prediction_that_is_no_number_is_refused(tmp_path):
 def test_a_gated_slice_must_not_fall_behind_the_baseline(tmp_path, gated):
     """The candidate is worse in the north and better elsewhere; overall it meets its bounds."""
     bounds = (bound("rmse", 100.0, 0.9), bound("mae", None, 0.9))
-    judged = judgement(PRICE, *bounds, slices=(Slice("area", gated=gated),))
+    judged = criteria(PRICE, *bounds, slices=(Slice("area", gated=gated),))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close")
     assert agrees(result, blessing) is not gated
     assert result["baseline_metrics"]["overall"] == pytest.approx(
@@ -241,14 +241,14 @@ def test_a_gated_slice_must_not_fall_behind_the_baseline(tmp_path, gated):
 
 
 def test_falling_behind_the_baseline_overall_is_refused(tmp_path):
-    judged = judgement(PRICE, bound("rmse", 100.0, 0.1))
+    judged = criteria(PRICE, bound("rmse", 100.0, 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close")
     assert not agrees(result, blessing)
     [text] = failed(result)
     assert text.startswith("RMSE is ") and "it may rise by 10.0%" in text
 
 
-COMPARED = judgement(PRICE, bound("rmse", 100.0, 0.1))
+COMPARED = criteria(PRICE, bound("rmse", 100.0, 0.1))
 ASK = (
     '; to accept this model by the absolute bounds alone, say why: run --new-baseline "why" (on a '
     'cluster: --param new-baseline="why")'
@@ -291,7 +291,7 @@ def test_a_comparison_that_could_be_made_is_set_aside_too(tmp_path):
 
 
 def test_without_a_change_bound_nothing_is_to_be_compared(tmp_path):
-    judged = judgement(PRICE, bound("rmse", 100.0))
+    judged = criteria(PRICE, bound("rmse", 100.0))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "close", "close", RENT_ALONE)
     assert agrees(result, blessing)
     assert result["notes"] == [f"{CANNOT}does not predict price (it predicts rent)"]
@@ -441,9 +441,7 @@ def test_an_absolute_bound_also_asks_for_more_than_a_constant(metric, absolute, 
 
 
 def test_tfx_neither_validates_nor_blesses():
-    judged = judgement(
-        PRICE, bound("rmse", 25.0, 0.1), bound("skill", 0.5), slices=(Slice("area"),)
-    )
+    judged = criteria(PRICE, bound("rmse", 25.0, 0.1), bound("skill", 0.5), slices=(Slice("area"),))
     config = eval_config.make(judged, [PRICE])
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs
     assert thresholds(config.metrics_specs, eval_config=config) == {}
@@ -495,7 +493,7 @@ def answers() -> list[dict]:
 def test_binary_metrics_are_those_of_scikit_learn(tmp_path):
     rows = answers()
     bounds = (bound("auc", 0.8, 0.05), bound("accuracy", 0.7, 0.1), bound("log_loss", 0.6, 0.1))
-    judged = judgement(ANSWER, *bounds, slices=(Slice("side"),))
+    judged = criteria(ANSWER, *bounds, slices=(Slice("side"),))
     result, blessing = evaluate(tmp_path, rows, judged, ANSWER, "probability", "blurred")
     assert agrees(result, blessing)
     for name, part in (
@@ -529,7 +527,7 @@ def test_a_third_class_of_a_binary_label_is_named(tmp_path):
     rows = answers()
     rows[3]["answer"] = "maybe"
     with pytest.raises(Exception, match="label answer: found 'maybe' in the test split, expected"):
-        evaluate(tmp_path, rows, judgement(ANSWER, bound("auc", 0.8)), ANSWER, "probability")
+        evaluate(tmp_path, rows, criteria(ANSWER, bound("auc", 0.8)), ANSWER, "probability")
 
 
 def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
@@ -542,7 +540,7 @@ def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
         {"grade": names[t], "p": p.tolist(), "side": "left"} for t, p in zip(truth, probabilities)
     ]
     bounds = (bound("accuracy", 0.5), bound("skill", -9.0))
-    result, blessing = evaluate(tmp_path, rows, judgement(GRADE, *bounds), GRADE, "p")
+    result, blessing = evaluate(tmp_path, rows, criteria(GRADE, *bounds), GRADE, "p")
     known = np.concatenate([probabilities, np.full((COUNT, 1), 1e-7)], axis=1)
     constant = np.array([0.2, 0.5, 0.3, 1e-7])
     loss = -np.mean(np.log(known[np.arange(COUNT), truth]))
@@ -577,7 +575,7 @@ def of_intervals(tmp_path_factory):
         bound("interval_width", 10.0, 0.01),
     )
     names = tuple(metric_catalogue.of_task("regression"))
-    judged = Judgement({"price": names}, bounds, (Slice("area"),))
+    judged = Criteria({"price": names}, bounds, (Slice("area"),))
     candidate, baseline = (dataclasses.replace(PRICE, interval=share) for share in (0.8, 0.9))
     outputs = {"predictions": "middle", "lower": "low", "upper": "high"}
     result, blessing = evaluate(folder, SPANS, judged, candidate, outputs, outputs, baseline)
@@ -598,9 +596,7 @@ def test_impossible_predictions_of_some_rows_are_told_and_spoil_the_metrics(tmp_
                 "p": (p if good else p * np.nan).astype(np.float32).tolist(),
             }
         )
-    result, blessing = evaluate(
-        tmp_path, rows, judgement(GRADE, bound("accuracy", 0.5)), GRADE, "p"
-    )
+    result, blessing = evaluate(tmp_path, rows, criteria(GRADE, bound("accuracy", 0.5)), GRADE, "p")
     assert not agrees(result, blessing)
     first, *others = failed(result)
     assert first == (
@@ -614,7 +610,7 @@ def test_impossible_predictions_of_some_rows_are_told_and_spoil_the_metrics(tmp_
 @pytest.mark.parametrize("required", [False, True])
 def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, required):
     """Requests have no label, so that it is missing or has the default value."""
-    judged = judgement(PRICE, LOOSE)
+    judged = criteria(PRICE, LOOSE)
     result, blessing = evaluate(
         tmp_path, ROWS, judged, PRICE, "price", reads=[], fill=None if required else 0.0
     )
@@ -631,7 +627,7 @@ def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, requ
 def test_what_the_serving_check_found_fails_the_verdict(tmp_path):
     serving = Report(("predict answers at random",), ("other was not judged",))
     result, blessing = evaluate(
-        tmp_path, ROWS, judgement(PRICE, LOOSE), PRICE, "close", serving=serving
+        tmp_path, ROWS, criteria(PRICE, LOOSE), PRICE, "close", serving=serving
     )
     assert not agrees(result, blessing)
     assert failed(result) == ["predict answers at random"]
@@ -642,7 +638,7 @@ def test_what_the_serving_check_found_fails_the_verdict(tmp_path):
 def test_a_model_that_does_not_answer_is_not_blessed_and_not_scored(tmp_path):
     serving = Report(("it cannot be loaded",), can_be_scored=False)
     result, blessing = evaluate(
-        tmp_path, ROWS, judgement(PRICE, LOOSE), PRICE, "close", serving=serving
+        tmp_path, ROWS, criteria(PRICE, LOOSE), PRICE, "close", serving=serving
     )
     assert not agrees(result, blessing)
     assert failed(result) == ["it cannot be loaded"]
@@ -751,8 +747,8 @@ OF_DEALS = {
 }
 
 
-def judgement_of_deals(*bounds, slices=()) -> Judgement:
-    return Judgement({label.name: METRICS[label.task] for label in LABELS}, bounds, slices)
+def criteria_of_deals(*bounds, slices=()) -> Criteria:
+    return Criteria({label.name: METRICS[label.task] for label in LABELS}, bounds, slices)
 
 
 def expected_of_deals(outputs) -> dict[str, float]:
@@ -788,7 +784,7 @@ def test_further_labels_are_judged_as_the_first_one(tmp_path):
         bound("grade/log_loss", 9.0),
         bound("rent/m2/rmse", 2.0, 0.5),
     )
-    judged = judgement_of_deals(*bounds, slices=(Slice("side"),))
+    judged = criteria_of_deals(*bounds, slices=(Slice("side"),))
     candidate = {**OF_DEALS, "grade/probabilities": "grades_of_none"}
     baseline = {**OF_DEALS, "rent/m2/predictions": "rent_closer"}
     others = (PRICE, RENT, GRADE, ANSWER)
@@ -822,7 +818,7 @@ def test_a_baseline_that_lacks_a_label_is_a_persons_decision(tmp_path):
     """The candidate is evaluated alone, with all of its labels."""
     bounds = (bound("rmse", 25.0, 0.1), bound("grade/accuracy", 0.5), bound("answer/auc", 0.8))
     result, blessing = evaluate(
-        tmp_path, DEALS, judgement_of_deals(*bounds), LABELS, OF_DEALS, OF_DEALS, LABELS[:-1]
+        tmp_path, DEALS, criteria_of_deals(*bounds), LABELS, OF_DEALS, OF_DEALS, LABELS[:-1]
     )
     assert not agrees(result, blessing)
     expected = expected_of_deals(OF_DEALS)

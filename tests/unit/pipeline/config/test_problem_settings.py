@@ -3,7 +3,7 @@
 import pytest
 
 from components.evaluator.bounds import Bound
-from components.evaluator.judgement import Judgement, Slice
+from components.evaluator.criteria import Criteria, Slice
 from models.settings.column_settings import ColumnSettings, FeatureSettings, LabelSettings
 from models.settings.training_settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
 from pipeline.config import config_file, problem_settings
@@ -104,7 +104,7 @@ def test_the_judgement_has_the_metrics_of_every_label(tmp_path):
     (tmp_path / "pipeline.yaml").write_text(TEXT)
     overrides = ["gates.coverage.at_least=0.8", "gates.sea/auc.may_worsen_by=0.1", "slices=[zip]"]
     config = config_file.load(tmp_path / "pipeline.yaml", overrides)
-    assert config.judgement == Judgement(
+    assert config.criteria == Criteria(
         metrics={
             "price": ("rmse", "mae", "rmsle", "skill", "coverage", "interval_width"),
             "sea": ("auc", "accuracy", "log_loss", "skill"),

@@ -56,7 +56,7 @@ class Slice:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
+class Criteria:
     """Metrics, bounds and slices of one problem.
 
     Attributes:
@@ -70,11 +70,11 @@ class Judgement:
     slices: tuple[Slice, ...]
 
     def to_json(self) -> str:
-        """Returns the judgement as JSON, which `from_json` reads back."""
+        """Returns the criteria as JSON, which `from_json` reads back."""
         return json.dumps(dataclasses.asdict(self))
 
-    def with_gates(self, text: str) -> "Judgement":
-        """Returns the judgement with other values for its bounds.
+    def with_gates(self, text: str) -> "Criteria":
+        """Returns the criteria with other values for its bounds.
 
         Args:
             text: JSON mapping from metrics in `bounds` to values as under `gates` in the
@@ -107,8 +107,8 @@ class Judgement:
         return dataclasses.replace(self, bounds=tuple(changed.values()))
 
     @classmethod
-    def from_json(cls, text: str) -> "Judgement":
-        """Returns the judgement that `to_json` wrote."""
+    def from_json(cls, text: str) -> "Criteria":
+        """Returns the criteria that `to_json` wrote."""
         fields = json.loads(text)
         fields["metrics"] = {label: tuple(names) for label, names in fields["metrics"].items()}
         fields["bounds"] = tuple(Bound(**bound) for bound in fields["bounds"])

@@ -1,11 +1,11 @@
-"""Tests of the judgement's JSON, of the bands of slices and of a run's bounds."""
+"""Tests of the criteria's JSON, of the bands of slices and of a run's bounds."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluator.bounds import Bound
-from components.evaluator.judgement import Judgement, Slice
+from components.evaluator.criteria import Criteria, Slice
 
 text = st.text(max_size=9)
 number = st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: float(f"{value:.12g}"))
@@ -21,19 +21,19 @@ bounds = st.builds(Bound, text, st.none() | number, st.none() | number)
 @settings(deadline=None)
 @given(
     st.builds(
-        Judgement,
+        Criteria,
         metrics=st.dictionaries(text, st.lists(text, max_size=3).map(tuple), max_size=3),
         bounds=st.lists(bounds, max_size=3).map(tuple),
         slices=st.lists(slices, max_size=3).map(tuple),
     )
 )
-def test_json_gives_the_judgement_back(judgement):
-    assert Judgement.from_json(judgement.to_json()) == judgement
+def test_criteria_survive_json(criteria):
+    assert Criteria.from_json(criteria.to_json()) == criteria
 
 
 @settings(deadline=None)
 @given(slices)
-def test_the_key_gives_column_and_bands_back(part):
+def test_a_key_holds_column_and_bands(part):
     back = Slice.of_key(part.key)
     assert (back.column, back.bands) == (part.column, part.bands)
 
@@ -49,7 +49,7 @@ def test_the_key_gives_column_and_bands_back(part):
         (1e12, "500000.5 and above"),
     ],
 )
-def test_a_band_holds_its_lower_edge_and_not_its_upper_one(value, band):
+def test_a_band_includes_its_lower_edge_but_not_its_upper_one(value, band):
     assert Slice("price", (250000.0, 500000.5)).band(value) == band
 
 
@@ -66,20 +66,20 @@ RMSE = Bound("rmse", 100.0, 0.05)
 SKILL = Bound("skill", None, None)
 
 
-def judgement() -> Judgement:
+def criteria() -> Criteria:
     metrics = {"price": ("rmse", "skill", "coverage"), "sea": ("auc",)}
-    return Judgement(
+    return Criteria(
         metrics, (RMSE, SKILL, Bound("coverage", 0.8, None), Bound("sea/auc", 0.7, None)), ()
     )
 
 
-def test_a_run_may_give_bounds_other_values():
-    _, _, *others = judgement().bounds
-    found = judgement().with_gates('{"skill": {"at_least": 0.9}}')
+def test_a_run_may_replace_the_values_of_bounds():
+    _, _, *others = criteria().bounds
+    found = criteria().with_gates('{"skill": {"at_least": 0.9}}')
     assert found.bounds == (RMSE, Bound("skill", 0.9, None), *others)
-    found = judgement().with_gates('{"rmse": {"at_most": 50}}')
+    found = criteria().with_gates('{"rmse": {"at_most": 50}}')
     assert found.bounds == (Bound("rmse", 50.0, None), SKILL, *others)
-    assert judgement().with_gates("{}") == judgement()
+    assert criteria().with_gates("{}") == criteria()
 
 
 @pytest.mark.parametrize(
@@ -106,5 +106,5 @@ def test_a_run_may_give_bounds_other_values():
 )
 def test_wrong_bounds_of_a_run_are_refused(text, message):
     with pytest.raises(ValueError) as error:
-        judgement().with_gates(text)
+        criteria().with_gates(text)
     assert message in str(error.value)
