@@ -4,26 +4,23 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from absl import logging
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
 from tfx.types import Artifact, artifact_utils, standard_component_specs
-from tfx.utils import io_utils, path_utils, proto_utils
+from tfx.utils import io_utils, proto_utils
 
-from components import artifact_names, deployments
-from components.deployments import Baseline
+from components import artifact_names
+from components.evaluator import comparison as comparisons
 from components.evaluator import eval_config, extractors, verdict
 from components.evaluator.criteria import Criteria
-from components.evaluator.verdict import Comparison
 from components.example_io import beam_io
 from components.serving_check import report as serving_check
 from components.serving_check.report import Report
-from models.features import features
-from models.features.label import Label, labels_of_export
+from models.features.label import labels_of_export
 
 SERVING_CHECK = "serving_check"
 
@@ -50,10 +47,10 @@ class Executor(executor.Executor):
             _write(evaluation, verdict.unscored(report))
             _bless(blessing, False, candidate)
             return
-        model = _export([candidate])
+        model = comparisons.export_directory([candidate])
         labels = labels_of_export(model)
         baseline = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
-        comparison = _comparison(
+        comparison = comparisons.make(
             labels, baseline, _schema(input_dict), exec_properties.get("new_baseline") or ""
         )
         properties = {
@@ -125,11 +122,6 @@ def _serving_report(input_dict) -> Report:
     return Report.from_json((epath.Path(uri) / serving_check.FILE_NAME).read_text())
 
 
-def _export(models) -> str:
-    model = artifact_utils.get_single_instance(models)
-    return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-
-
 def _schema(input_dict) -> schema_pb2.Schema:
     uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
@@ -139,81 +131,3 @@ def _first_line(error: Exception) -> str:
     """Returns the error without the traces that Beam and TensorFlow put around it."""
     text = re.sub(r"\s*\[while running '.*?'\]", "", str(error)).strip()
     return f"{type(error).__name__}: {next(iter(text.splitlines()), '')[:200]}"
-
-
-def _comparison(
-    candidate: Sequence[Label], models, schema: schema_pb2.Schema, set_aside: str
-) -> Comparison:
-    """Returns what the candidate is compared with, or why it is not compared.
-
-    Args:
-        candidate: the candidate's labels.
-        models: artifact of the Baseline component.
-        schema: schema of the raw examples.
-        set_aside: why a person has ruled out a comparison; empty if nobody has.
-    """
-    if not models:
-        return Comparison()
-    uri = artifact_utils.get_single_uri(models)
-    baseline = Baseline.from_json((epath.Path(uri) / deployments.BASELINE).read_text())
-    if baseline.version is None:
-        return Comparison()
-    problem = baseline.damage or _why_not_comparable(candidate, _export(models), schema)
-    return Comparison(baseline.version, problem, set_aside)
-
-
-def _why_not_comparable(
-    candidate: Sequence[Label], baseline: str, schema: schema_pb2.Schema
-) -> str:
-    """Returns why a deployed model cannot be judged beside the candidate; empty if it can.
-
-    The reason is the end of a sentence about the deployed model.
-    """
-    try:
-        labels, inputs = labels_of_export(baseline), features.inputs_of_export(baseline)
-    except (KeyError, OSError, TypeError, ValueError):
-        return "was exported in an earlier form"
-    predicted = {label.name: label for label in labels}
-    for label in candidate:
-        if label.name not in predicted:
-            return f"does not predict {label.name} (it predicts {', '.join(predicted)})"
-        before = predicted[label.name]
-        if before.task != label.task:
-            return f"predicts {label.name} as {before.task}, not {label.task}"
-        if before.classes != label.classes:
-            return f"has other classes of {label.name}: {_difference(before, label)}"
-    columns = {column.name: column for column in schema.feature}
-    problems = (_why_unreadable(columns.get(read.name), read) for read in inputs)
-    return next(filter(None, problems), "")
-
-
-def _difference(before: Label, now: Label) -> str:
-    new = [name for name in now.classes if name not in before.classes]
-    gone = [name for name in before.classes if name not in now.classes]
-    parts = [
-        f"{what} {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-        for what, names in (("it does not know", new), ("it also knows", gone))
-        if names
-    ]
-    return "; ".join(parts) or "they are in another order"
-
-
-def _why_unreadable(column: Optional[schema_pb2.Feature], read: features.Input) -> str:
-    """Returns why a model with the input `read` cannot read the column; empty if it can."""
-    if column is None:
-        return f"reads the column {read.name}, which is not there any more"
-    dtype = features.DTYPES.get(column.type)
-    if dtype != read.dtype:
-        return f"reads {read.dtype} in the column {read.name}, which has {dtype} now"
-    lengths = [dim.size for dim in column.shape.dim]
-    if read.optional:
-        # Parsed as a list of any length; an input that is not a sequence has room for one value.
-        if not read.sequence and features.holds_lists(column):
-            return f"reads single values in the column {read.name}, which has lists now"
-    elif not column.HasField("shape"):
-        return f"needs a value of the column {read.name} in every row, which may be missing now"
-    elif lengths not in ([[read.length]] if read.sequence else [[], [1]]):
-        expected = f"lists of {read.length} values" if read.sequence else "single values"
-        now = f"lists of {lengths[0]}" if lengths not in ([], [1]) else "single values"
-        return f"reads {expected} in the column {read.name}, which has {now} now"
-    return ""

@@ -8,8 +8,6 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from etils import epath
-from tensorflow.core.protobuf import saved_model_pb2
 
 from components.evaluator import row_checks
 from components.evaluator.criteria import Slice
@@ -17,7 +15,8 @@ from components.evaluator.eval_config import BASELINE
 from components.evaluator.row_checks import Finding
 from components.evaluator.slice_batches import FINDINGS, PackBySlice
 from components.example_io import requests
-from components.serving_check.program import graph_faults, message
+from components.serving_check import graph_faults
+from components.serving_check.program import message
 from models.errors import UserError
 from models.features import features as features_lib
 from models.features.label import Label, labels_of_export
@@ -66,7 +65,7 @@ class _Model:
 
     def load(self) -> None:
         """Loads the model; a failure is raised, but for a baseline it is kept as a finding."""
-        if self.name == BASELINE and _calls_python(self._path):
+        if self.name == BASELINE and graph_faults.of_export(self._path).python:
             # Here it would find no function or, worse, one of the candidate's under the same token.
             self._failure = "it calls a Python function of the process that trained it"
             return
@@ -103,11 +102,6 @@ class _Model:
                 return row_checks.check(arrays, self._labels, rows, describe)
         nothing, _ = row_checks.check({}, self._labels, rows, describe)
         return nothing, failures
-
-
-def _calls_python(export: str) -> bool:
-    graph = epath.Path(export) / tf.saved_model.SAVED_MODEL_FILENAME_PB
-    return bool(graph_faults(saved_model_pb2.SavedModel.FromString(graph.read_bytes()))["python"])
 
 
 def _array(tensor) -> np.ndarray:
@@ -233,7 +227,7 @@ def _class_number(label: Label, value: str) -> int:
     if label.task == "binary":
         raise UserError(
             f"label {label.name}: found {value!r} in the test split, expected "
-            f"{' or '.join(label.classes)} as in the train split; mend the table or set "
+            f"{' or '.join(label.classes)} as in the train split; fix the table or set "
             "task: multiclass"
         )
     return -1

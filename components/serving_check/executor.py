@@ -1,5 +1,6 @@
 """Samples test rows, has the export predict them in a fresh process, and writes the report."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from tfx.utils import io_utils, path_utils
 from tfx_bsl.coders import example_coder
 
 from components.example_io import requests
-from components.serving_check import fresh_process, judge
+from components.serving_check import fresh_process, graph_faults, judge
 from components.serving_check.report import FILE_NAME, Report
 from components.tables import tfrecords
 from models.features import features
@@ -70,6 +71,18 @@ def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
         sample: raw examples, labels included.
         seconds: time limit for the process.
     """
+    try:
+        faults = graph_faults.of_export(export)
+    except graph_faults.UnreadableGraph as error:
+        return Report((f"The export's graph cannot be read: {error}",), (), False)
+    findings = tuple(faults.sentences())
+    if faults.python:
+        return Report(findings, (), False)
+    report = _report_on_answers(export, sample, seconds)
+    return dataclasses.replace(report, findings=(*findings, *report.findings))
+
+
+def _report_on_answers(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
     labels = labels_of_export(export)
     columns = [column.name for column in features.inputs_of_export(export)]
     asked = judge.Sample(

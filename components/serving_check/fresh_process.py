@@ -23,7 +23,7 @@ _SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM
 
 
 class NoAnswer(Exception):
-    """The process ended without an answer; the message says how."""
+    """The process ended without an answer; the message is the end of a sentence on the model."""
 
 
 def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def ask(export: str, examples: Sequence[bytes], alone: int, seconds: int) -> dic
         if done.returncode == 0 and answer.exists():
             return json.loads(answer.read_text(encoding="utf-8"))
     if done.returncode == -signal.SIGALRM:
-        raise NoAnswer(f"had not answered {len(examples)} examples after {seconds} s")
-    raise NoAnswer(f"ended {_way(done.returncode)}{_last_line(done.stderr)}")
+        raise NoAnswer(f"did not answer {len(examples)} examples within {seconds} s")
+    raise NoAnswer(f"ended the process {_way(done.returncode)}{_last_line(done.stderr)}")
 
 
 @functools.cache

@@ -16,6 +16,7 @@ TOLERANCE = 1e-5
 _CLASSIFY = "tensorflow/serving/classify"
 _REGRESS = "tensorflow/serving/regress"
 _DEFAULT = "serving_default"
+_ELSEWHERE = "In a process that has only TensorFlow, the model"
 _MANY = 2
 """Maximum number of findings of one kind to report."""
 
@@ -45,13 +46,9 @@ def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) ->
         labels: labels of the export.
         sample: the examples that were sent.
     """
-    findings = [*_python(answer["python"]), *_files(answer["files"])]
-    failure = answer["failure"]
-    if failure:
-        findings.append(
-            f"A process with nothing but TensorFlow cannot serve the model: it cannot "
-            f"{failure['doing']}: {failure['message']}"
-        )
+    findings = []
+    if failure := answer["failure"]:
+        findings.append(f"{_ELSEWHERE} cannot {failure['doing']}: {failure['message']}")
     notes = [
         f"The signature {name} takes no serialized examples, so it was not compared with predict."
         for name in answer["not_asked"]
@@ -82,29 +79,9 @@ def no_answer(reason: str) -> Report:
     """Returns the report on an export that gave no answer.
 
     Args:
-        reason: what the process did instead.
+        reason: what the model did instead, as the end of a sentence.
     """
-    text = f"A process with nothing but TensorFlow cannot serve the model: it {reason}"
-    return Report((text,), (), False)
-
-
-def _python(nodes: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        f"The export calls a Python function ({op}, node {node}), which is only in the process "
-        "that trained the model; write it with TensorFlow's own operations"
-        for op, node in nodes[:_MANY]
-    ]
-
-
-def _files(nodes: Sequence[Sequence[str]]) -> list[str]:
-    findings = []
-    for op, node, path in nodes[:_MANY]:
-        what = f"the file {path}" if path else "files"
-        findings.append(
-            f"The export works with {what} ({op}, node {node}), which no server has; keep the "
-            "content in a constant, or the file in an asset (tf.saved_model.Asset)"
-        )
-    return findings
+    return Report((f"{_ELSEWHERE} {reason}",), (), False)
 
 
 def _arrays(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -128,10 +105,14 @@ def _ways(asked: Mapping[str, list[dict[str, np.ndarray]]], sample: Sample) -> l
     together = asked["together"][0]
     alone = range(sample.count - sample.alone, sample.count)
     ways = [
-        ("again", "when the same batch is asked twice", range(sample.count)),
-        ("alone", "between a row in a batch and the row alone", alone),
-        ("among_others", "between a row in one batch and in another", range(sample.count)[::-3]),
-        ("last", "when the same batch is asked again later", range(sample.count)),
+        ("again", "when the same batch is sent twice", range(sample.count)),
+        ("alone", "between a row in a batch and the same row alone", alone),
+        (
+            "among_others",
+            "between a row in one batch and the same row in another",
+            range(sample.count)[::-3],
+        ),
+        ("last", "when the same batch is sent again later", range(sample.count)),
     ]
     findings: list[str] = []
     for way, when, rows in ways:
@@ -199,8 +180,8 @@ def _by_class(outputs: Batch, label: Label) -> np.ndarray:
     expected = np.sort(np.array(label.classes))
     if ranked.shape[1] != len(expected) or not (ranked == expected).all():
         return scores
-    places = np.argsort(np.argsort(np.array(label.classes)))
-    return np.take_along_axis(scores, order, axis=1)[:, places]
+    ranks = np.argsort(np.argsort(np.array(label.classes)))
+    return np.take_along_axis(scores, order, axis=1)[:, ranks]
 
 
 def _disagreement(
@@ -219,23 +200,24 @@ def _disagreement(
     """
     indices = np.arange(sample.count) if rows is None else np.array(rows)
     for name, (first, second, known) in pairs.items():
-        title = name if name == known else f"{known} and {name}"
+        title, end = (name, "s") if name == known else (f"{known} and {name}", "")
         for array, count in ((first, sample.count), (second, len(indices))):
             if not array.shape or array.shape[0] != count:
                 return [
-                    f"Asked about {count} examples, predict answers {title} of the shape "
-                    f"{list(array.shape)}; expected one for each"
+                    f"{title} has the shape {list(array.shape)} for {count} examples; expected "
+                    f"{count} rows"
                 ]
         one, other = first[indices], second
         if one.size != other.size:
             return [
-                f"{title} differs {when}: the shape is {list(one.shape)} and {list(other.shape)}"
+                f"{title} differ{end} {when}: the shapes are {list(one.shape)} and "
+                f"{list(other.shape)}"
             ]
         differs = _differs(one, other.reshape(one.shape), first)
         if differs.any():
             row = int(np.flatnonzero(differs)[0])
             return [
-                f"{title} differs {when} in {differs.sum()} of {len(indices)} "
+                f"{title} differ{end} {when} in {differs.sum()} of {len(indices)} "
                 f"rows: {_shown(one[row])} and {_shown(other[row])} where "
                 f"{sample.describe(int(indices[row]))}"
             ]

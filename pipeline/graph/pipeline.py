@@ -150,6 +150,7 @@ def create_pipeline(
         code=fingerprint.of_modules(
             "components.evaluator",
             *_EXAMPLE_IO,
+            "components.serving_check.graph_faults",
             "components.serving_check.program",
             "components.serving_check.report",
             *_DEPLOYMENTS,

@@ -90,14 +90,15 @@ def test_a_renamed_column_needs_a_persons_decision(table):
     _write(table.config.parent / "rents.csv", "chambers")
     refused = table.run(WORSE, code=3)
     assert (
-        f"The deployed model (version {before[-1]}) cannot be compared with: it reads the column "
-        "rooms, which is not there any more; to accept this model by the absolute bounds alone"
+        f"The deployed model (version {before[-1]}) cannot be used as the baseline: it reads "
+        "the column rooms, which is not there any more; to accept this model by the absolute "
+        "bounds alone"
     ) in refused
     assert table.versions == before
 
     done = table.call("run", "--new-baseline", "rooms are chambers now")
     assert done.returncode == 0, done.stdout + done.stderr
-    note = "was set aside, only the absolute bounds apply: rooms are chambers now"
+    note = "was set aside, so only the absolute bounds apply; reason: rooms are chambers now"
     assert note in done.stdout
     assert len(table.versions) == len(before) + 1
     assert _record(table)[-1]["why"].endswith("was set aside: rooms are chambers now")

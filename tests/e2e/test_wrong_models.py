@@ -122,9 +122,12 @@ def test_a_good_model_is_blessed(costs):
     [
         ("python", "FAIL  The export calls a Python function (PyFunc, node "),
         ("peeks", "FAIL  RMSE is "),
-        ("by_batch", "FAIL  predictions differs between a row in a batch and the row alone in "),
+        (
+            "by_batch",
+            "FAIL  predictions differs between a row in a batch and the same row ",
+        ),
         ("two_faces", "between the signatures predict and serving_default in "),
-        ("at_random", "FAIL  predictions differs when the same batch is asked twice in "),
+        ("at_random", "FAIL  predictions differs when the same batch is sent twice in "),
     ],
 )
 def test_a_wrong_model_is_not_blessed(costs, model, told):

@@ -16,7 +16,14 @@ from tfx.types import standard_artifacts
 from tfx_bsl.coders import example_coder
 from tiny_model import artifact, examples, write_export_facts, write_schema
 
-from components.serving_check import executor, fresh_process, judge, program, report
+from components.serving_check import (
+    executor,
+    fresh_process,
+    graph_faults,
+    judge,
+    program,
+    report,
+)
 from components.serving_check.report import NOTHING_FOUND, Report
 from models.features.label import Label
 
@@ -85,7 +92,7 @@ def good(size) -> Outputs:
     return {"predictions": 4 * size}
 
 
-def test_a_good_model_is_asked_in_a_fresh_process(tmp_path, monkeypatch):
+def test_a_good_model_passes_in_a_fresh_process(tmp_path, monkeypatch):
     """The process has this one's TensorFlow, but not its settings or modules.
 
     Its interpreter has no libraries, as if they were installed with `pip install --user`.
@@ -112,9 +119,7 @@ def test_the_component_reads_the_test_split_and_writes_the_report(tmp_path, here
     executor.Executor().Do(inputs, {"serving_check": [found]}, {"seconds": 120})
     written = Report.from_json((tmp_path / "out" / report.FILE_NAME).read_text())
     (text,) = written.findings
-    assert text.startswith(
-        "Asked about 64 examples, predict answers predictions of the shape [1, 1]"
-    )
+    assert text.startswith("predictions has the shape [1, 1] for 64 examples; expected 64 rows")
 
 
 @pytest.mark.parametrize(
@@ -131,48 +136,47 @@ def test_a_python_function_is_refused(tmp_path, here, function, op):
     assert not found.can_be_scored
 
 
-def test_a_model_that_hangs_ends_with_a_line(tmp_path):
+def test_a_model_that_hangs_is_stopped_and_reported(tmp_path):
     def answer(size):
         endless = tf.while_loop(lambda i: i < 1.0, lambda i: (i * 0.5,), [tf.reduce_min(size) * 0])
         return {"predictions": size + endless}
 
     found = check(export(tmp_path, predict=answer), seconds=3)
     assert found.findings == (
-        "A process with nothing but TensorFlow cannot serve the model: it had not answered 64 "
-        "examples after 3 s",
+        "In a process that has only TensorFlow, the model did not answer 64 examples within 3 s",
     )
     assert not found.can_be_scored
 
 
-def test_a_process_that_dies_says_how(tmp_path, monkeypatch):
+def test_the_end_of_a_crashed_process_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(fresh_process, "PROGRAM", tmp_path / "dies.py")
     (tmp_path / "dies.py").write_text("import os; os.write(2, b'out of luck\\n'); os.abort()")
     (text,) = check(export(tmp_path, predict=good)).findings
-    assert text.endswith("cannot serve the model: it ended by SIGABRT: out of luck")
+    assert text.endswith(", the model ended the process by SIGABRT: out of luck")
 
 
-def test_an_export_that_cannot_be_loaded_is_told(tmp_path, here):
+def test_an_export_that_cannot_be_read_is_reported(tmp_path, here):
     model = pathlib.Path(export(tmp_path, predict=good))
     (model / "saved_model.pb").write_bytes(b"\xff\xff")
     found = check(str(model))
-    assert "it cannot be read: DecodeError" in found.findings[0]
+    assert found.findings[0].startswith("The export's graph cannot be read: DecodeError")
     assert not found.can_be_scored
 
 
-def test_a_model_that_raises_is_told(tmp_path, here):
+def test_a_model_that_raises_an_error_is_reported(tmp_path, here):
     def answer(size):
         with tf.control_dependencies([tf.debugging.assert_less(size, 60.0, "too large")]):
             return {"predictions": tf.identity(size)}
 
     found = check(export(tmp_path, predict=answer))
-    assert "it cannot answer by the signature predict: InvalidArgumentError: " in found.findings[0]
+    assert "cannot answer through the signature predict: InvalidArgumentE" in found.findings[0]
     assert "too large" in found.findings[0]
     assert not found.can_be_scored
 
 
-def test_a_missing_signature_or_output_is_told(tmp_path, here):
+def test_a_missing_signature_or_output_is_reported(tmp_path, here):
     found = check(export(tmp_path / "1", serving_default=good))
-    assert "cannot answer by the signature predict: KeyError" in found.findings[0]
+    assert "cannot answer through the signature predict: KeyError" in found.findings[0]
     found = check(export(tmp_path / "2", predict=lambda size: {"value": size}))
     assert found.findings == ("The signature predict has no output predictions; it has value",)
     assert not found.can_be_scored
@@ -191,14 +195,14 @@ def test_a_file_beside_the_export_is_refused(tmp_path, here):
         return {"predictions": size * tf.strings.to_number(tf.io.read_file(path))}
 
     constant = check(export(tmp_path / "1", predict=lambda size: read(size, path)))
-    assert constant.findings[0].startswith(f"The export works with the file {path} (ReadFile, node")
+    assert constant.findings[0].startswith(f"The export uses the file {path} (ReadFile, node")
     joined = check(
         export(
             tmp_path / "2",
             predict=lambda size: read(size, tf.strings.join([tf.strings.substr(path, 0, 999)])),
         )
     )
-    assert joined.findings[0].startswith("The export works with files (ReadFile, node ")
+    assert joined.findings[0].startswith("The export uses files (ReadFile, node ")
 
     keep = tf.Module()
     keep.factor = tf.saved_model.Asset(path)
@@ -252,11 +256,11 @@ def test_files_of_datasets_and_checkpoints_are_refused(tmp_path, read, op, captu
     given: Any = tf.constant(path) if captured and op != "LoadDataset" else path
     model = pathlib.Path(export(tmp_path, predict=answer))
     saved = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    found = program.graph_faults(saved)["files"]
-    assert [(found_op, where) for found_op, _, where in found] == [(op, path)]
+    files = graph_faults.of_graph(saved).files
+    assert [(file_op, file_path) for file_op, _, file_path in files] == [(op, path)]
 
 
-def test_a_dataset_in_memory_and_an_exports_own_variables_are_no_files(tmp_path, here):
+def test_datasets_in_memory_and_the_exports_variables_are_not_files(tmp_path, here):
     keep = Counter()
 
     def answer(size):
@@ -269,17 +273,17 @@ def test_a_dataset_in_memory_and_an_exports_own_variables_are_no_files(tmp_path,
 @pytest.mark.parametrize(
     ("source", "files"),
     [
-        (b"/data/types.bin", [["DecodeProtoV2", "a", "/data/types.bin"]]),
-        (b"bytes://\n\x00", []),
-        (b"local://", []),
-        (b"", []),
+        (b"/data/types.bin", (("DecodeProtoV2", "a", "/data/types.bin"),)),
+        (b"bytes://\n\x00", ()),
+        (b"local://", ()),
+        (b"", ()),
     ],
 )
 def test_a_file_that_is_named_in_an_attribute(source, files):
     model = saved_model_pb2.SavedModel()
     node = model.meta_graphs.add().graph_def.node.add(op="DecodeProtoV2", name="a")
     node.attr["descriptor_source"].s = source
-    assert program.graph_faults(model)["files"] == files
+    assert graph_faults.of_graph(model).files == files
 
 
 @pytest.mark.parametrize("used", [False, True])
@@ -295,11 +299,11 @@ def test_a_checkpoint_counts_where_an_answer_depends_on_it(used):
     meta_graph.saver_def.filename_tensor_name = "save/Const:0"
     for name in ["save/RestoreV2", *["warm"] * used]:
         meta_graph.signature_def["predict"].outputs[name].name = f"{name}:0"
-    expected = [["RestoreV2", "warm", "/warm/model.ckpt-1"]] if used else []
-    assert program.graph_faults(model)["files"] == expected
+    expected = (("RestoreV2", "warm", "/warm/model.ckpt-1"),) if used else ()
+    assert graph_faults.of_graph(model).files == expected
 
 
-def test_assets_of_an_estimators_graph_are_no_files_beside_it(tmp_path, here):
+def test_assets_of_an_estimators_graph_are_part_of_the_export(tmp_path, here):
     """The graph's constant still has the path of the original file."""
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("a\nb\n")
@@ -349,7 +353,7 @@ def dropped(size) -> Outputs:
     return {"predictions": 4 * tf.nn.dropout(size, 0.3)}
 
 
-def by_place(size) -> Outputs:
+def by_position(size) -> Outputs:
     """Adds noise that is the same each time, but depends on the position in the batch."""
     noise = tf.random.stateless_normal(tf.shape(size), [1, 2])
     return {"predictions": size + noise}
@@ -358,14 +362,14 @@ def by_place(size) -> Outputs:
 @pytest.mark.parametrize(
     ("answer", "when"),
     [
-        (dropped, "when the same batch is asked twice"),
-        (Counter(), "when the same batch is asked twice"),
-        (standardised, "between a row in a batch and the row alone"),
-        (by_place, "between a row in a batch and the row alone"),
+        (dropped, "when the same batch is sent twice"),
+        (Counter(), "when the same batch is sent twice"),
+        (standardised, "between a row in a batch and the same row alone"),
+        (by_position, "between a row in a batch and the same row alone"),
     ],
-    ids=["dropout", "counter", "batch_norm", "by_place"],
+    ids=["dropout", "counter", "batch_norm", "by_position"],
 )
-def test_a_row_is_answered_alike_however_it_is_asked(tmp_path, here, answer, when):
+def test_a_prediction_depends_on_its_row_alone(tmp_path, here, answer, when):
     keep = answer if isinstance(answer, tf.Module) else None
     found = check(export(tmp_path, predict=answer, keep=keep))
     assert found.findings[0].startswith(f"predictions differs {when} in ")
@@ -375,26 +379,26 @@ def test_a_row_is_answered_alike_however_it_is_asked(tmp_path, here, answer, whe
     assert found.can_be_scored
 
 
-def test_the_same_on_a_further_label(tmp_path, here):
+def test_a_further_label_must_be_predicted_consistently(tmp_path, here):
     def answer(size):
         return {**good(size), "side/logistic": tf.random.uniform(tf.shape(size))}
 
     found = check(export(tmp_path, PRICE, SIDE, predict=answer))
-    assert found.findings[0].startswith("side/logistic differs when the same batch is asked twice")
+    assert found.findings[0].startswith("side/logistic differs when the same batch is sent twice")
 
 
 @pytest.mark.parametrize("name", ["predictions", "output"])
 def test_other_signatures_must_agree_with_predict(tmp_path, here, name):
     found = check(export(tmp_path, predict=good, serving_default=lambda size: {name: size}))
     (text,) = found.findings
-    title = name if name == "predictions" else f"predictions and {name}"
+    title = f"{name} differs" if name == "predictions" else f"predictions and {name} differ"
     assert text.startswith(
-        f"{title} differs between the signatures predict and serving_default in 64 of 64 rows: "
+        f"{title} between the signatures predict and serving_default in 64 of 64 rows: "
     )
     assert " where size is " in text
 
 
-def test_a_signature_of_another_question_is_noted_or_left_alone(tmp_path, here):
+def test_a_signature_without_outputs_of_predict_is_noted(tmp_path, here):
     found = check(export(tmp_path, predict=good, embedding=lambda size: {"vector": size}))
     assert found == Report(
         notes=("The signature embedding has none of predict's outputs, so it was not judged.",)
@@ -419,7 +423,7 @@ def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE)
     last = {name: predict[name][1:]}
     answers = {"together": [plain(predict)], "alone": [plain(last)]}
     answer: dict = {
-        "python": [], "files": [], "failure": None, "not_asked": [], "answers": answers,
+        "failure": None, "not_asked": [], "answers": answers,
         "signatures": {"other": [plain(signature)]},
         "methods": {"other": f"tensorflow/serving/{method}"},
     }  # fmt: skip
@@ -436,27 +440,27 @@ def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE)
         ([[0.75, 0.25], [0.25, 0.75]], [["right", "left"]] * 2, False),
     ],
 )
-def test_classify_answers_with_scores_of_classes(scores, classes, good):
+def test_scores_of_classify_are_compared_by_class(scores, classes, good):
     outputs = {"scores": scores, **({"classes": classes} if classes else {})}
     found = judged(outputs, "classify").findings
     assert (found == ()) is good
-    assert good or found[0].startswith("logistic and scores differs between the signatures")
+    assert good or found[0].startswith("logistic and scores differ between the signatures")
 
 
-def test_regress_answers_with_its_outputs():
+def test_outputs_of_regress_are_compared():
     assert judged({"outputs": BINARY[:, 0]}, "regress").findings == ()
     assert judged({"outputs": [200.0, 201.0]}, "regress", [[200.0], [201.0]], PRICE).findings == ()
     (text,) = judged({"outputs": [200.0, 201.1]}, "regress", [[200.0], [201.0]], PRICE).findings
     assert text.endswith("in 1 of 2 rows: 201 and 201.1 where row 1")
 
 
-def test_rounding_is_no_difference():
+def test_rounding_errors_are_not_differences():
     values = [[1e-9], [200.0]]
     assert judged({"predictions": [[2e-6], [200.001]]}, "predict", values, PRICE).findings == ()
     assert judged({"predictions": [[2e-2], [200.0]]}, "predict", values, PRICE).findings != ()
 
 
-def test_readers_of_queues_count_as_files():
+def test_readers_of_queues_are_reported_as_files():
     model = saved_model_pb2.SavedModel()
     model.meta_graphs.add().graph_def.node.add(op="WholeFileReaderV2", name="reader")
-    assert program.graph_faults(model)["files"] == [["WholeFileReaderV2", "reader", ""]]
+    assert graph_faults.of_graph(model).files == (("WholeFileReaderV2", "reader", ""),)

@@ -1,7 +1,6 @@
 """Tests of the Evaluator's executor on real SavedModels: metrics, gates, slices and the verdict."""
 
 import dataclasses
-import json
 import math
 import pathlib
 import shutil
@@ -11,8 +10,6 @@ import pytest
 import sklearn.metrics
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
 from tfx.types import standard_artifacts
 from tiny_model import artifact, deployed, evaluate, save
@@ -26,11 +23,9 @@ from components.evaluator import (
     verdict,
 )
 from components.evaluator.bounds import Bound
+from components.evaluator.comparison import Comparison
 from components.evaluator.criteria import Criteria, Slice
-from components.evaluator.verdict import Comparison
 from components.serving_check.report import Report
-from models.features import label as label_lib
-from models.features.features import Input
 from models.features.label import Label
 
 rng = np.random.default_rng(0)
@@ -175,7 +170,7 @@ def test_bands_of_an_optional_column_leave_out_what_is_missing(alone):
     assert counts[f"{key}: 10 and above"] == sum(size >= 10 for size in there)
 
 
-def test_a_good_model_alone_is_blessed_in_sentences(alone):
+def test_a_good_model_without_a_baseline_is_blessed(alone):
     result, blessing = alone
     assert agrees(result, blessing)
     metrics = result["metrics"]["overall"]
@@ -190,10 +185,10 @@ def test_a_good_model_alone_is_blessed_in_sentences(alone):
 def test_without_bounds_the_best_model_is_not_blessed(tmp_path):
     result, blessing = evaluate(tmp_path, ROWS, criteria(PRICE), PRICE, "close")
     assert not agrees(result, blessing)
-    assert failed(result) == ["gates: never, so no model is blessed, whatever it is worth"]
+    assert failed(result) == ["gates: never is set, so no model is blessed, however good it is"]
     rmse = result["metrics"]["overall"]["rmse"]
     assert rmse == pytest.approx(expected_regression(ROWS, "close")["rmse"], rel=1e-5)
-    assert f"on the test split: rmse {rmse:.4g}, mae " in result["notes"][-1]
+    assert f"On the test split: rmse {rmse:.4g}, mae " in result["notes"][-1]
 
 
 def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_path):
@@ -201,18 +196,17 @@ def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_pat
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert result["metrics"]["overall"]["rmse_gain"] < 0
     assert not agrees(result, blessing)
-    assert any("the model is not better than that" in text for text in failed(result))
+    assert any("but must be at least 1% lower" in text for text in failed(result))
 
 
-def test_a_bound_that_only_compares_still_asks_to_beat_a_constant(tmp_path):
-    """The verdict says so in a sentence."""
+def test_a_change_bound_alone_still_requires_beating_a_constant(tmp_path):
     judged = criteria(PRICE, LOOSE, bound("skill", None, 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "mean_with_noise")
     assert not agrees(result, blessing)
     assert any(text.startswith("skill") for text in failed(result))
 
 
-def test_a_prediction_that_is_no_number_is_refused(tmp_path):
+def test_a_prediction_that_is_not_a_number_is_refused(tmp_path):
     judged = criteria(PRICE, LOOSE, bound("skill", 0.1))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "no_number")
     assert result["metrics"]["overall"]["rmse"] is None
@@ -236,7 +230,7 @@ def test_a_gated_slice_must_not_fall_behind_the_baseline(tmp_path, gated):
     assert [text.split(" is ")[0] for text in lines] == ["RMSE where area", "MAE where area"] * (
         gated
     )
-    assert all("north" in text and "(+200.0%); it may rise by 90.0%" in text for text in lines)
+    assert all("north" in text and "(+200.0%); it may rise by 90%, to " in text for text in lines)
     assert result["notes"] == []
 
 
@@ -245,7 +239,7 @@ def test_falling_behind_the_baseline_overall_is_refused(tmp_path):
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "worse_in_north", "close")
     assert not agrees(result, blessing)
     [text] = failed(result)
-    assert text.startswith("RMSE is ") and "it may rise by 10.0%" in text
+    assert text.startswith("RMSE is ") and "it may rise by 10%, to " in text
 
 
 COMPARED = criteria(PRICE, bound("rmse", 100.0, 0.1))
@@ -253,11 +247,11 @@ ASK = (
     '; to accept this model by the absolute bounds alone, say why: run --new-baseline "why" (on a '
     'cluster: --param new-baseline="why")'
 )
-CANNOT = "The deployed model (version 17) cannot be compared with: it "
+CANNOT = "The deployed model (version 17) cannot be used as the baseline: it "
 RENT_ALONE = Label("rent", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
 
 
-def test_a_deployed_model_that_cannot_be_compared_with_is_a_persons_decision(tmp_path):
+def test_a_baseline_for_another_label_needs_a_decision(tmp_path):
     """The candidate is worse than the deployed model, but meets every absolute bound."""
     given = (ROWS, COMPARED, PRICE, "worse_in_north", "close", RENT_ALONE)
     result, blessing = evaluate(tmp_path / "alone", *given)
@@ -269,8 +263,8 @@ def test_a_deployed_model_that_cannot_be_compared_with_is_a_persons_decision(tmp
     result, blessing = evaluate(tmp_path / "accepted", *given, new_baseline="we price, not let")
     assert agrees(result, blessing)
     assert result["notes"] == [
-        "The deployed model (version 17) was set aside, only the absolute bounds apply: we price, "
-        f"not let. {CANNOT}{problem}."
+        "The deployed model (version 17) was set aside, so only the absolute bounds apply; reason: "
+        f"we price, not let. It {problem}."
     ]
     assert result["baseline"] == {
         "version": "17",
@@ -279,25 +273,25 @@ def test_a_deployed_model_that_cannot_be_compared_with_is_a_persons_decision(tmp
     }
 
 
-def test_a_comparison_that_could_be_made_is_set_aside_too(tmp_path):
+def test_a_possible_comparison_can_be_set_aside(tmp_path):
     given = (ROWS, COMPARED, PRICE, "worse_in_north", "close")
     result, blessing = evaluate(tmp_path, *given, new_baseline="another market")
     assert agrees(result, blessing)
     assert result["baseline_metrics"] is None
     assert result["notes"] == [
-        "The deployed model (version 17) was set aside, only the absolute bounds apply: another "
-        "market"
+        "The deployed model (version 17) was set aside, so only the absolute bounds apply; reason: "
+        "another market"
     ]
 
 
-def test_without_a_change_bound_nothing_is_to_be_compared(tmp_path):
+def test_without_a_change_bound_no_comparison_is_needed(tmp_path):
     judged = criteria(PRICE, bound("rmse", 100.0))
     result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "close", "close", RENT_ALONE)
     assert agrees(result, blessing)
     assert result["notes"] == [f"{CANNOT}does not predict price (it predicts rent)"]
 
 
-def test_a_damaged_baseline_is_a_persons_decision(tmp_path):
+def test_a_damaged_baseline_needs_a_decision(tmp_path):
     """The baseline has no files, as the component Baseline copies no damaged model."""
     damage = "is damaged: assets/zipcode is missing"
     empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
@@ -332,7 +326,7 @@ def _failing(export):
 
 
 @pytest.mark.parametrize("broken", [_without_graph, _without_signature, _failing])
-def test_a_baseline_that_cannot_be_scored_breaks_no_run(tmp_path, broken):
+def test_a_baseline_that_cannot_be_scored_does_not_break_the_run(tmp_path, broken):
     model = deployed(save(tmp_path, 2, PRICE, "close"), deployments.Baseline("17"))
     broken(pathlib.Path(model.uri) / "Format-Serving")
     inputs = {"baseline_model": [model]}
@@ -358,7 +352,7 @@ def test_a_baseline_that_cannot_be_scored_breaks_no_run(tmp_path, broken):
     assert agrees(result, blessing)
 
 
-def test_a_candidate_that_cannot_be_scored_is_not_the_baselines_fault(tmp_path):
+def test_a_candidate_that_cannot_be_scored_is_not_blamed_on_the_baseline(tmp_path):
     rows = [{**row, "close": None} if number == 7 else row for number, row in enumerate(ROWS)]
     result, blessing = evaluate(tmp_path, rows, COMPARED, PRICE, "close", "mean_with_noise")
     assert not agrees(result, blessing)
@@ -367,7 +361,7 @@ def test_a_candidate_that_cannot_be_scored_is_not_the_baselines_fault(tmp_path):
     assert result["baseline_metrics"]["overall"]["rmse"] > 0
 
 
-def test_a_baseline_whose_answers_are_no_numbers_is_a_persons_decision(tmp_path):
+def test_a_baseline_that_predicts_nan_needs_a_decision(tmp_path):
     given = (ROWS, COMPARED, PRICE, "worse_in_north", "no_number")
     result, blessing = evaluate(tmp_path / "alone", *given)
     assert not agrees(result, blessing)
@@ -382,7 +376,7 @@ def test_a_baseline_whose_answers_are_no_numbers_is_a_persons_decision(tmp_path)
     assert agrees(result, blessing)
 
 
-def test_a_baseline_that_calls_a_python_function_is_a_persons_decision(tmp_path):
+def test_a_baseline_that_calls_a_python_function_needs_a_decision(tmp_path):
     """Such a baseline was blessed before exports were checked in a fresh process."""
 
     def change(values):
@@ -396,48 +390,6 @@ def test_a_baseline_that_calls_a_python_function_is_a_persons_decision(tmp_path)
         f"{CANNOT}cannot be scored: the model cannot be loaded in 400 of 400 rows: it calls a "
         f"Python function of the process that trained it{ASK}"
     ]
-
-
-@pytest.mark.parametrize(
-    ("value", "before", "part", "refused"),
-    [
-        (1.0, 1.0, (), False),
-        (1.09, 1.0, (), False),
-        (1.11, 1.0, (), True),
-        (1.0, math.nan, (), True),
-        (1.0, math.inf, (), True),
-        (math.nan, 1.0, (), True),
-        (math.nan, math.nan, (), True),
-        (1.0, math.nan, ("side", "left"), True),
-        (math.nan, math.nan, ("side", "left"), False),
-        (math.nan, 1.0, ("side", "left"), True),
-    ],
-)
-def test_a_change_bound_that_cannot_be_checked_does_not_hold(value, before, part, refused):
-    assert verdict._is_refused(bound("rmse", None, 0.1), part, value, before) == refused
-
-
-@pytest.mark.parametrize(
-    ("metric", "absolute", "value", "met"),
-    [
-        ("rmse", 5.0, 5.0, True),
-        ("rmse", 5.0, 5.1, False),
-        ("rmse", 5.0, math.nan, False),
-        ("accuracy", 0.5, 0.5, True),
-        ("accuracy", 0.5, math.nan, False),
-        ("skill", None, 0.01, True),
-        ("skill", None, 0.009, False),
-        ("skill", None, math.nan, False),
-        ("skill", -5.0, -1.0, False),
-        ("auc", 0.505, 0.507, False),  # met, but too close to what a constant reaches
-        ("auc", 0.7, 0.7, True),
-        ("auc", 0.7, 0.69, False),
-    ],
-)
-def test_an_absolute_bound_also_asks_for_more_than_a_constant(metric, absolute, value, met):
-    assert verdict._is_met(bound(metric, absolute), value) is met
-    (line,) = verdict._absolute_lines(bound("skill", 0.1), {})
-    assert line == {"passed": False, "text": "skill is nan; it must be at least 0.1"}
 
 
 def test_tfx_neither_validates_nor_blesses():
@@ -461,7 +413,7 @@ def test_a_blessing_says_what_tfx_reads(tmp_path, blessed):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_an_empty_artifact_is_no_baseline(tmp_path, kept):
+def test_an_empty_artifact_is_not_a_baseline(tmp_path, kept):
     """The artifact is empty if nothing was ever pushed."""
     inputs = {}
     if kept:
@@ -583,7 +535,7 @@ def of_intervals(tmp_path_factory):
     return result, judged, candidate, str(folder / "evaluation")
 
 
-def test_impossible_predictions_of_some_rows_are_told_and_spoil_the_metrics(tmp_path):
+def test_impossible_predictions_are_reported_and_make_metrics_nan(tmp_path):
     """The model is good except for three rows, which a mean over 400 would hide."""
     rows = []
     for number in range(COUNT):
@@ -624,7 +576,7 @@ def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, requ
         assert result["metrics"]["overall"]["rmse"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_what_the_serving_check_found_fails_the_verdict(tmp_path):
+def test_findings_of_the_serving_check_fail_the_verdict(tmp_path):
     serving = Report(("predict answers at random",), ("other was not judged",))
     result, blessing = evaluate(
         tmp_path, ROWS, criteria(PRICE, LOOSE), PRICE, "close", serving=serving
@@ -635,7 +587,7 @@ def test_what_the_serving_check_found_fails_the_verdict(tmp_path):
     assert result["metrics"]["overall"]["rmse"] is not None
 
 
-def test_a_model_that_does_not_answer_is_not_blessed_and_not_scored(tmp_path):
+def test_a_model_that_cannot_be_called_is_neither_scored_nor_blessed(tmp_path):
     serving = Report(("it cannot be loaded",), can_be_scored=False)
     result, blessing = evaluate(
         tmp_path, ROWS, criteria(PRICE, LOOSE), PRICE, "close", serving=serving
@@ -662,7 +614,7 @@ def spans() -> list[dict]:
 SPANS = spans()
 
 
-def test_intervals_cover_and_are_as_wide_as_numpy_says(of_intervals):
+def test_interval_metrics_are_those_of_numpy(of_intervals):
     result, *_ = of_intervals
     for name, rows in (
         ("overall", SPANS),
@@ -678,7 +630,7 @@ def test_intervals_cover_and_are_as_wide_as_numpy_says(of_intervals):
         assert 0.7 < expected["coverage"] < 0.9
 
 
-def test_intervals_are_gated_and_compared_with_their_like_alone(of_intervals):
+def test_interval_metrics_are_compared_only_at_the_same_target_coverage(of_intervals):
     result, *_ = of_intervals
     coverage, width = (
         result["metrics"]["overall"][name] for name in ("coverage", "interval_width")
@@ -686,20 +638,19 @@ def test_intervals_are_gated_and_compared_with_their_like_alone(of_intervals):
     of_baseline = result["baseline_metrics"]["overall"]
     assert of_baseline["coverage"] is None and of_baseline["interval_width"] is None
     assert of_baseline["rmse"] == result["metrics"]["overall"]["rmse"]
-    none = "the baseline has none to compare with"
-    texts_of_change = [f"{none}; it may fall by 0.01{ASK}", f"{none}; it may rise by 1.0%{ASK}"]
+    no_baseline = "but the baseline has no {} to compare it with" + ASK
     texts = [line["text"] for line in result["lines"] if not line["text"].startswith("RMSE")]
     assert texts == [
         f"coverage is {coverage:.4g}; it must be at least 0.7",
-        f"coverage is {coverage:.4g}, {texts_of_change[0]}",
+        f"coverage is {coverage:.4g}, {no_baseline.format('coverage')}",
         f"mean interval width is {width:.4g}; it must be at most 10",
-        f"mean interval width is {width:.4g}, {texts_of_change[1]}",
+        f"mean interval width is {width:.4g}, {no_baseline.format('mean interval width')}",
     ]
     assert failed(result) == texts[1:]
     assert result["notes"] == []
 
 
-def test_intervals_that_no_gate_bounds_are_noted(of_intervals):
+def test_ungated_intervals_are_noted(of_intervals):
     result, judged, label, evaluation = of_intervals
     values = result["metrics"]["overall"]
     bounds = tuple(dataclasses.replace(part, absolute=None) for part in judged.bounds)
@@ -707,8 +658,8 @@ def test_intervals_that_no_gate_bounds_are_noted(of_intervals):
         evaluation, dataclasses.replace(judged, bounds=bounds), [label], Comparison("17")
     )
     assert again["notes"] == [
-        f"80% intervals cover {values['coverage']:.1%} of the test split; "
-        f"mean width {values['interval_width']:.4g}"
+        f"80% intervals contain {values['coverage']:.1%} of the test labels; "
+        f"their mean width is {values['interval_width']:.4g}"
     ]
 
 
@@ -774,7 +725,7 @@ def expected_of_deals(outputs) -> dict[str, float]:
     }
 
 
-def test_further_labels_are_judged_as_the_first_one(tmp_path):
+def test_further_labels_are_judged_like_the_first(tmp_path):
     """Some gates pass and others fail; the baseline has the labels in another order."""
     bounds = (
         bound("rmse", 25.0, 0.1),
@@ -801,20 +752,25 @@ def test_further_labels_are_judged_as_the_first_one(tmp_path):
         assert set(of_model(metrics["side: left"])) == set(of_model(overall))
 
     assert not agrees(result, blessing)
-    accuracy = "grade accuracy of a constant predictor is 0.3325; the model is not better than that"
+    accuracy = (
+        "grade accuracy of a constant predictor is 0.3325; the model's is 0.3325, at least 1% "
+        "fewer errors are required"
+    )
     loss, rent, left, right = (text for text in failed(result) if text != accuracy)
     assert accuracy in failed(result)
     assert loss.startswith("grade log loss of a constant predictor is ")
-    assert rent.startswith("rent/m2 RMSE is ") and rent.endswith("it may rise by 50.0%")
+    assert rent.startswith("rent/m2 RMSE is ") and "it may rise by 50%, to " in rent
     assert left.startswith("rent/m2 RMSE where side is left (266 examples) is ")
     assert right.startswith("rent/m2 RMSE where side is right (134 examples) is ")
     auc = f"{result['metrics']['overall']['answer/auc']:.4g}"
-    for rest in ("; it must be at least 0.8", f", the baseline's is {auc}; it may fall by 0.01"):
+    limit = f"{result['metrics']['overall']['answer/auc'] - 0.01:.4g}"
+    change = f", the baseline's is {auc}; it may fall by 0.01, to {limit}"
+    for rest in ("; it must be at least 0.8", change):
         line = {"passed": True, "text": f"answer AUC is {auc}{rest}"}
         assert line in result["lines"]
 
 
-def test_a_baseline_that_lacks_a_label_is_a_persons_decision(tmp_path):
+def test_a_baseline_without_a_label_needs_a_decision(tmp_path):
     """The candidate is evaluated alone, with all of its labels."""
     bounds = (bound("rmse", 25.0, 0.1), bound("grade/accuracy", 0.5), bound("answer/auc", 0.8))
     result, blessing = evaluate(
@@ -835,7 +791,7 @@ def adjusted(labels, features, predictions):
     return extractors._Adjust(labels, {"": labels}, [])(extracts)
 
 
-def test_a_label_that_the_schema_calls_optional_is_in_every_row():
+def test_a_label_must_be_in_every_row_even_if_the_schema_calls_it_optional():
     column = types.SparseTensorValue(np.array([3.0, 4.0]), np.array([[0, 0], [1, 0]]), (2, 1))
     extracts = adjusted([PRICE], {"price": column}, {"predictions": np.array([[1.0], [2.0]])})
     assert extracts["labels"]["price"].tolist() == [[3.0], [4.0]]
@@ -843,110 +799,3 @@ def test_a_label_that_the_schema_calls_optional_is_in_every_row():
     missing = types.SparseTensorValue(np.array([3.0]), np.array([[0, 0]]), (2, 1))
     with pytest.raises(ValueError, match="label price: is missing in a row of the test split"):
         adjusted([PRICE], {"price": missing}, {"predictions": np.array([[1.0], [2.0]])})
-
-
-REQUIRED = "presence { min_fraction: 1 } shape { dim { size: 1 } }"
-SCHEMA = f"""
-feature {{ name: "area" type: FLOAT {REQUIRED} }}
-feature {{ name: "age" type: INT }}
-feature {{ name: "window" type: FLOAT value_count {{ min: 1 }} }}
-feature {{ name: "counts" type: INT {REQUIRED.replace("size: 1", "size: 3")} }}
-"""
-
-
-@pytest.mark.parametrize(
-    ("column", "problem"),
-    [
-        (Input("area", "numbers", False), ""),
-        (Input("area", "numbers", True), ""),
-        (
-            Input("area", "whole numbers", False),
-            "reads whole numbers in the column area, which has numbers now",
-        ),
-        (Input("area", "text", True), "reads text in the column area, which has numbers now"),
-        (
-            Input("gone", "numbers", True),
-            "reads the column gone, which is not there any more",
-        ),
-        (Input("age", "whole numbers", True), ""),
-        (
-            Input("age", "whole numbers", False),
-            "needs a value of the column age in every row, which may be missing now",
-        ),
-        (Input("window", "numbers", True, sequence=True), ""),
-        (
-            Input("window", "numbers", True),
-            "reads single values in the column window, which has lists now",
-        ),
-        (Input("counts", "whole numbers", False, sequence=True, length=3), ""),
-        (
-            Input("counts", "whole numbers", False, sequence=True, length=2),
-            "reads lists of 2 values in the column counts, which has lists of 3 now",
-        ),
-        (Input("counts", "whole numbers", True, sequence=True), ""),
-        (
-            Input("counts", "whole numbers", False),
-            "reads single values in the column counts, which has lists of 3 now",
-        ),
-        (
-            Input("area", "numbers", False, sequence=True, length=4),
-            "reads lists of 4 values in the column area, which has single values now",
-        ),
-    ],
-)
-def test_a_baseline_is_compared_if_it_can_read_the_table(tmp_path, column, problem):
-    content = {"inputs": [dataclasses.asdict(column)], "columns": [column.name]}
-    export = says(tmp_path, label_lib.to_json([PRICE]), json.dumps(content))
-    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
-    assert executor._why_not_comparable([PRICE], export, schema) == problem
-
-
-def says(folder, label: str, features: str) -> str:
-    """Writes an export that contains only its label and its features."""
-    (folder / "assets.extra").mkdir()
-    (folder / "assets.extra" / "label.json").write_text(label)
-    (folder / "assets.extra" / "features.json").write_text(features)
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "problem"),
-    [
-        ([PRICE], [PRICE], ""),
-        ([PRICE, ANSWER], [PRICE], ""),
-        ([PRICE], [PRICE, ANSWER], "does not predict answer (it predicts price)"),
-        ([PRICE], [RENT], "does not predict rent/m2 (it predicts price)"),
-        ([ANSWER], [dataclasses.replace(ANSWER, task="multiclass")], "predicts answer as binary, "),
-        (
-            [GRADE],
-            [dataclasses.replace(GRADE, classes=("9", "10", "12"))],
-            "has other classes of grade: it does not know 12; it also knows 11",
-        ),
-        (
-            [GRADE],
-            [dataclasses.replace(GRADE, classes=("10", "9", "11"))],
-            "has other classes of grade: they are in another order",
-        ),
-        ([PRICE], [dataclasses.replace(PRICE, mean=7.0, log=False)], ""),
-        ([PRICE], [dataclasses.replace(PRICE, interval=0.8)], ""),
-    ],
-)
-def test_a_baseline_is_compared_if_it_answers_the_same_question(tmp_path, before, now, problem):
-    export = says(tmp_path, label_lib.to_json(before), '{"inputs": [], "columns": []}')
-    found = executor._why_not_comparable(now, export, schema_pb2.Schema())
-    assert found.startswith(problem) and bool(found) == bool(problem)
-
-
-@pytest.mark.parametrize(
-    ("label", "features"),
-    [
-        (json.dumps(dataclasses.asdict(PRICE)), '{"features": [], "columns": []}'),
-        ("{", '{"inputs": [], "columns": []}'),
-        (label_lib.to_json([PRICE]), '{"features": [], "columns": []}'),
-        (label_lib.to_json([PRICE]), '{"inputs": [{"name": "area"}]}'),
-    ],
-)
-def test_a_baseline_that_was_exported_in_an_earlier_form_is_not_compared(tmp_path, label, features):
-    export = says(tmp_path, label, features)
-    problem = executor._why_not_comparable([PRICE], export, schema_pb2.Schema())
-    assert problem == "was exported in an earlier form"
