@@ -44,7 +44,7 @@ def measure(workspace: str) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=3, help="runs of each kind")
     repetitions = parser.parse_args().repetitions
     raw: dict[str, list[dict[str, float]]] = {"fresh": [], "cached": []}
     for _ in range(repetitions):

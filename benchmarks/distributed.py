@@ -263,9 +263,9 @@ def show(rows: list[dict[str, Any]], target: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="data/king_county/pipeline.yaml", type=pathlib.Path)
-    parser.add_argument("--workspace", type=pathlib.Path, help="of the finished run")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--workspace", type=pathlib.Path, help="workspace of a finished run")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of each training")
+    parser.add_argument("--repetitions", type=int, default=3, help="runs of each kind")
     parser.add_argument("--target", type=float, default=0.12, help="eval loss to reach")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -141,9 +141,9 @@ def summary(measurements: list[dict]) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[250_000, 1_000_000])
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=3, help="runs of each kind")
     parser.add_argument("--stock-rows", type=int, nargs="*", default=[1_000_000])
-    parser.add_argument("--stock-repetitions", type=int, default=1, help="it takes minutes")
+    parser.add_argument("--stock-repetitions", type=int, default=1, help="a run takes minutes")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:

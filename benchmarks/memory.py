@@ -77,8 +77,13 @@ def measured(args: argparse.Namespace, folder: pathlib.Path) -> dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="data/king_county/pipeline.yaml", type=pathlib.Path)
-    parser.add_argument("--workspace", type=pathlib.Path, help="of the finished run")
-    parser.add_argument("--gigabytes", type=float, default=8.0, help="of parsed examples")
+    parser.add_argument("--workspace", type=pathlib.Path, help="workspace of a finished run")
+    parser.add_argument(
+        "--gigabytes",
+        type=float,
+        default=8.0,
+        help="of parsed examples",
+    )
     parser.add_argument("--files", type=pathlib.Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     problem = finished_problem(args.config, args.workspace)

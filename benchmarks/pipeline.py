@@ -64,7 +64,7 @@ def measure(way: str, table: pathlib.Path, folder: pathlib.Path) -> dict[str, An
         _, status, usage = os.wait4(process.pid, 0)
     pushed = (workspace / "serving").exists() and any((workspace / "serving").iterdir())
     if os.waitstatus_to_exitcode(status) != 0 or not pushed:
-        raise SystemExit(f"{way}: pushed no model:\n{log.read_text()[-2000:]}")
+        raise SystemExit(f"{way}: no model was pushed:\n{log.read_text()[-2000:]}")
     costs = json.loads(nodes.read_text())
     return {
         "wall_s": round(time.monotonic() - began, 2),
@@ -149,7 +149,7 @@ def show(rows: list[dict[str, Any]], repetitions: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[15_000, 100_000, 1_000_000])
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=3, help="runs of each kind")
     arguments = parser.parse_args()
     known = json.loads(RESULTS.read_text())["repetitions"] if RESULTS.exists() else []
     repetitions = [repetition for repetition in known if repetition["rows"] not in arguments.rows]
@@ -165,10 +165,10 @@ def main() -> None:
                         pair[way] = measure(way, table, pathlib.Path(workspace))
                     print(f"{rows:,} rows, {way}: {pair[way]['wall_s']} s", flush=True)
                 repetitions.append(pair)
-        rows_found = summary(repetitions)
-        record.write(RESULTS, rows_found, repetitions=repetitions)
-        draw(rows_found, CHART)
-    show(rows_found, repetitions)
+        medians = summary(repetitions)
+        record.write(RESULTS, medians, repetitions=repetitions)
+        draw(medians, CHART)
+    show(medians, repetitions)
     print(f"written: {CHART.relative_to(HERE.parent)}")
 
 

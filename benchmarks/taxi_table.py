@@ -74,8 +74,8 @@ def _moved(trips: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", type=int)
-    parser.add_argument("path", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("rows", type=int, help="number of rows")
+    parser.add_argument("path", type=pathlib.Path, help="CSV to write")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
     arguments = parser.parse_args()
     write(arguments.path, arguments.rows, arguments.seed)

@@ -175,9 +175,9 @@ def measured(way: str, args: argparse.Namespace) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="data/king_county/pipeline.yaml", type=pathlib.Path)
-    parser.add_argument("--workspace", type=pathlib.Path, help="of the finished run")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--workspace", type=pathlib.Path, help="workspace of a finished run")
+    parser.add_argument("--steps", type=int, default=500, help="steps to measure")
+    parser.add_argument("--repetitions", type=int, default=5, help="trainings of each kind")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.way:

@@ -44,5 +44,5 @@ def finished_problem(config_path: pathlib.Path, root: pathlib.Path | None = None
 def _latest(folder: pathlib.Path) -> pathlib.Path:
     runs = [path for path in folder.glob("*") if path.name.isdigit()]
     if not runs:
-        raise SystemExit(f"{folder}: no finished run here; run the pipeline first")
+        raise SystemExit(f"{folder}: has no finished run; run the pipeline first")
     return max(runs, key=lambda path: int(path.name))

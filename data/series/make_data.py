@@ -63,10 +63,10 @@ def make_table(seed: int) -> pa.Table:
         name: []
         for name in ("store", "block", "time", "weekday", "hour", "window", "events", "next_value")
     }
-    for number in range(STORES):
+    for index in range(STORES):
         sales, events = _hourly_sales(rng)
         sales = sales.astype(np.float32).round(2)
-        store = f"store_{number:02}"
+        store = f"store_{index:02}"
         for week in range(WEEKS):
             for end in range(week * _WEEK + WINDOW, (week + 1) * _WEEK):
                 time = _BEGIN + datetime.timedelta(hours=end)

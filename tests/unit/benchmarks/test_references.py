@@ -6,7 +6,8 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from benchmarks import references
+from benchmarks import reference_data, references
+from benchmarks.reference_data import ReferenceData
 from models.features import features
 from models.features.label import Label
 from tests.helpers.column_builder import column_settings
@@ -57,56 +58,56 @@ def write(path, table: list[dict]) -> list[str]:
     return [str(path)]
 
 
-def read(folder, label: Label, **tables: list[dict]) -> references.Problem:
+def read(folder, label: Label, **tables: list[dict]) -> ReferenceData:
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
     files = {split: write(folder / split, table) for split, table in tables.items()}
-    return references.read(files, schema, features.resolve(schema, SETTINGS), label)
+    return reference_data.read(files, schema, features.resolve(schema, SETTINGS), label)
 
 
 def test_columns_become_numbers_and_categories_as_for_our_models(tmp_path):
     strange = {"area": 0.0, "rooms": 0, "quality": "??", "street": "c", "new": "Y", "price": 1.0}
     strange |= {"sold": "2000-02-30", "dear": "no"}
     empty = {**strange, "rooms": None, "quality": None, "street": None, "sold": "1970-01-02"}
-    problem = read(
+    data = read(
         tmp_path,
         Label("price", "regression", log=True),
         train=rows(20, 0),
         eval=rows(5, 1),
         test=[strange, empty],
     )
-    test = problem.features["test"]
-    assert problem.categories == ["street"]
-    assert list(problem.features["train"]) == list(test)
+    test = data.features["test"]
+    assert data.categories == ["street"]
+    assert list(data.features["train"]) == list(test)
     assert test["new"].tolist() == [1, 1]
     # Not in the order, not in the train split, not a date, 0 / 0: all are missing.
     assert test[["quality", "street", "per_room"]].isna().all(axis=None)
     assert test["rooms"].isna().tolist() == [False, True]
     assert test["sold"].isna().tolist() == [True, False]
     assert test.loc[1, ["sold", "sold_of_year", "sold_of_week"]].tolist() == [1, 1, 4]
-    assert problem.targets["test"] == pytest.approx(np.log(2))
-    assert set(problem.features["train"]["quality"]) == {0, 1, 2}
-    first = problem.features["train"].iloc[0]
+    assert data.targets["test"] == pytest.approx(np.log(2))
+    assert set(data.features["train"]["quality"]) == {0, 1, 2}
+    first = data.features["train"].iloc[0]
     assert first["per_room"] == pytest.approx(np.log1p(first["area"]) / first["rooms"])
 
 
 @pytest.mark.parametrize("task", ["regression", "binary"])
 @pytest.mark.parametrize("name", references.REFERENCES)
-def test_each_learns_what_a_constant_does_not(name, task, tmp_path, monkeypatch):
+def test_each_reference_beats_the_constant(name, task, tmp_path, monkeypatch):
     monkeypatch.setattr(references, "LIGHTGBM_SETTINGS", references.LIGHTGBM_SETTINGS[1:3])
     monkeypatch.setattr(references, "CATBOOST_SETTINGS", references.CATBOOST_SETTINGS[:1])
     label = Label("price", task, log=True)
     if task == "binary":
         label = Label("dear", task, classes=("no", "yes"))
-    problem = read(tmp_path, label, train=rows(300, 0), eval=rows(100, 1), test=rows(100, 2))
-    scores = references.REFERENCES[name](problem, 0, 1).scores
-    constant = references.constant(problem, 0, 1).scores
+    data = read(tmp_path, label, train=rows(300, 0), eval=rows(100, 1), test=rows(100, 2))
+    scores = references.REFERENCES[name](data, 0, 1).scores
+    constant = references.constant(data, 0, 1).scores
     assert list(scores) == list(constant)
     for metric, value in scores.items():
         limit = constant[metric] * (1 if name == "constant" else 0.6)
         assert 0 <= value <= limit
 
 
-def test_scores_are_those_of_the_textbook():
+def test_scores_follow_the_textbook():
     labels, predictions = np.array([1.0, 3.0]), np.array([2.0, -1.0])
     scores = references.score("regression", labels, predictions)
     assert scores["rmse"] == pytest.approx(np.sqrt((1 + 16) / 2))
