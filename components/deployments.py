@@ -94,7 +94,7 @@ def locked(directory: epath.Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logging.warning("%s: waiting for another run, which pushes into it", directory)
+            logging.warning("%s: waiting for another run that is pushing into it", directory)
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
@@ -121,8 +121,8 @@ def read(directory: epath.Path) -> tuple[Deployment, ...]:
         return tuple(Deployment(**entry) for entry in entries)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadRecord(
-            f"{file}: is not a record of deployments ({error}); restore it, or remove it: then "
-            "what the highest version is counts alone"
+            f"{file}: is not a record of deployments ({error}); restore or remove it (without a "
+            "record, the highest version counts as the one that serves)"
         ) from None
 
 

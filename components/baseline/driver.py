@@ -24,6 +24,6 @@ class Driver(base_driver.BaseDriver, portable_driver.BaseDriver):
         baseline = executor.find(execution_info.input_dict, execution_info.exec_properties)
         result = driver_output_pb2.DriverOutput()
         data_types_utils.set_metadata_value(
-            result.exec_properties[executor.FOUND], baseline.to_json()
+            result.exec_properties[executor.BASELINE], baseline.to_json()
         )
         return result

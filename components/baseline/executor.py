@@ -17,8 +17,8 @@ CANDIDATE = "candidate"
 MODEL = "model"
 VERSION = "pushed_version"
 """Custom property of the artifact: the version; the Pusher's artifact uses the same name."""
-FOUND = "baseline"
-"""Parameter in which the driver passes on what it found: a `deployments.Baseline` as JSON."""
+BASELINE = "baseline"
+"""Parameter that the driver adds: a `deployments.Baseline` as JSON."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -31,8 +31,8 @@ class Executor(base_executor.BaseExecutor):
             BadRecord: see `components.deployments.read`.
             StepError: the version was changed while it was copied.
         """
-        if FOUND in exec_properties:
-            baseline = deployments.Baseline.from_json(exec_properties[FOUND])
+        if BASELINE in exec_properties:
+            baseline = deployments.Baseline.from_json(exec_properties[BASELINE])
         else:
             baseline = find(input_dict, exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict[MODEL])

@@ -40,6 +40,6 @@ class Executor(base_executor.BaseExecutor):
         if problems:
             lines = [f"  {what} (split {', '.join(sorted(s))})" for what, s in problems.items()]
             raise AnomaliesFound(
-                "the data does not fit the schema; mend the table, or the schema where it is wrong:"
+                "the data does not fit the schema; fix the table, or the schema if it is wrong:"
                 + "".join(f"\n{line}" for line in sorted(lines))
             )

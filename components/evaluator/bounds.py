@@ -109,7 +109,9 @@ def read(metric: str, values: Any) -> tuple[Bound, list[Mistake]]:
     elif bound.absolute is not None and (message := _out_of_reach(bound, bound.absolute)):
         mistakes.append(Mistake((metric, key), message))
     if bound.may_worsen_by is not None and not 0 <= bound.may_worsen_by < 1:
-        message = "expected a share of the baseline's value from 0 to 1 (0.02 is 2 %)"
+        message = "expected a difference from the baseline's value, from 0 to 1"
+        if bound.lower_is_better:
+            message = "expected a share of the baseline's value, from 0 to 1 (0.02 is 2 %)"
         mistakes.append(Mistake((metric, _MAY_WORSEN_BY), message))
     return bound, mistakes
 
@@ -132,8 +134,8 @@ def no_absolute(bounds: Iterable[Bound], label: str, metrics: Iterable[str]) -> 
         return ""
     of_what = f" on the predictions of {label}" if bounded else ""
     return (
-        f"no absolute bound{of_what}: without one the first model would be blessed whatever it is "
-        f"worth; add for example {judging[0].name}: {{{_key(judging[0])}: <value>}}"
+        f"no absolute bound{of_what}: without one the first model would be blessed however bad it "
+        f"is; add for example {judging[0].name}: {{{_key(judging[0])}: <value>}}"
     )
 
 
@@ -145,12 +147,12 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UserError("expected a number")
     try:
-        number = float(value)
+        result = float(value)
     except (ValueError, OverflowError):
         raise UserError("expected a number") from None
-    if not math.isfinite(number):
+    if not math.isfinite(result):
         raise UserError("expected a finite number")
-    return number
+    return result
 
 
 def _out_of_reach(bound: Bound, absolute: float) -> str:

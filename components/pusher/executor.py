@@ -123,7 +123,7 @@ def _why(baseline: Mapping[str, Optional[str]]) -> str:
 
 
 def _replaced_by_hand(model: epath.Path, serving: epath.Path, version: Optional[epath.Path]) -> str:
-    """Returns how a person replaced this very model by another version; empty if nobody did.
+    """Returns how a person replaced this model by another version; empty if nobody did.
 
     If nothing is served any more, the deployment was lost and is simply repeated.
     """
@@ -133,10 +133,10 @@ def _replaced_by_hand(model: epath.Path, serving: epath.Path, version: Optional[
         return ""
     last = recorded[-1].version
     if (serving / last).exists():
-        how = f"version {version.name} was put beside it by hand"
+        how = f"version {version.name} was added by hand"
     else:
-        how = f"that was removed by hand, and version {version.name} serves"
-    return f"this very model was deployed as version {last}; {how}"
+        how = f"that was removed by hand, and version {version.name} serves now"
+    return f"this model was deployed before, as version {last}; {how}"
 
 
 def _check_that_it_still_serves(expected: Optional[str], version: Optional[epath.Path]) -> None:
@@ -144,7 +144,7 @@ def _check_that_it_still_serves(expected: Optional[str], version: Optional[epath
     if actual != expected:
         was, now = (f"version {name}" if name else "nothing" for name in (expected, actual))
         raise StepError(
-            f"{now} serves, but when the model was judged {was} did; run again to have it compared "
+            f"{now} serves now, but the model was judged when {was} did; run again to compare it "
             "with what serves now"
         )
 

@@ -180,7 +180,7 @@ def _keep_summaries(directory: epath.Path) -> None:
 
 def _nothing_complete(trials: Sequence["Trial"]) -> str:
     first = next((trial for trial in trials if trial.error), None)
-    text = f"none of {len(trials)} trials came to its end"
+    text = f"none of {len(trials)} trials was completed"
     return f"{text}; trial {first.number}: {first.error}" if first else text
 
 

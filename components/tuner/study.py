@@ -45,7 +45,7 @@ class Assignment:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What is known of a trial.
+    """The state and results of a trial.
 
     Attributes:
         number: number of the trial, from 0.
@@ -123,46 +123,47 @@ class Study:
         self._seconds_before[trial.number] = trial.user_attrs.get(_SECONDS, 0.0)
         return Assignment(trial.number, values if fixed is None else {})
 
-    def report(self, number: int, step: int, metrics: Mapping[str, float], is_last: bool) -> bool:
+    def report(
+        self, trial_number: int, step: int, metrics: Mapping[str, float], is_last: bool
+    ) -> bool:
         """Records an evaluation of a running trial; returns whether the trial should go on.
 
         Raises:
             UserError: the model does not have the metric.
         """
-        metric, trial = self._tune.metric, self._running[number]
-        if metric not in metrics:
-            known = sorted(set(metrics) - {"global_step"})
-            raise UserError(
-                f"tune.metric: the model has no eval metric {metric} (known: {', '.join(known)})"
-            )
+        value, trial = self._value(metrics), self._running[trial_number]
         # A trial that was killed repeats some of its steps.
-        if step not in self._trials()[number].intermediate_values:
-            trial.report(metrics[metric], step)
+        if step not in self._trials()[trial_number].intermediate_values:
+            trial.report(value, step)
         hopeless = trial.should_prune()
         # The first trial is the yardstick for the others, so it is never pruned.
-        return is_last or number == 0 or not hopeless
+        return is_last or trial_number == 0 or not hopeless
 
-    def spent(self, number: int, seconds: float) -> None:
+    def spent(self, trial_number: int, seconds: float) -> None:
         """Records the time that a running trial has taken since it was assigned."""
-        seconds += self._seconds_before[number]
-        self._running[number].set_user_attr(_SECONDS, round(seconds, 2))
+        seconds += self._seconds_before[trial_number]
+        self._running[trial_number].set_user_attr(_SECONDS, round(seconds, 2))
 
-    def complete(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Records the metrics of a trial's best checkpoint; if not finite, the trial has failed."""
-        value = metrics[self._tune.metric]
+    def complete(self, trial_number: int, metrics: Mapping[str, float]) -> None:
+        """Records the metrics of a trial's best checkpoint; if not finite, the trial has failed.
+
+        Raises:
+            UserError: the model does not have the metric.
+        """
+        value = self._value(metrics)
         if math.isfinite(value):
-            self._end(number, TrialState.COMPLETE, value)
+            self._end(trial_number, TrialState.COMPLETE, value)
         else:
-            self.fail(number, f"{self._tune.metric} is {value} at the best checkpoint")
+            self.fail(trial_number, f"{self._tune.metric} is {value} at the best checkpoint")
 
-    def prune(self, number: int) -> None:
+    def prune(self, trial_number: int) -> None:
         """Records that a trial was stopped early."""
-        self._end(number, TrialState.PRUNED)
+        self._end(trial_number, TrialState.PRUNED)
 
-    def fail(self, number: int, error: str) -> None:
+    def fail(self, trial_number: int, error: str) -> None:
         """Records that a trial failed, with the error."""
-        self._running[number].set_user_attr(_ERROR, error)
-        self._end(number, TrialState.FAIL)
+        self._running[trial_number].set_user_attr(_ERROR, error)
+        self._end(trial_number, TrialState.FAIL)
 
     def trials(self) -> list[Trial]:
         """Returns all trials, ordered by number."""
@@ -204,11 +205,20 @@ class Study:
         # An earlier run may have asked for more trials than this one.
         return self._study.get_trials(deepcopy=False)[: self._tune.trials]
 
-    def _end(self, number: int, state: TrialState, value: float | None = None) -> None:
-        self._study.tell(self._running.pop(number), value, state)
+    def _value(self, metrics: Mapping[str, float]) -> float:
+        metric = self._tune.metric
+        if metric not in metrics:
+            known = sorted(set(metrics) - {"global_step"})
+            raise UserError(
+                f"tune.metric: the model has no eval metric {metric} (known: {', '.join(known)})"
+            )
+        return metrics[metric]
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        seed = np.random.SeedSequence([self._tune.seed, number]).generate_state(1)[0]
+    def _end(self, trial_number: int, state: TrialState, value: float | None = None) -> None:
+        self._study.tell(self._running.pop(trial_number), value, state)
+
+    def _sampler(self, trial_number: int) -> optuna.samplers.BaseSampler:
+        seed = np.random.SeedSequence([self._tune.seed, trial_number]).generate_state(1)[0]
         return optuna.samplers.TPESampler(seed=int(seed))
 
 

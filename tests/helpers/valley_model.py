@@ -10,7 +10,7 @@ from models.toolbox.params import parse_params
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    place: float = 1.0
+    position: float = 1.0
     hidden: tuple[int, ...] = (8, 4)
     layers: int = 2
     fails: str = ""
@@ -19,9 +19,9 @@ class Params:
 def model_fn(features, labels, mode, params, config):
     settings = parse_params(Params, params)
     if settings.fails == "raises":
-        raise RuntimeError(f"no such place as {settings.place}\nsecond line")
+        raise RuntimeError(f"no such position as {settings.position}\nsecond line")
     steps = tf.compat.v1.get_variable("steps", [], initializer=tf.zeros_initializer())
-    loss = abs(settings.place - 3.0) + 1.0 / (1.0 + steps)
+    loss = abs(settings.position - 3.0) + 1.0 / (1.0 + steps)
     if settings.fails == "nan" and mode == ModeKeys.EVAL:
         loss *= float("nan")
     loss += 0.0 * tf.reduce_sum(features["scaled"])

@@ -46,7 +46,7 @@ class Setting:
         self.inputs = {"candidate": [candidate]}
         self.parameters: dict[str, Any] = {"directory": str(self.serving)}
 
-    def found(self) -> Baseline:
+    def baseline(self) -> Baseline:
         """Returns the baseline that the driver adds to the cache key."""
         info = ExecutionInfo(
             input_dict=self.inputs, output_dict={}, exec_properties=dict(self.parameters)
@@ -55,10 +55,12 @@ class Setting:
         assert set(told) == {"baseline"}
         return Baseline.from_json(told["baseline"].string_value)
 
-    def run(self, **found: str) -> tuple[Baseline, dict[str, str]]:
+    def run(self, **driver_properties: str) -> tuple[Baseline, dict[str, str]]:
         """Runs the executor; returns the baseline and the copied files that it has written."""
         model = artifact(standard_artifacts.Model, self.output, 2)
-        executor.Executor().Do(self.inputs, {"model": [model]}, {**self.parameters, **found})
+        executor.Executor().Do(
+            self.inputs, {"model": [model]}, {**self.parameters, **driver_properties}
+        )
         files = {
             str(path.relative_to(self.output)): path.read_text()
             for path in self.output.rglob("*")
@@ -90,94 +92,94 @@ def copy_of(version: pathlib.Path) -> dict[str, str]:
         (["1700000000"], [".1700000009.partial", "1700000000.old", "latest"], "1700000000"),
     ],
 )
-def test_the_version_that_serves_is_copied(setting, versions, others, highest):
+def test_the_serving_version_is_copied(setting, versions, others, highest):
     for name in (*versions, *others):
         export(setting.serving / name, name)
     expected = Baseline(highest, export_manifest.digest(epath.Path(setting.serving / highest)))
-    assert setting.found() == expected
+    assert setting.baseline() == expected
     assert setting.run() == (expected, copy_of(setting.serving / highest))
 
 
 @pytest.mark.parametrize("there", [None, "nothing", ".1700000009.partial"])
-def test_where_nothing_was_pushed_there_is_no_baseline(setting, there):
+def test_without_a_deployment_the_baseline_is_empty(setting, there):
     if there:
         setting.serving.mkdir()
     if there == ".1700000009.partial":
         export(setting.serving / there, there)
-    assert setting.found() == Baseline()
+    assert setting.baseline() == Baseline()
     assert setting.run() == (Baseline(), {})
 
 
-def test_a_candidate_that_serves_is_compared_with_nothing(setting):
+def test_a_candidate_that_serves_already_is_compared_with_nothing(setting):
     """If nothing else is deployed, its cache key is the same as before it was deployed."""
-    before = setting.found()
+    before = setting.baseline()
     export(setting.serving / "1", "candidate")
-    assert setting.found() == before == Baseline()
+    assert setting.baseline() == before == Baseline()
     export(setting.serving / "2", "another")
-    assert setting.found().version == "2"
+    assert setting.baseline().version == "2"
     export(setting.serving / "3", "candidate")
-    assert setting.found() == Baseline()
+    assert setting.baseline() == Baseline()
 
 
-def test_the_same_model_deployed_again_is_another_baseline_to_the_cache(setting):
+def test_redeploying_a_model_changes_the_cache_key(setting):
     export(setting.serving / "1", "a")
-    first = setting.found()
+    first = setting.baseline()
     export(setting.serving / "2", "b")
     export(setting.serving / "3", "a")
-    assert setting.found() == Baseline("3", first.checksums) != first
+    assert setting.baseline() == Baseline("3", first.checksums) != first
 
 
-def test_a_damaged_version_is_the_baseline_and_says_so(setting):
+def test_a_damaged_version_is_reported_and_not_copied(setting):
     export(setting.serving / "1", "a")
-    whole = setting.found()
+    whole = setting.baseline()
     (setting.serving / "1" / "variables" / "variables.index").write_text("of another model")
     damage = "is damaged: variables/variables.index is not as it was exported (SHA-256)"
-    assert setting.found() == Baseline("1", whole.checksums, damage)
-    assert setting.run() == (setting.found(), {}), "what is damaged is not handed on"
+    assert setting.baseline() == Baseline("1", whole.checksums, damage)
+    assert setting.run() == (setting.baseline(), {}), "what is damaged is not handed on"
 
 
-def test_a_recorded_version_without_graph_serves_and_is_damaged(setting):
+def test_a_recorded_version_without_a_graph_is_damaged(setting):
     """An unrecorded version without a graph is left by an interrupted push to an object store."""
     export(setting.serving / "1", "a")
     record(setting.serving, "1")
     for name in ("1", "2"):
         folder = export(setting.serving / name, "a")
         (folder / "saved_model.pb").unlink()
-    assert setting.found().version == "1"
-    assert setting.found().damage == "is damaged: saved_model.pb is missing"
+    assert setting.baseline().version == "1"
+    assert setting.baseline().damage == "is damaged: saved_model.pb is missing"
 
 
-def test_another_model_in_the_place_of_a_recorded_version_is_damage(setting):
+def test_a_version_with_another_model_than_recorded_is_damaged(setting):
     export(setting.serving / "1", "a")
     record(setting.serving, "1")
-    assert setting.found().damage == ""
+    assert setting.baseline().damage == ""
     shutil.rmtree(setting.serving / "1")
     export(setting.serving / "1", "b")
-    assert setting.found().damage == (
+    assert setting.baseline().damage == (
         "is damaged: it is not the model that was deployed as version 1"
     )
 
 
 @pytest.mark.parametrize("recorded", [False, True])
-def test_a_version_from_before_there_were_checksums_is_compared_with(setting, recorded):
+def test_only_an_unrecorded_version_may_lack_checksums(setting, recorded):
     folder = export(setting.serving / "1", "a")
     if recorded:
         record(setting.serving, "1")
     (folder / "assets.extra" / "manifest.json").unlink()
-    assert setting.found() == Baseline("1", "", export_manifest.NO_CHECKSUMS if recorded else "")
+    assert setting.baseline() == Baseline("1", "", export_manifest.NO_CHECKSUMS if recorded else "")
     _, files = setting.run()
     assert bool(files) is not recorded
 
 
-def test_the_executor_follows_the_driver(setting):
+def test_the_executor_uses_the_drivers_baseline(setting):
     """A version that is pushed between the two is not part of the cache key."""
     export(setting.serving / "1", "a")
-    told = setting.found()
+    before = setting.baseline()
     export(setting.serving / "2", "b")
-    assert setting.run(baseline=told.to_json()) == (told, copy_of(setting.serving / "1"))
+    assert setting.run(baseline=before.to_json()) == (before, copy_of(setting.serving / "1"))
 
 
-def test_a_copy_that_was_cut_short_is_made_anew(setting):
+def test_an_interrupted_copy_is_repeated(setting):
     export(setting.serving / "1", "a")
     setting.run()
     (setting.output / "Format-Serving" / "leftover").touch()
@@ -185,17 +187,17 @@ def test_a_copy_that_was_cut_short_is_made_anew(setting):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"deployments": [{"version": "1"}]}', "\xff"])
-def test_a_record_that_cannot_be_read_is_one_line(setting, text):
+def test_an_unreadable_record_is_refused_in_one_line(setting, text):
     export(setting.serving / "1", "a")
     (setting.serving / "deployments.json").write_text(text, encoding="latin-1")
     with pytest.raises(deployments.BadRecord) as caught:
-        setting.found()
+        setting.baseline()
     message = str(caught.value)
     assert message.startswith(f"{setting.serving}/deployments.json: is not a record of deployments")
     assert "restore it, or remove it" in message and "\n" not in message
 
 
-def test_in_an_object_store_a_version_without_graph_does_not_count(store, tmp_path):
+def test_in_an_object_store_a_version_without_a_graph_is_ignored(store, tmp_path):
     serving = epath.Path(f"gs://{tmp_path.name.replace('_', '-')}/serving")
     assert deployments.serving(serving) is None
     for name, file in (("1", "saved_model.pb"), ("2", "variables.index"), ("latest", "x")):

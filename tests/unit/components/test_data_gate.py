@@ -41,13 +41,13 @@ def run(made) -> None:
     executor.Executor().Do({"anomalies": [made]}, {}, {})
 
 
-def test_only_data_that_fits_passes(tmp_path):
+def test_only_data_that_fits_the_schema_passes(tmp_path):
     run(anomalies(tmp_path / "good", train=GOOD, eval=GOOD))
     with pytest.raises(executor.AnomaliesFound):
         run(anomalies(tmp_path / "bad", train=GOOD, eval=GOOD.assign(rooms=[1, 99])))
 
 
-def test_every_column_is_named_with_its_splits(tmp_path):
+def test_anomalies_name_column_and_splits(tmp_path):
     bad_rooms = GOOD.assign(rooms=[1, 99])
     both = bad_rooms.assign(city=["Oslo", "Atlantis"], extra=[1.0, 2.0])
     with pytest.raises(executor.AnomaliesFound) as refusal:

@@ -68,8 +68,8 @@ class Setting:
         return pushed
 
     def versions(self) -> list[str]:
-        found = self.serving.iterdir() if self.serving.exists() else ()
-        return sorted(path.name for path in found if path.name.isdigit())
+        paths = self.serving.iterdir() if self.serving.exists() else ()
+        return sorted(path.name for path in paths if path.name.isdigit())
 
     def deployments(self) -> list[Deployment]:
         return list(deployments.read(epath.Path(self.serving)))
@@ -88,7 +88,7 @@ def setting(tmp_path) -> Setting:
     return Setting(tmp_path)
 
 
-def test_a_blessed_model_is_pushed_whole(setting):
+def test_a_blessed_model_is_pushed_with_all_its_files(setting):
     pushed = setting.push()
     [version] = setting.versions()
     assert tree(setting.serving / version) == setting.export
@@ -106,7 +106,7 @@ def test_a_blessed_model_is_pushed_whole(setting):
     assert abs(when.timestamp() - time.time()) < 60 and when.utcoffset() is not None
 
 
-def test_a_model_that_is_deployed_already_makes_no_new_version(setting):
+def test_a_model_that_serves_already_is_not_pushed_again(setting):
     first = setting.push()
     # Another export with the same weights, but with the parts of its graph in another order.
     export = setting.folder / "model" / "Format-Serving"
@@ -122,21 +122,21 @@ def test_a_model_that_is_deployed_already_makes_no_new_version(setting):
     assert len(setting.versions()) == 2
 
 
-def test_models_that_take_turns_are_versions_only_when_they_change(setting, monkeypatch):
+def test_a_model_that_replaces_another_is_a_new_version(setting, monkeypatch):
     monkeypatch.setattr(executor.time, "time", lambda: 100.0)
     for name in ("a", "a", "b", "b", "a", "a", "a"):
         setting.train(name)
         setting.push()
     assert setting.versions() == ["100", "101", "102"]
-    found = [(entry.version, entry.model, entry.why) for entry in setting.deployments()]
-    assert found == [
+    entries = [(entry.version, entry.model, entry.why) for entry in setting.deployments()]
+    assert entries == [
         ("100", '{"training": "a"}', "blessed; nothing else was deployed"),
         ("101", '{"training": "b"}', "blessed; compared with version 100"),
         ("102", '{"training": "a"}', "blessed; compared with version 101"),
     ]
 
 
-def test_what_a_person_set_aside_is_in_the_record(setting):
+def test_the_reason_for_setting_a_baseline_aside_is_recorded(setting):
     setting.push()
     setting.train("b")
     setting.push(set_aside="a column was renamed")
@@ -145,26 +145,29 @@ def test_what_a_person_set_aside_is_in_the_record(setting):
     assert second.compared_with == first.version
 
 
-def test_a_verdict_beside_what_does_not_serve_any_more_pushes_nothing(setting):
+def test_a_model_compared_with_a_version_that_no_longer_serves_is_not_pushed(setting):
     """Another run pushed during the evaluation, or the baseline is no longer deployed."""
     setting.push()
     (first,) = setting.versions()
     setting.train("b")
     for compared, message in (
-        (None, f"version {first} serves, but when the model was judged nothing did; run again"),
-        ("7", f"version {first} serves, but when the model was judged version 7 did; run again"),
+        (None, f"version {first} serves now, but the model was judged when nothing did; run again"),
+        (
+            "7",
+            f"version {first} serves now, but the model was judged when version 7 did; run again",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             setting.push(compared=compared)
     assert setting.versions() == [first]
 
 
-def test_of_two_runs_that_push_at_once_one_waits_and_looks_again(setting, monkeypatch):
+def test_the_second_of_two_simultaneous_pushes_waits_and_fails(setting, monkeypatch):
     """Both were evaluated without a baseline; the second must not replace the first unseen."""
     other = Setting(setting.folder / "other", setting.serving)
     fork = multiprocessing.get_context("fork")
     copying, go_on = fork.Event(), fork.Event()
-    heard, said = fork.Pipe(duplex=False)
+    receiver, sender = fork.Pipe(duplex=False)
     copy = executor.io_utils.copy_dir
 
     def first() -> None:
@@ -177,25 +180,25 @@ def test_of_two_runs_that_push_at_once_one_waits_and_looks_again(setting, monkey
         setting.push(compared=None)
 
     def second() -> None:
-        monkeypatch.setattr(deployments.logging, "warning", lambda *_: said.send("waits"))
+        monkeypatch.setattr(deployments.logging, "warning", lambda *_: sender.send("waits"))
         other.train("b")
         try:
             other.push(compared=None)
-            said.send("pushed")
+            sender.send("pushed")
         except ValueError as error:
-            said.send(str(error))
+            sender.send(str(error))
 
     processes = [fork.Process(target=run) for run in (first, second)]
     processes[0].start()
     assert copying.wait(60)
     processes[1].start()
     try:
-        assert heard.poll(60) and heard.recv() == "waits"
+        assert receiver.poll(60) and receiver.recv() == "waits"
         go_on.set()
-        assert heard.poll(60)
+        assert receiver.poll(60)
         (version,) = setting.versions()
-        message = f"version {version} serves, but when the model was judged nothing did; run again"
-        assert heard.recv().startswith(message)
+        message = f"version {version} serves now, but the model was judged when nothing did"
+        assert receiver.recv().startswith(message)
     finally:
         go_on.set()
         for process in processes:
@@ -204,7 +207,7 @@ def test_of_two_runs_that_push_at_once_one_waits_and_looks_again(setting, monkey
     assert [entry.model for entry in setting.deployments()] == ['{"training": "a"}']
 
 
-def test_a_damaged_deployment_of_the_same_model_is_pushed_anew(setting):
+def test_a_damaged_deployment_of_the_same_model_is_replaced(setting):
     setting.push()
     (first,) = setting.versions()
     (setting.serving / first / "variables" / "variables.index").write_text("of another model")
@@ -215,7 +218,7 @@ def test_a_damaged_deployment_of_the_same_model_is_pushed_anew(setting):
     assert setting.deployments()[-1].why.startswith(f"version {first} is damaged: variables/")
 
 
-def test_a_deployment_that_was_lost_is_made_good(setting):
+def test_a_lost_deployment_is_repeated(setting):
     setting.push()
     (first,) = setting.versions()
     shutil.rmtree(setting.serving / first)
@@ -227,35 +230,35 @@ def test_a_deployment_that_was_lost_is_made_good(setting):
     assert len(setting.versions()) == len(setting.deployments()) == 1
 
 
-@pytest.mark.parametrize("how", ["removed", "put beside"])
-def test_what_a_person_put_in_the_place_of_a_model_stays(setting, how):
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_model_replaced_by_hand_is_not_pushed_again(setting, is_removed):
     setting.push()
     (first,) = setting.versions()
-    if how == "removed":
+    if is_removed:
         setting.train("b")
         setting.push()
         second = setting.versions()[-1]
         shutil.rmtree(setting.serving / second)
-        said = f"this very model was deployed as version {second}; that was removed by hand, and "
-        said += f"version {first} serves"
+        how = f"as version {second}; that was removed by hand, and version {first} serves now"
     else:
         other = str(int(first) + 10)
         shutil.copytree(setting.serving / first, setting.serving / other)
         (setting.serving / other / "assets.extra" / "identity.json").unlink()
-        said = f"this very model was deployed as version {first}; version {other} was put beside "
-        said += "it by hand"
+        how = f"as version {first}; version {other} was added by hand"
     before = setting.versions()
     pushed = setting.push()
     assert setting.versions() == before
     assert pushed.get_int_custom_property("pushed") == 0
-    assert pushed.get_string_custom_property("kept_back") == said
+    assert pushed.get_string_custom_property("kept_back") == (
+        f"this model was deployed before, {how}"
+    )
     pushed = setting.push(set_aside="it was removed by mistake")
     assert len(setting.versions()) == len(before) + 1
     assert pushed.get_int_custom_property("pushed") == 1
     assert setting.deployments()[-1].why.endswith(" was set aside: it was removed by mistake")
 
 
-def test_a_push_that_was_killed_before_it_was_recorded_is_recorded_by_the_next(setting):
+def test_a_push_killed_before_it_was_recorded_is_recorded_by_the_next(setting):
     setting.push()
     (setting.serving / "deployments.json").unlink()
     setting.push()
@@ -263,7 +266,7 @@ def test_a_push_that_was_killed_before_it_was_recorded_is_recorded_by_the_next(s
     assert [entry.version] == setting.versions()
 
 
-def test_a_copy_that_is_not_the_export_is_not_deployed(setting):
+def test_a_copy_that_differs_from_the_export_is_not_deployed(setting):
     """A faulty disk may return other bytes than were written."""
     (setting.folder / "model" / "Format-Serving" / "saved_model.pb").write_text("other bytes")
     with pytest.raises(ValueError, match="is damaged: saved_model.pb is not as it was exported"):
@@ -271,7 +274,7 @@ def test_a_copy_that_is_not_the_export_is_not_deployed(setting):
     assert setting.versions() == []
 
 
-def test_the_cache_is_never_asked():
+def test_the_pusher_is_never_cached():
     told = [driver.Driver(None).run(None).exec_properties["asked_at"] for _ in range(2)]
     assert told[0] != told[1]
 
@@ -282,7 +285,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(setting):
     assert pushed.get_int_custom_property("pushed") == 0
 
 
-def test_pushes_within_a_second_are_versions_of_their_own(setting, monkeypatch):
+def test_pushes_within_a_second_are_separate_versions(setting, monkeypatch):
     monkeypatch.setattr(executor.time, "time", lambda: 1_700_000_000.9)
     for name in "abc":
         setting.train(name)
@@ -290,7 +293,7 @@ def test_pushes_within_a_second_are_versions_of_their_own(setting, monkeypatch):
     assert setting.versions() == ["1700000000", "1700000001", "1700000002"]
 
 
-def test_a_version_is_above_all_others_even_if_the_clock_was_set_back(setting):
+def test_a_version_is_the_highest_even_if_the_clock_was_set_back(setting):
     (setting.serving / "99999999999").mkdir(parents=True)
     setting.push(compared=None)
     assert setting.versions() == ["100000000000", "99999999999"]
@@ -340,7 +343,7 @@ def files(store, bucket: str, version: str) -> list[str]:
     return [name for name in names if name and not name.endswith("/")]
 
 
-def test_in_an_object_store_the_graph_comes_last(store, bucket):
+def test_in_an_object_store_the_graph_is_copied_last(store, bucket):
     version = push(bucket)
     assert str(version).startswith(f"gs://{bucket}/serving/")
     written = files(store, bucket, version.name)
@@ -358,7 +361,7 @@ def test_in_an_object_store_the_graph_comes_last(store, bucket):
 
 
 @pytest.mark.parametrize("last", ["variables.index", "saved_model.pb"])
-def test_in_an_object_store_a_push_that_was_cut_short_cannot_be_loaded(store, bucket, last):
+def test_in_an_object_store_an_interrupted_push_cannot_be_loaded(store, bucket, last):
     store.refuse(f"^serving/.*{last}$")
     with pytest.raises(tf.errors.PermissionDeniedError):
         push(bucket)

@@ -25,13 +25,14 @@ from components.tuner import executor, trial_processes
 from components.tuner.study import Assignment, Study
 from components.tuner.trial_processes import TrialPool
 from components.tuner.tune_settings import Choices, Range, TuneSettings
+from models.errors import UserError
 from models.features import preprocessing
 from models.progress.observer import Observer, observing
 from models.settings.training_settings import Model, Settings, Train
 from models.training.problem import Problem
 from tests.helpers.column_builder import column_settings
 
-PLACE = "model.params.place"
+POSITION = "model.params.position"
 SCHEMA = "".join(
     f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 }} '
     "shape { dim { size: 1 } } }\n"
@@ -50,7 +51,7 @@ def tuning(**changes) -> TuneSettings:
         evaluate_every=10,
         seed=7,
         search={
-            PLACE: Range(0.0, 10.0),
+            POSITION: Range(0.0, 10.0),
             "model.params.hidden": Choices(([8, 4], [4])),
             "train.batch_size": Range(8, 32, step=8),
         },
@@ -133,7 +134,7 @@ def without_time(trials) -> list[dict]:
 def pids_of_trials(pid: int) -> list[int]:
     """Returns the processes that a process has started for trials."""
     lists = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-    started = [int(child) for found in lists for child in found.read_text().split()]
+    started = [int(child) for file in lists for child in file.read_text().split()]
     return [
         child
         for child in started
@@ -143,10 +144,10 @@ def pids_of_trials(pid: int) -> list[int]:
 
 def wait_for(condition, seconds: float = 120.0):
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, f"waited for {seconds} s"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def is_gone(pid: int) -> bool:
@@ -157,7 +158,7 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def found(table, tmp_path_factory) -> types.SimpleNamespace:
+def search_result(table, tmp_path_factory) -> types.SimpleNamespace:
     """Runs an undisturbed search; returns its outputs and its messages."""
     folder = tmp_path_factory.mktemp("undisturbed")
     reported: list[str] = []
@@ -167,43 +168,43 @@ def found(table, tmp_path_factory) -> types.SimpleNamespace:
         folder=folder,
         reported=reported,
         best=best,
-        number_of_best=results["best"],
+        best_number=results["best"],
         trials=results["trials"],
     )
 
 
-def test_the_best_trial_is_found_and_reported(found):
-    complete = [trial for trial in found.trials if trial["state"] == "complete"]
-    nearest = min(complete, key=lambda trial: abs(trial["values"][PLACE] - 3))
-    assert found.best == {"values": nearest["values"]}
-    assert found.number_of_best == nearest["number"]
-    assert nearest["value"] == pytest.approx(abs(nearest["values"][PLACE] - 3) + 1 / 41)
-    assert found.reported[0] == "0/6 trials"
-    assert found.reported[-1] == f"6/6 trials, best loss {nearest['value']:.5g}"
+def test_the_best_trial_is_reported(search_result):
+    complete = [trial for trial in search_result.trials if trial["state"] == "complete"]
+    nearest = min(complete, key=lambda trial: abs(trial["values"][POSITION] - 3))
+    assert search_result.best == {"values": nearest["values"]}
+    assert search_result.best_number == nearest["number"]
+    assert nearest["value"] == pytest.approx(abs(nearest["values"][POSITION] - 3) + 1 / 41)
+    assert search_result.reported[0] == "0/6 trials"
+    assert search_result.reported[-1] == f"6/6 trials, best loss {nearest['value']:.5g}"
 
 
-def test_the_first_trial_is_the_configuration_itself(found):
-    first = found.trials[0]
-    assert first["values"] == {PLACE: 1.0, "model.params.hidden": [8, 4], "train.batch_size": 32}
+def test_the_first_trial_is_the_configuration_itself(search_result):
+    first = search_result.trials[0]
+    assert first["values"] == {POSITION: 1.0, "model.params.hidden": [8, 4], "train.batch_size": 32}
     assert first["value"] == pytest.approx(2 + 1 / 41)
     assert [step for step, _ in first["evaluations"]] == [10, 20, 30, 40]
 
 
-def test_hopeless_trials_are_stopped_early(found):
-    assert [trial["number"] for trial in found.trials] == list(range(6))
-    pruned = [trial for trial in found.trials if trial["state"] == "pruned"]
+def test_hopeless_trials_are_stopped_early(search_result):
+    assert [trial["number"] for trial in search_result.trials] == list(range(6))
+    pruned = [trial for trial in search_result.trials if trial["state"] == "pruned"]
     assert pruned
     for trial in pruned:
         assert trial["steps"] < 40
         step, value = trial["evaluations"][-1]
         assert (step, value) == (trial["steps"], trial["value"])
         # Another trial was better at the same step.
-        earlier = [dict(t["evaluations"]) for t in found.trials[: trial["number"]]]
+        earlier = [dict(t["evaluations"]) for t in search_result.trials[: trial["number"]]]
         assert value > min(values[step] for values in earlier if step in values)
 
 
-def test_only_the_summaries_of_trials_stay(found):
-    [directory] = (found.folder / "training" / "tuning").iterdir()
+def test_only_the_summaries_of_trials_are_kept(search_result):
+    [directory] = (search_result.folder / "training" / "tuning").iterdir()
     files = [path.name for path in directory.rglob("*") if path.is_file()]
     assert files.count("study.sqlite") == 1
     assert all(n.startswith("events.out.tfevents") for n in files if n != "study.sqlite")
@@ -212,20 +213,20 @@ def test_only_the_summaries_of_trials_stay(found):
     }
 
 
-def test_a_search_that_is_complete_runs_nothing_again(table, found, tmp_path, monkeypatch):
+def test_a_complete_search_runs_no_trial_again(table, search_result, tmp_path, monkeypatch):
     monkeypatch.setattr(
         TrialPool, "idle_process", lambda pool: pytest.fail("a process was started")
     )
-    _, results = search(table, found.folder, tuning(parallel=2))
-    assert results["trials"] == found.trials
+    _, results = search(table, search_result.folder, tuning(parallel=2))
+    assert results["trials"] == search_result.trials
     # A search with fewer trials has the first ones.
-    best, results = search(table, found.folder, tuning(trials=1))
-    assert (results["trials"], results["best"]) == (found.trials[:1], 0)
+    best, results = search(table, search_result.folder, tuning(trials=1))
+    assert (results["trials"], results["best"]) == (search_result.trials[:1], 0)
     assert best == {"values": {}}, "the configuration itself: nothing to replace"
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd):
+def test_a_killed_search_resumes_with_the_same_result(table, search_result, tmp_path, capfd):
     # In a new process, as the search uses TensorFlow, which does not survive a fork.
     code = (
         f"import pathlib, sys; sys.path[:] = {sys.path}\n"
@@ -245,19 +246,19 @@ def test_a_killed_search_goes_on_and_ends_the_same(table, found, tmp_path, capfd
 
     capfd.readouterr()
     best, results = search(table, tmp_path, tuning())
-    said = capfd.readouterr().err
-    assert "trial-1/model.ckpt-20" in said or "trial-1/model.ckpt-30" in said
-    assert "trial-0/model.ckpt" not in said
-    assert best == found.best
+    output = capfd.readouterr().err
+    assert "trial-1/model.ckpt-20" in output or "trial-1/model.ckpt-30" in output
+    assert "trial-0/model.ckpt" not in output
+    assert best == search_result.best
     assert [trial["values"] for trial in results["trials"]] == [
-        trial["values"] for trial in found.trials
+        trial["values"] for trial in search_result.trials
     ]
-    assert without_time(results["trials"][2:]) == without_time(found.trials[2:])
-    assert results["trials"][1]["value"] == found.trials[1]["value"]
+    assert without_time(results["trials"][2:]) == without_time(search_result.trials[2:])
+    assert results["trials"][1]["value"] == search_result.trials[1]["value"]
 
 
 @pytest.mark.slow
-def test_in_an_object_store_a_search_that_was_ended_goes_on(table, found, store, tmp_path):
+def test_an_interrupted_search_in_an_object_store_resumes(table, search_result, store, tmp_path):
     """Between the two searches the study is only in the store."""
 
     class Ended(Exception):
@@ -272,10 +273,10 @@ def test_in_an_object_store_a_search_that_was_ended_goes_on(table, found, store,
         search(table, folder, tuning(trials=3))
     assert any(name.endswith("/study.sqlite") for name in store.written(folder.parts[2]))
     _, results = search(table, folder, tuning(trials=3))
-    assert without_time(results["trials"]) == without_time(found.trials[:3])
+    assert without_time(results["trials"]) == without_time(search_result.trials[:3])
 
 
-def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path):
+def test_the_search_fails_only_if_every_trial_fails(table, tmp_path):
     """The process of the last trial is killed."""
 
     def kill_last(progress: str) -> None:
@@ -287,7 +288,7 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
     with observing(SearchObserver(kill_last)), pytest.raises(ValueError) as caught:
         search(table, tmp_path, tuning(search=fails, trials=4), {"fails": "nan"}, max_steps=10)
     assert str(caught.value).startswith(
-        "none of 4 trials came to its end; trial 0: no evaluation gave a finite loss: lower"
+        "none of 4 trials was completed; trial 0: no evaluation gave a finite loss: lower"
     )
     assert not pids_of_trials(os.getpid())
     [file] = tmp_path.rglob("study.sqlite")
@@ -295,17 +296,17 @@ def test_a_trial_that_fails_is_one_of_many_but_all_are_too_many(table, tmp_path)
     assert [trial.state for trial in trials] == ["failed"] * 4
     assert trials[3].error == "its process ended with signal 9; is there enough memory?"
     errors = {trial.values["model.params.fails"]: str(trial.error) for trial in trials[:3]}
-    assert errors["raises"].endswith(", in model_fn: RuntimeError: no such place as 1.0")
+    assert errors["raises"].endswith(", in model_fn: RuntimeError: no such position as 1.0")
     assert "valley_model.py:" in errors["raises"]
 
 
-def test_processes_end_with_who_asked_for_them():
+def test_trial_processes_end_with_the_pool_and_with_its_process():
     problem: dict[str, Any] = {"custom_config": {}}
     with pytest.raises(KeyboardInterrupt), TrialPool(problem, 2) as pool:
         pool.idle_process().trial = 0
         pool.idle_process().trial = 1
         # A process does not have its command line immediately after it was started.
-        pids = wait_for(lambda: len(found := pids_of_trials(os.getpid())) == 2 and found)
+        pids = wait_for(lambda: len(pids := pids_of_trials(os.getpid())) == 2 and pids)
         assert not pool.has_room
         raise KeyboardInterrupt
     assert all(is_gone(pid) for pid in pids)
@@ -346,7 +347,7 @@ def test_messages_that_arrive_together_are_all_read(tmp_path, monkeypatch):
         assert process.is_ready
 
 
-def test_the_result_is_read_by_the_trainer(table, found):
+def test_the_trainer_reads_the_best_hyperparameters(table, search_result):
     train = Train(max_steps=1, batch_size=1, evaluate_every=1)
     problem = Settings(column_settings({"price": "regression"}), Model("mlp"), train)
     arguments = types.SimpleNamespace(
@@ -355,11 +356,11 @@ def test_the_result_is_read_by_the_trainer(table, found):
         transform_output=str(table / "graph"),
         train_files=[],
         eval_files=[],
-        hyperparameters=found.best,
+        hyperparameters=search_result.best,
     )
     settings = Problem.of(arguments).settings
-    assert settings.model.params["place"] == found.best["values"][PLACE]
-    assert settings.train.batch_size == found.best["values"]["train.batch_size"]
+    assert settings.model.params["position"] == search_result.best["values"][POSITION]
+    assert settings.train.batch_size == search_result.best["values"]["train.batch_size"]
 
 
 class TestStudy:
@@ -385,7 +386,7 @@ class TestStudy:
         study.complete(assignment.number, {"loss": min(losses)})
         return step * 10
 
-    def test_there_are_as_many_trials_as_were_asked_for(self, study):
+    def test_the_number_of_trials_is_limited(self, study):
         made = study(trials=3)
         first, second = made.next(), made.next()
         made.complete(second.number, {"loss": 1.0})
@@ -402,7 +403,7 @@ class TestStudy:
         assert self.run(made, [4, 3, 9]) == 30, "the best so far counts, and the end is the end"
         assert [trial.state for trial in made.trials()].count("pruned") == 1
 
-    def test_what_is_tried_depends_on_the_seed_and_the_trials_before(self, tmp_path):
+    def test_values_depend_on_the_seed_and_on_earlier_trials(self, tmp_path):
         def values(name, **changes):
             made = Study(tmp_path / name, tuning(**changes), {})
             while self.run(made, [3.0]):
@@ -414,11 +415,11 @@ class TestStudy:
         assert first == again
         assert values("other", trials=3, seed=8)[1:] != first[1:3]
         for tried in first[1:]:
-            assert 0 <= tried[PLACE] <= 10 and tried[PLACE] == float(f"{tried[PLACE]:.6g}")
+            assert 0 <= tried[POSITION] <= 10 and tried[POSITION] == float(f"{tried[POSITION]:.6g}")
             assert tried["model.params.hidden"] in ([8, 4], [4])
             assert tried["train.batch_size"] in (8, 16, 24, 32)
 
-    def test_a_trial_that_was_left_is_the_next_one(self, study):
+    def test_an_interrupted_trial_is_resumed_first(self, study):
         made = study()
         self.run(made, [3.0])
         left = made.next()
@@ -435,7 +436,7 @@ class TestStudy:
         trial = again.trials()[1]
         assert (trial.evaluations, trial.seconds) == (((10, 2.0),), 6.5)
 
-    def test_more_trials_go_on_where_fewer_ended(self, study):
+    def test_a_finished_search_can_be_extended(self, study):
         fewer, more = study(trials=2), None
         while self.run(fewer, [1.0]):
             pass
@@ -443,13 +444,13 @@ class TestStudy:
         assert more.next().number == 2
         assert more.next() is None
 
-    def test_the_highest_can_be_the_best(self, study):
+    def test_a_metric_can_be_maximized(self, study):
         made = study(goal="maximize", metric="auc", pruner="none")
         for value in (0.7, 0.9, 0.8):
             made.complete(made.next().number, {"auc": value, "loss": 1.0})
         assert made.best().number == 1
 
-    def test_what_is_no_number_fails(self, study):
+    def test_a_trial_whose_metric_is_nan_fails(self, study):
         made = study()
         assignment = made.next()
         assert made.report(assignment.number, 10, {"loss": math.nan}, True)
@@ -462,11 +463,15 @@ class TestStudy:
     def test_an_unknown_metric_is_named(self, study):
         made = study(metric="rmsle")
         number = made.next().number
-        with pytest.raises(ValueError, match=r"tune.metric: .* no eval metric rmsle \(known: loss"):
-            made.report(number, 10, {"loss": 1.0, "rmse": 2.0, "global_step": 10}, False)
+        metrics = {"loss": 1.0, "rmse": 2.0, "global_step": 10}
+        message = r"tune.metric: .* no eval metric rmsle \(known: loss, rmse\)"
+        with pytest.raises(UserError, match=message):
+            made.report(number, 10, metrics, False)
+        with pytest.raises(UserError, match=message):
+            made.complete(number, metrics)
 
-    @pytest.mark.parametrize("place", [99.0, 5])
-    def test_a_configuration_outside_of_the_ranges_is_tried_all_the_same(self, study, place):
-        made = study({PLACE: place, "train.batch_size": 30})
+    @pytest.mark.parametrize("position", [99.0, 5])
+    def test_a_configuration_outside_the_ranges_is_tried(self, study, position):
+        made = study({POSITION: position, "train.batch_size": 30})
         assert made.next() == Assignment(0, {})
-        assert made.trials()[0].values == {PLACE: place, "train.batch_size": 30}
+        assert made.trials()[0].values == {POSITION: position, "train.batch_size": 30}

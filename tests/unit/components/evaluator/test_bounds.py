@@ -21,7 +21,7 @@ def test_values_are_read_back(metric, absolute, may_worsen_by):
     ("key", "title", "lower_is_better"),
     [("rmse", "RMSE", True), ("a/b/auc", "a/b AUC", False), ("log_loss", "log loss", True)],
 )
-def test_a_bound_looks_its_metric_up(key, title, lower_is_better):
+def test_a_bound_knows_its_metric(key, title, lower_is_better):
     bound = Bound(key, None, None)
     assert (bound.title, bound.lower_is_better) == (title, lower_is_better)
 
@@ -41,7 +41,7 @@ def test_every_mistake_in_a_bound_is_reported():
 
 
 @pytest.mark.parametrize(
-    ("given_bounds", "message"),
+    ("given_bounds", "start"),
     [
         ([Bound("rmse", 5.0, None)], ""),
         ([], "no absolute bound: without one"),
@@ -50,7 +50,7 @@ def test_every_mistake_in_a_bound_is_reported():
         ([Bound("sea/rmse", 5.0, None)], "no absolute bound on the predictions of price: "),
     ],
 )
-def test_some_absolute_bound_is_on_the_first_labels_predictions(given_bounds, message):
-    found = bounds.no_absolute(given_bounds, "price", ("coverage", "rmse"))
-    assert found.startswith(message) and bool(found) == bool(message)
-    assert not found or found.endswith("; add for example rmse: {at_most: <value>}")
+def test_an_absolute_bound_on_the_first_labels_predictions_is_required(given_bounds, start):
+    message = bounds.no_absolute(given_bounds, "price", ("coverage", "rmse"))
+    assert message.startswith(start) and bool(message) == bool(start)
+    assert not message or message.endswith("; add for example rmse: {at_most: <value>}")

@@ -75,10 +75,10 @@ def criteria() -> Criteria:
 
 def test_a_run_may_replace_the_values_of_bounds():
     _, _, *others = criteria().bounds
-    found = criteria().with_gates('{"skill": {"at_least": 0.9}}')
-    assert found.bounds == (RMSE, Bound("skill", 0.9, None), *others)
-    found = criteria().with_gates('{"rmse": {"at_most": 50}}')
-    assert found.bounds == (Bound("rmse", 50.0, None), SKILL, *others)
+    replaced = criteria().with_gates('{"skill": {"at_least": 0.9}}')
+    assert replaced.bounds == (RMSE, Bound("skill", 0.9, None), *others)
+    replaced = criteria().with_gates('{"rmse": {"at_most": 50}}')
+    assert replaced.bounds == (Bound("rmse", 50.0, None), SKILL, *others)
     assert criteria().with_gates("{}") == criteria()
 
 
@@ -98,7 +98,11 @@ def test_a_run_may_replace_the_values_of_bounds():
         ('{"rmse": {"at_most": -1}}', "gates: rmse.at_most: found -1, expected 0 or more: no RMSE"),
         ('{"skill": {"at_least": 9}}', "gates: skill.at_least: found 9, expected 1 or less"),
         ('{"sea/auc": {"at_least": 9}}', "no sea AUC is above 1"),
-        ('{"rmse": {"at_most": 5, "may_worsen_by": 2}}', "expected a share of the baseline's"),
+        (
+            '{"rmse": {"at_most": 5, "may_worsen_by": 2}}',
+            "expected a share of the baseline's value",
+        ),
+        ('{"sea/auc": {"may_worsen_by": 2}}', "expected a difference from the baseline's value"),
         ('{"rmse": {"may_worsen_by": 0.1}}', "no absolute bound on the predictions of price"),
         ('{"skil": {}, "rmse": {"at_most": -1}}', "did you mean skill? (known: rmse, skill, cov"),
         ('{"skil": {}, "rmse": {"at_most": -1}}', "; rmse.at_most: found -1"),

@@ -545,13 +545,13 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(mistakes, extra
         ({"gates": "{rmse: {}}"}, ": gates: no absolute bound"),
         (
             {"gates": "{rmse: {may_worsen_by: 0.1}}"},
-            ": gates: no absolute bound: without one the first model would be blessed whatever it "
-            "is worth; add for example rmse: {at_most: <value>}",
+            ": gates: no absolute bound: without one the first model would be blessed however bad "
+            "it is; add for example rmse: {at_most: <value>}",
         ),
         (
             {"task": "binary", "gates": "{auc: {may_worsen_by: 0.1}}"},
-            ": gates: no absolute bound: without one the first model would be blessed whatever it "
-            "is worth; add for example auc: {at_least: <value>}",
+            ": gates: no absolute bound: without one the first model would be blessed however bad "
+            "it is; add for example auc: {at_least: <value>}",
         ),
         ({"gates": "{rmse: }"}, ": gates.rmse: is empty; give a value or remove the key"),
         ({"gates": "{rmse: 5}"}, ": gates.rmse: expected keys and values, found 5"),
