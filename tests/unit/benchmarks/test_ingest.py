@@ -5,7 +5,7 @@ import csv
 from benchmarks import ingest, taxi_table
 
 
-def test_the_table_is_as_long_as_asked_for_and_the_same_every_time(tmp_path, monkeypatch):
+def test_the_table_has_the_requested_length_and_is_reproducible(tmp_path, monkeypatch):
     monkeypatch.setattr(taxi_table, "ROWS_AT_A_TIME", 40)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         taxi_table.write(tmp_path / name, 100, seed)
@@ -19,7 +19,7 @@ def test_the_table_is_as_long_as_asked_for_and_the_same_every_time(tmp_path, mon
     assert {row["dropoff_census_tract"] == "" for row in rows} == {True, False}
 
 
-def test_speed_is_relative_to_ours():
+def test_ratios_are_relative_to_our_ingestion():
     def measured(way, cpu_s):
         memory = {"peak_rss_mb": 900, "imports_rss_mb": 700}
         return {"rows": 1000, "way": way, "cpu_s": cpu_s, "wall_s": 1, **memory}

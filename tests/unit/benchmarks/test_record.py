@@ -30,14 +30,14 @@ def path(tmp_path):
     return path
 
 
-def test_another_run_finds_what_is_finished(path):
+def test_finished_repetitions_are_read_back(path):
     record = Record(path, COMMAND, ["linear", "trees"])
     assert rmse(record.find("houses", "ours", 1)) == 9.0
     assert record.find("houses", "ours", 2) is None
     assert record.find("flats", "ours", 1) is None
 
 
-def test_a_repetition_replaces_the_one_before(path):
+def test_a_repetition_replaces_an_earlier_one(path):
     record = Record(path, COMMAND, [])
     record.add(repetition("ours", 1, 8.0))
     again = Record(path, COMMAND, [])
@@ -45,14 +45,14 @@ def test_a_repetition_replaces_the_one_before(path):
     assert rmse(again.find("houses", "ours", 1)) == 8.0
 
 
-def test_fresh_forgets_only_what_it_names(path):
+def test_only_the_given_repetitions_are_removed(path):
     record = Record(path, COMMAND, [])
     record.remove(["houses"], ["ours", "linear"])
     record.remove(["flats"], ["trees"])
     assert {r["model"] for r in record.repetitions} == {"trees"}
 
 
-def test_the_summary_and_the_differences_are_over_seeds(path):
+def test_summary_and_differences_are_means_over_seeds(path):
     content = json.loads(path.read_text())
     rows = {(r["model"], r["metric"]): r for r in content["summary"]}
     trees = rows["trees", "rmse"]

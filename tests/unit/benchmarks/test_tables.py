@@ -21,7 +21,7 @@ def bucket(key: str, buckets: int = 10) -> int:
     return int(hashlib.sha256(key.encode()).hexdigest(), 16) % buckets
 
 
-def test_a_group_shares_a_key_and_another_seed_is_another_split(tmp_path):
+def test_a_group_shares_a_key_and_each_seed_splits_differently(tmp_path):
     source = tables.REPOSITORY / "data" / "king_county" / "kc_house_data.csv"
     before = rows_of(source)
     copies = []
@@ -51,7 +51,7 @@ def test_without_a_group_equal_rows_stay_together(tmp_path):
     assert first[tables.KEY].startswith("3/")
 
 
-def test_every_dataset_in_the_repository_can_be_split_anew(tmp_path):
+def test_every_dataset_in_the_repository_can_be_split_by_seed(tmp_path):
     for name in ("king_county", "ames"):
         settings = tables.for_seed(name, 2, tmp_path / name)
         path = tables.DATASETS[name].config
@@ -66,7 +66,7 @@ def test_every_dataset_in_the_repository_can_be_split_anew(tmp_path):
             assert config.features[own.splits.key].kind == "ignore"
 
 
-def test_what_is_called_untuned_is():
+def test_untuned_datasets_use_the_defaults():
     assert tables.UNTUNED
     for dataset in tables.UNTUNED.values():
         config = config_file.load(dataset.config)

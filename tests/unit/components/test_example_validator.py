@@ -6,7 +6,7 @@ import tensorflow_data_validation as tfdv
 from components.example_validator import executor
 
 
-def test_groups_have_the_anomalies_of_the_whole():
+def test_validation_in_groups_gives_the_same_anomalies():
     count = executor._COLUMNS + 5
     table = pd.DataFrame({f"column_{index}": [1.0, 2.0, 3.0] for index in range(count)})
     schema = tfdv.infer_schema(tfdv.generate_statistics_from_dataframe(table))

@@ -58,7 +58,7 @@ def test_a_column_without_values_in_one_split_becomes_optional(tmp_path):
     assert columns["size"].shape.dim[0].size == 1
 
 
-def test_what_the_table_held_as_days_is_a_date(tmp_path):
+def test_days_in_the_table_become_dates(tmp_path):
     days = ["2014-10-13", "2014-10-14 08:30:00.000", "2014-10-13"]
     table = pd.DataFrame({"sold": days, "text": days, "size": [1, 2, 3]})
     schema = inferred(tmp_path, {"train": table, "eval": table[:2]}, dates=["sold"])
@@ -71,7 +71,7 @@ def test_what_the_table_held_as_days_is_a_date(tmp_path):
     assert not tfdv.validate_statistics(statistics, schema).anomaly_info
 
 
-def test_texts_that_are_true_or_false_are_booleans_in_every_spelling(tmp_path):
+def test_true_and_false_in_any_spelling_become_booleans(tmp_path):
     train = pd.DataFrame(
         {
             "spark": ["true", "false", "true"],
@@ -135,7 +135,7 @@ def test_columns_without_a_value_in_the_train_split_are_disabled(tmp_path):
     assert disabled(schema) >= {"nan", "text", "late"}
 
 
-def test_a_curated_schema_says_which_columns_may_be_empty(tmp_path):
+def test_a_curated_schema_decides_which_columns_may_be_empty(tmp_path):
     text = """feature { name: "zero" type: INT } feature { name: "nan" type: FLOAT }
         feature { name: "late" type: INT }
         feature { name: "text" type: BYTES presence { min_fraction: 1 min_count: 1 } }"""

@@ -16,7 +16,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert make_data.make_table(1) != make_data.make_table(0)
 
 
-def test_rows_of_different_blocks_have_no_hour_in_common():
+def test_blocks_do_not_overlap_in_time():
     table = make_data.make_table(0).to_pandas()
     hours: dict[tuple[str, str], set] = {}
     for row in table.itertuples():
@@ -34,7 +34,7 @@ def test_a_window_ends_where_its_label_begins():
     assert (second.window[:-1] == first.window[1:]).all()
 
 
-def test_simple_forecasts_err_more_than_the_gate_allows():
+def test_simple_forecasts_do_not_pass_the_gate():
     errors = make_data.root_mean_squares(make_data.make_table(0))
     gates = config_file.load(COMMITTED.with_name("pipeline.yaml")).gates
     assert gates is not None

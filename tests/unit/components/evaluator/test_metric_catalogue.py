@@ -83,7 +83,7 @@ def test_every_metric_of_every_task_has_an_expected_value():
 
 
 @pytest.mark.parametrize(("task", "name"), EXPECTED)
-def test_a_metric_is_that_of_numpy(task, name):
+def test_metrics_are_those_of_numpy(task, name):
     metric = metric_catalogue.of_task(task)[name]
     model, constant = EXPECTED[task, name]
     found = values(task, name)
@@ -100,14 +100,14 @@ def test_a_metric_is_that_of_numpy(task, name):
 
 
 @pytest.mark.parametrize(("task", "name"), EXPECTED)
-def test_one_prediction_that_is_no_number_spoils_a_metric(task, name):
+def test_a_single_nan_makes_a_metric_nan(task, name):
     rows = ROWS[task]
     predictions = rows.predictions.copy()
     predictions[7] = np.nan
     assert np.isnan(values(task, name, Rows(rows.label, rows.truth, predictions))[name])
 
 
-def test_without_intervals_their_metrics_are_no_numbers():
+def test_interval_metrics_are_nan_without_intervals():
     rows = ROWS["regression"]
     alone = Rows(rows.label, rows.truth, rows.predictions[:, :1])
     assert np.isnan(values("regression", "coverage", alone)["coverage"])
@@ -115,7 +115,7 @@ def test_without_intervals_their_metrics_are_no_numbers():
     assert values("regression", "rmse", alone) == values("regression", "rmse")
 
 
-def test_a_class_that_training_never_saw_is_a_miss_of_the_smallest_probability():
+def test_a_class_unseen_in_training_counts_as_a_miss():
     rows = Rows(GRADE, np.array([-1.0, 1.0]), np.array([[0.2, 0.2, 0.6], [0.0, 1.0, 0.0]]))
     loss = values("multiclass", "log_loss", rows)
     assert loss["log_loss"] == pytest.approx(-np.log(1e-7) / 2)
@@ -123,13 +123,13 @@ def test_a_class_that_training_never_saw_is_a_miss_of_the_smallest_probability()
     assert values("multiclass", "accuracy", rows)["accuracy"] == 0.5
 
 
-def test_where_there_is_nothing_to_gain_there_is_no_gain():
+def test_the_gain_is_nan_if_the_constant_makes_no_error():
     rows = Rows(ANSWER, np.zeros(9), np.full((9, 1), 0.1))
     assert np.isnan(values("binary", "accuracy", rows)["accuracy_gain"])
     assert np.isnan(values("binary", "auc", rows)["auc"])
 
 
-def test_the_metrics_of_a_task_are_in_order_and_those_of_intervals_on_demand():
+def test_metrics_of_a_task_are_ordered_and_include_intervals_on_request():
     assert list(metric_catalogue.of_task("binary")) == ["auc", "accuracy", "log_loss", "skill"]
     assert list(metric_catalogue.of_task("regression", intervals=False)) == [
         "rmse",
@@ -139,7 +139,7 @@ def test_the_metrics_of_a_task_are_in_order_and_those_of_intervals_on_demand():
     ]
 
 
-def test_one_name_means_the_same_in_every_task():
+def test_a_metric_has_one_title_and_direction_in_all_tasks():
     """A bound knows only the name of its metric."""
     for metric in METRICS:
         same = metric_catalogue.of_key(f"column/with/{metric.name}")
@@ -149,7 +149,7 @@ def test_one_name_means_the_same_in_every_task():
         assert bool(same.constant_sums) == bool(metric.constant_sums)
 
 
-def test_a_configuration_waits_for_neither_tensorflow_nor_tfx():
+def test_loading_a_configuration_imports_neither_tensorflow_nor_tfx():
     code = (
         "import sys\n"
         "from pipeline.config import config_file\n"

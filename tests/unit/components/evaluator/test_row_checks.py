@@ -50,7 +50,7 @@ def put(array, row, value):
         (GRADE, {"probabilities": P, "embedding": np.full((1, 7), np.nan)}),
     ],
 )
-def test_what_makes_sense_is_passed_on_as_it_is(label, outputs):
+def test_plausible_outputs_are_scored_unchanged(label, outputs):
     scored, found = check(label, **outputs)
     assert found == []
     for name, values in scored.items():
@@ -176,7 +176,7 @@ def test_what_makes_sense_is_passed_on_as_it_is(label, outputs):
         ),
     ],
 )
-def test_what_makes_no_sense_is_told_with_a_count_and_an_example(label, outputs, expected):
+def test_implausible_outputs_are_reported_with_a_count_and_an_example(label, outputs, expected):
     found = [text.replace("0.69999999", "0.7") for text in findings(label, **rounded(outputs))]
     assert found == [expected]
 
@@ -189,7 +189,7 @@ def rounded(outputs):
     }
 
 
-def test_rows_that_make_no_sense_are_not_scored():
+def test_implausible_rows_are_scored_as_nan():
     scored, _ = check(GRADE, probabilities=put(P, 1, np.nan))
     assert np.isnan(scored["probabilities"][1]).all()
     np.testing.assert_array_equal(scored["probabilities"][[0, 2]], P[[0, 2]])
@@ -197,14 +197,14 @@ def test_rows_that_make_no_sense_are_not_scored():
     assert scored["logistic"].shape == (3, 1) and np.isnan(scored["logistic"]).all()
 
 
-def test_a_further_label_is_checked_by_its_own_names():
+def test_outputs_of_a_further_label_are_checked_under_its_prefix():
     outputs = {"predictions": VALUES, "grade/probabilities": P, "grade/classes": LIKELY[::-1]}
     scored, (found,) = row_checks.check(outputs, [PRICE, GRADE], 3, str)
     assert found.what == "grade/classes is not the likeliest class"
     assert list(scored) == ["predictions", "grade/probabilities"]
 
 
-def test_findings_of_batches_add_up():
+def test_findings_of_batches_are_merged():
     found = [Finding("b", 2, "y"), Finding("a", 3, "z"), Finding("b", 5, "x")]
     expected = [Finding("a", 3, "z"), Finding("b", 7, "x")]
     assert row_checks.merged(found) == row_checks.merged(reversed(found)) == expected

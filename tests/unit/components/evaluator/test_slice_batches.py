@@ -23,7 +23,7 @@ def packs(column) -> dict:
     return found
 
 
-def test_each_value_has_a_pack_and_all_have_one():
+def test_each_value_has_a_batch_and_so_has_the_whole():
     assert packs(np.array([[b"no"], [b"yes"], [b"no"]])) == {
         (): [0, 1, 2],
         (("column", "no"),): [0, 2],
@@ -31,13 +31,13 @@ def test_each_value_has_a_pack_and_all_have_one():
     }
 
 
-def test_numbers_are_python_s():
+def test_slice_values_are_python_numbers():
     keys = [key for key in packs(np.array([[7], [8]])) if key]
     assert keys == [(("column", 7),), (("column", 8),)]
     assert {type(value) for [(_, value)] in keys} == {int}
 
 
-def test_of_a_list_each_value_counts_once():
+def test_repeated_values_of_a_list_count_once():
     assert packs(np.array([[1, 1], [1, 2]])) == {
         (): [0, 1],
         (("column", 1),): [0, 1],
