@@ -109,18 +109,31 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         choices=tables.DATASETS,
         default=list(tables.TUNED),
-        help="default: those with a tuned configuration, " + ", ".join(tables.TUNED),
+        metavar="NAME",
+        help=f"some of {', '.join(tables.DATASETS)} (default: the tuned ones, "
+        f"{', '.join(tables.TUNED)})",
     )
     add(
         "--untuned",
         dest="datasets",
         action="store_const",
         const=list(tables.UNTUNED),
-        help="the tables on which nothing was tuned, with the defaults only",
+        help="the datasets on which nothing was tuned, with the defaults only",
     )
-    add("--models", nargs="*", default=list(MODELS), help=f"default: {' '.join(MODELS)}")
     add(
-        "--references", nargs="*", choices=REFERENCES, default=list(REFERENCES), help="default: all"
+        "--models",
+        nargs="*",
+        default=list(MODELS),
+        metavar="NAME",
+        help=f"our models, as NAME or NAME@PRESET (default: {' '.join(MODELS)})",
+    )
+    add(
+        "--references",
+        nargs="*",
+        choices=REFERENCES,
+        default=list(REFERENCES),
+        metavar="NAME",
+        help=f"some of {', '.join(REFERENCES)} (default: all)",
     )
     add("--seeds", type=int, default=5, help="number of splits of each table (default: 5)")
     add(
@@ -147,7 +160,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--output",
         type=pathlib.Path,
         default=RESULTS,
-        help="file of the record (default: %(default)s)",
+        help="record (default: benchmarks/results/quality.json)",
     )
     args = parser.parse_args(argv)
     if args.seeds < 1:

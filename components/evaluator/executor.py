@@ -32,7 +32,7 @@ class Executor(executor.Executor):
         """Evaluates `model` beside `baseline_model`, blesses it or not, and writes `verdict.json`.
 
         Raises:
-            ValueError: see `Criteria.with_gates`.
+            UserError: see `Criteria.with_gates`.
         """
         criteria = Criteria.from_json(exec_properties["criteria"])
         if gates := exec_properties.get("gates"):
