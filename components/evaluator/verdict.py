@@ -1,7 +1,7 @@
 """The verdict of an evaluation: every bound, checked, and whether the model is blessed.
 
-Only this module decides whether a model passes. TFMA computes metrics; `bound_checks` compares them
-with the bounds, the constant predictor and the baseline.
+Only this module decides whether a model is blessed. TFMA computes metrics; `bound_checks` compares
+them with the bounds, the constant predictor and the baseline.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ from etils import epath
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from models import export_manifest
+from models.training import export_manifest
 
 _MANY = 2
 """Maximum number of operations of one kind to report."""
