@@ -15,7 +15,7 @@ from tfx.utils import io_utils, path_utils
 from tfx_bsl.coders import example_coder
 
 from components.example_io import requests
-from components.serving_check import fresh_process, graph_faults, judge
+from components.serving_check import answer_checks, fresh_process, graph_faults
 from components.serving_check.report import FILE_NAME, Report
 from components.tables import tfrecords
 from models.features import features
@@ -85,7 +85,7 @@ def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
 def _report_on_answers(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
     labels = labels_of_export(export)
     columns = [column.name for column in features.inputs_of_export(export)]
-    asked = judge.Sample(
+    asked = answer_checks.Sample(
         sample.num_rows,
         min(_ALONE, sample.num_rows),
         lambda row: requests.describe(sample, row, columns),
@@ -95,8 +95,8 @@ def _report_on_answers(export: str, sample: pa.RecordBatch, seconds: int) -> Rep
             export, requests.serialize(sample, columns), asked.alone, seconds=seconds
         )
     except fresh_process.NoAnswer as error:
-        return judge.no_answer(str(error))
-    return judge.judge(answer, labels, asked)
+        return answer_checks.no_answer(str(error))
+    return answer_checks.check(answer, labels, asked)
 
 
 def _records(examples: Any) -> Iterator[bytes]:

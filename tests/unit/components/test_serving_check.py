@@ -17,10 +17,10 @@ from tfx_bsl.coders import example_coder
 from tiny_model import artifact, examples, write_export_facts, write_schema
 
 from components.serving_check import (
+    answer_checks,
     executor,
     fresh_process,
     graph_faults,
-    judge,
     program,
     report,
 )
@@ -401,15 +401,15 @@ def test_other_signatures_must_agree_with_predict(tmp_path, here, name):
 def test_a_signature_without_outputs_of_predict_is_noted(tmp_path, here):
     found = check(export(tmp_path, predict=good, embedding=lambda size: {"vector": size}))
     assert found == Report(
-        notes=("The signature embedding has none of predict's outputs, so it was not judged.",)
+        notes=("The signature embedding has none of predict's outputs, so it was not checked.",)
     )
 
 
-SAMPLE = judge.Sample(2, 1, lambda row: f"row {row}")
+SAMPLE = answer_checks.Sample(2, 1, lambda row: f"row {row}")
 BINARY = np.array([[0.25], [0.75]])
 
 
-def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE) -> Report:
+def checked(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE) -> Report:
     """Returns the report on a signature other than `predict`."""
 
     def plain(outputs):
@@ -427,7 +427,7 @@ def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE)
         "signatures": {"other": [plain(signature)]},
         "methods": {"other": f"tensorflow/serving/{method}"},
     }  # fmt: skip
-    return judge.judge(answer, [label], SAMPLE)
+    return answer_checks.check(answer, [label], SAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -442,22 +442,22 @@ def judged(signature: Mapping[str, Any], method: str, values=BINARY, label=SIDE)
 )
 def test_scores_of_classify_are_compared_by_class(scores, classes, good):
     outputs = {"scores": scores, **({"classes": classes} if classes else {})}
-    found = judged(outputs, "classify").findings
+    found = checked(outputs, "classify").findings
     assert (found == ()) is good
     assert good or found[0].startswith("logistic and scores differ between the signatures")
 
 
 def test_outputs_of_regress_are_compared():
-    assert judged({"outputs": BINARY[:, 0]}, "regress").findings == ()
-    assert judged({"outputs": [200.0, 201.0]}, "regress", [[200.0], [201.0]], PRICE).findings == ()
-    (text,) = judged({"outputs": [200.0, 201.1]}, "regress", [[200.0], [201.0]], PRICE).findings
+    assert checked({"outputs": BINARY[:, 0]}, "regress").findings == ()
+    assert checked({"outputs": [200.0, 201.0]}, "regress", [[200.0], [201.0]], PRICE).findings == ()
+    (text,) = checked({"outputs": [200.0, 201.1]}, "regress", [[200.0], [201.0]], PRICE).findings
     assert text.endswith("in 1 of 2 rows: 201 and 201.1 where row 1")
 
 
 def test_rounding_errors_are_not_differences():
     values = [[1e-9], [200.0]]
-    assert judged({"predictions": [[2e-6], [200.001]]}, "predict", values, PRICE).findings == ()
-    assert judged({"predictions": [[2e-2], [200.0]]}, "predict", values, PRICE).findings != ()
+    assert checked({"predictions": [[2e-6], [200.001]]}, "predict", values, PRICE).findings == ()
+    assert checked({"predictions": [[2e-2], [200.0]]}, "predict", values, PRICE).findings != ()
 
 
 def test_readers_of_queues_are_reported_as_files():

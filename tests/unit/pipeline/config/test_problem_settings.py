@@ -100,7 +100,7 @@ def test_transform_gets_only_what_it_depends_on(problem, override, same):
     assert (one.to_json() == other.to_json()) is same
 
 
-def test_the_judgement_has_the_metrics_of_every_label(tmp_path):
+def test_the_criteria_have_the_metrics_of_every_label(tmp_path):
     (tmp_path / "pipeline.yaml").write_text(TEXT)
     overrides = ["gates.coverage.at_least=0.8", "gates.sea/auc.may_worsen_by=0.1", "slices=[zip]"]
     config = config_file.load(tmp_path / "pipeline.yaml", overrides)

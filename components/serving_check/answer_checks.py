@@ -1,4 +1,4 @@
-"""Judges the answers of an export in a fresh process, which must agree however it is called."""
+"""Checks of an export's answers, which must agree however it is called."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +38,8 @@ class Sample:
     describe: Callable[[int], str]
 
 
-def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) -> Report:
-    """Judges an answer, and returns the report.
+def check(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) -> Report:
+    """Checks the answer of a fresh process, and returns the report.
 
     Args:
         answer: answer of the process, see `program`.
@@ -70,7 +70,7 @@ def judge(answer: Mapping[str, Any], labels: Sequence[Label], sample: Sample) ->
             findings += _disagreement(f"between the signatures predict and {name}", same, sample)
             if not same:
                 notes.append(
-                    f"The signature {name} has none of predict's outputs, so it was not judged."
+                    f"The signature {name} has none of predict's outputs, so it was not checked."
                 )
     return Report(tuple(findings), tuple(notes), not missing)
 
