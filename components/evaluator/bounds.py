@@ -109,9 +109,9 @@ def read(metric: str, values: Any) -> tuple[Bound, list[Mistake]]:
     elif bound.absolute is not None and (message := _out_of_reach(bound, bound.absolute)):
         mistakes.append(Mistake((metric, key), message))
     if bound.may_worsen_by is not None and not 0 <= bound.may_worsen_by < 1:
-        message = "expected a difference from the baseline's value, from 0 to 1"
+        message = "expected a difference from the baseline's value from 0 to 1"
         if bound.lower_is_better:
-            message = "expected a share of the baseline's value, from 0 to 1 (0.02 is 2 %)"
+            message = "expected a share of the baseline's value from 0 to 1 (0.02 is 2 %)"
         mistakes.append(Mistake((metric, _MAY_WORSEN_BY), message))
     return bound, mistakes
 

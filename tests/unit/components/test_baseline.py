@@ -194,7 +194,7 @@ def test_an_unreadable_record_is_refused_in_one_line(setting, text):
         setting.baseline()
     message = str(caught.value)
     assert message.startswith(f"{setting.serving}/deployments.json: is not a record of deployments")
-    assert "restore it, or remove it" in message and "\n" not in message
+    assert "restore or remove it" in message and "\n" not in message
 
 
 def test_in_an_object_store_a_version_without_a_graph_is_ignored(store, tmp_path):
