@@ -105,12 +105,13 @@ def predict(
     from rich.markup import escape
 
     from pipeline.console import terminal
+    from pipeline.scoring import exported_model
     from pipeline.scoring import predict as predict_lib
 
     problem = command_line.load(config, set_)
     resolved_workspace = command_line.workspace(problem, workspace)
-    model = predict_lib.latest_version(problem.push.directory or resolved_workspace.serving)
-    predict_lib.check_label(model, problem.label, problem.task)
+    model = exported_model.latest_version(problem.push.directory or resolved_workspace.serving)
+    exported_model.check_label(model, problem.label, problem.task)
     with (
         resolved_workspace.temporary(),
         terminal.logging_to(resolved_workspace.new_log("predict")) as console,

@@ -2,13 +2,13 @@
 
 from apache_beam.metrics import Metrics
 
-FOUND, READ = "rows_found", "rows_read"
+EXPECTED, READ = "rows_expected", "rows_read"
 """Names of the counters."""
 
 
-def found(rows: int) -> None:
+def expect(rows: int) -> None:
     """Adds to the number of rows that the step will read."""
-    Metrics.counter(__name__, FOUND).inc(rows)
+    Metrics.counter(__name__, EXPECTED).inc(rows)
 
 
 def read(rows: int) -> None:

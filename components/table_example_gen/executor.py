@@ -24,14 +24,14 @@ from components.example_io import counters
 from components.table_example_gen import options, shards
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import Shard, Splits, Written
-from components.tables import ingestion, sources, table, table_files
-from components.tables.table import BadRow, BadTable, Held, Kinds, Piece, Source
+from components.tables import bad_rows, ingestion, reader, table, table_files
+from components.tables.table import BadRow, BadTable, Held, Kinds, Piece, Table
 
 QUARANTINED = "quarantined_rows"
 """Property of the artifact: the number of rows that were quarantined."""
 _MISTAKES = "mistakes"
 
-Found = tuple[Mapping[str, Held], BadRow | None]
+Inferred = tuple[Mapping[str, Held], BadRow | None]
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -59,7 +59,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         folder = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         paths = list(_files(folder, [split.pattern for split in inputs.splits]))
         task = _Task(
-            source=sources.open_source(
+            table=reader.open_table(
                 sorted({path for path, _ in paths}),
                 config.reading,
                 config.known_kinds(),
@@ -98,7 +98,7 @@ def rows_of(examples: types.Artifact) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    source: Source
+    table: Table
     options: Options
     splits: Splits
     folders: Mapping[str, str]
@@ -123,7 +123,7 @@ def _files(folder: str, patterns: Sequence[str]) -> Iterator[tuple[str, int]]:
     for split, pattern in enumerate(patterns):
         files = table_files.matching(folder, pattern)
         if not files:
-            raise BadTable(f"data.path: no file matches {os.path.join(folder, pattern)}")
+            raise BadTable(f"data.path: {table_files.why_none(os.path.join(folder, pattern))}")
         for file in files:
             yield file, split
 
@@ -134,7 +134,7 @@ def _ingest(pipeline: beam.Pipeline, paths: Sequence[tuple[str, int]], task: _Ta
         "Cut",
         _Cut(task),
     )
-    known = task.source.kinds
+    known = task.table.kinds
     mistakes = [cut_mistakes]
     if known is not None:
         inferred = pipeline | "Kinds" >> beam.Create([(_held(known), None)])
@@ -182,8 +182,8 @@ class _Step(beam.DoFn):
 class _Cut(_Step):
     def process(self, file: tuple[str, int]):
         try:
-            for piece in self._task.source.pieces(*file):
-                counters.found(piece.rows or 0)
+            for piece in self._task.table.pieces(*file):
+                counters.expect(piece.rows or 0)
                 yield piece
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
@@ -192,7 +192,7 @@ class _Cut(_Step):
 class _Infer(_Step):
     def process(self, piece: Piece):
         try:
-            held, bad = self._task.source.infer(piece)
+            held, bad = self._task.table.infer(piece)
         except BadTable as error:
             yield beam.pvalue.TaggedOutput(_MISTAKES, str(error))
             return
@@ -203,7 +203,7 @@ def _held(kinds: Kinds) -> dict[str, Held]:
     return {name: Held.by(kind) for name, kind in kinds.items()}
 
 
-def _merged(parts: Iterable[Found]) -> Found:
+def _merged(parts: Iterable[Inferred]) -> Inferred:
     """Merges what the columns hold in all pieces, and picks the first bad row."""
     parts = list(parts)
     bad = [row for _, row in parts if row is not None]
@@ -212,16 +212,16 @@ def _merged(parts: Iterable[Found]) -> Found:
 
 
 class _Write(_Step):
-    def process(self, shard: Shard, found: Found):
+    def process(self, shard: Shard, inferred: Inferred):
         task = self._task
-        held, bad = found
+        held, bad = inferred
         if bad is not None and task.refuses:
             return
         quarantine = None if task.refuses else task.quarantine
         try:
             yield shards.write(
                 shard,
-                task.source,
+                task.table,
                 table.kinds(held),
                 task.splits,
                 task.folders,
@@ -235,7 +235,7 @@ class _Write(_Step):
 def _report(
     task: _Task,
     pieces: Sequence[Piece],
-    inferred: Found,
+    inferred: Inferred,
     written: Sequence[Written],
     mistakes: Sequence[str],
 ) -> None:
@@ -248,7 +248,7 @@ def _report(
             splits[name] = splits.get(name, 0) + rows
     report = {
         "files": len({piece.file for piece in pieces}),
-        "rows": sum(shard.found for shard in written),
+        "rows": sum(shard.rows for shard in written),
         "rows_counted": None
         if any(piece.rows is None for piece in pieces)
         else sum(piece.rows or 0 for piece in pieces),
@@ -257,8 +257,8 @@ def _report(
         "quarantined": sum(shard.bad for shard in written),
         "first_bad_row": first and str(first),
         "kinds": {name: kind.name for name, kind in table.kinds(held).items()},
-        "dates": sorted(task.source.dates),
-        "notes": [*task.source.notes, *table.notes(held)],
+        "dates": sorted(task.table.dates),
+        "notes": [*task.table.notes, *table.notes(held)],
         "mistakes": sorted(mistakes),
     }
     with fileio.open(task.report, "w") as file:
@@ -271,20 +271,14 @@ def _check(report: Mapping[str, Any], config: Options, folder: str) -> None:
         raise BadTable(report["mistakes"][0])
     first, bad, rows = report["first_bad_row"], report["quarantined"], report["rows"]
     if first and config.on_bad_rows == "refuse":
-        raise BadTable(
-            f"{first}; mend the row, or set data.on_bad_rows: quarantine to leave it out"
-        )
+        raise BadTable(f"{first}; {bad_rows.ADVICE}")
     if not rows:
-        raise BadTable(f"data.path: {folder}: found no rows; expected a table with rows")
-    if bad > config.max_bad_share * rows:
-        raise BadTable(
-            f"{bad} of {rows} rows cannot be read, more than data.max_bad_share "
-            f"({config.max_bad_share:g}); the first is {first}"
-        )
+        raise BadTable(f"data.path: {folder}: {table.NO_ROWS}")
+    bad_rows.check_share(bad, rows, config.max_bad_share, first)
     counted = report["rows_counted"]
     example_count = sum(report["splits"].values())
     if example_count + bad != rows or counted not in (None, rows):
         raise RuntimeError(
             f"rows were lost: {counted or rows} are in the files, {rows} were read, "
-            f"{example_count} became examples and {bad} were put aside"
+            f"{example_count} became examples and {bad} were quarantined"
         )

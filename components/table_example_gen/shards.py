@@ -19,7 +19,8 @@ from tfx.dsl.io import fileio
 from components.example_io import counters, encoder
 from components.example_io.splits import Splits
 from components.tables import byte_arrays, tfrecords
-from components.tables.table import BadRow, Kinds, Piece, Rows, Source
+from components.tables.bad_rows import BadRows
+from components.tables.table import BadRow, Kinds, Piece, Rows, Table
 
 QUARANTINE = "quarantine"
 
@@ -29,23 +30,23 @@ class Shard:
     """A part of the table, written by one worker: one file in each split.
 
     Attributes:
-        number, count: the shard's index, and the number of shards.
+        index, count: the shard's index, and the number of shards.
         pieces: the pieces in it, each with its index among all pieces.
     """
 
-    number: int
+    index: int
     count: int
     pieces: tuple[tuple[int, Piece], ...]
 
     @property
     def name(self) -> str:
         """The ending of its file names, in Beam's style."""
-        return f"{self.number:05d}-of-{self.count:05d}"
+        return f"{self.index:05d}-of-{self.count:05d}"
 
 
 def deal(pieces: Sequence[Piece], shard_bytes: int, seed: int) -> Iterator[Shard]:
     """Deals pieces to shards of about `shard_bytes`; the order of `pieces` does not matter."""
-    ordered = sorted(pieces, key=lambda piece: (piece.split, piece.file, piece.number))
+    ordered = sorted(pieces, key=lambda piece: (piece.split, piece.file, piece.index))
     sizes = [shard_bytes if piece.size is None else piece.size for piece in ordered]
     count = min(-(-sum(sizes) // shard_bytes), len(ordered))
     order = np.random.default_rng(seed).permutation(len(ordered)).tolist()
@@ -59,13 +60,13 @@ class Written:
     """The outcome of writing a shard.
 
     Attributes:
-        found: number of rows that were read, good or bad.
+        rows: number of rows that were read, good or bad.
         splits: number of rows written, by split.
         bad: number of rows that could not be read.
         first: the first such row.
     """
 
-    found: int
+    rows: int
     splits: Mapping[str, int]
     bad: int = 0
     first: BadRow | None = None
@@ -73,7 +74,7 @@ class Written:
 
 def write(
     shard: Shard,
-    source: Source,
+    table: Table,
     kinds: Kinds,
     splits: Splits,
     folders: Mapping[str, str],
@@ -84,7 +85,7 @@ def write(
 
     Args:
         shard: the shard.
-        source: reader of its pieces.
+        table: the table that its pieces are from.
         kinds: kinds of the columns.
         splits: how rows are split.
         folders: folder of each split.
@@ -92,7 +93,7 @@ def write(
         seed: seed for the order of rows.
 
     Raises:
-        BadTable: see `Splits.of_rows` and `table.Source.read`.
+        BadTable: see `Splits.of_rows` and `table.Block.features`.
     """
     for folder in folders.values():
         fileio.makedirs(folder)
@@ -102,26 +103,27 @@ def write(
     }
     counts = dict.fromkeys(splits.names, 0)
     row_count = 0
-    bad: list[BadRow] = []
-    aside = _Quarantine(quarantine, shard.name)
+    bad = BadRows()
+    quarantined = _Quarantine(quarantine, shard.name)
     try:
         for position, piece in shard.pieces:
-            for block_index, rows in enumerate(source.read(piece, kinds)):
-                row_count += rows.found
-                if rows.bad and not quarantine:
-                    return Written(row_count, counts, len(rows.bad), rows.bad[0])
-                aside.add(rows.bad)
-                bad = bad or list(rows.bad[:1])
+            for block_index, block in enumerate(table.blocks(piece, kinds)):
+                rows = block.features(kinds)
+                row_count += rows.count
+                bad.add(rows.bad)
+                if bad.count and not quarantine:
+                    return Written(row_count, counts, bad.count, bad.first)
+                quarantined.add(rows.bad)
                 random = np.random.default_rng([seed, position, block_index])
                 for split, content in _shuffled(rows, splits, piece, random):
                     counts[split] += len(content)
                     files[split].write(byte_arrays.content(content))
-                counters.read(rows.found)
+                counters.read(rows.count)
     finally:
         for file in files.values():
             file.close()
-        aside.close()
-    return Written(row_count, counts, aside.count, bad[0] if bad else None)
+        quarantined.close()
+    return Written(row_count, counts, bad.count, bad.first)
 
 
 def _shuffled(
@@ -145,7 +147,6 @@ class _Quarantine:
     def __init__(self, folder: str | None, name: str):
         self._path = folder and os.path.join(folder, f"rows-{name}.jsonl")
         self._file: Any = None
-        self.count = 0
 
     def add(self, rows: Sequence[BadRow]) -> None:
         if rows and self._file is None:
@@ -154,7 +155,6 @@ class _Quarantine:
             self._file = fileio.open(self._path, "w")
         for row in rows:
             self._file.write(json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n")
-        self.count += len(rows)
 
     def close(self) -> None:
         if self._file is not None:

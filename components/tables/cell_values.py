@@ -173,6 +173,19 @@ def numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
         return None
 
 
+def parse(texts: pa.Array, kind: Kind) -> pa.Array:
+    """Parses a column of strings as numbers.
+
+    Raises:
+        NoNumber: a text is not a number of the kind.
+    """
+    parsed = numbers(texts, kind)
+    if parsed is not None:
+        return parsed
+    values = [text and number(text, kind) for text in texts.to_pylist()]
+    return pa.array(values, pa.int64() if kind == Kind.INT else pa.float64())
+
+
 def _matches(texts: pa.Array, pattern: str) -> pa.BooleanArray:
     return pc.match_substring_regex(texts, _anchored(pattern))
 

@@ -41,8 +41,12 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"RDX", "is an R data file", "export the table as CSV"),
     (b"PARE", "is an encrypted Parquet file", "decrypt it"),
     (b"%PDF-", "is a PDF", "export the table as CSV"),
-    (b"version https://git-lfs.github.com", "is a Git LFS pointer, not the data", "git lfs pull"),
-    (b"/annex/objects/", "is a git-annex pointer, not the data", "git annex get"),
+    (
+        b"version https://git-lfs.github.com",
+        "is a Git LFS pointer, not the data",
+        "run git lfs pull",
+    ),
+    (b"/annex/objects/", "is a git-annex pointer, not the data", "run git annex get"),
     (b"\xff\xfe\0\0", "is UTF-32", "convert it to UTF-8 (iconv -f UTF-32 -t UTF-8)"),
     (b"\0\0\xfe\xff", "is UTF-32", "convert it to UTF-8 (iconv -f UTF-32 -t UTF-8)"),
     (b"\xff\xfe", "is UTF-16", "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"),
@@ -122,4 +126,4 @@ def _not_text(line: bytes) -> str:
         return ""
     if max(line[::2].count(b"\0"), line[1::2].count(b"\0")) > len(line) / 4:
         return "is UTF-16; convert it to UTF-8 (iconv -f UTF-16LE -t UTF-8, or UTF-16BE)"
-    return f"is no text: byte {offset + 1} is NUL; expected a CSV"
+    return f"is not text: byte {offset + 1} is NUL; expected a CSV file"

@@ -1,4 +1,4 @@
-"""Types shared by the readers of all formats: kinds of columns, pieces of files, bad rows."""
+"""The interface to a table in any format: kinds of columns, pieces of files, blocks, bad rows."""
 
 import dataclasses
 import enum
@@ -13,6 +13,10 @@ from models.errors import UserError
 
 class BadTable(UserError):
     """The table cannot be read; the message is for the user, in one line."""
+
+
+NO_ROWS = "has no rows; expected at least one"
+"""What is wrong with a table that has columns only."""
 
 
 class Kind(enum.IntEnum):
@@ -62,6 +66,9 @@ class Held(enum.IntFlag):
         return Kind.INT if Held.WHOLE in self else Kind.UNKNOWN
 
 
+EXPECTED = {Kind.INT: "a whole number", Kind.FLOAT: "a number"}
+"""What a message says is expected in a column of numbers."""
+
 _HELD = {
     Kind.UNKNOWN: Held.NOTHING,
     Kind.INT: Held.WHOLE,
@@ -92,8 +99,8 @@ def notes(columns: Mapping[str, Held]) -> list[str]:
             continue
         if Held.FRACTION in held:
             lines.append(
-                f"column {name} holds numbers beyond 16,777,216 with fractions among them; they "
-                "are rounded to 32 bits"
+                f"column {name} holds numbers beyond 16,777,216 and fractions; they are "
+                "rounded to 32 bits"
             )
         elif Held.POINT in held:
             lines.append(
@@ -148,6 +155,11 @@ def shown(content: str) -> str:
     return repr(content if len(content) <= 80 else f"{content[:79]}…")
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun: `1 row`, `2,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Piece:
     """A part of a file that can be read independently, or a whole file that has no such parts.
@@ -155,7 +167,7 @@ class Piece:
     Attributes:
         file: path of the file.
         split: index of the input split that the file belongs to.
-        number: index of the piece within its file.
+        index: index of the piece within its file.
         start, end: range of bytes (for Parquet: of row groups); the end is None for a whole file.
         size: size in bytes; None if not known before reading.
         line: number of its first line (for Parquet and TFRecords: row), counted from 1.
@@ -164,66 +176,93 @@ class Piece:
 
     file: str
     split: int
-    number: int
+    index: int
     start: int
     end: int | None
     size: int | None = None
     line: int = 1
     rows: int | None = None
 
+    @classmethod
+    def whole(cls, file: str, split: int = 0) -> "Piece":
+        """Returns a whole file as one piece."""
+        return cls(file, split, 0, 0, None)
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Some rows as features.
+    """The rows of a block as features.
 
     Attributes:
-        found: number of rows in the file, good or bad.
+        count: number of rows in the file, good or bad.
         batch: the good rows: columns of lists, as `encoder.encode` takes them.
         bad: the bad rows.
         records: the serialized examples, if the file has them already.
     """
 
-    found: int
+    count: int
     batch: pa.RecordBatch
     bad: Sequence[BadRow] = ()
     records: pa.LargeBinaryArray | None = None
 
+    @property
+    def good(self) -> int:
+        """The number of good rows, also where the batch has no columns."""
+        return self.count - len(self.bad)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextRows:
+    """The rows of a block as features, with the text of all their columns.
+
+    Attributes:
+        rows: the rows as features.
+        texts: all columns of the good rows as text, as in a CSV; null where empty.
+        location: function from the index of a good row to where it is: `houses.csv:12`.
+    """
+
+    rows: Rows
+    texts: Sequence[pa.Array]
+    location: Callable[[int], str]
+
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """Some rows with their original values, for profiling a table.
+    """The rows of a block with their original values, for profiling a table.
 
     Attributes:
         held: what the columns hold in these rows.
         columns: the good rows: numbers if all values of a column are, otherwise text or, in
             Parquet, lists.
         bad: the bad rows.
-        place_of: function that returns where the row with an index is: `houses.csv:12`.
+        location: function from the index of a good row to where it is: `houses.csv:12`.
     """
 
     held: Mapping[str, Held]
     columns: Mapping[str, pa.Array]
     bad: Sequence[BadRow]
-    place_of: Callable[[int], str]
+    location: Callable[[int], str]
 
 
-@dataclasses.dataclass(frozen=True)
-class TextRows:
-    """Some rows as features, with the text of all their columns.
+class Block(Protocol):
+    """Some rows of a table, a few megabytes; each method converts them anew."""
 
-    Attributes:
-        rows: the rows as features.
-        texts: all columns of the good rows as text, as in a CSV; null where empty.
-        place_of: function that returns where the row with an index is: `houses.csv:12`.
-    """
+    def features(self, kinds: Kinds) -> Rows:
+        """Returns the rows as features; only of the columns that `kinds` has."""
 
-    rows: Rows
-    texts: Sequence[pa.Array]
-    place_of: Callable[[int], str]
+    def features_and_texts(self, kinds: Kinds) -> TextRows:
+        """Returns the rows as `features` does, and the text of all columns."""
+
+    def scan(self, texts: Collection[str]) -> Scan:
+        """Returns the rows with their original values; the columns in `texts` as text."""
 
 
-class Source(Protocol):
-    """The files of a table in one format."""
+class Table(Protocol):
+    """The files of a table."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns; for TFRecords, those of the first records."""
 
     @property
     def dates(self) -> Collection[str]:
@@ -237,32 +276,18 @@ class Source(Protocol):
     def kinds(self) -> Kinds | None:
         """The kinds of the columns; None if they have to be inferred."""
 
-    def pieces(self, file: str, split: int) -> Iterator[Piece]:
-        """Yields the pieces of a file."""
+    def pieces(self, file: str, split: int = 0) -> Iterator[Piece]:
+        """Yields the pieces of a file, which can be read independently."""
 
     def infer(self, piece: Piece) -> tuple[dict[str, Held], BadRow | None]:
         """Returns what the columns hold in a piece, and its first bad row, if any."""
 
-    def read(self, piece: Piece, kinds: Kinds) -> Iterator[Rows]:
-        """Yields the rows of a piece, a few megabytes at a time."""
-
-
-class TableSource(Source, Protocol):
-    """The files of a table with a fixed set of columns: all formats but TFRecords."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the columns."""
-
-    def read_with_text(self, piece: Piece, kinds: Kinds) -> Iterator[TextRows]:
-        """Yields the rows of a piece, with the text of all columns."""
-
-    def scan(self, file: str, texts: Collection[str]) -> Iterator[Scan]:
-        """Yields the rows of a file, a few megabytes at a time.
+    def blocks(self, piece: Piece, columns: Collection[str] | None = None) -> Iterator[Block]:
+        """Yields the blocks of a piece.
 
         Args:
-            file: path of the file.
-            texts: columns to return as text, whatever they hold; it may grow between blocks.
+            piece: a piece, or a whole file.
+            columns: the columns that are used; by default all.
         """
 
 
@@ -282,3 +307,12 @@ def floats(column: pa.Array) -> pa.Array:
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float32)
     missing = column.is_null().to_numpy(zero_copy_only=False) | np.isnan(numbers)
     return pa.array(numbers, mask=missing)
+
+
+def feature(column: pa.Array, kind: Kind) -> pa.Array:
+    """Returns the feature of a kind: a list for each row, see `lists`; nulls if it is unknown."""
+    if kind == Kind.UNKNOWN:
+        return pa.nulls(len(column))
+    if kind == Kind.FLOAT:
+        column = floats(column)
+    return lists(column.cast(pa.large_binary()) if kind == Kind.BYTES else column)

@@ -14,6 +14,9 @@ from typing import BinaryIO, cast
 from components.tables import file_kind
 from components.tables.table import BadTable
 
+RECREATE = "copy or create the file again"
+"""What to do about a damaged file."""
+
 
 def located(path: pathlib.Path) -> tuple[pathlib.Path, str]:
     """Splits a local path into a folder and a pattern of files in it.
@@ -54,6 +57,19 @@ def matching(folder: str, pattern: str) -> list[str]:
         files = [path for path in matches if not fileio.isdir(path)]
     depth = pattern.count("/") + 1
     return sorted(path for path in files if not _is_hidden(path.split("/")[-depth:], pattern))
+
+
+def why_none(path: str) -> str:
+    """Returns why a path, a pattern or a folder has no files of a table, and what to do."""
+    if os.path.isdir(path):
+        inner = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+        if inner:
+            return (
+                f"{path}: has only folders, such as {inner[0]}; name the files by a pattern, such "
+                f"as {path}/*/*"
+            )
+        return f"{path}: the folder is empty"
+    return f"{path}: no file matches" if set(path) & set("*?[{") else f"{path}: no such file"
 
 
 def _is_hidden(parts: list[str], pattern: str) -> bool:
@@ -141,11 +157,9 @@ class _Unzipped(io.BufferedIOBase):
         try:
             return self._content.read(size)
         except EOFError:
-            raise BadTable(f"{self._path}: is cut off; copy or make the file again") from None
+            raise BadTable(f"{self._path}: is truncated; {RECREATE}") from None
         except (zlib.error, gzip.BadGzipFile) as error:
-            raise BadTable(
-                f"{self._path}: is damaged ({error}); copy or make the file again"
-            ) from None
+            raise BadTable(f"{self._path}: is damaged ({error}); {RECREATE}") from None
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         return self._content.seek(offset, whence)

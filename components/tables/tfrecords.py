@@ -31,7 +31,7 @@ class DamagedRecord(ValueError):
     """
 
     def __init__(self, index: int):
-        super().__init__(f"record {index + 1} is damaged or cut off")
+        super().__init__(f"record {index + 1} is damaged or truncated")
         self.index = index
 
 

@@ -27,14 +27,14 @@ class Counted:
 
     Attributes:
         read: rows read; a row that the step reads twice counts twice.
-        found: rows that the step will read, if it finds that out while it runs.
+        expected: rows that the step will read, if it finds that out while it runs.
     """
 
     read: int = 0
-    found: int = 0
+    expected: int = 0
 
     def __add__(self, other: "Counted") -> "Counted":
-        return Counted(self.read + other.read, self.found + other.found)
+        return Counted(self.read + other.read, self.expected + other.expected)
 
 
 # Module globals, because Beam creates its runners by name and so cannot pass them an object.
@@ -91,7 +91,7 @@ def _report(report: Callable[[str], None], to_read: int, over: threading.Event) 
     first: tuple[float, int] | None = None
     while not over.wait(_REPORT_EVERY):
         now, counted = time.monotonic(), _now()
-        read, total = counted.read, to_read or counted.found
+        read, total = counted.read, to_read or counted.expected
         if not read:
             continue
         first = first or (now, read)
@@ -129,8 +129,8 @@ def _counted(infos: Iterable[Any]) -> Counted:
     counted = Counted()
     for info in infos:
         name = info.labels.get(monitoring_infos.NAME_LABEL, "")
-        if name == counters.FOUND:
-            counted += Counted(found=monitoring_infos.extract_counter_value(info))
+        if name == counters.EXPECTED:
+            counted += Counted(expected=monitoring_infos.extract_counter_value(info))
         elif name == counters.READ:
             counted += Counted(read=monitoring_infos.extract_counter_value(info))
     return counted

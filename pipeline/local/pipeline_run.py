@@ -24,7 +24,7 @@ from pipeline.console import node_progress as progress_lib
 from pipeline.console.node_progress import Node, Progress
 from pipeline.graph import nodes
 from pipeline.local import memory_bound
-from pipeline.preflight import checks
+from pipeline.preflight import data_check, model_check
 from pipeline.storage import metadata_store
 from pipeline.storage.workspace import Workspace
 
@@ -133,7 +133,7 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
     with workspace.locked(), workspace.plain() as plain, plain.temporary():
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
-            report = checks.check_data(config)
+            report = data_check.check_data(config)
             messages.say(console, f"log: {messages.escaped(log)}")
             if report:
                 print(report, flush=True)  # into the log
@@ -188,7 +188,7 @@ def _execute(
         from pipeline.local import worker_count
 
         terminal.quiet_logging()
-        checks.check_model(config)
+        model_check.check_model(config)
         pipeline = create_pipeline(
             config,
             arguments.of_workspace(config, held.workspace, held.plain, new_baseline),

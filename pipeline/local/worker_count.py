@@ -7,7 +7,7 @@ import psutil
 
 from components.table_example_gen import Options
 from pipeline.config.configuration import Config
-from pipeline.preflight import checks
+from pipeline.preflight import data_check
 
 _WORTH_BYTES = Options(format="csv").shard_bytes
 """Bytes of the table per worker: starting one takes seconds, and a shard has one reader."""
@@ -23,7 +23,7 @@ def of_run(config: Config) -> int:
     """
     if config.beam.workers or config.beam.args or sys.platform != "linux":
         return config.beam.workers or 1
-    table_bytes = sum(file.stat().st_size for file in checks.data_files(config))
+    table_bytes = sum(file.stat().st_size for file in data_check.data_files(config))
     memory_mb = config.memory_mb or (psutil.virtual_memory().total >> 21)
     cores = len(os.sched_getaffinity(0))
     return max(1, min(cores, table_bytes // _WORTH_BYTES, (memory_mb - _RUN_MB) // _WORKER_MB))

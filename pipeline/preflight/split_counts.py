@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from components.example_io import encoder
 from components.example_io.splits import Splits
-from components.tables import byte_arrays, table
+from components.tables import byte_arrays
 from components.tables.profile import TableProfile
-from components.tables.table import Kind, Kinds, Piece, Rows, Source
+from components.tables.table import Kind, Kinds, Piece, Rows, Table, lists
 from models.features import expressions, text_values
 from models.features import features as features_lib
 from models.features.features import Feature
@@ -52,7 +52,7 @@ class SplitCounts:
 
 def count(
     shares: data_config.Splits,
-    source: Source,
+    table: Table,
     files: Sequence[str],
     kinds: Kinds,
     profile: TableProfile,
@@ -63,7 +63,7 @@ def count(
 
     Args:
         shares: the configured shares of the splits.
-        source: reads the files.
+        table: the table.
         files: the table's files.
         kinds: the columns' types, as ingestion reads them.
         profile: the table's profile.
@@ -77,12 +77,12 @@ def count(
     splits = Splits(NAMES, ends, shares.key)
     if profile.rows > MOST_ROWS and shares.key and profile.columns[shares.key].values is not None:
         return _by_key(splits, kinds, profile)
-    return _by_row(splits, source, files, kinds, labels, features)
+    return _by_row(splits, table, files, kinds, labels, features)
 
 
 def _by_row(
     splits: Splits,
-    source: Source,
+    table: Table,
     files: Sequence[str],
     kinds: Kinds,
     labels: Sequence[str],
@@ -91,8 +91,9 @@ def _by_row(
     rows = np.zeros(len(NAMES), np.int64)
     seen: dict[str, list[set]] = {name: [set() for _ in NAMES] for name in labels}
     unusable = {feature.name: feature for feature in features}
-    for piece in (piece for file in files for piece in source.pieces(file, 0)):
-        for part in source.read(piece, kinds):
+    for piece in (piece for file in files for piece in table.pieces(file)):
+        for block in table.blocks(piece, kinds):
+            part = block.features(kinds)
             texts = byte_arrays.texts(encoder.encode(part.batch))
             of_rows = splits.of_rows(part, texts, piece)
             rows += np.bincount(of_rows, minlength=len(NAMES))
@@ -208,8 +209,8 @@ def _by_key(splits: Splits, kinds: Kinds, profile: TableProfile) -> SplitCounts:
         keys = pa.array([int(text) for text in values], pa.int64())
     else:
         keys = pa.array([text.encode() for text in values], pa.large_binary())
-    batch = pa.RecordBatch.from_pydict({splits.key: table.lists(keys)})
-    of_keys = splits.of_rows(Rows(len(keys), batch), [b""] * len(keys), Piece("", 0, 0, 0, None))
+    batch = pa.RecordBatch.from_pydict({splits.key: lists(keys)})
+    of_keys = splits.of_rows(Rows(len(keys), batch), [b""] * len(keys), Piece.whole(""))
     weights = [occurrences.count for occurrences in values.values()]
     rows = np.bincount(of_keys, weights, minlength=len(NAMES)).astype(int)
     return SplitCounts(dict(zip(NAMES, rows.tolist())))

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.tables import table
-from components.tables.profile import ColumnProfile, Misfits
+from components.tables.column_profile import ColumnProfile, Misfits
 from components.tables.table import Kind
 from models.features import features as features_lib
 from models.features import text_values
-from pipeline.preflight import table_rules
+from pipeline.preflight import column_values
 from pipeline.preflight.split_counts import FEW_ROWS, SplitCounts
 from pipeline.preflight.table_view import TableView
 
@@ -23,7 +23,7 @@ class ReportedColumn:
         role: label, weight, key, ignored, empty, or the kind of the feature.
         missing: the share of rows without a value.
         unreadable: the share of rows with a value that counts as missing.
-        odd: the first odd value and its place; empty if there is no such value.
+        odd: the first odd value and its location; empty if there is no such value.
     """
 
     name: str
@@ -94,7 +94,7 @@ def report(view: TableView) -> TableReport:
         role = roles.get(column.name, "ignored")
         misfits, note = _odd(view, column, role)
         count = misfits.count if misfits and role != features_lib.CATEGORICAL else 0
-        odd = f"{misfits.first.value!r} ({misfits.first.place})" if misfits else ""
+        odd = f"{misfits.first.value!r} ({misfits.first.location})" if misfits else ""
         unreadable = count + column.not_finite
         rows = max(column.rows, 1)
         columns.append(
@@ -127,26 +127,26 @@ def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | N
     name, kind = column.name, column.kind
     share = f"of {column.present:,} values"
     if role == "empty":
-        return None, [f"{name}: has no value in any row, so the model does not see it"]
+        return None, [f"{name}: is empty in every row, so the model does not see it"]
     if role == features_lib.CATEGORICAL and _is_figures(view, column):
         assert column.figures
         first = column.figures.first
         return column.figures, [
-            f"{name}: text, because its numbers are written as {first.value!r} ({first.place}); "
-            "write them as 1234 or 12.5 for a column of numbers, or say features."
-            f"{name}: categorical"
+            f"{name}: text, because its numbers are written like {first.value!r} "
+            f"({first.location}); write them like 1234 or 12.5 for a column of numbers, or set "
+            f"features.{name}: categorical"
         ]
     if role == features_lib.CATEGORICAL and _is_numbers_with_words(view, column):
         assert column.words
         first = column.words.first
         number_count = column.present - column.words.count
-        mend = table_rules.how_to_mend(view, column, first.value)
+        advice = column_values.how_to_fix(view, column, first.value)
         return column.words, [
-            f"{name}: text, because of {_counted(column.words, 'value')} such as {first.value!r} "
-            f"({first.place}); {number_count:,} {share} are numbers: {mend}"
+            f"{name}: text, because of {table.counted(column.words.count, 'value')} such as "
+            f"{first.value!r} ({first.location}); {number_count:,} {share} are numbers: {advice}"
         ]
     if column.misfits and role in (features_lib.DATE, features_lib.ORDINAL):
-        what = "are no dates" if role == features_lib.DATE else "are not in the order"
+        what = "are not dates" if role == features_lib.DATE else "are not in the order"
         return column.misfits, [_misfit_note(column, f"{what}, and count as missing", share)]
     if column.misfits and role == features_lib.BOOLEAN:
         effect = "missing" if kind == Kind.BYTES else "true"
@@ -164,12 +164,8 @@ def _misfit_note(column: ColumnProfile, what: str, share: str) -> str:
     first = column.misfits.first
     return (
         f"{column.name}: {column.misfits.count:,} {share} {what}, as {first.value!r} "
-        f"({first.place})"
+        f"({first.location})"
     )
-
-
-def _counted(misfits: Misfits, noun: str) -> str:
-    return f"{misfits.count:,} {noun}{'' if misfits.count == 1 else 's'}"
 
 
 def _is_figures(view: TableView, column: ColumnProfile) -> bool:
@@ -217,13 +213,13 @@ def _label_notes(view: TableView) -> Iterator[str]:
             other = by_plain.setdefault(text.strip().casefold(), text)
             if other != text:
                 yield (
-                    f"{name}: {text!r} ({first.place}) and {other!r} are two classes that differ "
-                    "by spaces or case alone"
+                    f"{name}: {text!r} ({first.location}) and {other!r} are two classes that "
+                    "differ only by spaces or case"
                 )
-            if text.strip().casefold() in table_rules.MISSING_WORDS and text.strip():
+            if text.strip().casefold() in column_values.MISSING_WORDS and text.strip():
                 yield (
-                    f"{name}: {text!r} ({first.place}) is a class, of {occurrences.count:,} rows; "
-                    "remove them if it means that the label is missing"
+                    f"{name}: {text!r} ({first.location}) is a class of {occurrences.count:,} "
+                    "rows; remove them if it means that the label is missing"
                 )
 
 
@@ -247,7 +243,7 @@ _UNUSED = {
     features_lib.DATE: "no value is a date",
     features_lib.ORDINAL: "no value is in the order",
     features_lib.BOOLEAN: f"no value is {text_values.TRUTHS}",
-    features_lib.DERIVED: "its expression has a value in no row",
+    features_lib.DERIVED: "its expression has no value",
 }
 
 

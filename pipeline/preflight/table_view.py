@@ -7,7 +7,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.tables.profile import ColumnProfile, TableProfile, Wanted
+from components.tables.column_profile import ColumnProfile, Wanted
+from components.tables.profile import TableProfile
 from components.tables.table import Kind
 from models.features import features as features_lib
 from models.features import text_values
@@ -100,11 +101,11 @@ def wanted(config: Config, curated: schema_pb2.Schema | None) -> dict[str, Wante
             by_column[name] = by_column.get(name, Wanted()) | more
 
     for name, task in config.tasks.items():
-        want(name, Wanted(places=True, values=task != "regression"))
-    want(config.weight, Wanted(places=True))
-    want(config.splits.key, Wanted(places=True, values=True, pattern=WHOLE_NUMBER))
+        want(name, Wanted(located=True, values=task != "regression"))
+    want(config.weight, Wanted(located=True))
+    want(config.splits.key, Wanted(located=True, values=True, pattern=WHOLE_NUMBER))
     for part in config.slices:
-        want(part.column, Wanted(places=bool(part.bands)))
+        want(part.column, Wanted(located=bool(part.bands)))
     named_truths = {
         feature.name
         for feature in (curated.feature if curated else ())

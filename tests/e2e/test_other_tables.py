@@ -158,7 +158,7 @@ def test_an_unreadable_row_ends_the_run_or_is_quarantined(houses, king_county, t
     found = Problem(tmp_path / "pipeline.yaml", tmp_path / "workspace")
     done = found.call("run")
     assert done.returncode == 2
-    message = f"{table}:8: sqft_lot: found 'unknown', expected a whole number; mend the row, or set"
+    message = f"{table}:8: sqft_lot: found 'unknown', expected a whole number; fix the row, or set"
     assert done.stderr.startswith(f"{message} data.on_bad_rows: quarantine")
     assert not states(done.stdout)
 

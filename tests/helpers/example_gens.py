@@ -21,7 +21,7 @@ from tfx.utils import io_utils
 from tfx_bsl.coders import csv_decoder
 
 from components.table_example_gen import Options, executor, shards
-from components.tables import sources, table
+from components.tables import reader, table
 from pipeline.config.configuration import Beam
 from pipeline.graph import beam_args
 
@@ -86,10 +86,10 @@ def stock_import(folder: pathlib.Path, key=None, pattern="*", splits=SPLITS) -> 
 def ours_without_beam(file: pathlib.Path, key=None, **options) -> Rows:
     """Returns our examples of a file, from the functions our Beam pipeline calls."""
     config = Options(**{**SMALL, **options})
-    source = sources.open_source(
+    source = reader.open_table(
         [str(file)], config.reading, config.known_kinds(), config.block_bytes
     )
-    pieces = list(source.pieces(str(file), 0))
+    pieces = list(source.pieces(str(file)))
     kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
     kinds |= config.known_kinds()
     names = tuple(SPLITS)

@@ -28,13 +28,14 @@ MODELS = {
 COMPONENTS = {
     "components": set(),  # what several components share: deployments, names in artifacts
     "components.tables": set(),
+    "components.tables.reader": {"tables"},
     "components.example_io": {"tables"},
     "components.serving_check": {"example_io", "tables"},
     "components.evaluator": {"example_io", "serving_check"},
     "components.curated_schema": {"example_io"},
     "components.schema_gen": {"example_io", "tables"},
     "components.statistics_gen": {"example_io"},
-    "components.table_example_gen": {"example_io", "tables"},
+    "components.table_example_gen": {"example_io", "tables", "tables.reader"},
     "components.transform": {"example_io"},
     # These import no other component: none knows another.
     "components.baseline": set(),

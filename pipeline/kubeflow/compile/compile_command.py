@@ -7,7 +7,7 @@ from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import messages, terminal
 from pipeline.console import node_progress as progress_lib
-from pipeline.preflight import checks
+from pipeline.preflight import data_check, model_check
 from pipeline.storage.workspace import Workspace
 
 
@@ -28,14 +28,14 @@ def run(config: Config, kubeflow: Kubeflow, workspace: Workspace) -> int:
     """
     log = workspace.new_log("compile")
     with workspace.temporary(), terminal.logging_to(log) as console:
-        if kubeflow.data is None and (report := checks.check_data(config)):
+        if kubeflow.data is None and (report := data_check.check_data(config)):
             print(report, flush=True)  # to the log
             messages.show_table(console, report)
         with progress_lib.spinner(console, "importing TensorFlow, TFX and the compilers"):
             from pipeline.kubeflow.compile import compiler as compile_lib
 
             terminal.quiet_logging()
-            checks.check_model(config)
+            model_check.check_model(config)
             compiled = compile_lib.compile_all(config, kubeflow, workspace.root)
         for file in compiled.files:
             messages.say(console, messages.escaped(file))

@@ -115,7 +115,7 @@ def test_a_damaged_record_is_named(folder, tmp_path):
     with beam_io.in_batches():
         ours = reader(tmp_path)
     with pytest.raises(
-        Exception, match=f"{path}: record 1701 is damaged or cut off, since it was written"
+        Exception, match=f"{path}: record 1701 is damaged or truncated, since it was written"
     ):
         batches(ours)
 

@@ -9,11 +9,13 @@ import example_gens
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import table_rows
 import tensorflow as tf
 
 from components.example_io import encoder
 from components.table_example_gen import BadTable
-from components.tables import parquet_file
+from components.tables import reader
+from components.tables.reader import parquet_values
 from components.tables.table import Kind, Reading
 
 
@@ -22,11 +24,10 @@ def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.tr
     folder.mkdir(exist_ok=True)
     file = str(folder / "table.parquet")
     pa.parquet.write_table(table, file, row_group_size=2)
-    source = parquet_file.open_source([file], Reading("parquet"), 100)
+    source = reader.open_table([file], Reading("parquet"), block_bytes=100)
     return [
         tf.train.Example.FromString(record.as_py())
-        for piece in source.pieces(file, 0)
-        for rows in source.read(piece, source.kinds or {})
+        for rows in table_rows.read(source, [file])
         for record in encoder.encode(rows.batch)
     ]
 
@@ -92,7 +93,7 @@ def test_lists_of_one_length():
     # Arrow 10 cannot read such a column from a file if it has a null.
     lists = pa.array([[1.5, 0.0], None, [2.0, 3.0]], pa.list_(pa.float64(), 2))
     batch = pa.RecordBatch.from_pydict({"many": lists})
-    encoded = encoder.encode(parquet_file.features(batch, {"many": Kind.FLOAT}, "file"))
+    encoded = encoder.encode(parquet_values.features(batch, {"many": Kind.FLOAT}, "file"))
     rows = [tf.train.Example.FromString(record.as_py()) for record in encoded]
     assert [values(row, "many") for row in rows] == [
         ("float_list", [1.5, 0.0]),
@@ -104,7 +105,7 @@ def test_lists_of_one_length():
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ([[1, None]], "many: found a list with a null in it; remove the null"),
+        ([[1, None]], "many: found a null in a list; remove it"),
         ([[[1]]], "many: found the Parquet type list"),
         ([[{"a": 1}]], "many: found the Parquet type list"),
         ([{"a": 1}], "many: found the Parquet type struct"),
@@ -134,14 +135,9 @@ def test_whole_numbers_in_one_file_and_fractions_in_another(tmp_path):
     pa.parquet.write_table(pa.table({"n": [1, 2]}), tmp_path / "a")
     pa.parquet.write_table(pa.table({"n": [1.5]}), tmp_path / "b")
     paths = [str(tmp_path / name) for name in ("a", "b")]
-    source = parquet_file.open_source(paths, Reading("parquet"), 100)
-    batches = [
-        rows.batch
-        for name in ("a", "b")
-        for piece in source.pieces(str(tmp_path / name), 0)
-        for rows in source.read(piece, source.kinds or {})
-    ]
-    assert [batch.to_pydict() for batch in batches] == [{"n": [[1.0], [2.0]]}, {"n": [[1.5]]}]
+    source = reader.open_table(paths, Reading("parquet"), block_bytes=100)
+    batches = [rows.batch.to_pydict() for rows in table_rows.read(source, paths)]
+    assert batches == [{"n": [[1.0], [2.0]]}, {"n": [[1.5]]}]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +152,7 @@ def test_parquet_files_that_do_not_go_together(tmp_path, other, message):
     pa.parquet.write_table(pa.table(other), tmp_path / "b")
     paths = [str(tmp_path / name) for name in ("a", "b")]
     with pytest.raises(BadTable, match=message):
-        parquet_file.open_source(paths, Reading("parquet"), 100)
+        reader.open_table(paths, Reading("parquet"), block_bytes=100)
 
 
 def example(number: int) -> tf.train.Example:
@@ -204,12 +200,12 @@ def test_a_damaged_record(records, place):
     content = bytearray((records / "a.tfrecord").read_bytes())
     content[place] ^= 1
     (records / "a.tfrecord").write_bytes(content)
-    with pytest.raises(BadTable, match=r"a.tfrecord: record \d+ is damaged or cut off; make the"):
+    with pytest.raises(BadTable, match=r"a.tfrecord: record \d+ is damaged or truncated; create"):
         example_gens.ours(records, format="tfrecord", block_bytes=500)
 
 
 def test_records_of_something_else(records):
     with tf.io.TFRecordWriter(str(records / "a.tfrecord")) as writer:
         writer.write(b"no example")
-    with pytest.raises(BadTable, match="a.tfrecord: among the records 1 to 1 is one that is no tf"):
+    with pytest.raises(BadTable, match="a.tfrecord: one of the records 1 to 1 is not a tf"):
         example_gens.ours(records, format="tfrecord")

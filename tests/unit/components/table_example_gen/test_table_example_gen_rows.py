@@ -14,6 +14,8 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto import example_gen_pb2
 
 from components.table_example_gen import BadTable, Options, TableExampleGen
+from components.tables import bad_rows
+from components.tables.table import NO_ROWS
 from pipeline.config.configuration import Beam
 from pipeline.graph import beam_args
 
@@ -39,9 +41,9 @@ def count(examples) -> int:
 
 BAD = [
     ("1,2,3,4", "found 4 fields, expected 3 as in the header: '1,2,3,4'"),
-    ("1", "found 1 fields, expected 3 as in the header: '1'"),
+    ("1", "found 1 field, expected 3 as in the header: '1'"),
     (b"1,2,K\xf6ln", "city: found 'Köln', which is not utf-8; set data.encoding: latin-1"),
-    (b"1,2,\0", r"city: found '\x00', with a NUL in it; remove it"),
+    (b"1,2,\0", r"city: found '\x00', which contains a NUL character; remove it"),
 ]
 TYPED = [
     ("1,cheap,x", "price: found 'cheap', expected a number"),
@@ -66,7 +68,7 @@ class TestABadRow:
         with pytest.raises(BadTable) as caught:
             example_gens.ours(folder, kinds=kinds)
         place = f"{folder / 'table.csv'}:204: "
-        advice = "; mend the row, or set data.on_bad_rows: quarantine to leave it out"
+        advice = f"; {bad_rows.ADVICE}"
         assert str(caught.value) == f"{place}{reason}{advice}"
 
     def test_is_put_aside(self, table, row, reason, kinds):
@@ -164,8 +166,8 @@ def test_stray_quotes_are_characters(table):
     ("content", "message"),
     [
         ("", "table.csv: is empty; expected a header line and rows"),
-        ("id,price\n", "found no rows; expected a table with rows"),
-        ("id,price", "found no rows; expected a table with rows"),
+        ("id,price\n", NO_ROWS),
+        ("id,price", NO_ROWS),
         ("id,id\n1,2\n", "table.csv:1: columns 1, 2 are all called id; rename all but one"),
         (
             'id,n\n1,2\n2,"3\n4,5\n',
@@ -180,7 +182,7 @@ def test_no_table(table, content, message):
 
 def test_no_files_and_other_headers(table):
     folder = table(GOOD)
-    with pytest.raises(BadTable, match=r"data.path: no file matches .*/\*.tsv"):
+    with pytest.raises(BadTable, match=r"data.path: .*/\*.tsv: no file matches"):
         example_gens.ours(folder, pattern="*.tsv")
     table("price,id\n1,2\n", "z.csv")
     with pytest.raises(BadTable, match="z.csv:1: the columns are not those of .*table.csv"):

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+import table_rows
 
-from components.tables import sources, table, table_files
+from components.tables import reader, table_files
 from components.tables.table import BadTable, Kind, Reading
 
 ROWS = b"size,rooms,cost\n1,2,3\n4,5,6\n"
@@ -54,7 +55,7 @@ NOT_CSV = {
     "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "is UTF-16; convert it to UTF-8"),
     "UTF-16 big-endian without": (TEXT.encode("utf-16-be"), "is UTF-16; convert it to UTF-8"),
     "UTF-32": (TEXT.encode("utf-32"), "is UTF-32; convert it to UTF-8"),
-    "NUL": (b"si\0ze,cost\n1,2\n", "is no text: byte 3 is NUL; expected a CSV"),
+    "NUL": (b"si\0ze,cost\n1,2\n", "is not text: byte 3 is NUL; expected a CSV"),
     "xlsx": (zipped("[Content_Types].xml"), "is an Excel workbook (xlsx); save the sheet as CSV"),
     "xlsx in another order": (zipped("xl/workbook.xml"), "is an Excel workbook (xlsx)"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Office document"),
@@ -71,7 +72,7 @@ NOT_CSV = {
     "JSON lines": (b'{"size": 1}\n{"size": 2}\n', "is JSON; convert it to CSV or Parquet"),
     "LFS": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n",
-        "is a Git LFS pointer, not the data; git lfs pull",
+        "is a Git LFS pointer, not the data; run git lfs pull",
     ),
     "Parquet": (parquet(), "is a Parquet file; set data.format: parquet"),
     "Feather": (feather(), "is an Arrow (Feather) file; convert it to Parquet"),
@@ -86,7 +87,7 @@ def test_what_is_no_csv_is_refused_by_what_it_is(tmp_path, name):
     file = tmp_path / "t.csv"
     file.write_bytes(content)
     with pytest.raises(BadTable) as caught:
-        sources.open_source([str(file)], CSV)
+        reader.open_table([str(file)], CSV)
     assert str(caught.value).startswith(f"{file}: {message}")
     assert "\n" not in str(caught.value)
 
@@ -96,15 +97,15 @@ def test_what_is_no_csv_is_refused_by_what_it_is(tmp_path, name):
     [
         (ROWS, "is text, not Parquet; set data.format: csv"),
         (gzip.compress(parquet()), "is gzipped; unzip it"),
-        (parquet()[:-4], "is cut off"),
-        (parquet()[:20], "is cut off"),
+        (parquet()[:-4], "is truncated"),
+        (parquet()[:20], "is truncated"),
     ],
 )
 def test_what_is_no_parquet(tmp_path, content, message):
     file = tmp_path / "t.parquet"
     file.write_bytes(content)
     with pytest.raises(BadTable, match=f"t.parquet: {message}"):
-        sources.open_source([str(file)], Reading("parquet"))
+        reader.open_table([str(file)], Reading("parquet"))
 
 
 HEADERS = {
@@ -127,7 +128,7 @@ def test_a_header_that_is_none(tmp_path, name):
     file = tmp_path / "t.csv"
     file.write_bytes(text.encode())
     with pytest.raises(BadTable) as caught:
-        sources.open_source([str(file)], CSV)
+        reader.open_table([str(file)], CSV)
     assert str(caught.value).startswith(f"{file}{message}")
 
 
@@ -138,7 +139,7 @@ def test_headers_that_are_read(tmp_path, text):
     file = tmp_path / "t.csv"
     file.write_text(text, encoding="utf-8")
     expected = text.lstrip("\ufeff\n").partition("\n")[0].split(",")
-    assert list(sources.open_table([str(file)], CSV).names) == expected
+    assert list(reader.open_table([str(file)], CSV).names) == expected
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t"])
@@ -146,12 +147,8 @@ def test_headers_that_are_read(tmp_path, text):
 def test_gzip_by_any_name(tmp_path, name, pack):
     file = tmp_path / name
     file.write_bytes(pack(ROWS))
-    source = sources.open_source([str(file)], CSV)
-    rows = [
-        rows.batch.to_pydict()
-        for piece in source.pieces(str(file), 0)
-        for rows in source.read(piece, table.kinds(source.infer(piece)[0]))
-    ]
+    source = reader.open_table([str(file)], CSV)
+    rows = [rows.batch.to_pydict() for rows in table_rows.read(source, [file])]
     assert rows == [{"size": [[1], [4]], "rooms": [[2], [5]], "cost": [[3], [6]]}]
 
 
@@ -170,12 +167,12 @@ def test_a_gzipped_file_that_is_cut_off(tmp_path, share):
         source.infer(piece)
 
     def read(source, piece):
-        list(source.read(piece, kinds))
+        [block.features(kinds) for block in source.blocks(piece)]
 
     for use in (infer, read):
-        with pytest.raises(BadTable, match="t.csv.gz: is cut off; copy or make the file again"):
-            source = sources.open_source([str(file)], CSV, block_bytes=1 << 14)
-            use(source, next(source.pieces(str(file), 0)))
+        with pytest.raises(BadTable, match="t.csv.gz: is truncated; copy or create the file again"):
+            source = reader.open_table([str(file)], CSV, block_bytes=1 << 14)
+            use(source, next(source.pieces(str(file))))
 
 
 def test_a_gzipped_file_that_is_damaged(tmp_path):
@@ -183,19 +180,17 @@ def test_a_gzipped_file_that_is_damaged(tmp_path):
     content = bytearray(gzip.compress(many(20_000)))
     content[len(content) // 2] ^= 255
     file.write_bytes(content)
-    source = sources.open_source([str(file)], CSV)
-    (piece,) = source.pieces(str(file), 0)
-    with pytest.raises(BadTable, match="t.csv.gz: is (damaged|cut off)"):
+    source = reader.open_table([str(file)], CSV)
+    (piece,) = source.pieces(str(file))
+    with pytest.raises(BadTable, match="t.csv.gz: is (damaged|truncated)"):
         source.infer(piece)
 
 
 def test_several_gzipped_parts_in_one_file(tmp_path):
     file = tmp_path / "t.csv.gz"
     file.write_bytes(gzip.compress(ROWS) + gzip.compress(b"7,8,9\n"))
-    source = sources.open_source([str(file)], CSV)
-    (piece,) = source.pieces(str(file), 0)
-    found = list(source.read(piece, table.kinds(source.infer(piece)[0])))
-    assert sum(rows.found for rows in found) == 3
+    source = reader.open_table([str(file)], CSV)
+    assert sum(rows.count for rows in table_rows.read(source, [file])) == 3
 
 
 class TestMatching:
@@ -232,8 +227,8 @@ def test_empty_and_header_only_files_among_others(tmp_path):
     for name, content in (("a", b""), ("b", b"size,rooms,cost\n"), ("c", ROWS), ("d", b"\n")):
         (tmp_path / name).write_bytes(content)
     paths = table_files.matching(str(tmp_path), "*")
-    source = sources.open_source(paths, CSV)
-    pieces = [piece for path in paths for piece in source.pieces(path, 0)]
+    source = reader.open_table(paths, CSV)
+    pieces = [piece for path in paths for piece in source.pieces(path)]
     assert sum(piece.rows or 0 for piece in pieces) == 2
     with pytest.raises(BadTable, match="a: is empty; expected a header line and rows"):
-        sources.open_source(paths[:1], CSV)
+        reader.open_table(paths[:1], CSV)

@@ -10,22 +10,23 @@ import tempfile
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import table_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.tables import column_profile, reader
 from components.tables import profile as profile_lib
-from components.tables import sources, table
-from components.tables.csv_rows import CsvSource
-from components.tables.profile import Misfits, Sighting, Wanted
+from components.tables.column_profile import Misfits, Sighting, Wanted
+from components.tables.reader.csv_table import CsvTable
 from components.tables.table import Held, Kind, Reading
 
 
 @pytest.fixture
 def profile(tmp_path):
-    def make(text, wanted=None, classes=(), block_bytes=sources.BLOCK_BYTES):
+    def make(text, wanted=None, classes=(), block_bytes=4 << 20):
         path = tmp_path / "t.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        source = sources.open_table(
+        source = reader.open_table(
             [str(path)], Reading("csv", classes=classes), block_bytes=block_bytes
         )
         return profile_lib.profile(source, [str(path)], wanted or {})
@@ -50,7 +51,7 @@ def test_words_and_numbers_in_other_blocks(profile):
     column = profile(numbered(values), block_bytes=1000).columns["x"]
     assert (column.kind, column.words.count) == (Kind.BYTES, 1)
     assert column.words.first.value == "?"
-    assert column.words.first.place.endswith(":402")
+    assert column.words.first.location.endswith(":402")
     assert (column.low, column.high) == (0, 399)
 
 
@@ -63,7 +64,7 @@ def test_most_words_make_text_that_is_not_counted_to_the_end(profile):
 def test_gaps_extremes_and_moments(profile, tmp_path):
     numbers = [3.0, 8.0, -2.5, 7.0, 1.0]
     text = numbered([*numbers[:2], "", *numbers[2:]])
-    column = profile(text, {"x": Wanted(places=True)}).columns["x"]
+    column = profile(text, {"x": Wanted(located=True)}).columns["x"]
     assert (column.missing, column.first_gap) == (1, f"{tmp_path / 't.csv'}:4")
     assert (column.low, column.low_at[-2:], column.high, column.high_at[-2:]) == (
         -2.5,
@@ -78,24 +79,24 @@ def test_gaps_extremes_and_moments(profile, tmp_path):
 def test_moments_of_many_blocks_are_those_of_the_whole(profile):
     numbers = [1.6e9 + number % 7 for number in range(2000)]
     text = numbered([f"{number:.1f}" for number in numbers])
-    column = profile(text, {"x": Wanted(places=True)}, block_bytes=500).columns["x"]
+    column = profile(text, {"x": Wanted(located=True)}, block_bytes=500).columns["x"]
     assert column.deviation == pytest.approx(statistics.pstdev(numbers), rel=1e-9)
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
 def test_what_is_not_finite(profile, word):
-    column = profile(numbered([1.5, word, 2.5]), {"x": Wanted(places=True)}).columns["x"]
+    column = profile(numbered([1.5, word, 2.5]), {"x": Wanted(located=True)}).columns["x"]
     assert (column.kind, column.low, column.high) == (Kind.FLOAT, 1.5, 2.5)
     assert (column.missing, column.not_finite) == ((1, 0) if word == "nan" else (0, 1))
     assert column.first_not_finite.value == word
-    assert column.first_not_finite.place.endswith(":3")
+    assert column.first_not_finite.location.endswith(":3")
 
 
 def test_a_line_counts_line_ends_within_quotes_and_blank_lines(profile):
     text = 'id,x\n1,"a\nb\nc"\n\n\n2,d\n3,\n'
-    column = profile(text, {"x": Wanted(places=True, values=True)}).columns["x"]
+    column = profile(text, {"x": Wanted(located=True, values=True)}).columns["x"]
     assert column.first_gap.endswith(":8")
-    assert {text: found.first.place[-2:] for text, found in column.values.items()} == {
+    assert {text: found.first.location[-2:] for text, found in column.values.items()} == {
         "a\nb\nc": ":2",
         "d": ":7",
     }
@@ -104,7 +105,7 @@ def test_a_line_counts_line_ends_within_quotes_and_blank_lines(profile):
 def test_the_places_of_many_values_are_found_at_once(profile):
     values = [f"v{number % 3000}" for number in range(9000)]
     found = profile(numbered(values), {"x": Wanted(values=True)}).columns["x"].values
-    assert all(own.first.place.endswith(f":{int(text[1:]) + 2}") for text, own in found.items())
+    assert all(own.first.location.endswith(f":{int(text[1:]) + 2}") for text, own in found.items())
     assert {own.count for own in found.values()} == {3}
 
 
@@ -113,7 +114,7 @@ def test_distinct_values_are_counted_up_to_a_cap(profile, monkeypatch):
     wanted = {"x": Wanted(values=True)}
     values = profile(text, wanted).columns["x"].values
     assert {text: found.count for text, found in values.items()} == {"b": 2, "a": 1, "c": 1}
-    monkeypatch.setattr(profile_lib, "MOST_VALUES", 2)
+    monkeypatch.setattr(column_profile, "MOST_VALUES", 2)
     assert profile(text, wanted).columns["x"].values is None
 
 
@@ -122,7 +123,7 @@ def test_misfits_of_a_pattern(profile):
     column = profile(text, {"x": Wanted(pattern="0|1")}).columns["x"]
     assert (column.kind, column.misfits.count) == (Kind.INT, 2)
     assert column.misfits.first.value == "2"
-    assert column.misfits.first.place.endswith(":3")
+    assert column.misfits.first.location.endswith(":3")
 
 
 @pytest.mark.parametrize(
@@ -141,10 +142,8 @@ def test_misfits_of_a_pattern(profile):
 def test_classes_are_what_the_table_holds(tmp_path, values, kind, torn):
     path = tmp_path / "t.csv"
     path.write_bytes(numbered(values).encode() + torn)
-    source = CsvSource(("id", "x"), "utf-8", 1 << 20, classes=("x",))
-    parts = [source.infer(piece)[0] for piece in source.pieces(str(path), 0)]
-    inferred = table.kinds(table.merge(parts))
-    assert inferred["x"] == kind
+    source = CsvTable(("id", "x"), Reading("csv", classes=("x",)), 1 << 20)
+    assert table_rows.kinds_of(source, [path])["x"] == kind
     found = profile_lib.profile(source, [str(path)], {"x": Wanted(values=True)})
     assert found.columns["x"].kind == kind
     assert found.bad_rows == bool(torn)
@@ -162,16 +161,15 @@ value = st.one_of(
 def test_row_by_row_finds_what_arrow_finds(rows, as_text):
     """An unreadable row makes the reader parse the others one by one."""
     text = "x,y\n" + "".join(",".join(row) + "\n" for row in rows if row != ("", ""))
-    wanted = {"x": Wanted(places=True, values=as_text, pattern="1|a" if as_text else "")}
+    wanted = {"x": Wanted(located=True, values=as_text, pattern="1|a" if as_text else "")}
     with tempfile.TemporaryDirectory() as folder:
         found = []
         for ending in (b"", b"1,2,3\n"):
             path = pathlib.Path(folder) / "t.csv"
             path.write_bytes(text.encode() + ending)
-            source = CsvSource(("x", "y"), "utf-8", 1 << 20)
+            source = CsvTable(("x", "y"), Reading("csv"), 1 << 20)
             found.append(profile_lib.profile(source, [str(path)], wanted))
-            parts = [source.infer(piece)[0] for piece in source.pieces(str(path), 0)]
-            kinds = table.kinds(table.merge(parts))
+            kinds = table_rows.kinds_of(source, [path])
             for name, column in found[-1].columns.items():
                 assert column.kind == kinds[name]
     by_arrow, by_row = found
@@ -199,11 +197,11 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
         "none": pa.nulls(3),
     }
     pa.parquet.write_table(pa.table(columns), path, row_group_size=2)
-    source = sources.open_table([str(path)], Reading("parquet"))
+    source = reader.open_table([str(path)], Reading("parquet"))
     wanted = {
-        "whole": Wanted(places=True),
+        "whole": Wanted(located=True),
         "truth": Wanted(values=True),
-        "part": Wanted(places=True),
+        "part": Wanted(located=True),
         "day": Wanted(pattern="2018.*"),
     }
     found = profile_lib.profile(source, [str(path)], wanted).columns
@@ -250,7 +248,7 @@ def test_the_first_bad_row_ends_the_look(tmp_path):
     paths = [str(tmp_path / f"{number}.csv") for number in range(3)]
     for path, row in zip(paths, ("1,2", "1,2,3", "1")):
         pathlib.Path(path).write_text(f"a,b\n{row}\n")
-    source = sources.open_table(paths, Reading("csv"))
+    source = reader.open_table(paths, Reading("csv"))
     stopped = profile_lib.profile(source, paths, {}, stop_at_bad_row=True)
     assert stopped.first_bad is not None
     assert (stopped.rows, stopped.bad_rows, stopped.first_bad.file) == (1, 1, paths[1])

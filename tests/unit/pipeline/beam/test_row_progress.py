@@ -19,7 +19,7 @@ class Reads(beam.DoFn):
     """A DoFn that reads two, five and three rows, and waits for a report between them."""
 
     def process(self, count):
-        counters.found(10)
+        counters.expect(10)
         counters.read(2)
         assert TOLD.wait(timeout=30)
         TOLD.clear()

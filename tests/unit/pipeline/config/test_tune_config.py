@@ -4,7 +4,7 @@ import pytest
 
 from models.errors import UserError
 from pipeline.config import config_file
-from pipeline.preflight import checks
+from pipeline.preflight import model_check
 
 BASE = "task: regression\nlabel: price\ndata: houses.csv\ngates: {rmse: {at_most: 5}}\n"
 RATE = "model.params.learning_rate: {low: 1.0e-4, high: 1e-2, log: true}"
@@ -160,7 +160,7 @@ class TestModelParameters:
     @pytest.fixture
     def check(self, load):
         def call(search):
-            checks.check_model(load(f"{{search: {search}}}", "model: mlp"))
+            model_check.check_model(load(f"{{search: {search}}}", "model: mlp"))
 
         return call
 

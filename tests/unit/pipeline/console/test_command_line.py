@@ -97,7 +97,7 @@ def test_a_search_needs_a_section(problem):
 def test_wrong_data_are_one_line(problem, tmp_path):
     done = call("run", "-c", problem, "-w", tmp_path / "w", "--set", "data.path=no.csv")
     assert done.returncode == 2
-    assert done.stderr == f"data.path: no such file or folder: {tmp_path / 'no.csv'}\n"
+    assert done.stderr == f"data.path: {tmp_path / 'no.csv'}: no such file\n"
 
 
 @pytest.mark.parametrize("reason", ["", "  "])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.config import config_file
-from pipeline.preflight import checks
+from pipeline.preflight import data_check
 from pipeline.preflight.table_view import TableView
 
 NAMES = [
@@ -51,7 +51,7 @@ def test_every_role_takes_every_name(tmp_path, shift, task):
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump(text, allow_unicode=True), encoding="utf-8")
     config = config_file.load(file)
-    report = checks.check_data(config)
+    report = data_check.check_data(config)
     assert report is not None
     assert f"{names['more']}/rmse" in (config.gates or {})
     features = made(config)
@@ -63,8 +63,8 @@ def test_every_role_takes_every_name(tmp_path, shift, task):
 
 
 def made(config):
-    from components.tables import profile, sources
+    from components.tables import profile, reader
 
-    paths = [str(path) for path in checks.data_files(config)]
-    source = sources.open_table(paths, config.data.reading)
+    paths = [str(path) for path in data_check.data_files(config)]
+    source = reader.open_table(paths, config.data.reading)
     return TableView.of(config, profile.profile(source, paths, {}), None).features()

@@ -1,7 +1,5 @@
 """Tests that the rows counted before a run are those that ingestion puts into each split."""
 
-import dataclasses
-
 import example_gens
 import pyarrow as pa
 import pyarrow.parquet
@@ -9,9 +7,8 @@ import pytest
 
 from components.table_example_gen import Options
 from components.tables import profile as profile_lib
-from components.tables import sources
-from components.tables.csv_rows import CsvSource
-from components.tables.profile import Wanted
+from components.tables import reader
+from components.tables.column_profile import Wanted
 from pipeline.config import data_config
 from pipeline.preflight import split_counts
 
@@ -42,7 +39,7 @@ def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key,
     else:
         pa.parquet.write_table(pa.table(COLUMNS), path)
     reading = Options(format=suffix).reading
-    source = sources.open_table([str(path)], reading)
+    source = reader.open_table([str(path)], reading)
     wanted = {key: Wanted(values=True)} if key else {}
     profile = profile_lib.profile(source, [str(path)], wanted)
     kinds = {name: column.kind for name, column in profile.columns.items()}
@@ -63,9 +60,8 @@ class TestLongTables:
         def call(rows, **shares):
             path = tmp_path / "t.csv"
             path.write_text("\n".join(["size,cost", *(f"{size},{cost}" for size, cost in rows)]))
-            source = sources.open_table([str(path)], Options(format="csv").reading)
-            assert isinstance(source, CsvSource)
-            source = dataclasses.replace(source, block_bytes=200)
+            reading = Options(format="csv").reading
+            source = reader.open_table([str(path)], reading, block_bytes=200)
             profile = profile_lib.profile(source, [str(path)], {})
             kinds = {name: column.kind for name, column in profile.columns.items()}
             splits = data_config.Splits(**{**example_gens.SPLITS, **shares})

@@ -13,7 +13,7 @@ from models.errors import UserError
 from models.features import text_values
 from pipeline.config import config_file
 from pipeline.console import messages
-from pipeline.preflight import checks, split_counts, table_report
+from pipeline.preflight import data_check, split_counts, table_report
 
 ROWS = 60
 
@@ -62,7 +62,7 @@ def few_rows(monkeypatch):
 def refusal(table, tmp_path):
     def call(*arguments, **columns):
         with pytest.raises(UserError) as caught:
-            checks.check_data(table(*arguments, **columns))
+            data_check.check_data(table(*arguments, **columns))
         return str(caught.value).replace(f"{tmp_path}/", "")
 
     return call
@@ -71,7 +71,7 @@ def refusal(table, tmp_path):
 @pytest.fixture
 def report(table):
     def call(*arguments, **columns):
-        found = checks.check_data(table(*arguments, **columns))
+        found = data_check.check_data(table(*arguments, **columns))
         assert found is not None
         return found
 
@@ -133,8 +133,8 @@ def test_numbers_that_are_written_as_text_are_reported(notes, form, first):
     values = [form.format(number % 17) for number in range(ROWS)]
     (note,) = notes(settings, size=values)
     assert note == (
-        f"size: text, because its numbers are written as {first!r} (t.csv:2); write them as 1234 "
-        "or 12.5 for a column of numbers, or say features.size: categorical"
+        f"size: text, because its numbers are written like {first!r} (t.csv:2); write them like "
+        "1234 or 12.5 for a column of numbers, or set features.size: categorical"
     )
     assert notes({**settings, "features": {"size": "categorical"}}, size=values) == []
 
@@ -164,8 +164,8 @@ def test_who_says_that_codes_are_categories_hears_nothing(notes):
 def test_a_numeric_column_that_holds_words(refusal, word, shown):
     line = refusal({"features": {"size": "numeric"}}, size=some(lambda n: n, word, 15))
     assert line == (
-        f"t.csv:17: size: found {word!r} (one of 1 words), expected a number as features.size: "
-        f"numeric says; data: {{missing: [{shown}]}} reads it as missing"
+        f"t.csv:17: size: found {word!r}, expected a number because of features.size: numeric; "
+        f"data: {{missing: [{shown}]}} reads it as missing"
     )
 
 
@@ -208,7 +208,7 @@ def test_dates_that_are_none(refusal, notes):
     line = refusal(settings, size=[1.6e9 + number for number in range(ROWS)])
     assert "no value is a date" in line
     (note,) = notes(settings, size=some(lambda n: f"2018-1-{n % 28 + 1}", "soon", 3))
-    assert note == "size: 1 of 60 values are no dates, and count as missing, as 'soon' (t.csv:5)"
+    assert note == "size: 1 of 60 values are not dates, and count as missing, as 'soon' (t.csv:5)"
 
 
 def ordinal(*order):
@@ -222,8 +222,8 @@ def test_ordinals(refusal, notes):
     assert notes(ordinal(1, 2, 3), size=["1", "02", "+3"] * 20) == []
     line = refusal(ordinal("Low", "Mid", "High"), size=grades)
     assert line == (
-        "t.csv:2: size: found 'low', but the order has 'Low'; write the values of the order as the "
-        "table does"
+        "t.csv:2: size: found 'low', but the order has 'Low'; spell the values of the order as in "
+        "the table"
     )
     line = refusal(ordinal("bad", "good"), size=grades)
     assert line.startswith("t.csv:2: size: found 'low', and no value is in the order of features.s")
@@ -240,7 +240,7 @@ def test_ordinals(refusal, notes):
         (
             [1.6e9 + number for number in range(ROWS)],
             "label cost: varies too little for 32-bit floats, which keep 7 digits: from 1600000000 "
-            "to 1600000059; subtract a constant, as 1600000000, from the column",
+            "to 1600000059; subtract a constant, such as 1600000000, from the column",
         ),
         (some(lambda n: n, 1e38, 9), "t.csv:11: cost: found 1e+38, which is too large for a label"),
         (some(lambda n: n, -1e39, 9), "t.csv:11: cost: found -1e+39, which is too large for a l"),
@@ -265,14 +265,14 @@ def test_what_the_reader_decides_is_reported_of_features_alone(notes):
     splits = {"eval": 3, "test": 4}
     values = [1.6e9 + 0.5 * number for number in range(ROWS)]
     (note,) = notes({"splits": splits}, size=values)
-    assert note.startswith("column size holds numbers beyond 16,777,216 with fractions among them")
+    assert note.startswith("column size holds numbers beyond 16,777,216 and fractions")
     assert notes({"splits": splits, "features": {"size": "ignore"}}, size=values) == []
 
 
 def test_logarithms_of_negative_labels(refusal):
     values = some(lambda n: n, -3, 9)
     assert refusal({"log_label": True}, cost=values) == (
-        "t.csv:11: cost: found -3; log_label: true needs labels from zero up: mend the value, or "
+        "t.csv:11: cost: found -3; log_label: true needs labels of at least 0: fix the value, or "
         "remove log_label"
     )
 
@@ -299,8 +299,8 @@ def test_classes_that_are_none(refusal, notes):
         )
     line = refusal(CLASSES, cost=some(lambda n: n % 3, "1.0", 9))
     assert line == (
-        "t.csv:11: cost: found '1.0', which is the same number as '1' (t.csv:3); write a class in "
-        "one way"
+        "t.csv:11: cost: found '1.0', which is the same number as '1' (t.csv:3); write each "
+        "class in one way"
     )
     assert refusal(CLASSES, cost=["a"] * ROWS) == (
         "label cost: is 'a' in every row; there is nothing to learn"
@@ -308,23 +308,21 @@ def test_classes_that_are_none(refusal, notes):
     line = refusal({**CLASSES, "task": "binary"}, cost=["yes", "no", "maybe"] * 20)
     assert line == (
         "label cost: found 3 classes ('maybe', 'no', 'yes'), expected 2 for task binary; the third "
-        "is 'maybe' (t.csv:4): mend the table or set task: multiclass"
+        "is 'maybe' (t.csv:4): fix the table or set task: multiclass"
     )
     line = refusal({**CLASSES, "class_weights": {"c": 2.0}}, cost=["a", "b"] * 30)
     assert line == "class_weights: label cost has no class 'c'; it has a, b"
     (note,) = notes(CLASSES, cost=["NA", "x", "y"] * 20)
-    assert note.startswith("cost: 'NA' (t.csv:2) is a class, of 20 rows; remove them if it means")
+    assert note.startswith("cost: 'NA' (t.csv:2) is a class of 20 rows; remove them if it means")
     (note,) = notes(CLASSES, cost=["x", "x ", "y"] * 20)
-    assert note.startswith(
-        "cost: 'x ' (t.csv:3) and 'x' are two classes that differ by spaces or c"
-    )
+    assert note.startswith("cost: 'x ' (t.csv:3) and 'x' are two classes that differ only by spac")
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1e38, "1e+38"), (-2e38, "-2e+38"), (1e39, "1e+39")])
 def test_numbers_near_the_end_of_floats(refusal, notes, value, shown):
     assert refusal(size=some(lambda n: n, value, 9)) == (
-        f"t.csv:11: size: found {shown}, which is too near to the end of 32-bit floats, 3.4e38; "
-        "expected numbers below 1e+37: mend the value, or divide the column by a constant"
+        f"t.csv:11: size: found {shown}, which is too close to the limit of 32-bit floats, 3.4e38; "
+        "expected numbers below 1e+37: fix the value, or divide the column by a constant"
     )
     settings = {"features": {"size": "ignore"}, "splits": {"eval": 3, "test": 4}}
     assert notes(settings, size=some(lambda n: n, value, 9)) == []
@@ -343,7 +341,7 @@ def test_nothing_to_learn_from(refusal, notes):
     line = refusal({"features": {"town": "ignore"}}, size=[""] * ROWS)
     assert line.startswith("no column is left to learn from")
     (note,) = notes({"splits": {"eval": 3, "test": 4}}, size=[""] * ROWS)
-    assert note == "size: has no value in any row, so the model does not see it"
+    assert note == "size: is empty in every row, so the model does not see it"
 
 
 def test_what_the_schema_cannot_make_is_known_before(refusal):
@@ -362,7 +360,7 @@ def test_a_word_where_the_schema_wants_a_number(refusal, notes, tmp_path):
     data = {"path": "t.csv", "schema": "schema.pbtxt"}
     values = some(lambda n: n, "unknown", 6)
     assert refusal({"data": data}, size=values) == (
-        "t.csv:8: size: found 'unknown', expected a whole number; mend the row, or set "
+        "t.csv:8: size: found 'unknown', expected a whole number; fix the row, or set "
         "data.on_bad_rows: quarantine to leave it out"
     )
     aside = {"data": {**data, "on_bad_rows": "quarantine"}, "splits": {"eval": 3, "test": 4}}
@@ -404,7 +402,7 @@ class TestSplits:
         line = refusal({"splits": {"train": 998, "eval": 1, "test": 1}})
         assert line == (
             "splits: the eval split gets none of the 60 rows (train 60, eval 0, test 0); the hash "
-            "of each row decides: bring more rows, or raise splits.eval"
+            "of each row decides: add rows, or raise splits.eval"
         )
 
     def test_a_key_of_few_values(self, refusal, monkeypatch):
@@ -423,7 +421,7 @@ class TestSplits:
         config = table(CLASSES, cost=some(lambda n: "a", "b", 3))
         monkeypatch.setattr(split_counts.Splits, "of_rows", lambda self, *_: to_splits())
         with pytest.raises(UserError, match="label cost: is 'a' in every row of the train split"):
-            checks.check_data(config)
+            data_check.check_data(config)
 
     @pytest.mark.parametrize(
         ("feature", "value", "odd", "what"),
@@ -450,9 +448,7 @@ class TestSplits:
 
     @pytest.mark.parametrize("expression", ["sqrt(0 - size)", "log1p(0 - size * 2)", "1 / (x - x)"])
     def test_an_expression_without_a_value(self, notes, expression):
-        note = (
-            "column d: its expression has a value in no row in the train split, so it is left out"
-        )
+        note = "column d: its expression has no value in the train split, so it is left out"
         x = list(range(ROWS))
         assert note in notes({"derived": {"d": expression}}, x=x, size=[n + 1 for n in x])
         assert note not in notes({"derived": {"d": "x + size"}}, x=x)
@@ -460,7 +456,7 @@ class TestSplits:
     def test_columns_that_are_empty_everywhere_stay_one_note(self, notes):
         settings = {"features": {"size": "date"}, "splits": {"eval": 3, "test": 4}}
         assert notes(settings, size=[""] * ROWS) == [
-            "size: has no value in any row, so the model does not see it"
+            "size: is empty in every row, so the model does not see it"
         ]
 
     def test_classes_that_a_split_lacks(self, notes, monkeypatch):
@@ -487,7 +483,7 @@ def test_bytes_that_are_no_text(refusal):
 )
 def test_numbers_as_people_write_them_are_not_called_missing(notes, odd):
     (note,) = notes({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n, odd, 4, 9))
-    assert note.startswith(f"size: text, because its numbers are written as {odd!r} (t.csv:6)")
+    assert note.startswith(f"size: text, because its numbers are written like {odd!r} (t.csv:6)")
 
 
 def to_splits():

@@ -16,14 +16,17 @@ import tensorflow as tf
 from etils import epath
 
 from components import deployments
-from components.tables.table import Reading
+from components.tables import bad_rows
+from components.tables.table import NO_ROWS, Reading
 from models.errors import UserError
 from models.features import label as label_lib
 from models.features.features import Input
 from models.features.label import Label
 from models.training import export_manifest
+from pipeline.scoring import model_inputs, predictions
 from pipeline.scoring import predict as predict_lib
-from pipeline.scoring.predict import latest_version, predict
+from pipeline.scoring.exported_model import PredictedLabel, latest_version
+from pipeline.scoring.predict import predict
 
 INPUTS = [
     Input("rooms", "whole numbers", optional=False),
@@ -113,7 +116,8 @@ def mistake(score):
             score(text, *model)
         assert score.target.read_text() == "of the last time"
         assert sorted(path.name for path in score.folder.iterdir()) == ["in.csv", "out.csv"]
-        return str(caught.value).removeprefix(str(score.source)).removeprefix(": ")
+        message = str(caught.value).removesuffix(f"; {bad_rows.ADVICE}")
+        return message.removeprefix(str(score.source)).removeprefix(": ")
 
     return call
 
@@ -292,7 +296,7 @@ class _Fails(tf.Module):
             "cannot be loaded: ",
         ),
         (lambda folder: (folder / "saved_model.pb").unlink(), "cannot be loaded: OSError: "),
-        (lambda folder: None, "cannot be asked: InvalidArgumentError: "),
+        (lambda folder: None, "cannot be used: InvalidArgumentError: "),
     ],
 )
 def test_a_model_that_cannot_be_used_is_one_line(mistake, tmp_path, tmp_path_factory, harm, said):
@@ -311,14 +315,14 @@ def test_blocks_do_not_show(score, monkeypatch):
     text = "id,rooms,note\n" + "".join(f'{a},{b},"{c}"\n' for a, b, c in rows)
     whole = score(text)
     blocks = 0
-    encode = predict_lib._features
+    encode = model_inputs.features
 
     def counted(*arguments):
         nonlocal blocks
         blocks += 1
         return encode(*arguments)
 
-    monkeypatch.setattr(predict_lib, "_features", counted)
+    monkeypatch.setattr(model_inputs, "features", counted)
     monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", 600)
     assert score(text) == whole
     assert blocks > 5
@@ -350,8 +354,8 @@ def test_ways_to_write_the_same_rows(score, text):
     [
         ("", "is empty; expected a header line and rows"),
         ("\n\n", "is empty; expected a header line and rows"),
-        ("rooms\n", "has a header but no rows"),
-        ("rooms", "has a header but no rows"),
+        ("rooms\n", NO_ROWS),
+        ("rooms", NO_ROWS),
         ("rooms,id,id\n1,2,3\n", ":1: columns 2, 3 are all called id; rename all but one"),
         ("area,id\n1,2\n", "column rooms is missing; the model needs it (whole numbers)"),
         (
@@ -368,7 +372,7 @@ def test_ways_to_write_the_same_rows(score, text):
         ("rooms,area\n1,2\n3,big\n", ":3: area: found 'big', expected a number"),
         ("rooms,area\n1,1_0\n", ":2: area: found '1_0', expected a number"),
         ("rooms,area\n1,2\n,3\n", ":3: column rooms is empty; the model needs it"),
-        ("rooms,id\n1,1\n2\n", ":3: found 1 fields, expected 2 as in the header: '2'"),
+        ("rooms,id\n1,1\n2\n", ":3: found 1 field, expected 2 as in the header: '2'"),
         ("rooms,id\n1,1\n2,2,2\n", ":3: found 3 fields, expected 2 as in the header: '2,2,2'"),
     ],
 )
@@ -390,7 +394,7 @@ def test_what_is_not_utf_8(mistake):
 
 
 def test_what_no_csv_holds(mistake):
-    nul = r"note: found '\x00', with a NUL in it; remove it"
+    nul = r"note: found '\x00', which contains a NUL character; remove it"
     assert mistake("rooms,note\n1,\n2,\0\n") == f":3: {nul}"
 
 
@@ -399,7 +403,7 @@ def test_what_no_csv_holds(mistake):
     [
         ("x,", ":402: rooms: found 'x', expected a whole number"),
         (",", ":402: column rooms is empty; the model needs it"),
-        ("1", ":402: found 1 fields, expected 2 as in the header: '1'"),
+        ("1", ":402: found 1 field, expected 2 as in the header: '1'"),
         ("1,2,3", ":402: found 3 fields, expected 2 as in the header: '1,2,3'"),
     ],
 )
@@ -425,7 +429,7 @@ class TestOtherFiles:
     def test_a_gzipped_file_that_is_cut_off(self, model, tmp_path):
         source = tmp_path / "in.csv.gz"
         source.write_bytes(gzip.compress(self.TEXT.encode())[:-4])
-        with pytest.raises(UserError, match="in.csv.gz: is cut off; copy or make the file again"):
+        with pytest.raises(UserError, match="in.csv.gz: is truncated; copy or create"):
             self.predictions(model, source, tmp_path / "out.csv")
 
     def test_parquet(self, model, tmp_path):
@@ -528,7 +532,7 @@ class TestSeveralFiles:
 
     def test_a_folder_without_files(self, model, tmp_path):
         (tmp_path / "in" / "2020").mkdir(parents=True)
-        with pytest.raises(UserError, match="in: the folder has no files; name files by a pattern"):
+        with pytest.raises(UserError, match="in: has only folders, such as 2020; name"):
             predict(model, tmp_path / "in", tmp_path / "out.csv")
 
 
@@ -547,7 +551,7 @@ class TestBadRows:
         ]
         assert scored.rows == 3
         assert scored.notes == (
-            f"2 rows that cannot be read were left out; the first is {source}:3: found 1 fields, "
+            f"2 rows that cannot be read were left out; the first is {source}:3: found 1 field, "
             "expected 3 as in the header: '2'",
         )
 
@@ -559,7 +563,7 @@ class TestBadRows:
         assert str(caught.value).startswith(
             f"2 of 5 rows cannot be read, more than data.max_bad_share (0.3); the first is {source}"
         )
-        with pytest.raises(UserError, match="in.csv:3: found 1 fields"):
+        with pytest.raises(UserError, match="in.csv:3: found 1 field"):
             predict(model, source, target)
         assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
@@ -653,9 +657,9 @@ class TestLatestVersion:
     ],
 )
 def test_a_model_may_leave_out_classes(outputs, written):
-    label = {"name": "sold", "task": "binary", "classes": ["no", "yes"]}
+    label = PredictedLabel("sold", "binary", ("no", "yes"))
     tensors = {name: tf.constant(values) for name, values in outputs.items()}
-    assert predict_lib._columns(label, True, tensors) == {
+    assert predictions.columns(label, True, tensors) == {
         "predicted_sold": written,
         "probability_no": ["0.75", "0.25"],
         "probability_yes": ["0.25", "0.75"],

@@ -7,40 +7,36 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import table_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.example_io import encoder
-from components.tables import byte_arrays, sources, table
+from components.tables import byte_arrays, reader
 from components.tables.table import Kind, Reading
+from models.features.features import Input
+from pipeline.scoring import model_inputs
 from pipeline.scoring import predict as predict_lib
+from pipeline.scoring.exported_model import ExportedModel
 
 DTYPES = {Kind.INT: "whole numbers", Kind.FLOAT: "numbers", Kind.BYTES: "text"}
 
 
 def of_a_run(path, reading, size) -> tuple[dict, list[bytes]]:
     """Returns the columns that a model trained on a file reads, and the rows' encoded features."""
-    source = sources.open_source([str(path)], reading, block_bytes=size)
-    pieces = list(source.pieces(str(path), 0))
-    kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
-    batches = []
-    for piece in pieces:
-        for rows in source.read(piece, kinds):
-            assert not rows.bad
-            batches.append(rows.batch)
+    source = reader.open_table([str(path)], reading, block_bytes=size)
+    kinds = table_rows.kinds_of(source, [path])
+    blocks = table_rows.read(source, [path], kinds)
+    assert not any(rows.bad for rows in blocks)
+    batches = [rows.batch for rows in blocks]
     inputs = {}
     for name, kind in kinds.items():
         if kind == Kind.UNKNOWN:
             continue
         columns = [batch.column(name) for batch in batches]
         lengths = {length for column in columns for length in lengths_of(column)}
-        inputs[name] = {
-            "name": name,
-            "dtype": DTYPES[kind],
-            "optional": bool(lengths & {None, 0}),
-            "sequence": any(length and length > 1 for length in lengths),
-            "length": 0,
-        }
+        is_sequence = any(length and length > 1 for length in lengths)
+        inputs[name] = Input(name, DTYPES[kind], bool(lengths & {None, 0}), is_sequence)
     return inputs, encoded([of_inputs(batch, inputs) for batch in batches])
 
 
@@ -58,11 +54,10 @@ def encoded(batches) -> list[bytes]:
 
 def of_predict(path, reading, inputs, monkeypatch, size) -> list[bytes]:
     monkeypatch.setattr(predict_lib, "_BLOCK_BYTES", size)
-    source = predict_lib._open([str(path)], reading, list(inputs))
-    is_parquet = reading.format == "parquet"
-    none = predict_lib._BadRows(0)
-    blocks = list(predict_lib._blocks(source, [str(path)], inputs, is_parquet, none))
-    return encoded([predict_lib._features(block, list(source.names), inputs) for block in blocks])
+    model = ExportedModel(path, (), inputs, tuple(inputs), None)
+    source = predict_lib._open_table([str(path)], reading, model)
+    blocks = predict_lib._blocks(source, [str(path)], model, reading.format == "parquet")
+    return encoded([model_inputs.features(block, source.names, inputs) for block in blocks])
 
 
 FIELDS = [
@@ -176,7 +171,7 @@ def test_a_csv_of_the_frame_that_the_parquet_was_made_of(tmp_path, monkeypatch):
     frame.to_parquet(parquet)
     frame.assign(window=frame.window.map(json.dumps)).to_csv(csv, index=False)
     inputs, expected = of_a_run(parquet, Reading("parquet", missing=("NA",)), 1 << 20)
-    assert {name: column["dtype"] for name, column in inputs.items()} == {
+    assert {name: column.dtype for name, column in inputs.items()} == {
         "size": "numbers",
         "rooms": "whole numbers",
         "pool": "whole numbers",
@@ -196,9 +191,8 @@ def test_days_and_times_begin_alike(tmp_path, monkeypatch, zone):
     parquet, csv = tmp_path / "t.parquet", tmp_path / "t.csv"
     frame.to_parquet(parquet)
     frame.to_csv(csv, index=False)
-    source = sources.open_source([str(parquet)], Reading("parquet"))
-    (piece,) = source.pieces(str(parquet), 0)
-    (rows,) = source.read(piece, source.kinds or {})
+    source = reader.open_table([str(parquet)], Reading("parquet"))
+    (rows,) = table_rows.read(source, [parquet])
     days = [values[0][:10] for values in rows.batch.column("sold").to_pylist()]
     assert days == [b"2020-01-19" if zone else b"2020-01-18", b"2019-10-17"]
     assert [line[:10].encode() for line in csv.read_text().splitlines()[1:]] == days

@@ -4,10 +4,11 @@ import math
 
 import pyarrow as pa
 import pytest
+import table_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.tables import cell_values, sources, table
+from components.tables import cell_values, reader, table
 from components.tables.table import Held, Kind, Reading
 
 NONE = object()
@@ -56,22 +57,20 @@ FIELDS = {
 def csv_of(path, fields, **options):
     lines = "".join(f'"{field.replace(chr(34), chr(34) * 2)}",x\n' for field in fields)
     path.write_text(f"n,more\n{lines}", encoding="utf-8")
-    return sources.open_source([str(path)], Reading("csv", **options), block_bytes=1 << 12)
+    return reader.open_table([str(path)], Reading("csv", **options), block_bytes=1 << 12)
 
 
 def kind_of(source, path):
-    pieces = list(source.pieces(str(path), 0))
-    return table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))["n"]
+    return table_rows.kinds_of(source, [path])["n"]
 
 
 def read(source, path, kind):
     """Returns the values, and the lines of bad rows."""
     found, bad = [], []
-    for piece in source.pieces(str(path), 0):
-        for rows in source.read(piece, {"n": kind, "more": Kind.BYTES}):
-            for values_of_row in rows.batch.column("n").to_pylist():
-                found.append(values_of_row[0] if values_of_row else None)
-            bad += [row.line for row in rows.bad]
+    for rows in table_rows.read(source, [path], {"n": kind, "more": Kind.BYTES}):
+        for values_of_row in rows.batch.column("n").to_pylist():
+            found.append(values_of_row[0] if values_of_row else None)
+        bad += [row.line for row in rows.bad]
     return found, bad
 
 
@@ -121,7 +120,7 @@ def test_what_is_inferred_can_be_read_in_blocks_of_any_size(tmp_path, fields, si
     """The values are the same as when Python reads them one by one."""
     path = tmp_path / "t.csv"
     csv_of(path, fields)
-    source = sources.open_source([str(path)], Reading("csv"), block_bytes=size)
+    source = reader.open_table([str(path)], Reading("csv"), block_bytes=size)
     kind = kind_of(source, path)
     expected_kind = Held.NOTHING
     for field in fields:
@@ -153,7 +152,7 @@ def test_words_for_missing_values(tmp_path, fields):
 def test_words_for_missing_values_where_rows_are_read_one_by_one(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('n,more\nNA,x\n5,x\n1,2,3\n"?",NA\n')
-    source = sources.open_source([str(path)], Reading("csv", missing=["NA", "?"]))
+    source = reader.open_table([str(path)], Reading("csv", missing=["NA", "?"]))
     found, bad = read(source, path, Kind.INT)
     assert (found, bad) == ([None, 5, None], [4])
 

@@ -4,13 +4,13 @@ import io
 
 import pytest
 
-from components.tables import csv_file
+from components.tables.reader import csv_header, csv_records
 from components.tables.table import BadTable
 
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(csv_file, "LONGEST_RECORD", 1 << 18)
+    monkeypatch.setattr(csv_records, "LONGEST_RECORD", 1 << 18)
 
 
 @pytest.mark.parametrize("rows", [10, 100_000])
@@ -19,16 +19,16 @@ def test_lines_that_end_with_returns_alone(tmp_path, short, rows, last):
     path = tmp_path / "t.csv"
     path.write_text("a,b\r" + "1,2\r" * rows + last, newline="")
     with pytest.raises(BadTable) as caught:
-        csv_file.header(str(path), "utf-8")
+        csv_header.header(str(path), "utf-8")
     assert str(caught.value) == f"{path}: lines end with CR alone; convert them (tr '\\r' '\\n')"
 
 
 def test_a_quote_that_is_never_closed(tmp_path, short):
     path = tmp_path / "t.csv"
     path.write_text('a,b\n1,"2\r\n' + "1,2\r\n" * 100_000, newline="")
-    assert csv_file.header(str(path), "utf-8") == ["a", "b"]
-    with open(path, "rb") as file, pytest.raises(BadTable, match="t.csv:2: the quotes of a value"):
-        list(csv_file.records(file, 1 << 16, str(path)))
+    assert csv_header.header(str(path), "utf-8") == ["a", "b"]
+    with open(path, "rb") as file, pytest.raises(BadTable, match="t.csv:2: a quoted value"):
+        list(csv_records.rows(file, 1 << 16, str(path)))
 
 
 def test_a_long_header_is_read_in_steps_that_grow(tmp_path):
@@ -41,9 +41,9 @@ def test_a_long_header_is_read_in_steps_that_grow(tmp_path):
 
     names = ",".join(f"column_{number}" for number in range(50_000))
     text = f"{names}\n{names}\n".encode()
-    (block, *rest) = csv_file.blocks(Counted(text), 1 << 10, "t.csv")
+    (block, *rest) = csv_records.blocks(Counted(text), 1 << 10, "t.csv")
     assert (block.rows + sum(other.rows for other in rest)) == 2
     assert len(sizes) < 20
     path = tmp_path / "t.csv"
     path.write_bytes(text)
-    assert csv_file.header(str(path), "utf-8") == names.split(",")
+    assert csv_header.header(str(path), "utf-8") == names.split(",")

@@ -1,13 +1,12 @@
 """Tests of columns in the names of folders."""
 
-from typing import cast
-
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import table_rows
 
-from components.tables import sources, table, table_files
-from components.tables.table import BadTable, Kind, Reading, TableSource
+from components.tables import reader, table_files
+from components.tables.table import BadTable, Kind, Piece, Reading
 from pipeline.config.data_config import Data
 
 
@@ -23,16 +22,20 @@ def written(tmp_path):
                 pa.parquet.write_table(pa.table({"size": [1, 2]}), path)
         data = Data(path=str(tmp_path / "run=3"), format=format)
         paths = table_files.matching(str(data.folder), data.pattern)
-        return sources.open_source(paths, data.reading, folder=str(data.folder)), paths
+        return reader.open_table(paths, data.reading, folder=str(data.folder)), paths
 
     return write
 
 
 def read(source, paths):
-    pieces = [piece for path in paths for piece in source.pieces(path, 0)]
-    kinds = source.kinds or table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
-    rows = [found.batch.to_pylist() for piece in pieces for found in source.read(piece, kinds)]
-    return kinds, [row for some in rows for row in some]
+    kinds = source.kinds or table_rows.kinds_of(source, paths)
+    blocks = table_rows.read(source, paths, kinds)
+    return kinds, [row for rows in blocks for row in rows.batch.to_pylist()]
+
+
+def scans(source, paths, texts):
+    blocks = [block for path in paths for block in source.blocks(Piece.whole(path))]
+    return [block.scan(texts) for block in blocks]
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
@@ -51,8 +54,8 @@ def test_they_are_columns(written, format):
         {"size": [1], "town": [b"New Ash"], "year": [2019]},
         {"size": [2], "town": [b"New Ash"], "year": [2019]},
     ]
-    scanned = [scan for path in paths for scan in source.scan(path, {"year"})]
-    assert [scan.columns["year"].to_pylist() for scan in scanned] == [["2020"] * 2, ["2019"] * 2]
+    years = [scan.columns["year"].to_pylist() for scan in scans(source, paths, {"year"})]
+    assert years == [["2020"] * 2, ["2019"] * 2]
 
 
 def test_a_value_is_missing_and_a_column_of_the_files_stays_theirs(written):
@@ -77,8 +80,8 @@ def test_the_folder_of_the_table_is_none(tmp_path):
     (tmp_path / "year=2019" / "t.csv").write_text("size\n1\n")
     data = Data.parse_obj({"path": str(tmp_path / "year=2019" / "t.csv")})
     paths = table_files.matching(str(data.folder), data.pattern)
-    source = sources.open_source(paths, Reading("csv"), folder=str(data.folder))
-    assert source.infer(next(source.pieces(paths[0], 0)))[0].keys() == {"size"}
+    source = reader.open_table(paths, Reading("csv"), folder=str(data.folder))
+    assert source.infer(next(source.pieces(paths[0])))[0].keys() == {"size"}
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
@@ -88,18 +91,17 @@ def test_classes_keep_their_spelling(written, format, values):
     assert read(source, paths)[0]["k"] in (Kind.INT, Kind.FLOAT)
     reading = Reading(format, classes=["k"])
     folder = paths[0].partition("/k=")[0]
-    kinds, rows = read(sources.open_source(paths, reading, folder=folder), paths)
+    kinds, rows = read(reader.open_table(paths, reading, folder=folder), paths)
     assert kinds == {"size": Kind.INT, "k": Kind.BYTES}
     assert [row["k"] for row in rows[::2]] == [[value.encode()] for value in sorted(values)]
-    opened = cast(TableSource, sources.open_source(paths, reading, folder=folder))
-    scan = next(iter(opened.scan(paths[0], ())))
+    scan = scans(reader.open_table(paths, reading, folder=folder), paths, ())[0]
     assert scan.columns["k"].to_pylist() == [sorted(values)[0]] * 2
 
 
 def test_a_known_kind_counts(written):
     _, paths = written(["k=1/a", "k=2/a"])
     folder = paths[0].partition("/k=")[0]
-    source = sources.open_source(
+    source = reader.open_table(
         paths, Reading("csv"), {"size": Kind.INT, "k": Kind.BYTES}, folder=folder
     )
     kinds, rows = read(source, paths)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from components.tables import bad_rows
+from components.tables.table import NO_ROWS
 from models.errors import UserError
 from models.zoo import registry
 from pipeline.config import config_file
-from pipeline.preflight import checks, split_counts
+from pipeline.preflight import data_check, model_check, split_counts
 
 ROOT = pathlib.Path(__file__).parents[4]
 
@@ -49,38 +51,40 @@ def splits_are_not_counted(monkeypatch):
 
 def mistakes(config):
     with pytest.raises(UserError) as caught:
-        checks.check_data(config)
+        data_check.check_data(config)
     return str(caught.value).split("\n")
 
 
 def test_good_data_pass(problem):
-    checks.check_data(problem("features: {rooms: categorical}\nslices: [rooms]\nsplits: {key: id}"))
+    data_check.check_data(
+        problem("features: {rooms: categorical}\nslices: [rooms]\nsplits: {key: id}")
+    )
 
 
 @pytest.mark.parametrize("name", ["king_county", "ames", "series"])
 def test_the_shipped_data_pass_and_nothing_is_odd_about_them(name):
-    report = checks.check_data(config_file.load(ROOT / "data" / name / "pipeline.yaml"))
+    report = data_check.check_data(config_file.load(ROOT / "data" / name / "pipeline.yaml"))
     assert report is not None
     assert report.notes == ()
 
 
 def test_missing_file_and_empty_folder(problem):
     path = problem.folder / "no.csv"
-    assert mistakes(problem(data="no.csv")) == [f"data.path: no such file or folder: {path}"]
+    assert mistakes(problem(data="no.csv")) == [f"data.path: {path}: no such file"]
     folder = problem.folder / "tables"
     folder.mkdir()
-    assert mistakes(problem(data="tables")) == [f"data.path: the folder is empty: {folder}"]
+    assert mistakes(problem(data="tables")) == [f"data.path: {folder}: the folder is empty"]
     (folder / "1.csv").write_text(GOOD)
-    checks.check_data(problem(data="tables"))
+    data_check.check_data(problem(data="tables"))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "is empty; expected a header line and rows"),
-        ("id,price\n", "has a header but no rows"),
-        ("id,price", "has a header but no rows"),
-        (b"price,\x00\n1,2\n", "is no text: byte 7 is NUL; expected a CSV"),
+        ("id,price\n", NO_ROWS),
+        ("id,price", NO_ROWS),
+        (b"price,\x00\n1,2\n", "is not text: byte 7 is NUL; expected a CSV file"),
     ],
 )
 def test_files_that_are_no_table(problem, content, message):
@@ -106,19 +110,19 @@ def test_text_in_another_encoding(problem, content, place):
     problem.csv.write_bytes(content.encode("latin-1"))
     assert mistakes(problem()) == [
         f"{problem.csv}:{place}{'' if 'header' in place else ', which is'} not utf-8; "
-        "set data.encoding: latin-1"
+        f"set data.encoding: latin-1{'' if 'header' in place else f'; {bad_rows.ADVICE}'}"
     ]
     data = "{path: houses.csv, encoding: latin-1}"
     if place.startswith("9002"):
         assert "found 'é', expected a number" in mistakes(problem(data=data))[0]
     else:
-        checks.check_data(problem(data=data))
+        data_check.check_data(problem(data=data))
 
 
 def test_rows_that_are_put_aside_stop_nothing(problem):
     problem.csv.write_bytes(GOOD.encode() + b"1,2,3,4\n1,2\n3,4,\xe9\n3,4,\0\n5,6,7\n")
     data = "{path: houses.csv, on_bad_rows: quarantine}"
-    checks.check_data(problem(data=data))
+    data_check.check_data(problem(data=data))
     problem.csv.write_text(f"{GOOD}3,,1\n")
     empty = f"{problem.csv}:4: price: the label is empty; remove the row or fill it in"
     assert mistakes(problem(data=data)) == [empty]
@@ -128,17 +132,17 @@ def test_rows_that_are_put_aside_stop_nothing(problem):
     data = "{path: houses.csv, on_bad_rows: quarantine, schema: schema.pbtxt}"
     assert mistakes(problem(data=data)) == [empty]
     problem.csv.write_text(f"{GOOD}3,cheap,1\n")
-    checks.check_data(problem(data=data))
+    data_check.check_data(problem(data=data))
 
 
 def test_zipped_files_and_patterns(problem):
     (problem.folder / "sales-1.csv.gz").write_bytes(gzip.compress(GOOD.encode()))
-    checks.check_data(problem(data="sales-1.csv.gz"))
+    data_check.check_data(problem(data="sales-1.csv.gz"))
     (problem.folder / "sales-2.csv").write_text(GOOD + "1,,2\n")
     (line,) = mistakes(problem(data="{path: sales-*, format: csv}"))
     assert line.startswith(f"{problem.folder / 'sales-2.csv'}:4: price: the label is empty")
     (line,) = mistakes(problem(data="rents-?.csv"))
-    assert line == f"data.path: no such file or folder: {problem.folder / 'rents-?.csv'}"
+    assert line == f"data.path: {problem.folder / 'rents-?.csv'}: no file matches"
 
 
 def test_of_spans_the_last_is_looked_at(problem):
@@ -147,7 +151,7 @@ def test_of_spans_the_last_is_looked_at(problem):
         folder.mkdir(parents=True)
         (folder / "houses.csv").write_text(content)
     config = problem(data="'day-{SPAN}/v{VERSION}/*.csv'")
-    checks.check_data(config)
+    data_check.check_data(config)
     assert config.data.folder == problem.folder
     assert config.data.pattern == "day-{SPAN}/v{VERSION}/*.csv"
 
@@ -163,7 +167,7 @@ def test_not_parquet(problem):
 )
 def test_a_byte_order_mark_and_quotes_in_the_header(problem, content):
     problem.csv.write_bytes(content)
-    checks.check_data(problem())
+    data_check.check_data(problem())
 
 
 def test_files_of_one_folder_have_one_header(problem):
@@ -232,7 +236,7 @@ def test_a_label_that_is_no_number_names_its_line(problem, quoted):
         f"{problem.csv}:{number}: price: found 'cheap', expected a number; choose another label, "
         "or task: multiclass"
     ]
-    checks.check_data(problem(task="multiclass"))
+    data_check.check_data(problem(task="multiclass"))
 
 
 @pytest.mark.parametrize("task", ["regression", "binary"])
@@ -246,8 +250,8 @@ def test_an_empty_label_names_its_line(problem, task):
 @pytest.mark.parametrize(("row", "count"), [("1,2", 2), ("1,2,3,4", 4), ("1", 1)])
 def test_a_ragged_row_names_its_line(problem, row, count):
     problem.csv.write_text(f"{GOOD}\n{row}\n")
-    fields = f"{count} fields, expected 3 as in the header"
-    assert mistakes(problem()) == [f"{problem.csv}:5: found {fields}: {row!r}"]
+    fields = f"{count} field{'s' * (count > 1)}, expected 3 as in the header"
+    assert mistakes(problem()) == [f"{problem.csv}:5: found {fields}: {row!r}; {bad_rows.ADVICE}"]
 
 
 class TestSchema:
@@ -264,7 +268,7 @@ class TestSchema:
         return fixture
 
     def test_agrees(self, with_schema):
-        checks.check_data(with_schema(SCHEMA))
+        data_check.check_data(with_schema(SCHEMA))
 
     def test_missing(self, with_schema):
         assert mistakes(with_schema(None)) == [f"data.schema: no such file: {with_schema.path}"]
@@ -299,7 +303,7 @@ class TestSchema:
         )
 
     def test_an_optional_feature_may_be_absent(self, with_schema):
-        checks.check_data(with_schema(SCHEMA + 'feature { name: "attic" type: INT }\n'))
+        data_check.check_data(with_schema(SCHEMA + 'feature { name: "attic" type: INT }\n'))
 
 
 def test_parquet_columns(problem):
@@ -309,7 +313,7 @@ def test_parquet_columns(problem):
     pa.parquet.write_table(
         pa.table({"price": [1.0, 2.0], "rooms": [2, 3]}), problem.folder / "h.parquet"
     )
-    checks.check_data(problem(data="h.parquet"))
+    data_check.check_data(problem(data="h.parquet"))
     (line,) = mistakes(problem(data="h.parquet", label="prce"))
     assert line.endswith("h.parquet; did you mean price? (known: price, rooms)")
 
@@ -331,23 +335,23 @@ def test_tfrecord_columns(problem, name, compression):
     path = problem.folder / name
     with tf.io.TFRecordWriter(str(path), compression) as writer:
         writer.write(example.SerializeToString())
-    checks.check_data(problem(data=name))
+    data_check.check_data(problem(data=name))
     (line,) = mistakes(problem(data=name, label="prce"))
     assert line == f"label: no column prce in {path}; did you mean price? (known: price)"
 
     path.write_bytes(b"not a record of anything")
     (line,) = mistakes(problem(data=name))
-    assert line == f"data.path: {path}: holds no TFRecord of tf.Examples"
+    assert line == f"data.path: {path}: record 1 is damaged or truncated; create the file again"
 
 
 @pytest.mark.parametrize("name", registry.ON_ONE_DEVICE)
 def test_a_model_that_replicas_cannot_train_is_refused(problem, name):
     settings = f"model: {{name: {name}}}\ntrain: {{cluster: {{mirrored: 2}}}}"
     with pytest.raises(UserError) as error:
-        checks.check_model(problem(settings))
+        model_check.check_model(problem(settings))
     assert str(error.value) == (
         f"train.cluster.mirrored: found with {name}, which is trained on one device only; choose "
-        "another model, as mlp, or remove mirrored"
+        "another model, such as mlp, or remove mirrored"
     )
 
 
@@ -359,7 +363,7 @@ class TestModel:
         monkeypatch.syspath_prepend(str(problem.folder))
 
         def call(name, params="{}"):
-            checks.check_model(problem(f"model: {{name: {name}, params: {params}}}"))
+            model_check.check_model(problem(f"model: {{name: {name}, params: {params}}}"))
 
         return call
 
@@ -441,16 +445,16 @@ class TestRoles:
 
     def test_good_rows_pass(self, problem):
         problem.csv.write_text(MANY)
-        checks.check_data(problem(self.ALL))
+        data_check.check_data(problem(self.ALL))
 
     @pytest.mark.parametrize(
         ("row", "message"),
         [
             ("3,1,,1", "sea: the label is empty; remove the row or fill it in"),
             ("3,1,yes,", "sure: the weight is empty; remove the row or fill it in"),
-            ("3,1,yes,-1", "sure: found '-1', expected a number from zero up as the weight"),
-            ("3,1,yes,much", "sure: found 'much', expected a number from zero up as the weight"),
-            ("3,1,yes,inf", "sure: found 'inf', expected a number from zero up as the weight"),
+            ("3,1,yes,-1", "sure: found '-1', expected a number of at least 0 as the weight"),
+            ("3,1,yes,much", "sure: found 'much', expected a number of at least 0 as the weight"),
+            ("3,1,yes,inf", "sure: found 'inf', expected a number of at least 0 as the weight"),
             (",1,yes,1", "id: the key is empty; remove the row or fill it in"),
         ],
     )
@@ -482,15 +486,15 @@ class TestRoles:
 
     def test_a_derived_feature_may_read_another(self, problem):
         problem.csv.write_text(MANY)
-        checks.check_data(problem("derived: {a: b + 1, b: id}"))
+        data_check.check_data(problem("derived: {a: b + 1, b: id}"))
 
     def test_a_fractional_key(self, problem):
         problem.csv.write_text("id,price,rooms\n1,2,1\n2.5,3,2\n4,3,1\n")
         assert mistakes(problem("splits: {key: id}")) == [
-            "splits.key: id holds fractional numbers, as 2.5; expected text or whole numbers"
+            "splits.key: id holds fractional numbers, such as 2.5; expected text or whole numbers"
         ]
         problem.csv.write_text("id,price,rooms\n1,2,1\n2.5,3,2\nx,3,1\n")
-        checks.check_data(problem("splits: {key: id}"))
+        data_check.check_data(problem("splits: {key: id}"))
 
     @pytest.mark.parametrize(
         ("column", "values", "message"),
@@ -499,11 +503,15 @@ class TestRoles:
             ("price", [1.0, 2.0, float("nan")], "row 3: price: the label is missing or not finit"),
             ("price", ["1", "2", "3"], "price: found text, expected numbers as the label of a"),
             ("sea", ["a", "b", None], "row 3: sea: the label is missing or not finite; remove"),
-            ("sure", [1, 0, -2], "row 3: sure: found -2, expected a number from zero up as the w"),
+            ("sure", [1, 0, -2], "row 3: sure: found -2, expected a number of at least 0 as the"),
             ("sure", [1.0, None, 2.0], "row 2: sure: the weight is missing or not finite; remove"),
             ("sure", ["a", "b", "c"], "sure: found text, expected numbers as the weight"),
             ("id", [1, None, 2], "row 2: id: the key is missing or not finite; remove the row"),
-            ("id", [1.0, 2.0, 3.0], "splits.key: id holds fractional numbers, as 1.0; expected"),
+            (
+                "id",
+                [1.0, 2.0, 3.0],
+                "splits.key: id holds fractional numbers, such as 1.0; e",
+            ),
             ("id", [1, 2, 3], None),
             ("sure", [True, False, True], None),
         ],
@@ -519,7 +527,7 @@ class TestRoles:
         pa.parquet.write_table(pa.table(columns), path)
         config = problem(self.ALL.replace("derived: {half: 'id / 2'}", ""), data="h.parquet")
         if message is None:
-            checks.check_data(config)
+            data_check.check_data(config)
         else:
             (line,) = mistakes(config)
             assert line.removeprefix(f"{path}: ").startswith(message)

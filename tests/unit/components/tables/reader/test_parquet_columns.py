@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import table_rows
 
-from components.tables import sources, table
+from components.tables import reader
 from components.tables.table import BadTable, Kind, Reading
 
 PARQUET = Reading("parquet")
@@ -18,20 +19,17 @@ PARQUET = Reading("parquet")
 def opened(path, columns, **options):
     made = columns if isinstance(columns, pa.Table) else pa.table(columns)
     pa.parquet.write_table(made, path, row_group_size=2)
-    return sources.open_source([str(path)], Reading("parquet", **options), block_bytes=1)
+    return reader.open_table([str(path)], Reading("parquet", **options), block_bytes=1)
 
 
 def read(source, path, kinds=None):
     """Returns the kinds of the columns, and their values."""
-    pieces = list(source.pieces(str(path), 0))
-    if kinds is None:
-        kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
+    kinds = table_rows.kinds_of(source, [path]) if kinds is None else kinds
     columns: dict[str, list] = {name: [] for name in kinds}
-    for piece in pieces:
-        for rows in source.read(piece, kinds):
-            for name in kinds:
-                lists = rows.batch.column(name).to_pylist()
-                columns[name] += [(row or [None])[0] for row in lists]
+    for rows in table_rows.read(source, [path], kinds):
+        for name in kinds:
+            lists = rows.batch.column(name).to_pylist()
+            columns[name] += [(row or [None])[0] for row in lists]
     return kinds, columns
 
 
@@ -138,12 +136,10 @@ def test_a_column_that_the_files_hold_differently(tmp_path):
         pa.parquet.write_table(pa.table({"n": column}), tmp_path / name)
     (tmp_path / "d").write_bytes(b"")
     paths = [str(tmp_path / name) for name in "abcd"]
-    source = sources.open_source(paths, PARQUET)
-    pieces = [piece for path in paths for piece in source.pieces(path, 0)]
-    kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
-    assert kinds == {"n": Kind.INT}
-    found = [rows.batch.to_pydict() for piece in pieces for rows in source.read(piece, kinds)]
-    assert found == [{"n": [[3]]}, {"n": [[1600000001]]}]
+    source = reader.open_table(paths, PARQUET)
+    assert table_rows.kinds_of(source, paths) == {"n": Kind.INT}
+    batches = [rows.batch.to_pydict() for rows in table_rows.read(source, paths)]
+    assert batches == [{"n": [[3]]}, {"n": [[1600000001]]}]
 
 
 @pytest.mark.parametrize(

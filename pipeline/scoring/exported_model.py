@@ -1,0 +1,116 @@
+"""An exported model as it was deployed: where it is, what it reads and what it predicts."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+
+from etils import epath
+
+from components import deployments
+from models.errors import UserError
+from models.features.features import Input
+from models.training import export_manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictedLabel:
+    """Label that a model predicts; unlike `models.features.label`, without TensorFlow.
+
+    Attributes:
+        name: the label's column.
+        task: regression, binary or multiclass.
+        classes: the classes in ascending order; empty for a regression.
+    """
+
+    name: str
+    task: str
+    classes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """Model with the descriptions of its inputs and outputs.
+
+    Attributes:
+        directory: the directory of a pushed version.
+        labels: the labels that it predicts.
+        inputs: the columns that it reads, by name.
+        columns: the names of all columns of the table that it was trained on.
+        missing: words that marked a missing value in that table; None if not recorded.
+    """
+
+    directory: pathlib.Path
+    labels: tuple[PredictedLabel, ...]
+    inputs: Mapping[str, Input]
+    columns: tuple[str, ...]
+    missing: tuple[str, ...] | None
+
+
+def latest_version(serving: pathlib.Path) -> pathlib.Path:
+    """Returns the directory of the deployed version.
+
+    Raises:
+        UserError: no model was pushed yet, or the record of deployments cannot be read.
+    """
+    directory = epath.Path(serving)
+    version = deployments.serving(directory)
+    # A version without a graph is not `serving`; `read` reports it as damaged.
+    version = version or next(reversed(deployments.versions(directory)), None)
+    if version is None:
+        raise UserError(f"{serving}: no model was pushed yet; `run` trains and pushes one")
+    return pathlib.Path(version)
+
+
+def check_label(directory: pathlib.Path, name: str, task: str) -> None:
+    """Checks that a pushed model belongs to this problem.
+
+    Raises:
+        UserError: it predicts another label or task, because two problems share a workspace; or
+            see `read`.
+    """
+    label = read(directory).labels[0]
+    if (label.name, label.task) != (name, task):
+        raise UserError(
+            f"{directory}: predicts {label.name} ({label.task}), not {name} ({task}) as "
+            "configured; give each problem a name of its own (name: ...) and run it"
+        )
+
+
+def read(directory: pathlib.Path) -> ExportedModel:
+    """Reads what a pushed model says about itself.
+
+    Raises:
+        UserError: the model's files changed since deployment, or it was exported in an earlier
+            form, with one label only.
+    """
+    _check_files(directory)
+    extra = directory / "assets.extra"
+    described = json.loads((extra / "label.json").read_text())
+    if "labels" not in described:
+        raise UserError(
+            f"{directory}: was exported in an earlier form; `run` makes and pushes a new one"
+        )
+    signature = json.loads((extra / "features.json").read_text())
+    missing = signature.get("missing")
+    return ExportedModel(
+        directory,
+        tuple(
+            PredictedLabel(label["name"], label["task"], tuple(label["classes"]))
+            for label in described["labels"]
+        ),
+        {column["name"]: Input(**column) for column in signature["inputs"]},
+        tuple(signature["columns"]),
+        None if missing is None else tuple(missing),
+    )
+
+
+def _check_files(directory: pathlib.Path) -> None:
+    damage = deployments.damage(epath.Path(directory))
+    if damage == export_manifest.NO_CHECKSUMS:
+        raise UserError(
+            f"{directory}: {damage}: it was deployed by an earlier version, or the file was "
+            "removed; `run` makes and pushes a new one"
+        )
+    if damage:
+        raise UserError(f"{directory}: {damage}; restore its files, or `run`, which pushes it anew")
