@@ -77,21 +77,23 @@ def _pieces(
     packed = True
     if kind == pa.int64():
         tag = _INT64_LIST
-        payload, places = _varints(values.to_numpy())
+        payload, value_offsets = _varints(values.to_numpy())
     elif kind == pa.float32():
         tag = _FLOAT_LIST
-        payload, places = values.to_numpy().view(np.uint8), 4 * np.arange(len(values) + 1)
+        payload, value_offsets = values.to_numpy().view(np.uint8), 4 * np.arange(len(values) + 1)
     elif kind == pa.large_binary():
         tag = _BYTES_LIST
         packed = bool((counts <= 1).all())
         if not packed:
             values = joined(by_code(lengths(values), lambda n: _ITEMS + _varint(n)), values)
-        places = byte_arrays.offsets(values)
-        payload = np.frombuffer(values.buffers()[2] or b"", np.uint8)[places[0] : places[-1]]
-        places = places - places[0]
+        value_offsets = byte_arrays.offsets(values)
+        payload = np.frombuffer(values.buffers()[2] or b"", np.uint8)[
+            value_offsets[0] : value_offsets[-1]
+        ]
+        value_offsets = value_offsets - value_offsets[0]
     else:
         raise TypeError(f"expected a column of int64, float32 or large binary, found {kind}")
-    payloads = binary(payload, places[offsets - offsets[0]])
+    payloads = binary(payload, value_offsets[offsets - offsets[0]])
     codes = np.where(counts == 0, _EMPTY, lengths(payloads))
     if column.null_count:
         codes = np.where(column.is_null().to_numpy(zero_copy_only=False), _NULL, codes)

@@ -44,7 +44,7 @@ class NoNumber(ValueError):
     """A text is not a number of the expected kind."""
 
 
-def number(text: str, kind: Kind) -> int | float | None:
+def parse_number(text: str, kind: Kind) -> int | float | None:
     """Parses the text of a field as a number; returns None if it is missing.
 
     Raises:
@@ -153,8 +153,8 @@ def _large_in(column: pa.Array) -> Held:
     return Held.LARGE if large.any() else Held.NOTHING
 
 
-def numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
-    """Parses a column of strings as numbers; returns None if a value needs the slower `number`."""
+def arrow_numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
+    """Parses a column of strings by Arrow; returns None if a value needs `parse_number`."""
     canonical = pc.ascii_trim(texts, " \t")
     canonical = pc.if_else(_matches(canonical, _NAN), pa.scalar(None, pa.string()), canonical)
     canonical = pc.replace_substring_regex(canonical, r"^\+([0-9.iI])", r"\1")
@@ -173,16 +173,16 @@ def numbers(texts: pa.Array, kind: Kind) -> pa.Array | None:
         return None
 
 
-def parse(texts: pa.Array, kind: Kind) -> pa.Array:
+def parse_numbers(texts: pa.Array, kind: Kind) -> pa.Array:
     """Parses a column of strings as numbers.
 
     Raises:
         NoNumber: a text is not a number of the kind.
     """
-    parsed = numbers(texts, kind)
+    parsed = arrow_numbers(texts, kind)
     if parsed is not None:
         return parsed
-    values = [text and number(text, kind) for text in texts.to_pylist()]
+    values = [text and parse_number(text, kind) for text in texts.to_pylist()]
     return pa.array(values, pa.int64() if kind == Kind.INT else pa.float64())
 
 

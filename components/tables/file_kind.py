@@ -89,15 +89,15 @@ def refusal(head: bytes, wanted: Format) -> str:
 def _known(head: bytes) -> str:
     if head.startswith(b"PK\x03\x04"):
         return _zipped(head)
-    for start, what, mend in _SIGNATURES:
+    for start, what, advice in _SIGNATURES:
         if head.startswith(start):
-            return f"{what}; {mend}"
+            return f"{what}; {advice}"
     if head[257:262] == b"ustar":
         return f"is a tar archive; {_UNPACK}"
     text = head.removeprefix(_BOM).lstrip()
-    for pattern, what, mend in _MARKUP:
+    for pattern, what, advice in _MARKUP:
         if re.match(pattern, text, re.IGNORECASE):
-            return f"is {what}; {mend}"
+            return f"is {what}; {advice}"
     return ""
 
 

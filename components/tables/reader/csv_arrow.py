@@ -51,7 +51,7 @@ class ArrowParser:
                 if columns is not None and not any_nan(columns[index]):
                     column = columns[index]
                 else:
-                    column = cell_values.numbers(text.cast(pa.string()), kinds[name])
+                    column = cell_values.arrow_numbers(text.cast(pa.string()), kinds[name])
             if column is None:
                 return None
             typed.append(column)

@@ -87,7 +87,7 @@ class RowParser:
         kind = kinds.get(name, Kind.BYTES)
         if kind in table.EXPECTED and value not in self.reading.missing:
             try:
-                cell_values.number(value, kind)
+                cell_values.parse_number(value, kind)
             except cell_values.NoNumber:
                 return f"found {table.shown(value)}, expected {table.EXPECTED[kind]}"
         return ""

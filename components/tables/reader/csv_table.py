@@ -251,7 +251,7 @@ def _uncertain(column: pa.Array) -> pa.BooleanArray | None:
 def _numbers(texts: pa.Array, kind: Kind) -> pa.Array:
     """Converts texts, all of which are numbers or NaN; unlike missing values, NaN stays NaN."""
     texts = texts.cast(pa.string())
-    parsed = cell_values.parse(texts, kind)
+    parsed = cell_values.parse_numbers(texts, kind)
     if parsed.null_count == texts.null_count:
         return parsed
     return pc.if_else(
@@ -263,5 +263,5 @@ def _column(texts: list[str | None], kind: Kind) -> pa.Array:
     """Converts texts to a column of the kind, which all of them fit."""
     column = pa.array(texts, pa.string())
     if kind in (Kind.INT, Kind.FLOAT):
-        return cell_values.parse(column, kind)
+        return cell_values.parse_numbers(column, kind)
     return column.cast(csv_arrow.TYPES[kind])

@@ -130,7 +130,7 @@ def _doubles(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
 def _numbers(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
     """Parses texts as numbers by the rules for CSV."""
     try:
-        return cell_values.parse(without(texts_of(column), ["", *missing]), kind)
+        return cell_values.parse_numbers(without(texts_of(column), ["", *missing]), kind)
     except cell_values.NoNumber as error:
         raise _Unfit(table.shown(str(error))) from None
 

@@ -129,7 +129,7 @@ class _PartitionedBlock:
         if kind == Kind.BYTES:
             return column
         try:
-            return cell_values.parse(column, kind)
+            return cell_values.parse_numbers(column, kind)
         except cell_values.NoNumber:
             raise BadTable(
                 f"{self.file}: {name}: found {table.shown(text or '')} in the name of the folder, "

@@ -106,7 +106,7 @@ def test_the_same_rows_are_read_as_by_tfx_in_equal_batches(folder, options):
         assert collections.Counter(raw) == collections.Counter(map(example, range(ROWS + 10)))
 
 
-def test_a_damaged_record_is_named(folder, tmp_path):
+def test_a_damaged_record_is_reported_by_its_number(folder, tmp_path):
     content = bytearray(gzip.decompress((folder / "data-00000.gz").read_bytes()))
     (place,) = [i for i in range(len(content)) if content.startswith(example(1700), i)]
     content[place + 5] ^= 1
@@ -120,7 +120,7 @@ def test_a_damaged_record_is_named(folder, tmp_path):
         batches(ours)
 
 
-def test_what_transform_writes_is_what_tfx_writes(folder, tmp_path):
+def test_transform_writes_what_tfx_writes(folder, tmp_path):
     written = {}
     schema = transform.schema_pb2.Schema()
     schema.feature.add(name="number", type="INT").shape.dim.add(size=1)
@@ -150,7 +150,7 @@ def test_what_transform_writes_is_what_tfx_writes(folder, tmp_path):
     st.integers(1, 5),
     st.data(),
 )
-def test_records_come_back_and_a_cut_or_changed_file_is_noticed(texts, most, data):
+def test_records_round_trip_and_damage_is_detected(texts, most, data):
     written = b"".join(
         bytes(part.as_py()) for part in tfrecords.frame(pa.array(texts, pa.large_binary()), texts)
     )

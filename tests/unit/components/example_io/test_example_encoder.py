@@ -39,7 +39,7 @@ def batches(draw):
 
 @settings(max_examples=200, deadline=None)
 @given(batches())
-def test_equal_to_the_library_and_canonical(batch):
+def test_bytes_equal_the_librarys_and_are_canonical(batch):
     ours = encoder.encode(batch).to_pylist()
     theirs = example_coder.RecordBatchToExamplesEncoder().encode(batch)
     assert ours == [canonical(record) for record in theirs]
@@ -57,7 +57,7 @@ def test_columns_of_nulls():
     assert not tf.train.Example.FromString(second).features.feature
 
 
-def test_a_feature_by_itself():
+def test_a_single_feature():
     found = encoder.features(pa.array([[300], [b"x" * 200]][:1], INT)).to_pylist()
     feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[300]))
     assert found == [feature.SerializeToString(deterministic=True)]

@@ -47,7 +47,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("key", [None, "first"])
-def test_the_examples_and_splits_of_the_stock_component(tmp_path, name, key):
+def test_examples_and_splits_equal_the_stock_components(tmp_path, name, key):
     file = tmp_path / "table.csv"
     file.write_bytes(ODD[name].encode())
     key = key and ODD[name].partition("\n")[0].strip().split(",")[0]

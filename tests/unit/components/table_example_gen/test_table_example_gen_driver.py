@@ -32,7 +32,7 @@ def replaced(file, text: str) -> None:
     assert file.stat().st_size == before.st_size
 
 
-def test_a_table_of_the_same_size_and_time_is_another(table):
+def test_a_table_of_the_same_size_and_time_is_recognized_as_changed(table):
     before = fingerprint(table)
     replaced(table / "1.csv", "x\n7\n")
     assert fingerprint(table) != before
@@ -40,14 +40,14 @@ def test_a_table_of_the_same_size_and_time_is_another(table):
     assert fingerprint(table) == before
 
 
-def test_files_that_are_exchanged_are_another_table(table):
+def test_swapped_files_are_recognized_as_changed(table):
     before = fingerprint(table)
     replaced(table / "1.csv", "x\n2\n")
     replaced(table / "2.csv", "x\n1\n")
     assert fingerprint(table) != before
 
 
-def test_a_table_that_is_copied_is_the_same(table):
+def test_a_copied_table_is_unchanged(table):
     before = fingerprint(table)
     os.utime(table / "1.csv", (2000, 2000))
     (table / "notes.txt").write_text("no part of it")
@@ -57,7 +57,7 @@ def test_a_table_that_is_copied_is_the_same(table):
 
 
 @pytest.mark.parametrize("pattern", ["*", "*/*"])
-def test_what_others_leave_beside_data_is_no_part_of_it(tmp_path, pattern):
+def test_hidden_files_do_not_count(tmp_path, pattern):
     place = tmp_path / ("town=Ash" if "/" in pattern else "")
     place.mkdir(exist_ok=True)
     (place / "1.csv").write_text("x\n1\n")

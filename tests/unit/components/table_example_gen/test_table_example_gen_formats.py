@@ -147,7 +147,7 @@ def test_whole_numbers_in_one_file_and_fractions_in_another(tmp_path):
         ({"m": [1]}, "has no column"),
     ],
 )
-def test_parquet_files_that_do_not_go_together(tmp_path, other, message):
+def test_parquet_files_with_different_columns(tmp_path, other, message):
     pa.parquet.write_table(pa.table({"n": [1, 2]}), tmp_path / "a")
     pa.parquet.write_table(pa.table(other), tmp_path / "b")
     paths = [str(tmp_path / name) for name in ("a", "b")]
@@ -181,13 +181,13 @@ def records(tmp_path):
 
 
 @pytest.mark.parametrize("key", [None, "id"])
-def test_tfrecords_are_split_as_by_the_stock_component(records, key):
+def test_tfrecords_get_the_stock_components_splits(records, key):
     found = example_gens.ours(records, key, format="tfrecord", block_bytes=500)
     assert found.rows() == example_gens.stock_import(records, key).rows()
     assert len(found.report["splits"]) == 3
 
 
-def test_zipped_and_plain_tfrecords(records):
+def test_gzipped_and_plain_tfrecords(records):
     found = example_gens.ours(records, format="tfrecord", block_bytes=500)
     rows: collections.Counter = sum(found.rows().values(), collections.Counter())
     wanted = [example(number).SerializeToString(deterministic=True) for number in range(300)]
@@ -204,7 +204,7 @@ def test_a_damaged_record(records, place):
         example_gens.ours(records, format="tfrecord", block_bytes=500)
 
 
-def test_records_of_something_else(records):
+def test_records_that_are_not_examples(records):
     with tf.io.TFRecordWriter(str(records / "a.tfrecord")) as writer:
         writer.write(b"no example")
     with pytest.raises(BadTable, match="a.tfrecord: one of the records 1 to 1 is not a tf"):

@@ -63,7 +63,7 @@ def with_bad_row(row) -> bytes:
     ("row", "reason", "kinds"), [(*bad, {}) for bad in BAD] + [(*bad, KINDS) for bad in TYPED]
 )
 class TestABadRow:
-    def test_is_refused_with_its_place(self, table, row, reason, kinds):
+    def test_is_refused_with_its_location(self, table, row, reason, kinds):
         folder = table(with_bad_row(row))
         with pytest.raises(BadTable) as caught:
             example_gens.ours(folder, kinds=kinds)
@@ -71,7 +71,7 @@ class TestABadRow:
         advice = f"; {bad_rows.ADVICE}"
         assert str(caught.value) == f"{place}{reason}{advice}"
 
-    def test_is_put_aside(self, table, row, reason, kinds):
+    def test_is_quarantined(self, table, row, reason, kinds):
         folder = table(with_bad_row(row))
         found = example_gens.ours(folder, kinds=kinds, on_bad_rows="quarantine")
         assert count(found) == 202
@@ -82,7 +82,7 @@ class TestABadRow:
         assert f"{aside['column']}: {aside['reason']}".removeprefix(": ") == reason
 
 
-def test_what_is_put_aside_leaves_the_rest_as_it_is(table):
+def test_quarantined_rows_do_not_change_the_others(table):
     folder = table(GOOD)
     whole = example_gens.ours(folder).rows()
     table(GOOD.replace("\n57,", "\n1,2\n57,").replace("\n111,", "\n1,2,3,4\n,,,,\n111,"))
@@ -92,7 +92,7 @@ def test_what_is_put_aside_leaves_the_rest_as_it_is(table):
     assert [row["content"] for row in found.quarantine] == ["1,2", "1,2,3,4", ",,,,"]
 
 
-def test_too_many_are_refused(table):
+def test_too_many_bad_rows_are_refused(table):
     folder = table(GOOD + "1,2\n" * 50)
     with pytest.raises(BadTable) as caught:
         example_gens.ours(folder, on_bad_rows="quarantine")
@@ -102,7 +102,7 @@ def test_too_many_are_refused(table):
     )
 
 
-def test_a_value_of_another_type_far_down_is_text_without_a_schema(table):
+def test_a_late_word_makes_a_column_text_without_a_schema(table):
     found = example_gens.ours(table(GOOD + "7,n/a,x\n"))
     assert found.report["kinds"] == {"id": "INT", "price": "BYTES", "city": "BYTES"}
 
@@ -118,7 +118,7 @@ def test_types_come_from_the_schema(table):
         assert features["price"].float_list.value[0] in (3.0, 4.0)
 
 
-def test_types_that_the_schema_does_not_give_are_inferred(table):
+def test_types_missing_from_the_schema_are_inferred(table):
     found = example_gens.ours(table(GOOD), kinds={"id": "FLOAT"})
     assert found.report["kinds"] == {"id": "FLOAT", "price": "FLOAT", "city": "BYTES"}
 
@@ -141,7 +141,7 @@ def test_a_byte_order_mark_and_a_quoted_header(table, quoted):
     assert example_gens.ours(folder).rows() == expected
 
 
-def test_zipped_files_and_several(table):
+def test_gzipped_and_several_files(table):
     folder = table(GOOD)
     expected = example_gens.ours(folder).rows()
     lines = GOOD.splitlines(keepends=True)
@@ -171,16 +171,16 @@ def test_stray_quotes_are_characters(table):
         ("id,id\n1,2\n", "table.csv:1: columns 1, 2 are all called id; rename all but one"),
         (
             'id,n\n1,2\n2,"3\n4,5\n',
-            "table.csv:3: the quotes of a value that begins in this row are",
+            "table.csv:3: a quoted value that begins in this row is never closed",
         ),
     ],
 )
-def test_no_table(table, content, message):
+def test_files_without_rows(table, content, message):
     with pytest.raises(BadTable, match=message):
         example_gens.ours(table(content))
 
 
-def test_no_files_and_other_headers(table):
+def test_missing_files_and_different_headers(table):
     folder = table(GOOD)
     with pytest.raises(BadTable, match=r"data.path: .*/\*.tsv: no file matches"):
         example_gens.ours(folder, pattern="*.tsv")
@@ -189,7 +189,7 @@ def test_no_files_and_other_headers(table):
         example_gens.ours(folder)
 
 
-def test_a_key_that_is_missing_or_a_fraction(table):
+def test_a_missing_or_fractional_key(table):
     folder = table("id,price\n1,2.5\n,3\n")
     with pytest.raises(BadTable, match="splits.key: id is empty in a row; fill it in"):
         example_gens.ours(folder, key="id")
@@ -197,7 +197,7 @@ def test_a_key_that_is_missing_or_a_fraction(table):
         example_gens.ours(folder, key="price")
 
 
-def test_the_same_bytes_in_every_process(table):
+def test_every_process_writes_the_same_bytes(table):
     folder = table(GOOD)
     first = example_gens.ours(folder)
     script = f"""
@@ -218,7 +218,7 @@ print(example_gens.ours(pathlib.Path({str(folder)!r})).folder)
     assert example_gens.ours(folder, seed=1).files != first.files
 
 
-def test_rows_are_not_left_in_their_order(table):
+def test_rows_are_shuffled(table):
     found = example_gens.ours(table(GOOD))
     numbers = [
         example_gens.tf.train.Example.FromString(r).features.feature["id"].int64_list.value[0]

@@ -82,7 +82,7 @@ NOT_CSV = {
 
 
 @pytest.mark.parametrize("name", NOT_CSV)
-def test_what_is_no_csv_is_refused_by_what_it_is(tmp_path, name):
+def test_other_formats_are_refused_by_name(tmp_path, name):
     content, message = NOT_CSV[name]
     file = tmp_path / "t.csv"
     file.write_bytes(content)
@@ -101,7 +101,7 @@ def test_what_is_no_csv_is_refused_by_what_it_is(tmp_path, name):
         (parquet()[:20], "is truncated"),
     ],
 )
-def test_what_is_no_parquet(tmp_path, content, message):
+def test_files_that_are_not_parquet(tmp_path, content, message):
     file = tmp_path / "t.parquet"
     file.write_bytes(content)
     with pytest.raises(BadTable, match=f"t.parquet: {message}"):
@@ -123,7 +123,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_header_that_is_none(tmp_path, name):
+def test_first_lines_that_are_not_a_header(tmp_path, name):
     text, message = HEADERS[name]
     file = tmp_path / "t.csv"
     file.write_bytes(text.encode())
@@ -157,7 +157,7 @@ def many(rows: int) -> bytes:
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.95, 1])
-def test_a_gzipped_file_that_is_cut_off(tmp_path, share):
+def test_a_truncated_gzipped_file(tmp_path, share):
     file = tmp_path / "t.csv.gz"
     content = gzip.compress(many(20_000))
     file.write_bytes(content[: int(share * len(content)) - 4])
@@ -218,7 +218,7 @@ class TestMatching:
             ("x*", []),
         ],
     )
-    def test_what_others_leave_beside_data_is_passed_over(self, folder, pattern, expected):
+    def test_hidden_files_are_skipped(self, folder, pattern, expected):
         found = table_files.matching(str(folder), pattern)
         assert found == [str(folder / name) for name in expected]
 

@@ -55,7 +55,7 @@ def test_words_and_numbers_in_other_blocks(profile):
     assert (column.low, column.high) == (0, 399)
 
 
-def test_most_words_make_text_that_is_not_counted_to_the_end(profile):
+def test_words_of_a_text_column_are_not_counted_to_the_end(profile):
     column = profile(numbered(["word"] * 500), block_bytes=1000).columns["x"]
     assert column.is_text
     assert column.words.first.value == "word"
@@ -76,7 +76,7 @@ def test_gaps_extremes_and_moments(profile, tmp_path):
     assert column.deviation == pytest.approx(statistics.pstdev(numbers))
 
 
-def test_moments_of_many_blocks_are_those_of_the_whole(profile):
+def test_moments_over_blocks_equal_moments_of_the_whole(profile):
     numbers = [1.6e9 + number % 7 for number in range(2000)]
     text = numbered([f"{number:.1f}" for number in numbers])
     column = profile(text, {"x": Wanted(located=True)}, block_bytes=500).columns["x"]
@@ -84,7 +84,7 @@ def test_moments_of_many_blocks_are_those_of_the_whole(profile):
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
-def test_what_is_not_finite(profile, word):
+def test_values_that_are_not_finite(profile, word):
     column = profile(numbered([1.5, word, 2.5]), {"x": Wanted(located=True)}).columns["x"]
     assert (column.kind, column.low, column.high) == (Kind.FLOAT, 1.5, 2.5)
     assert (column.missing, column.not_finite) == ((1, 0) if word == "nan" else (0, 1))
@@ -92,7 +92,7 @@ def test_what_is_not_finite(profile, word):
     assert column.first_not_finite.location.endswith(":3")
 
 
-def test_a_line_counts_line_ends_within_quotes_and_blank_lines(profile):
+def test_line_numbers_count_quoted_line_ends_and_blank_lines(profile):
     text = 'id,x\n1,"a\nb\nc"\n\n\n2,d\n3,\n'
     column = profile(text, {"x": Wanted(located=True, values=True)}).columns["x"]
     assert column.first_gap.endswith(":8")
@@ -102,7 +102,7 @@ def test_a_line_counts_line_ends_within_quotes_and_blank_lines(profile):
     }
 
 
-def test_the_places_of_many_values_are_found_at_once(profile):
+def test_the_locations_of_many_values(profile):
     values = [f"v{number % 3000}" for number in range(9000)]
     found = profile(numbered(values), {"x": Wanted(values=True)}).columns["x"].values
     assert all(own.first.location.endswith(f":{int(text[1:]) + 2}") for text, own in found.items())
@@ -139,7 +139,7 @@ def test_misfits_of_a_pattern(profile):
     ],
 )
 @pytest.mark.parametrize("torn", [b"", b"9,\0\n"])
-def test_classes_are_what_the_table_holds(tmp_path, values, kind, torn):
+def test_kinds_of_class_columns(tmp_path, values, kind, torn):
     path = tmp_path / "t.csv"
     path.write_bytes(numbered(values).encode() + torn)
     source = CsvTable(("id", "x"), Reading("csv", classes=("x",)), 1 << 20)
@@ -158,7 +158,7 @@ value = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(value, value), max_size=5), st.booleans())
-def test_row_by_row_finds_what_arrow_finds(rows, as_text):
+def test_rows_parsed_one_by_one_have_the_profile_of_arrow(rows, as_text):
     """An unreadable row makes the reader parse the others one by one."""
     text = "x,y\n" + "".join(",".join(row) + "\n" for row in rows if row != ("", ""))
     wanted = {"x": Wanted(located=True, values=as_text, pattern="1|a" if as_text else "")}
@@ -217,7 +217,7 @@ def test_parquet_is_profiled_in_its_own_types(tmp_path):
     assert (found["none"].kind, found["none"].present) == (Kind.UNKNOWN, 0)
 
 
-def test_a_number_near_the_end_of_floats_is_placed_in_any_column(profile):
+def test_a_number_near_the_limit_of_floats_is_located_in_any_column(profile):
     column = profile(numbered([1.0, 1e39, 2.0])).columns["x"]
     assert (column.high, column.high_at[-2:], column.low_at) == (1e39, ":3", "")
 
@@ -240,11 +240,11 @@ def test_a_number_near_the_end_of_floats_is_placed_in_any_column(profile):
         (["1", "0"], False),
     ],
 )
-def test_what_schema_gen_takes_for_a_boolean(profile, values, truth):
+def test_columns_that_schema_gen_makes_boolean(profile, values, truth):
     assert profile(numbered(values)).columns["x"].is_truth == truth
 
 
-def test_the_first_bad_row_ends_the_look(tmp_path):
+def test_profiling_can_stop_at_the_first_bad_row(tmp_path):
     paths = [str(tmp_path / f"{number}.csv") for number in range(3)]
     for path, row in zip(paths, ("1,2", "1,2,3", "1")):
         pathlib.Path(path).write_text(f"a,b\n{row}\n")

@@ -62,7 +62,7 @@ def test_good_data_pass(problem):
 
 
 @pytest.mark.parametrize("name", ["king_county", "ames", "series"])
-def test_the_shipped_data_pass_and_nothing_is_odd_about_them(name):
+def test_the_shipped_data_pass_without_notes(name):
     report = data_check.check_data(config_file.load(ROOT / "data" / name / "pipeline.yaml"))
     assert report is not None
     assert report.notes == ()
@@ -87,12 +87,12 @@ def test_missing_file_and_empty_folder(problem):
         (b"price,\x00\n1,2\n", "is not text: byte 7 is NUL; expected a CSV file"),
     ],
 )
-def test_files_that_are_no_table(problem, content, message):
+def test_files_that_are_not_tables(problem, content, message):
     problem.csv.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert mistakes(problem()) == [f"data.path: {problem.csv}: {message}"]
 
 
-def test_a_column_that_stands_twice(problem):
+def test_a_repeated_column(problem):
     problem.csv.write_text("id,price,id,price\n1,2,3,4\n")
     (line,) = mistakes(problem())
     assert line == f"{problem.csv}:1: columns 1, 3 are all called id; rename all but one"
@@ -119,7 +119,7 @@ def test_text_in_another_encoding(problem, content, place):
         data_check.check_data(problem(data=data))
 
 
-def test_rows_that_are_put_aside_stop_nothing(problem):
+def test_quarantined_rows_do_not_stop_the_run(problem):
     problem.csv.write_bytes(GOOD.encode() + b"1,2,3,4\n1,2\n3,4,\xe9\n3,4,\0\n5,6,7\n")
     data = "{path: houses.csv, on_bad_rows: quarantine}"
     data_check.check_data(problem(data=data))
@@ -135,7 +135,7 @@ def test_rows_that_are_put_aside_stop_nothing(problem):
     data_check.check_data(problem(data=data))
 
 
-def test_zipped_files_and_patterns(problem):
+def test_gzipped_files_and_patterns(problem):
     (problem.folder / "sales-1.csv.gz").write_bytes(gzip.compress(GOOD.encode()))
     data_check.check_data(problem(data="sales-1.csv.gz"))
     (problem.folder / "sales-2.csv").write_text(GOOD + "1,,2\n")
@@ -145,7 +145,7 @@ def test_zipped_files_and_patterns(problem):
     assert line == f"data.path: {problem.folder / 'rents-?.csv'}: no file matches"
 
 
-def test_of_spans_the_last_is_looked_at(problem):
+def test_only_the_last_span_is_checked(problem):
     for span, content in ((1, "nonsense"), (2, GOOD)):
         folder = problem.folder / f"day-{span}" / "v1"
         folder.mkdir(parents=True)
@@ -170,7 +170,7 @@ def test_a_byte_order_mark_and_quotes_in_the_header(problem, content):
     data_check.check_data(problem())
 
 
-def test_files_of_one_folder_have_one_header(problem):
+def test_files_of_a_folder_with_different_headers(problem):
     folder = problem.folder / "tables"
     folder.mkdir()
     (folder / "1.csv").write_text("price,rooms\n1,2\n")
@@ -179,7 +179,7 @@ def test_files_of_one_folder_have_one_header(problem):
     assert line.startswith(f"{folder / '2.csv'}:1: the columns are not those of {folder / '1.csv'}")
 
 
-def test_a_label_that_is_no_number_is_found_in_any_row(problem):
+def test_a_non_numeric_label_is_found_in_any_row(problem):
     problem.csv.write_text("price,rooms\n" + "1,2\n" * 5000 + "nan,2\n")
     (line,) = mistakes(problem())
     assert line.startswith(f"{problem.csv}:5002: price: found 'nan', expected a number")
@@ -212,12 +212,12 @@ def test_bands_need_numbers(problem):
         ),
     ],
 )
-def test_columns_that_are_not_there(problem, extra, label, line):
+def test_missing_columns(problem, extra, label, line):
     (found,) = mistakes(problem(extra, label=label))
     assert found.startswith(line.format(csv=problem.csv))
 
 
-def test_every_missing_column_is_told(problem):
+def test_every_missing_column_is_reported(problem):
     config = problem("features: {a: date, b: date}\nslices: [c]\nsplits: {key: d}", label="e")
     assert [line.split(" in ")[0] for line in mistakes(config)] == [
         "label: no column e",
@@ -229,7 +229,7 @@ def test_every_missing_column_is_told(problem):
 
 
 @pytest.mark.parametrize("quoted", ["", '"line one\nline two"'])
-def test_a_label_that_is_no_number_names_its_line(problem, quoted):
+def test_a_non_numeric_label_names_its_line(problem, quoted):
     problem.csv.write_text(f"text,price\n{quoted},1\nx,cheap\n")
     number = 3 + quoted.count("\n")
     assert mistakes(problem()) == [
@@ -345,7 +345,7 @@ def test_tfrecord_columns(problem, name, compression):
 
 
 @pytest.mark.parametrize("name", registry.ON_ONE_DEVICE)
-def test_a_model_that_replicas_cannot_train_is_refused(problem, name):
+def test_a_single_device_model_cannot_be_mirrored(problem, name):
     settings = f"model: {{name: {name}}}\ntrain: {{cluster: {{mirrored: 2}}}}"
     with pytest.raises(UserError) as error:
         model_check.check_model(problem(settings))
@@ -396,7 +396,7 @@ class TestModel:
 
         return call
 
-    def test_a_model_of_the_users_own(self, check):
+    def test_a_users_model(self, check):
         check("own_check_model.model_fn", "{hidden: [8, 4], rate: 1, deep: false}")
 
     def test_unknown_name(self, mistake):
@@ -462,7 +462,7 @@ class TestRoles:
         problem.csv.write_text(f"{MANY}{row}\n")
         assert mistakes(problem(self.ALL)) == [f"{problem.csv}:4: {message}"]
 
-    def test_a_further_label_that_is_no_number(self, problem):
+    def test_a_non_numeric_additional_label(self, problem):
         problem.csv.write_text(MANY)
         (line,) = mistakes(problem("more_labels: {sea: regression}"))
         assert line == (
@@ -479,7 +479,7 @@ class TestRoles:
             ("derived: {id: sure + 1}", "derived.id: is a column of {csv} too; choose another na"),
         ],
     )
-    def test_columns_that_are_not_there(self, problem, extra, line):
+    def test_missing_columns(self, problem, extra, line):
         problem.csv.write_text(MANY)
         (found,) = mistakes(problem(extra))
         assert found.startswith(line.format(csv=problem.csv))

@@ -29,7 +29,7 @@ COLUMNS = {
         *((key, 0) for key in ("id", "zip")),  # counted by value
     ],
 )
-def test_what_is_counted_is_what_is_ingested(tmp_path, monkeypatch, suffix, key, most_rows):
+def test_counts_equal_ingestion(tmp_path, monkeypatch, suffix, key, most_rows):
     monkeypatch.setattr(split_counts, "MOST_ROWS", most_rows)
     path = tmp_path / f"t.{suffix}"
     if suffix == "csv":
@@ -80,7 +80,7 @@ class TestLongTables:
         assert sum(counted.rows.values()) == 1_000
         assert counted.rows["eval"] < split_counts.FEW_ROWS
 
-    def test_a_label_that_seldom_varies_is_counted_to_the_end(self, count):
+    def test_a_label_that_rarely_varies_is_counted_to_the_end(self, count):
         counted = count([(number, number == 999) for number in range(1_000)])
         assert sum(counted.rows.values()) == 1_000
 

@@ -91,7 +91,7 @@ def some(value, odd, *places):
     return [odd if number in places else value(number) for number in range(ROWS)]
 
 
-def test_a_table_as_it_should_be_has_no_notes(report, capsys):
+def test_a_clean_table_has_no_notes(report, capsys):
     found = report({"features": {"town": "categorical"}, "splits": {"eval": 3, "test": 4}})
     assert found.notes == ()
     assert [(column.name, column.role) for column in found.columns] == [
@@ -147,13 +147,13 @@ def test_other_text_is_text(notes, form):
     assert notes({"splits": {"eval": 3, "test": 4}}, size=values) == []
 
 
-def test_text_that_is_not_counted_to_the_end_is_not_taken_for_numbers(notes):
+def test_text_not_counted_to_the_end_is_not_reported_as_numbers(notes):
     rows = 12_000  # several megabytes; the first of them show that `town` is text
     columns = {"size": range(rows), "town": ["x" * 1000] * rows, "cost": range(rows)}
     assert notes(**columns) == []
 
 
-def test_who_says_that_codes_are_categories_hears_nothing(notes):
+def test_configured_categories_are_not_reported(notes):
     codes = some(lambda n: n % 5, "X1", 3)
     splits = {"eval": 3, "test": 4}
     assert notes({"features": {"size": "categorical"}, "splits": splits}, size=codes) == []
@@ -170,13 +170,13 @@ def test_a_numeric_column_that_holds_words(refusal, word, shown):
 
 
 @pytest.mark.parametrize("pair", ["on off", "ON Off", "yes no", "y n", "T F", "true false", "1 0"])
-def test_every_spelling_of_a_truth_is_one(notes, pair):
+def test_spellings_of_booleans(notes, pair):
     column = [pair.split()[number % 2] for number in range(ROWS)]
     settings = {"features": {"size": "boolean"}, "splits": {"eval": 3, "test": 4}}
     assert notes(settings, size=column) == []
 
 
-def test_truths_that_are_none(refusal, notes):
+def test_values_that_are_not_booleans(refusal, notes):
     settings = {"features": {"size": "boolean"}, "splits": {"eval": 3, "test": 4}}
     line = refusal(settings, size=["ja", "nein"] * 30)
     assert line.startswith("t.csv:2: size: found 'ja', and no value is a boolean; expected true/f")
@@ -198,7 +198,7 @@ def test_dates_that_are_read(notes, form):
     assert notes(settings, size=dates) == []
 
 
-def test_dates_that_are_none(refusal, notes):
+def test_values_that_are_not_dates(refusal, notes):
     settings = {"features": {"size": "date"}, "splits": {"eval": 3, "test": 4}}
     line = refusal(settings, size=[f"{number % 28 + 1}.01.2018" for number in range(ROWS)])
     assert line == (
@@ -261,7 +261,7 @@ def test_a_label_that_is_rounded_is_reported(notes):
     )
 
 
-def test_what_the_reader_decides_is_reported_of_features_alone(notes):
+def test_reader_decisions_are_reported_for_features_only(notes):
     splits = {"eval": 3, "test": 4}
     values = [1.6e9 + 0.5 * number for number in range(ROWS)]
     (note,) = notes({"splits": splits}, size=values)
@@ -288,7 +288,7 @@ def test_classes_pass(notes, classes):
     assert notes(CLASSES, cost=(classes * ROWS)[:ROWS]) == []
 
 
-def test_classes_that_are_none(refusal, notes):
+def test_unusable_classes(refusal, notes):
     def halves(number):
         return number % 9 / 2
 
@@ -319,7 +319,7 @@ def test_classes_that_are_none(refusal, notes):
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1e38, "1e+38"), (-2e38, "-2e+38"), (1e39, "1e+39")])
-def test_numbers_near_the_end_of_floats(refusal, notes, value, shown):
+def test_numbers_near_the_limit_of_floats(refusal, notes, value, shown):
     assert refusal(size=some(lambda n: n, value, 9)) == (
         f"t.csv:11: size: found {shown}, which is too close to the limit of 32-bit floats, 3.4e38; "
         "expected numbers below 1e+37: fix the value, or divide the column by a constant"
@@ -329,7 +329,7 @@ def test_numbers_near_the_end_of_floats(refusal, notes, value, shown):
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "?", "null"])
-def test_a_label_that_says_that_it_is_missing(refusal, word):
+def test_a_label_with_a_word_for_missing(refusal, word):
     assert refusal(cost=some(lambda n: n, word, 4)) == (
         f"t.csv:6: cost: found {word!r}, expected a number; remove the row or fill it in"
     )
@@ -344,7 +344,7 @@ def test_nothing_to_learn_from(refusal, notes):
     assert note == "size: is empty in every row, so the model does not see it"
 
 
-def test_what_the_schema_cannot_make_is_known_before(refusal):
+def test_features_that_the_schema_cannot_provide(refusal):
     line = refusal({"derived": {"twice": "town * 2"}})
     assert line.startswith("derived.twice: town is categorical; expected a numeric, ordinal, bool")
     line = refusal({"features": {"size": "categorical"}})
@@ -412,7 +412,7 @@ class TestSplits:
         assert "gets none of the 60 rows" in line
         assert "the hash of each value of town decides" in line
 
-    def test_a_split_of_a_handful_is_reported(self, notes, monkeypatch, few_rows):
+    def test_a_small_split_is_reported(self, notes, monkeypatch, few_rows):
         monkeypatch.setattr(table_report, "FEW_ROWS", few_rows)
         found = notes()
         assert [note.split(" of ")[0] for note in found] == ["the eval split has 9"]
@@ -453,7 +453,7 @@ class TestSplits:
         assert note in notes({"derived": {"d": expression}}, x=x, size=[n + 1 for n in x])
         assert note not in notes({"derived": {"d": "x + size"}}, x=x)
 
-    def test_columns_that_are_empty_everywhere_stay_one_note(self, notes):
+    def test_a_column_empty_everywhere_gets_one_note(self, notes):
         settings = {"features": {"size": "date"}, "splits": {"eval": 3, "test": 4}}
         assert notes(settings, size=[""] * ROWS) == [
             "size: is empty in every row, so the model does not see it"
@@ -471,7 +471,7 @@ class TestSplits:
         ]
 
 
-def test_bytes_that_are_no_text(refusal):
+def test_bytes_that_are_not_text(refusal):
     assert refusal(suffix="parquet", x=some(lambda n: b"ok", b"\xff\xfe", 4)) == (
         "data.path: t.parquet: x: found bytes that are not UTF-8 text; write the column as text, "
         "or leave it out of the file"
@@ -481,7 +481,7 @@ def test_bytes_that_are_no_text(refusal):
 @pytest.mark.parametrize(
     "odd", ["(3.50)", "3.5-", "\u22123.5", "1.5D+02", "\u00a03", "1\u202f234", "7 %"]
 )
-def test_numbers_as_people_write_them_are_not_called_missing(notes, odd):
+def test_formatted_numbers_are_not_reported_as_missing(notes, odd):
     (note,) = notes({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n, odd, 4, 9))
     assert note.startswith(f"size: text, because its numbers are written like {odd!r} (t.csv:6)")
 

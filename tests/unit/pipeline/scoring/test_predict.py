@@ -122,7 +122,7 @@ def mistake(score):
     return call
 
 
-def test_predictions_stand_beside_their_rows(score):
+def test_predictions_are_appended_to_their_rows(score):
     assert score("rooms,area,kind\n3,1.25,x\n2,,\n-1,0.5,\n") == [
         ["rooms", "area", "kind", "predicted_price"],
         ["3", "1.25", "x", "301.75"],
@@ -131,7 +131,7 @@ def test_predictions_stand_beside_their_rows(score):
     ]
 
 
-def test_columns_are_kept_as_they_were(score):
+def test_columns_are_copied_unchanged(score):
     text = 'price,note,rooms,id\n,"a ""b"", c",1,007\n12.50,"two\nlines",2, 8 \n1,ü,3,1e5\n'
     assert score(text) == [
         ["price", "note", "rooms", "id", "predicted_price"],
@@ -209,7 +209,7 @@ NO_LISTS = ["1.5", "[1, x]", "[1, Infinity]", "[true]", "[[1]]", "{}", "null", "
 
 
 @pytest.mark.parametrize("field", [*NO_LISTS, "[" * 9999, f"[1{'0' * 400}]"])
-def test_a_field_that_is_no_list_of_numbers(mistake, several, field):
+def test_a_field_that_is_not_a_list_of_numbers(mistake, several, field):
     line = mistake(f'window,counts\n[1],"[1, 2]"\n"{field}","[1, 2]"\n', several)
     assert line.startswith(f":3: column window: found '{field[:50]}")
     assert line.endswith(", expected a list of numbers such as [1.5, 2]")
@@ -219,7 +219,7 @@ def test_a_field_that_is_no_list_of_numbers(mistake, several, field):
 @pytest.mark.parametrize(
     "field", ["[1]", "[1, 2, 3]", "[1, 2.5]", "[1, 1e30]", "[1, Infinity]", "[]"]
 )
-def test_a_field_that_is_no_list_of_so_many_whole_numbers(mistake, several, field):
+def test_a_field_that_is_not_a_list_of_two_whole_numbers(mistake, several, field):
     line = mistake(f'window,counts\n[1],"{field}"\n', several)
     wanted = "a list of 2 whole numbers such as [1, 2]"
     assert line == f":2: column counts: found {field!r}, expected {wanted}"
@@ -255,7 +255,7 @@ def deployed(model, tmp_path_factory):
     return pathlib.Path(version)
 
 
-def test_a_deployed_model_whose_files_changed_does_not_answer(mistake, deployed):
+def test_a_deployed_model_with_changed_files_is_refused(mistake, deployed):
     assert mistake("rooms\nx\n", deployed) == ":2: rooms: found 'x', expected a whole number"
     (deployed / "assets.extra" / "features.json").unlink()
     assert mistake("rooms\n1\n", deployed) == (
@@ -264,13 +264,13 @@ def test_a_deployed_model_whose_files_changed_does_not_answer(mistake, deployed)
     )
 
 
-def test_another_whole_model_in_the_place_of_a_deployed_one_does_not_answer(mistake, deployed):
+def test_a_replaced_deployed_model_is_refused(mistake, deployed):
     shutil.rmtree(deployed)
     export(_Rooms(), [Label("price", "regression")], deployed, columns=[*COLUMNS, "more"])
     assert "it is not the model that was deployed as version 7" in mistake("rooms\n1\n", deployed)
 
 
-def test_a_model_from_before_there_were_checksums_says_what_to_do(mistake, deployed):
+def test_a_model_without_checksums(mistake, deployed):
     (deployed / "assets.extra" / "manifest.json").unlink()
     assert mistake("rooms\n1\n", deployed) == (
         f"{deployed}: has no checksums (assets.extra/manifest.json): it was deployed by an earlier "
@@ -299,7 +299,7 @@ class _Fails(tf.Module):
         (lambda folder: None, "cannot be used: InvalidArgumentError: "),
     ],
 )
-def test_a_model_that_cannot_be_used_is_one_line(mistake, tmp_path, tmp_path_factory, harm, said):
+def test_an_unusable_model_is_reported_in_one_line(mistake, tmp_path, tmp_path_factory, harm, said):
     """The checksums match the broken files, so the error is TensorFlow's own."""
     folder = tmp_path_factory.mktemp("broken") / "1"
     export(_Fails(), [Label("price", "regression")], folder)
@@ -310,7 +310,7 @@ def test_a_model_that_cannot_be_used_is_one_line(mistake, tmp_path, tmp_path_fac
     assert line.endswith("; `run` makes and pushes a new one")
 
 
-def test_blocks_do_not_show(score, monkeypatch):
+def test_block_size_does_not_change_the_output(score, monkeypatch):
     rows = [[str(i), str(i % 7), f"line\nof {i}"] for i in range(400)]
     text = "id,rooms,note\n" + "".join(f'{a},{b},"{c}"\n' for a, b, c in rows)
     whole = score(text)
@@ -380,12 +380,12 @@ def test_a_mistake_names_column_and_row(mistake, text, message):
     assert mistake(text) == message
 
 
-def test_every_wrong_column_is_told(mistake):
+def test_every_wrong_column_is_reported(mistake):
     lines = mistake("aera,knd\n1,2\n").split("\n")
     assert len(lines) == 3
 
 
-def test_what_is_not_utf_8(mistake):
+def test_text_that_is_not_utf_8(mistake):
     latin = "; set data.encoding: latin-1"
     assert mistake("rooms,nöte\n1,\n".encode("latin-1")) == f":1: the header is not utf-8{latin}"
     wrong = f"note: found 'é', which is not utf-8{latin}"
@@ -393,7 +393,7 @@ def test_what_is_not_utf_8(mistake):
     assert mistake(b"rooms,note\n" + b"1,y\n" * 5000 + b"1,\xe9\n") == f":5002: {wrong}"
 
 
-def test_what_no_csv_holds(mistake):
+def test_nul_characters(mistake):
     nul = r"note: found '\x00', which contains a NUL character; remove it"
     assert mistake("rooms,note\n1,\n2,\0\n") == f":3: {nul}"
 
@@ -426,7 +426,7 @@ class TestOtherFiles:
         source.write_bytes(gzip.compress(self.TEXT.encode()))
         assert self.predictions(model, source, tmp_path / "out.csv") == (["301.75", "200"], ())
 
-    def test_a_gzipped_file_that_is_cut_off(self, model, tmp_path):
+    def test_a_truncated_gzipped_file(self, model, tmp_path):
         source = tmp_path / "in.csv.gz"
         source.write_bytes(gzip.compress(self.TEXT.encode())[:-4])
         with pytest.raises(UserError, match="in.csv.gz: is truncated; copy or create"):
@@ -470,7 +470,7 @@ class TestOtherFiles:
             "2,1,é,NA,201.5",
         ]
 
-    def test_an_output_that_is_a_column_already(self, tmp_path):
+    def test_an_output_column_whose_name_is_taken(self, tmp_path):
         columns = ["rooms", "predicted_price"]
         label = Label("price", "regression")
         model = export(_Rooms(), [label], tmp_path / "1", INPUTS, columns)
@@ -479,7 +479,7 @@ class TestOtherFiles:
         scored = predict(model, source, target)
         assert target.read_text() == "rooms,predicted_price,predicted_price_2\n3,7,300\n"
         assert scored.notes == (
-            "the input has a column predicted_price already; the new one is called "
+            "the input already has a column predicted_price; the new one is called "
             "predicted_price_2",
         )
 
@@ -555,7 +555,7 @@ class TestBadRows:
             "expected 3 as in the header: '2'",
         )
 
-    def test_are_refused_where_they_are_too_many(self, model, tmp_path):
+    def test_too_many_are_refused(self, model, tmp_path):
         source, target = tmp_path / "in.csv", tmp_path / "out.csv"
         source.write_text(self.TEXT)
         with pytest.raises(UserError) as caught:
@@ -567,7 +567,7 @@ class TestBadRows:
             predict(model, source, target)
         assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
-    def test_the_lines_of_the_others_stay_theirs(self, model, tmp_path):
+    def test_lines_of_good_rows_are_not_shifted(self, model, tmp_path):
         source = tmp_path / "in.csv"
         source.write_text("rooms,area\nx,1\n1,2\n,3\n")
         with pytest.raises(UserError) as caught:
@@ -575,7 +575,7 @@ class TestBadRows:
         assert str(caught.value) == f"{source}:4: column rooms is empty; the model needs it"
 
 
-def test_missing_values_are_those_of_the_training(tmp_path):
+def test_words_for_missing_values_come_from_training(tmp_path):
     words = ("?", "NA")
     model = export(_Rooms(), [Label("price", "regression")], tmp_path / "1", missing=words)
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
@@ -598,7 +598,7 @@ class TestTarget:
         assert score.source.read_text() == "rooms\n1\n"
         return str(caught.value)
 
-    def test_in_no_folder(self, score, model):
+    def test_in_a_missing_folder(self, score, model):
         target = score.folder / "no" / "out.csv"
         message = self.refused(score, model, target)
         assert message == f"--out {target}: cannot be written: No such file or directory"
@@ -623,7 +623,7 @@ class TestTarget:
     def test_no_such_source(self, score, model):
         with pytest.raises(UserError) as caught:
             predict(model, score.source, score.target)
-        assert str(caught.value) == f"{score.source}: cannot be read: No such file or directory"
+        assert str(caught.value) == f"{score.source}: no such file"
 
 
 class TestLatestVersion:

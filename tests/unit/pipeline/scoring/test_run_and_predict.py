@@ -155,7 +155,7 @@ def test_any_parquet(tmp_path, monkeypatch, data, size):
     assert of_predict(path, reading, inputs, monkeypatch, 1 << 10) == expected
 
 
-def test_a_csv_of_the_frame_that_the_parquet_was_made_of(tmp_path, monkeypatch):
+def test_csv_and_parquet_of_the_same_frame(tmp_path, monkeypatch):
     frame = pd.DataFrame(
         {
             "size": [51.257, None, 3.0],
@@ -184,7 +184,7 @@ def test_a_csv_of_the_frame_that_the_parquet_was_made_of(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
-def test_days_and_times_begin_alike(tmp_path, monkeypatch, zone):
+def test_dates_of_csv_and_parquet_agree(tmp_path, monkeypatch, zone):
     """Days agree, which is all the model reads; `to_csv` writes fewer digits of a second."""
     frame = pd.DataFrame({"sold": pd.to_datetime(["2020-01-18 23:30", "2019-10-17"], utc=True)})
     frame["sold"] = frame.sold.dt.tz_convert(zone)

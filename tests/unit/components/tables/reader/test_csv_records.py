@@ -15,7 +15,7 @@ def short(monkeypatch):
 
 @pytest.mark.parametrize("rows", [10, 100_000])
 @pytest.mark.parametrize("last", ["", '"3,4\r'])
-def test_lines_that_end_with_returns_alone(tmp_path, short, rows, last):
+def test_lines_that_end_with_carriage_returns_only(tmp_path, short, rows, last):
     path = tmp_path / "t.csv"
     path.write_text("a,b\r" + "1,2\r" * rows + last, newline="")
     with pytest.raises(BadTable) as caught:
@@ -31,7 +31,7 @@ def test_a_quote_that_is_never_closed(tmp_path, short):
         list(csv_records.rows(file, 1 << 16, str(path)))
 
 
-def test_a_long_header_is_read_in_steps_that_grow(tmp_path):
+def test_a_long_header_is_read_in_growing_steps(tmp_path):
     sizes = []
 
     class Counted(io.BytesIO):

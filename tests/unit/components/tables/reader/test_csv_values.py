@@ -86,7 +86,7 @@ BESIDE = {"alone": [], "beside a number": ["1"], "beside a sign": ["+1"], "besid
 
 @pytest.mark.parametrize("beside", BESIDE)
 @pytest.mark.parametrize("text", FIELDS)
-def test_a_field_says_the_same_in_every_company(tmp_path, text, beside):
+def test_a_field_has_the_same_value_whatever_is_beside_it(tmp_path, text, beside):
     kind, whole, number = FIELDS[text]
     path = tmp_path / "t.csv"
     source = csv_of(path, [text, *BESIDE[beside]])
@@ -116,7 +116,7 @@ def test_a_field_says_the_same_in_every_company(tmp_path, text, beside):
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_what_is_inferred_can_be_read_in_blocks_of_any_size(tmp_path, fields, size):
+def test_inferred_kinds_can_be_read_in_blocks_of_any_size(tmp_path, fields, size):
     """The values are the same as when Python reads them one by one."""
     path = tmp_path / "t.csv"
     csv_of(path, fields)
@@ -129,7 +129,7 @@ def test_what_is_inferred_can_be_read_in_blocks_of_any_size(tmp_path, fields, si
     found, bad = read(source, path, kind)
     assert not bad
     if kind in (Kind.INT, Kind.FLOAT):
-        expected = [cell_values.number(field, kind) for field in fields]
+        expected = [cell_values.parse_number(field, kind) for field in fields]
         assert [repr(value) for value in found] == [
             repr(pa.array([value], pa.float32())[0].as_py() if kind == Kind.FLOAT else value)
             for value in expected

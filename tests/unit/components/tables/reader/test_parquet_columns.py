@@ -73,7 +73,7 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_column_is_read_for_what_it_is(tmp_path, name):
+def test_kind_and_values_of_each_type(tmp_path, name):
     column, expected = COLUMNS[name]
     path = tmp_path / "t.parquet"
     kinds, columns = read(opened(path, {"it": column}), path)
@@ -100,7 +100,7 @@ def test_pandas_row_index_is_left_out_and_a_named_index_is_not(tmp_path):
     assert opened(path, pa.Table.from_pandas(frame)).names == ("size", "house")
 
 
-def test_what_is_read_in_another_way_is_noted(tmp_path):
+def test_conversions_are_noted(tmp_path):
     source = opened(
         tmp_path / "t.parquet",
         {"price": COLUMNS["decimal"][0][:1], "at": COLUMNS["time of day"][0]},
@@ -131,7 +131,7 @@ def test_words_for_missing_values(tmp_path):
     assert read(source, path)[1] == {"town": [None, b"Ash"], "of": [None, b"x"]}
 
 
-def test_a_column_that_the_files_hold_differently(tmp_path):
+def test_a_column_with_different_types_in_several_files(tmp_path):
     for name, column in (("a", [3]), ("b", [1600000001.0]), ("c", pa.array([], pa.null()))):
         pa.parquet.write_table(pa.table({"n": column}), tmp_path / name)
     (tmp_path / "d").write_bytes(b"")
@@ -152,7 +152,7 @@ def test_a_column_that_the_files_hold_differently(tmp_path):
         (pa.array([True, False]), Kind.FLOAT, [1.0, 0.0]),
     ],
 )
-def test_a_column_in_another_kind(tmp_path, column, kind, expected):
+def test_a_column_read_as_another_kind(tmp_path, column, kind, expected):
     path = tmp_path / "t.parquet"
     assert read(opened(path, {"it": column}), path, {"it": kind})[1]["it"] == expected
 
@@ -167,7 +167,7 @@ def test_a_column_in_another_kind(tmp_path, column, kind, expected):
         (pa.array([datetime.date(2020, 1, 1)]), Kind.INT, "it: found dates or times"),
     ],
 )
-def test_a_column_that_is_not_of_the_kind(tmp_path, column, kind, message):
+def test_a_column_that_does_not_fit_the_kind(tmp_path, column, kind, message):
     path = tmp_path / "t.parquet"
     source = opened(path, {"it": column})
     with pytest.raises(BadTable, match=message):

@@ -39,7 +39,7 @@ def scans(source, paths, texts):
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_they_are_columns(written, format):
+def test_partition_folders_become_columns(written, format):
     source, paths = written(
         ["town=New%20Ash/year=2019/a", "town=Elm/year=2020/a", "town=Elm/year=2020/_SUCCESS"],
         format,
@@ -58,7 +58,7 @@ def test_they_are_columns(written, format):
     assert years == [["2020"] * 2, ["2019"] * 2]
 
 
-def test_a_value_is_missing_and_a_column_of_the_files_stays_theirs(written):
+def test_missing_values_and_columns_that_the_files_have_too(written):
     source, paths = written(["town=__HIVE_DEFAULT_PARTITION__/size=9/a", "town=2/size=9/a"])
     kinds, rows = read(source, paths)
     assert kinds == {"size": Kind.INT, "town": Kind.INT}
@@ -70,12 +70,12 @@ def test_a_value_is_missing_and_a_column_of_the_files_stays_theirs(written):
     ]
 
 
-def test_files_with_other_columns_in_their_folders(written):
+def test_files_with_different_partition_columns(written):
     with pytest.raises(BadTable, match="/year=2020/b: the columns in its folders' names are year"):
         written(["town=Elm/a", "year=2020/b"])
 
 
-def test_the_folder_of_the_table_is_none(tmp_path):
+def test_the_tables_own_folder_is_not_a_partition(tmp_path):
     (tmp_path / "year=2019").mkdir()
     (tmp_path / "year=2019" / "t.csv").write_text("size\n1\n")
     data = Data.parse_obj({"path": str(tmp_path / "year=2019" / "t.csv")})
@@ -98,7 +98,7 @@ def test_classes_keep_their_spelling(written, format, values):
     assert scan.columns["k"].to_pylist() == [sorted(values)[0]] * 2
 
 
-def test_a_known_kind_counts(written):
+def test_a_known_kind_takes_precedence(written):
     _, paths = written(["k=1/a", "k=2/a"])
     folder = paths[0].partition("/k=")[0]
     source = reader.open_table(
