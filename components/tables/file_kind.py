@@ -14,17 +14,17 @@ HEAD_BYTES = 1 << 12
 GZIP = b"\x1f\x8b\x08"
 PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
-_UNPACK = "unpack it and name the file in it"
+_UNPACK = "extract the table and name its file"
 
 # First bytes of a format, what the file is, and what to do about it.
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (GZIP, "is gzipped", "unzip it"),
-    (b"BZh", "is compressed by bzip2", "unpack it (bunzip2); only gzip is read"),
-    (b"\xfd7zXZ\0", "is compressed by xz", "unpack it (unxz); only gzip is read"),
-    (b"\x28\xb5\x2f\xfd", "is compressed by zstd", "unpack it (unzstd); only gzip is read"),
-    (b"\x04\x22\x4d\x18", "is compressed by lz4", "unpack it (unlz4); only gzip is read"),
-    (b"\xff\x06\0\0sNaPpY", "is compressed by snappy", "unpack it; only gzip is read"),
-    (b"\x1f\x9d", "is compressed by compress", "unpack it (uncompress); only gzip is read"),
+    (b"BZh", "is compressed with bzip2", "unpack it (bunzip2); only gzip is supported"),
+    (b"\xfd7zXZ\0", "is compressed with xz", "unpack it (unxz); only gzip is supported"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "unpack it (unzstd); only gzip is supported"),
+    (b"\x04\x22\x4d\x18", "is compressed with lz4", "unpack it (unlz4); only gzip is supported"),
+    (b"\xff\x06\0\0sNaPpY", "is compressed with snappy", "unpack it; only gzip is supported"),
+    (b"\x1f\x9d", "is compressed with compress", "unpack it (uncompress); only gzip is supported"),
     (b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", _UNPACK),
     (b"Rar!\x1a\x07", "is a RAR archive", _UNPACK),
     (b"PK\x05\x06", "is an empty zip archive", "name the table"),
@@ -106,7 +106,7 @@ def _zipped(head: bytes) -> str:
         return "is an OpenDocument spreadsheet; save the sheet as CSV"
     if b"[Content_Types].xml" in head or b"xl/" in head or b"docProps/" in head:
         return "is an Excel workbook (xlsx); save the sheet as CSV"
-    return f"is a zip archive; {_UNPACK} (only gzip is read)"
+    return f"is a zip archive; {_UNPACK} (only gzip is supported)"
 
 
 def is_tfrecord(head: bytes) -> bool:

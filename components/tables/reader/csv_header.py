@@ -26,8 +26,8 @@ def common(files: Sequence[str], encoding: str) -> tuple[str, ...]:
     for file, other in headers.items():
         if other != names:
             raise BadTable(
-                f"{file}:1: the columns are not those of {first}, in the same order; give every "
-                "file the same header"
+                f"{file}:1: the header differs from that of {first}; give every file the same "
+                "columns in the same order"
             )
     return tuple(names)
 

@@ -73,18 +73,16 @@ class CsvTable:
 
     def blocks(self, piece: Piece, columns: Collection[str] | None = None) -> Iterator["CsvBlock"]:
         """See `table.Table`."""
-        for records in self._records(piece):
-            yield CsvBlock(self.names, self.reading, piece.file, records)
-
-    def _records(self, piece: Piece) -> Iterator[Records]:
         with table_files.open_file(piece.file) as opened:
             if piece.end is None:
-                yield from csv_records.rows(opened, self.block_bytes, piece.file)
-                return
-            opened.seek(piece.start)
-            assert piece.rows is not None
-            data = opened.read(piece.end - piece.start)
-            yield Records(piece.start, piece.line, piece.rows, data)
+                records = csv_records.rows(opened, self.block_bytes, piece.file)
+            else:
+                assert piece.rows is not None
+                opened.seek(piece.start)
+                data = opened.read(piece.end - piece.start)
+                records = iter([Records(piece.start, piece.line, piece.rows, data)])
+            for block in records:
+                yield CsvBlock(self.names, self.reading, piece.file, block)
 
 
 @dataclasses.dataclass(frozen=True)

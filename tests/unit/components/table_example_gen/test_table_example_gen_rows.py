@@ -185,7 +185,7 @@ def test_missing_files_and_different_headers(table):
     with pytest.raises(BadTable, match=r"data.path: .*/\*.tsv: no file matches"):
         example_gens.ours(folder, pattern="*.tsv")
     table("price,id\n1,2\n", "z.csv")
-    with pytest.raises(BadTable, match="z.csv:1: the columns are not those of .*table.csv"):
+    with pytest.raises(BadTable, match="z.csv:1: the header differs from that of .*table.csv"):
         example_gens.ours(folder)
 
 

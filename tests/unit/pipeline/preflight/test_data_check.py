@@ -176,7 +176,8 @@ def test_files_of_a_folder_with_different_headers(problem):
     (folder / "1.csv").write_text("price,rooms\n1,2\n")
     (folder / "2.csv").write_text("rooms,price\n1,2\n")
     (line,) = mistakes(problem(data="tables"))
-    assert line.startswith(f"{folder / '2.csv'}:1: the columns are not those of {folder / '1.csv'}")
+    header = f"{folder / '2.csv'}:1: the header"
+    assert line.startswith(f"{header} differs from that of {folder / '1.csv'}; give")
 
 
 def test_a_non_numeric_label_is_found_in_any_row(problem):
