@@ -116,20 +116,17 @@ class CsvBlock:
         """See `table.Block`."""
         rows = self.features(kinds)
         as_written = dataclasses.replace(self.reading, missing=())
-        texts = (
-            None
-            if rows.bad
-            else ArrowParser(self.names, as_written).columns(self.records, self._all_text)
-        )
+        texts = None
+        if not rows.bad:
+            texts = ArrowParser(self.names, as_written).columns(self.records, self._all_text)
         if texts is not None:
             return TextRows(rows, [text.cast(pa.string()) for text in texts], self._location())
         parsed = self._one_by_one(as_written, self._all_text)
         bad = {row.line for row in rows.bad}
         is_good = pa.array([line not in bad for line in parsed.lines], pa.bool_())
         texts = [pa.array(column, pa.string()).filter(is_good) for column in parsed.columns]
-        return TextRows(
-            rows, texts, self._location([line for line in parsed.lines if line not in bad])
-        )
+        lines = [line for line in parsed.lines if line not in bad]
+        return TextRows(rows, texts, self._location(lines))
 
     def scan(self, texts: Collection[str] | None) -> Scan:
         """See `table.Block`; if `texts` is None, the values are not used, only what they are."""
