@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from components.tables import profile as profile_lib
 from components.tables import reader, table_files
-from components.tables.table import BadTable
+from components.tables.table import NO_ROWS, BadTable
 from models.errors import UserError
 from pipeline.config.configuration import Config
 from pipeline.preflight import column_names, split_counts, table_report, table_rules, table_view
@@ -43,7 +43,7 @@ def _check_table(config: Config, files: list[str]) -> TableReport | None:
     reading = dataclasses.replace(data.reading, classes=classes)
     table = reader.open_table(files, reading, folder=str(data.folder))
     if not table.names:
-        raise BadTable(f"{files[0]}: holds no TFRecord of tf.Examples")
+        raise BadTable(f"{files[0]}: {NO_ROWS}")
     mistakes = column_names.configured_mistakes(config, table.names, files[0])
     schema = None
     if path := data.schema_file:

@@ -163,7 +163,7 @@ def _misfit_note(column: ColumnProfile, what: str, share: str) -> str:
     assert column.misfits
     first = column.misfits.first
     return (
-        f"{column.name}: {column.misfits.count:,} {share} {what}, as {first.value!r} "
+        f"{column.name}: {column.misfits.count:,} {share} {what}, for example {first.value!r} "
         f"({first.location})"
     )
 
@@ -228,8 +228,8 @@ def _split_notes(view: TableView) -> Iterator[str]:
         rows = view.splits.rows[name] if view.splits else FEW_ROWS
         if rows < FEW_ROWS:
             yield (
-                f"the {name} split has {rows} of {view.profile.rows:,} rows, which is little "
-                f"{purpose} by; bring more rows, or raise splits.{name}"
+                f"the {name} split has {rows} of {view.profile.rows:,} rows, too few "
+                f"{purpose} well; add rows, or raise splits.{name}"
             )
     if view.splits:
         classes = [name for name, task in view.config.tasks.items() if task != "regression"]

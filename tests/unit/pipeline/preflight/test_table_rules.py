@@ -13,7 +13,14 @@ from models.errors import UserError
 from models.features import text_values
 from pipeline.config import config_file
 from pipeline.console import messages
-from pipeline.preflight import data_check, split_counts, table_report
+from pipeline.preflight import (
+    data_check,
+    feature_rules,
+    label_rules,
+    split_counts,
+    table_report,
+    table_rules,
+)
 
 ROWS = 60
 
@@ -89,6 +96,16 @@ def notes(report, tmp_path):
 def some(value, odd, *places):
     """Returns 60 values, of which those at `places` are the odd one."""
     return [odd if number in places else value(number) for number in range(ROWS)]
+
+
+def test_every_rule_is_checked():
+    rules = {
+        function
+        for module in (feature_rules, label_rules)
+        for name, function in vars(module).items()
+        if getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
+    }
+    assert rules <= set(table_rules.RULES)
 
 
 def test_a_clean_table_has_no_notes(report, capsys):
@@ -183,10 +200,10 @@ def test_values_that_are_not_booleans(refusal, notes):
     (note,) = notes(settings, size=some(lambda n: "on", "broken", 4, 5))
     assert note == (
         "size: 2 of 60 values are not true/false, yes/no, on/off, t/f, y/n or 1/0, and count as "
-        "missing, as 'broken' (t.csv:6)"
+        "missing, for example 'broken' (t.csv:6)"
     )
     (note,) = notes(settings, size=some(lambda n: n % 2, 2, 7))
-    assert note.endswith("and count as true, as '2' (t.csv:9)")
+    assert note.endswith("and count as true, for example '2' (t.csv:9)")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +225,9 @@ def test_values_that_are_not_dates(refusal, notes):
     line = refusal(settings, size=[1.6e9 + number for number in range(ROWS)])
     assert "no value is a date" in line
     (note,) = notes(settings, size=some(lambda n: f"2018-1-{n % 28 + 1}", "soon", 3))
-    assert note == "size: 1 of 60 values are not dates, and count as missing, as 'soon' (t.csv:5)"
+    assert note == (
+        "size: 1 of 60 values are not dates, and count as missing, for example 'soon' (t.csv:5)"
+    )
 
 
 def ordinal(*order):
@@ -228,9 +247,7 @@ def test_ordinals(refusal, notes):
     line = refusal(ordinal("bad", "good"), size=grades)
     assert line.startswith("t.csv:2: size: found 'low', and no value is in the order of features.s")
     (note,) = notes(ordinal("low", "mid"), size=grades)
-    assert note.startswith(
-        "size: 20 of 60 values are not in the order, and count as missing, as 'h"
-    )
+    assert note.startswith("size: 20 of 60 values are not in the order, and count as missing, for ")
 
 
 @pytest.mark.parametrize(
@@ -382,7 +399,7 @@ class TestParquet:
         settings = {**self.SETTINGS, "features": {"size": "date"}}
         dates = some(lambda n: f"2018-1-{n % 28 + 1}", "soon", 3)
         (note,) = notes(settings, suffix="parquet", size=dates)
-        assert note.endswith("as 'soon' (t.parquet: row 4)")
+        assert note.endswith("for example 'soon' (t.parquet: row 4)")
 
     def test_numbers_that_are_not_finite_are_reported(self, notes):
         column = some(lambda n: float(n), math.inf, 3, 4)
