@@ -108,8 +108,8 @@ def test_the_same_rows_are_read_as_by_tfx_in_equal_batches(folder, options):
 
 def test_a_damaged_record_is_reported_by_its_number(folder, tmp_path):
     content = bytearray(gzip.decompress((folder / "data-00000.gz").read_bytes()))
-    (place,) = [i for i in range(len(content)) if content.startswith(example(1700), i)]
-    content[place + 5] ^= 1
+    (offset,) = [i for i in range(len(content)) if content.startswith(example(1700), i)]
+    content[offset + 5] ^= 1
     path = tmp_path / "data.gz"
     path.write_bytes(gzip.compress(bytes(content)))
     with beam_io.in_batches():
@@ -163,15 +163,15 @@ def test_records_round_trip_and_damage_is_detected(texts, most, data):
     assert all(len(batch) == most for batch in found[:-1])
     if not written:
         return
-    place = data.draw(st.integers(0, len(written) - 1))
+    offset = data.draw(st.integers(0, len(written) - 1))
     ends = {0}
     for text in texts:
         ends.add(max(ends) + len(text) + 16)
-    if place not in ends:
+    if offset not in ends:
         with pytest.raises(tfrecords.DamagedRecord):
-            read(written[:place])
+            read(written[:offset])
     changed = bytearray(written)
-    changed[place] ^= 1 << data.draw(st.integers(0, 7))
+    changed[offset] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(tfrecords.DamagedRecord) as error:
         read(bytes(changed))
-    assert error.value.index == sum(end <= place for end in ends) - 1
+    assert error.value.index == sum(end <= offset for end in ends) - 1

@@ -58,14 +58,14 @@ def test_a_copied_table_is_unchanged(table):
 
 @pytest.mark.parametrize("pattern", ["*", "*/*"])
 def test_hidden_files_do_not_count(tmp_path, pattern):
-    place = tmp_path / ("town=Ash" if "/" in pattern else "")
-    place.mkdir(exist_ok=True)
-    (place / "1.csv").write_text("x\n1\n")
+    folder = tmp_path / ("town=Ash" if "/" in pattern else "")
+    folder.mkdir(exist_ok=True)
+    (folder / "1.csv").write_text("x\n1\n")
     before = fingerprint(tmp_path, pattern)
     for name in ("_SUCCESS", ".1.csv.crc", ".DS_Store"):
-        (place / name).write_text("")
+        (folder / name).write_text("")
     assert fingerprint(tmp_path, pattern) == before
-    (place / "2.csv").write_text("x\n1\n")
+    (folder / "2.csv").write_text("x\n1\n")
     assert fingerprint(tmp_path, pattern) != before
 
 

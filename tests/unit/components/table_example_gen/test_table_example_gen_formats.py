@@ -194,11 +194,11 @@ def test_gzipped_and_plain_tfrecords(records):
     assert rows == collections.Counter(wanted)
 
 
-@pytest.mark.parametrize("place", [3, 14, 400, -2])
-def test_a_damaged_record(records, place):
+@pytest.mark.parametrize("offset", [3, 14, 400, -2])
+def test_a_damaged_record(records, offset):
     (records / "b.tfrecord.gz").unlink()
     content = bytearray((records / "a.tfrecord").read_bytes())
-    content[place] ^= 1
+    content[offset] ^= 1
     (records / "a.tfrecord").write_bytes(content)
     with pytest.raises(BadTable, match=r"a.tfrecord: record \d+ is damaged or truncated; create"):
         example_gens.ours(records, format="tfrecord", block_bytes=500)

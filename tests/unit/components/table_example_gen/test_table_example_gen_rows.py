@@ -67,9 +67,9 @@ class TestABadRow:
         folder = table(with_bad_row(row))
         with pytest.raises(BadTable) as caught:
             example_gens.ours(folder, kinds=kinds)
-        place = f"{folder / 'table.csv'}:204: "
+        location = f"{folder / 'table.csv'}:204: "
         advice = f"; {bad_rows.ADVICE}"
-        assert str(caught.value) == f"{place}{reason}{advice}"
+        assert str(caught.value) == f"{location}{reason}{advice}"
 
     def test_is_quarantined(self, table, row, reason, kinds):
         folder = table(with_bad_row(row))
@@ -77,9 +77,9 @@ class TestABadRow:
         assert count(found) == 202
         assert found.report["rows"] == 203
         assert found.artifact.get_int_custom_property("quarantined_rows") == 1
-        (aside,) = found.quarantine
-        assert (aside["file"], aside["line"]) == (str(folder / "table.csv"), 204)
-        assert f"{aside['column']}: {aside['reason']}".removeprefix(": ") == reason
+        (quarantined,) = found.quarantine
+        assert (quarantined["file"], quarantined["line"]) == (str(folder / "table.csv"), 204)
+        assert f"{quarantined['column']}: {quarantined['reason']}".removeprefix(": ") == reason
 
 
 def test_quarantined_rows_do_not_change_the_others(table):
@@ -233,9 +233,9 @@ def test_rows_are_shuffled(table):
 def test_spans_versions_and_the_cache(tmp_path):
     """TFX's driver applies: the latest version of the latest span is read, and only once."""
     for span, version, rows in ((1, 1, 40), (2, 1, 50), (2, 2, 60)):
-        place = tmp_path / "data" / f"day-{span}" / f"v{version}"
-        place.mkdir(parents=True)
-        (place / "table.csv").write_text("".join(GOOD.splitlines(keepends=True)[: rows + 1]))
+        folder = tmp_path / "data" / f"day-{span}" / f"v{version}"
+        folder.mkdir(parents=True)
+        (folder / "table.csv").write_text("".join(GOOD.splitlines(keepends=True)[: rows + 1]))
 
     def run():
         split_config = example_gen_pb2.SplitConfig(

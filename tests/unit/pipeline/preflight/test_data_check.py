@@ -99,21 +99,21 @@ def test_a_repeated_column(problem):
 
 
 @pytest.mark.parametrize(
-    ("content", "place"),
+    ("content", "location"),
     [
         ("préis,price\n1,2\n2,3\n", "1: the header is"),
         ("price,x\n" + "1,1\n" * 9000 + "é,1\n", "9002: price: found 'é'"),
         ("price,x\n" + "1,2\n" * 500 + "2,é\n", "502: x: found 'é'"),
     ],
 )
-def test_text_in_another_encoding(problem, content, place):
+def test_text_in_another_encoding(problem, content, location):
     problem.csv.write_bytes(content.encode("latin-1"))
     assert mistakes(problem()) == [
-        f"{problem.csv}:{place}{'' if 'header' in place else ', which is'} not utf-8; "
-        f"set data.encoding: latin-1{'' if 'header' in place else f'; {bad_rows.ADVICE}'}"
+        f"{problem.csv}:{location}{'' if 'header' in location else ', which is'} not utf-8; "
+        f"set data.encoding: latin-1{'' if 'header' in location else f'; {bad_rows.ADVICE}'}"
     ]
     data = "{path: houses.csv, encoding: latin-1}"
-    if place.startswith("9002"):
+    if location.startswith("9002"):
         assert "found 'é', expected a number" in mistakes(problem(data=data))[0]
     else:
         data_check.check_data(problem(data=data))

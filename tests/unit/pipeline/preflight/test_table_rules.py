@@ -93,9 +93,9 @@ def notes(report, tmp_path):
     return call
 
 
-def some(value, odd, *places):
-    """Returns 60 values, of which those at `places` are the odd one."""
-    return [odd if number in places else value(number) for number in range(ROWS)]
+def some(value, odd, *rows):
+    """Returns 60 values, of which those at `rows` are the odd one."""
+    return [odd if number in rows else value(number) for number in range(ROWS)]
 
 
 def test_every_rule_is_checked():
@@ -122,12 +122,12 @@ def test_a_clean_table_has_no_notes(report, capsys):
 
 def test_numbers_with_a_few_words_are_reported(report, tmp_path, capsys):
     found = report({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n + 0.5, "NA", 15, 20))
-    place = f"{tmp_path}/t.csv:17"
+    location = f"{tmp_path}/t.csv:17"
     assert found.notes == (
-        f"size: text, because of 2 values such as 'NA' ({place}); 58 of 60 values are numbers: "
+        f"size: text, because of 2 values such as 'NA' ({location}); 58 of 60 values are numbers: "
         "data: {missing: [NA]} reads them as missing",
     )
-    assert found.columns[0].odd == f"'NA' ({place})"
+    assert found.columns[0].odd == f"'NA' ({location})"
     messages.show_table(Console(width=200), found)
     shown = capsys.readouterr().out
     assert "categorical" in shown
@@ -380,8 +380,8 @@ def test_a_word_where_the_schema_wants_a_number(refusal, notes, tmp_path):
         "t.csv:8: size: found 'unknown', expected a whole number; fix the row, or set "
         "data.on_bad_rows: quarantine to leave it out"
     )
-    aside = {"data": {**data, "on_bad_rows": "quarantine"}, "splits": {"eval": 3, "test": 4}}
-    assert notes(aside, size=values) == []
+    quarantine = {"data": {**data, "on_bad_rows": "quarantine"}, "splits": {"eval": 3, "test": 4}}
+    assert notes(quarantine, size=values) == []
 
 
 def test_weights_of_zero(refusal):
