@@ -24,8 +24,9 @@ from components.example_io import counters
 from components.table_example_gen import options, shards
 from components.table_example_gen.options import Options
 from components.table_example_gen.shards import Shard, Splits, Written
-from components.tables import bad_rows, ingestion, reader, table, table_files
-from components.tables.table import BadRow, BadTable, Held, Kinds, Piece, Table
+from components.tables import bad_rows, column_kinds, ingestion, reader, table, table_files
+from components.tables.column_kinds import Held, Kinds
+from components.tables.table import BadRow, BadTable, Piece, Table
 
 QUARANTINED = "quarantined_rows"
 """Property of the artifact: the number of rows that were quarantined."""
@@ -208,7 +209,7 @@ def _merged(parts: Iterable[Inferred]) -> Inferred:
     parts = list(parts)
     bad = [row for _, row in parts if row is not None]
     first = min(bad, key=lambda row: (row.file, row.line), default=None)
-    return table.merge(held for held, _ in parts), first
+    return column_kinds.merge(held for held, _ in parts), first
 
 
 class _Write(_Step):
@@ -222,7 +223,7 @@ class _Write(_Step):
             yield shards.write(
                 shard,
                 task.table,
-                table.kinds(held),
+                column_kinds.kinds(held),
                 task.splits,
                 task.folders,
                 quarantine,
@@ -256,9 +257,9 @@ def _report(
         "splits": splits,
         "quarantined": sum(shard.bad for shard in written),
         "first_bad_row": first and str(first),
-        "kinds": {name: kind.name for name, kind in table.kinds(held).items()},
+        "kinds": {name: kind.name for name, kind in column_kinds.kinds(held).items()},
         "dates": sorted(task.table.dates),
-        "notes": [*task.table.notes, *table.notes(held)],
+        "notes": [*task.table.notes, *column_kinds.notes(held)],
         "mistakes": sorted(mistakes),
     }
     with fileio.open(task.report, "w") as file:

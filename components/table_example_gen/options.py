@@ -8,7 +8,8 @@ from typing import Literal
 from google.protobuf import json_format, struct_pb2
 from tfx.proto import example_gen_pb2
 
-from components.tables.table import Kind, Reading
+from components.tables.column_kinds import Kind
+from components.tables.table import Reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +20,7 @@ class Options:
         format: file format.
         encoding: text encoding, for CSV.
         missing, classes: see `table.Reading`.
-        kinds: names of `table.Kind`s by column, for CSV; the other columns' kinds are inferred from
-            all rows.
+        kinds: names of kinds by column, for CSV; those of other columns are inferred from all rows.
         on_bad_rows: whether a row that cannot be read stops the component or is quarantined.
         max_bad_share: share of unreadable rows above which the component stops in either case.
         block_bytes: how much of a file is read at once.

@@ -20,7 +20,8 @@ from components.example_io import counters, encoder
 from components.example_io.splits import Splits
 from components.tables import byte_arrays, tfrecords
 from components.tables.bad_rows import BadRows
-from components.tables.table import BadRow, Kinds, Piece, Rows, Table
+from components.tables.column_kinds import Kinds
+from components.tables.table import BadRow, Piece, Rows, Table
 
 QUARANTINE = "quarantine"
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tables.table import Held, Kind
+from components.tables.column_kinds import Held, Kind
 
 EXACT_IN_DOUBLES = 2.0**53
 """Below this, 64-bit floats represent every whole number exactly."""

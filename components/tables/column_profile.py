@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from components.tables.table import Held, Kind
+from components.tables.column_kinds import Held, Kind
 
 MOST_VALUES = 10_000
 """Limit on the distinct values of a column; beyond it, their counts are dropped."""

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.tables import column_profile
+from components.tables.column_kinds import Held
 from components.tables.column_profile import FAR, ColumnProfile, Misfits, Sighting, Wanted
-from components.tables.table import Held, Scan
+from components.tables.table import Scan
 from models.features import text_values
 
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"

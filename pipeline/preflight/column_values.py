@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
+from components.tables.column_kinds import Kind
 from components.tables.column_profile import ColumnProfile
-from components.tables.table import Kind
 from pipeline.preflight.table_view import TableView
 
 MISSING_WORDS = frozenset(

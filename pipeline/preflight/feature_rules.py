@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.tables import bad_rows
+from components.tables.column_kinds import EXPECTED, Kind
 from components.tables.column_profile import FAR, ColumnProfile
-from components.tables.table import EXPECTED, Kind
 from models.errors import UserError
 from models.features import features as features_lib
 from models.features import text_values

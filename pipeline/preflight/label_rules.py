@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.tables.column_kinds import Kind
 from components.tables.column_profile import ColumnProfile, Misfits
-from components.tables.table import Kind
 from pipeline.preflight.column_values import (
     REMOVE,
     farthest,

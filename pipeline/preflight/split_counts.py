@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from components.example_io import encoder
 from components.example_io.splits import Splits
 from components.tables import byte_arrays
+from components.tables.column_kinds import Kind, Kinds, lists
 from components.tables.profile import TableProfile
-from components.tables.table import Kind, Kinds, Piece, Rows, Table, lists
+from components.tables.table import Piece, Rows, Table
 from models.features import expressions, text_values
 from models.features import features as features_lib
 from models.features.features import Feature

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from components.tables import table
+from components.tables import column_kinds, table
+from components.tables.column_kinds import Kind
 from components.tables.column_profile import ColumnProfile, Misfits
-from components.tables.table import Kind
 from models.features import features as features_lib
 from models.features import text_values
 from pipeline.preflight import column_values
@@ -89,7 +89,7 @@ def report(view: TableView) -> TableReport:
     columns = []
     numeric = [name for name, role in roles.items() if role in features_lib.NUMBERS]
     held = {name: view.columns[name].held for name in numeric if name in view.columns}
-    notes = [*view.profile.notes, *table.notes(held)]
+    notes = [*view.profile.notes, *column_kinds.notes(held)]
     for column in view.columns.values():
         role = roles.get(column.name, "ignored")
         misfits, note = _odd(view, column, role)

@@ -7,9 +7,9 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.tables.column_kinds import Kind
 from components.tables.column_profile import ColumnProfile, Wanted
 from components.tables.profile import TableProfile
-from components.tables.table import Kind
 from models.features import features as features_lib
 from models.features import text_values
 from models.features.features import Feature

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.tables import table
-from components.tables.table import Kind, TextRows
+from components.tables.column_kinds import Kind
+from components.tables.table import TextRows
 from models.errors import UserError, nearest
 from models.features.features import Input
 from pipeline.scoring.exported_model import ExportedModel

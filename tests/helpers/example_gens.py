@@ -21,7 +21,7 @@ from tfx.utils import io_utils
 from tfx_bsl.coders import csv_decoder
 
 from components.table_example_gen import Options, executor, shards
-from components.tables import reader, table
+from components.tables import column_kinds, reader
 from pipeline.config.configuration import Beam
 from pipeline.graph import beam_args
 
@@ -90,7 +90,7 @@ def ours_without_beam(file: pathlib.Path, key=None, **options) -> Rows:
         [str(file)], config.reading, config.known_kinds(), config.block_bytes
     )
     pieces = list(source.pieces(str(file)))
-    kinds = table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
+    kinds = column_kinds.kinds(column_kinds.merge(source.infer(piece)[0] for piece in pieces))
     kinds |= config.known_kinds()
     names = tuple(SPLITS)
     split = shards.Splits(names, tuple(itertools.accumulate(SPLITS.values())), key)

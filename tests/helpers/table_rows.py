@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from components.tables import table
-from components.tables.table import Kinds, Rows, Table
+from components.tables import column_kinds
+from components.tables.column_kinds import Kinds
+from components.tables.table import Rows, Table
 
 
 def kinds_of(source: Table, paths: Sequence) -> Kinds:
     """Returns the kinds of the columns in all files."""
     pieces = [piece for path in paths for piece in source.pieces(str(path))]
-    return table.kinds(table.merge(source.infer(piece)[0] for piece in pieces))
+    return column_kinds.kinds(column_kinds.merge(source.infer(piece)[0] for piece in pieces))
 
 
 def read(source: Table, paths: Sequence, kinds: Kinds | None = None) -> list[Rows]:

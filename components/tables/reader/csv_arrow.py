@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from components.tables import cell_values
+from components.tables.column_kinds import Kind, Kinds
 from components.tables.reader.csv_records import Records
-from components.tables.table import Kind, Kinds, Reading
+from components.tables.table import Reading
 
 TYPES = {
     Kind.UNKNOWN: pa.binary(),

@@ -4,10 +4,11 @@ import csv
 import dataclasses
 from collections.abc import Sequence
 
-from components.tables import cell_values, table
+from components.tables import cell_values, column_kinds, table
+from components.tables.column_kinds import Kind, Kinds
 from components.tables.reader import csv_records
 from components.tables.reader.csv_records import Records
-from components.tables.table import BadRow, Kind, Kinds, Reading
+from components.tables.table import BadRow, Reading
 
 _NUL = "\ufdd0"  # a noncharacter, which `csv` accepts, unlike NUL
 
@@ -85,11 +86,11 @@ class RowParser:
             shown = table.shown(value.replace(_NUL, "\0"))
             return f"found {shown}, which contains a NUL character; remove it"
         kind = kinds.get(name, Kind.BYTES)
-        if kind in table.EXPECTED and value not in self.reading.missing:
+        if kind in column_kinds.EXPECTED and value not in self.reading.missing:
             try:
                 cell_values.parse_number(value, kind)
             except cell_values.NoNumber:
-                return f"found {table.shown(value)}, expected {table.EXPECTED[kind]}"
+                return f"found {table.shown(value)}, expected {column_kinds.EXPECTED[kind]}"
         return ""
 
 

@@ -8,23 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tables import cell_values, table, table_files
+from components.tables import cell_values, column_kinds, table_files
 from components.tables.bad_rows import BadRows
+from components.tables.column_kinds import Held, Kind, Kinds
 from components.tables.reader import csv_arrow, csv_records
 from components.tables.reader.csv_arrow import ArrowParser
 from components.tables.reader.csv_records import Records
 from components.tables.reader.csv_rows import ParsedRows, RowParser
-from components.tables.table import (
-    BadRow,
-    Held,
-    Kind,
-    Kinds,
-    Piece,
-    Reading,
-    Rows,
-    Scan,
-    TextRows,
-)
+from components.tables.table import BadRow, Piece, Reading, Rows, Scan, TextRows
 
 _FEW = 64
 
@@ -67,7 +58,7 @@ class CsvTable:
         held, bad = dict.fromkeys(self.names, Held.NOTHING), BadRows()
         for block in self.blocks(piece):
             scan = block.scan(None)
-            held = table.merge([held, scan.held])
+            held = column_kinds.merge([held, scan.held])
             bad.add(scan.bad)
         return held, bad.first
 
@@ -106,7 +97,7 @@ class CsvBlock:
                 for name, texts in zip(self.names, rows.columns)
             ]
         features = {
-            name: table.feature(column, kinds[name])
+            name: column_kinds.feature(column, kinds[name])
             for name, column in zip(self.names, columns)
             if name in kinds
         }

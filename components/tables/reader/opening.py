@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from components.tables.column_kinds import Kind
 from components.tables.reader import csv_header, parquet_table, partitions
 from components.tables.reader.csv_table import CsvTable
-from components.tables.table import BadTable, Kind, Reading, Table
+from components.tables.table import BadTable, Reading, Table
 
 _BLOCK_BYTES = 4 << 20
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from components.tables import table_files
+from components.tables.column_kinds import Held, Kind
 from components.tables.reader import parquet_values
-from components.tables.table import BadTable, Held, Kind
+from components.tables.table import BadTable
 
 _ROW_INDEX = re.compile(r"__index_level_\d+__")
 _EXACT_IN_FLOATS = 2**24

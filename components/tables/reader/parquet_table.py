@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.tables import table, table_files
+from components.tables import column_kinds, table_files
+from components.tables.column_kinds import Held, Kinds
 from components.tables.reader import parquet_schema, parquet_values
-from components.tables.table import BadTable, Held, Kinds, Piece, Rows, Scan, TextRows
+from components.tables.table import BadTable, Piece, Rows, Scan, TextRows
 
 _MOST_ROWS = 1 << 15
 
@@ -41,7 +42,7 @@ class ParquetTable:
     @property
     def kinds(self) -> Kinds | None:
         """See `table.Table`."""
-        return None if self.uncertain else table.kinds(self.held)
+        return None if self.uncertain else column_kinds.kinds(self.held)
 
     def pieces(self, file: str, split: int = 0) -> Iterator[Piece]:
         """Yields runs of row groups, each at least as large as a block, but for the last."""
@@ -64,7 +65,7 @@ class ParquetTable:
         """See `table.Table`; only reads columns whose type does not determine their kind."""
         held = {name: flags for name, flags in self.held.items() if name not in self.uncertain}
         for block in self.blocks(piece, sorted(self.uncertain)):
-            held = table.merge([held, block.held()])
+            held = column_kinds.merge([held, block.held()])
         return held, None
 
     def blocks(

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tables import cell_values, table
-from components.tables.table import BadTable, Held, Kind, Kinds
+from components.tables import cell_values, column_kinds, table
+from components.tables.column_kinds import Held, Kind, Kinds
+from components.tables.table import BadTable
 
 _FEATURES = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float32(), Kind.BYTES: pa.large_binary()}
 _EXPECTED = {Kind.INT: "whole numbers", Kind.FLOAT: "numbers", Kind.BYTES: "text"}
@@ -73,7 +74,7 @@ def _lists(name: str, column: pa.Array, kind: Kind, file: str, missing: Sequence
     if pa.types.is_null(column.type):
         column = column.cast(_FEATURES[kind])
     if not is_list(column.type):
-        return table.lists(_values(column, kind, missing))
+        return column_kinds.lists(_values(column, kind, missing))
     inner = plain(column.drop_null().flatten())
     if inner.null_count:
         raise BadTable(f"{file}: {name}: found a null in a list; remove it")
@@ -95,7 +96,7 @@ def _values(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
     if kind == Kind.INT:
         return _whole_numbers(column, missing)
     if kind == Kind.FLOAT:
-        return table.floats(_doubles(column, missing))
+        return column_kinds.floats(_doubles(column, missing))
     if pa.types.is_floating(column.type):
         raise _Unfit("fractional numbers")
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):

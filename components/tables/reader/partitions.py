@@ -10,14 +10,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from components.tables import cell_values, table
+from components.tables import cell_values, column_kinds, table
+from components.tables.column_kinds import Held, Kind, Kinds
 from components.tables.table import (
     BadRow,
     BadTable,
     Block,
-    Held,
-    Kind,
-    Kinds,
     Piece,
     Reading,
     Rows,
@@ -52,7 +50,7 @@ class PartitionedTable:
     def kinds(self) -> Kinds | None:
         """See `table.Table`."""
         in_files = self.table.kinds
-        return None if in_files is None else {**in_files, **table.kinds(self.more)}
+        return None if in_files is None else {**in_files, **column_kinds.kinds(self.more)}
 
     @property
     def dates(self) -> Collection[str]:
@@ -118,7 +116,7 @@ class _PartitionedBlock:
         for name in self.more:
             if name in kinds:
                 column = self._column(name, kinds[name], rows.good)
-                columns[name] = table.feature(column, kinds[name])
+                columns[name] = column_kinds.feature(column, kinds[name])
         return dataclasses.replace(rows, batch=pa.RecordBatch.from_pydict(columns))
 
     def _column(self, name: str, kind: Kind, count: int) -> pa.Array:
@@ -133,7 +131,7 @@ class _PartitionedBlock:
         except cell_values.NoNumber:
             raise BadTable(
                 f"{self.file}: {name}: found {table.shown(text or '')} in the name of the folder, "
-                f"expected {table.EXPECTED[kind]}"
+                f"expected {column_kinds.EXPECTED[kind]}"
             ) from None
 
 
@@ -196,7 +194,7 @@ def wrapped(
         file: {name: None if values[name] in reading.missing else values[name] for name in names}
         for file, values in by_file.items()
     }
-    more = table.merge(
+    more = column_kinds.merge(
         {name: _held(name, text, reading) for name, text in values.items()}
         for values in present.values()
     )

@@ -8,7 +8,8 @@ import pyarrow as pa
 from tfx_bsl.coders import example_coder
 
 from components.tables import table_files, tfrecords
-from components.tables.table import BadTable, Held, Kinds, Piece, Rows, Scan, TextRows
+from components.tables.column_kinds import Held, Kinds
+from components.tables.table import BadTable, Piece, Rows, Scan, TextRows
 from components.tables.tfrecords import FOOTER, HEADER
 
 _MOST_ROWS = 1 << 13

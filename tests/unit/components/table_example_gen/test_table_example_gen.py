@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.tables import cell_values as values_lib
-from components.tables.table import Held
+from components.tables.column_kinds import Held
 
 ODD = {
     "plain": "id,price,city\n1,10.5,Rome\n2,11,Oslo\n3,12.25,\n",

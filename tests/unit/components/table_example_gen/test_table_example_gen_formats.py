@@ -15,8 +15,9 @@ import tensorflow as tf
 from components.example_io import encoder
 from components.table_example_gen import BadTable
 from components.tables import reader
+from components.tables.column_kinds import Kind
 from components.tables.reader import parquet_values
-from components.tables.table import Kind, Reading
+from components.tables.table import Reading
 
 
 def parquet_rows(folder: pathlib.Path, table: pa.Table, **options) -> list[tf.train.Example]:

@@ -14,7 +14,8 @@ import pytest
 import table_rows
 
 from components.tables import reader, table_files
-from components.tables.table import BadTable, Kind, Reading
+from components.tables.column_kinds import Kind
+from components.tables.table import BadTable, Reading
 
 ROWS = b"size,rooms,cost\n1,2,3\n4,5,6\n"
 CSV = Reading("csv")

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from components.tables import column_profile, reader
 from components.tables import profile as profile_lib
+from components.tables.column_kinds import Held, Kind
 from components.tables.column_profile import Misfits, Sighting, Wanted
 from components.tables.reader.csv_table import CsvTable
-from components.tables.table import Held, Kind, Reading
+from components.tables.table import Reading
 
 
 @pytest.fixture

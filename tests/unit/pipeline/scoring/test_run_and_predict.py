@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from components.example_io import encoder
 from components.tables import byte_arrays, reader
-from components.tables.table import Kind, Reading
+from components.tables.column_kinds import Kind
+from components.tables.table import Reading
 from models.features.features import Input
 from pipeline.scoring import model_inputs
 from pipeline.scoring import predict as predict_lib

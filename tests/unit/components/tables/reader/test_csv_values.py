@@ -8,8 +8,9 @@ import table_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.tables import cell_values, reader, table
-from components.tables.table import Held, Kind, Reading
+from components.tables import cell_values, column_kinds, reader
+from components.tables.column_kinds import Held, Kind
+from components.tables.table import Reading
 
 NONE = object()
 FIELDS = {
@@ -93,7 +94,7 @@ def test_a_field_has_the_same_value_whatever_is_beside_it(tmp_path, text, beside
     if beside in ("alone", "beside nan"):
         assert kind_of(source, path) == kind
     else:
-        least = table.Held.WHOLE | cell_values.held(text)
+        least = column_kinds.Held.WHOLE | cell_values.held(text)
         assert kind_of(source, path) == least.kind
     for wanted, expected in ((Kind.INT, whole), (Kind.FLOAT, number)):
         found, bad = read(source, path, wanted)

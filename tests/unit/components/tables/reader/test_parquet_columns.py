@@ -11,7 +11,8 @@ import pytest
 import table_rows
 
 from components.tables import reader
-from components.tables.table import BadTable, Kind, Reading
+from components.tables.column_kinds import Kind
+from components.tables.table import BadTable, Reading
 
 PARQUET = Reading("parquet")
 

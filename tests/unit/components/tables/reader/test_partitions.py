@@ -6,7 +6,8 @@ import pytest
 import table_rows
 
 from components.tables import reader, table_files
-from components.tables.table import BadTable, Kind, Piece, Reading
+from components.tables.column_kinds import Kind
+from components.tables.table import BadTable, Piece, Reading
 from pipeline.config.data_config import Data
 
 
