@@ -1,12 +1,18 @@
-"""What all tests share: where examples of properties come from, and an object store."""
+"""What all tests share: examples of properties, an object store, and a server of forks."""
 
 from collections.abc import Iterator
 
 import fake_gcs
+import forks
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("same_each_time", derandomize=True)
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # one server for all test processes
+        config.add_cleanup(forks.start_server())
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import forks
 import pandas as pd
 import pytest
 import yaml
@@ -45,15 +46,17 @@ class Problem:
         runner = [sys.executable, str(REPOSITORY / "local_runner.py"), name]
         return [*runner, "-c", str(self.config), "-w", str(self.workspace), *arguments]
 
-    def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            self.command(name, *arguments), capture_output=True, text=True, timeout=600
-        )
+    def call(self, name: str, *arguments: str, fresh: bool = False) -> subprocess.CompletedProcess:
+        """Runs a command to its end, in a forked process or in a fresh one; see `forks`."""
+        command = self.command(name, *arguments)
+        if fresh:
+            return subprocess.run(command, capture_output=True, text=True, timeout=600)
+        return forks.run(command[1:], forks.PIPELINE)
 
-    def run(self, *settings: str, code: int = 0) -> str:
+    def run(self, *settings: str, code: int = 0, fresh: bool = False) -> str:
         """Runs the pipeline with settings; checks its exit code and returns its output."""
         arguments = [argument for setting in settings for argument in ("--set", setting)]
-        done = self.call("run", *arguments)
+        done = self.call("run", *arguments, fresh=fresh)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
@@ -94,12 +97,13 @@ def problem(folder: pathlib.Path, settings: dict) -> Problem:
 
 @pytest.fixture(scope="session")
 def king_county(houses, tmp_path_factory) -> Problem:
-    """Returns the shipped problem with looser gates, on fewer rows and for fewer steps."""
+    """Returns the shipped problem with looser gates, fewer rows and steps, and a smaller model."""
     folder = tmp_path_factory.mktemp("king_county")
     houses.to_csv(folder / "kc_house_data.csv", index=False)
     (folder / "schema.pbtxt").write_text((KING_COUNTY / "schema.pbtxt").read_text())
     settings = yaml.safe_load((KING_COUNTY / "pipeline.yaml").read_text())
-    settings["train"].update(max_steps=300, evaluate_every=100)
+    settings["model"]["params"] = {"members": 4, "hidden": [64, 32], "learning_rate": 0.01}
+    settings["train"].update(max_steps=200, evaluate_every=100)
     settings["gates"] = {
         "rmse": {"at_most": 250_000, "may_worsen_by": 0.05},
         "skill": {"at_least": 0.5},

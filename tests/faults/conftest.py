@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import forks
 import pytest
 import rich_table
 from rich_table import Transformed
@@ -47,6 +48,7 @@ class Training:
     """A training in a separate process, run as the Trainer does.
 
     `crash` is the point where `tests.faults.crash` kills it; `wrapper` is a command that runs it.
+    With either a wrapper or `fresh`, its interpreter is not forked but started.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Training:
         command: Sequence[str] = ("tests.faults.trainer",),
         crash: str | None = None,
         wrapper: Sequence[str] = (),
+        fresh: bool = False,
         **changes: Any,
     ):
         self.folder = folder
@@ -81,14 +84,22 @@ class Training:
         file.write_text(json.dumps(arguments))
         crashing = ["-m", "tests.faults.crash", crash] if crash else ["-m"]
         self._out, self._err = folder / "out", folder / "err"
+        program = [*crashing, command[0], str(file), *command[1:]]
+        env = {**os.environ, **_REFUSING_PROXY}
+        self.process: subprocess.Popen | forks.Process
         with self._out.open("wb") as out, self._err.open("ab") as err:
-            self.process = subprocess.Popen(
-                [*wrapper, sys.executable, *crashing, command[0], str(file), *command[1:]],
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                env={**os.environ, **_REFUSING_PROXY},
-            )
+            if fresh or wrapper:
+                self.process = subprocess.Popen(
+                    [*wrapper, sys.executable, *program],
+                    stdout=out,
+                    stderr=err,
+                    env=env,
+                    start_new_session=True,
+                )
+            else:
+                self.process = forks.Process(
+                    program, forks.TRAINING, out, err, env, start_new_session=True
+                )
 
     @property
     def directory(self) -> pathlib.Path:

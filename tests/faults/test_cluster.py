@@ -178,7 +178,8 @@ def test_a_cluster_that_dies_too_often_says_so_and_ends(train):
 
 @pytest.mark.parametrize("role", ["chief", pytest.param("worker", marks=pytest.mark.slow)])
 def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
-    training = train(params={"fails_in": role})
+    cluster = dataclasses.replace(CLUSTER, evaluator=False)
+    training = train(params={"fails_in": role}, cluster=cluster)
     assert training.end() == 1
     assert not tasks(training.folder)
     name = "chief" if role == "chief" else "worker-0"
@@ -199,7 +200,8 @@ def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
 )
 def test_nothing_is_left_when_the_launcher_ends(train, number):
     """This includes a stopped task, which cannot notice that the launcher has ended."""
-    training = train(**LONG)
+    cluster = dataclasses.replace(CLUSTER, evaluator=False)
+    training = train(cluster=cluster, fresh=True, **LONG)
     training.wait_for(lambda: training.has_checkpoint(0))
     os.kill(training.task("worker-0"), signal.SIGSTOP)
     training.process.send_signal(number)

@@ -27,13 +27,17 @@ _LONGEST = 2.5
 
 @pytest.fixture(scope="module")
 def undisturbed(table, tmp_path_factory):
-    """Returns a function that gives an undisturbed training, run once for each settings."""
+    """Returns a function that gives an undisturbed training, run once for each settings.
+
+    It is not forked, so that its hashes, and the order of its sets, are not those of the others.
+    """
     made: dict[str, Training] = {}
 
     def of(**settings) -> Training:
         key = json.dumps(settings)
         if key not in made:
-            made[key] = Training(table, tmp_path_factory.mktemp("undisturbed"), **settings)
+            folder = tmp_path_factory.mktemp("undisturbed")
+            made[key] = Training(table, folder, fresh=True, **settings)
             assert made[key].end() == 0, made[key].errors[-3000:]
         return made[key]
 
