@@ -27,7 +27,7 @@ def lab(tmp_path_factory, scorer) -> Lab:
 @pytest.fixture(scope="session")
 def regression(tmp_path_factory) -> Transformed:
     """Returns a table with all kinds of columns and a price to predict."""
-    return houses.table(tmp_path_factory.mktemp("regression"), "price", eval_rows=3200)
+    return houses.table(tmp_path_factory.mktemp("regression"), "price", eval_rows=1600)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ writes the answers of the `predict` signature to stdout, as [{output: rows}, ...
 """
 
 import base64
+import functools
 import gc
 import json
 import os
@@ -51,9 +52,10 @@ def main() -> None:
     """Answers requests until stdin ends."""
     import tensorflow as tf
 
+    load = functools.cache(tf.saved_model.load)
     for line in sys.stdin:
         request = json.loads(line)
-        predict = tf.saved_model.load(request["export"]).signatures["predict"]
+        predict = load(request["export"]).signatures["predict"]
         answers = []
         for batch in request["batches"]:
             examples = tf.constant([base64.b64decode(example) for example in batch])

@@ -24,7 +24,8 @@ from tests.conformance.lab import (
 )
 
 ALL = [*CASES, *WITH_BATCH_NORM]
-QUICK = {"tabm", "mlp", "keras.mlp", "sequence", "wide_deep", "premade.linear", "premade.dnn"}
+QUICK = {"tabm", "mlp", "keras.mlp", "premade.dnn"}
+"""One or two of each kind; quick tests of `test_labels.py` and `test_intervals.py` train others."""
 
 
 @pytest.fixture(params=slow_but_for(QUICK, ALL))
@@ -50,7 +51,7 @@ def test_a_few_steps_lower_the_loss(run):
     assert run.best["loss"] < 0.5 * constant_loss(run)
 
 
-@pytest.mark.parametrize("case", slow_but_for({"mlp", "keras.mlp"}, ALL), indirect=True)
+@pytest.mark.parametrize("case", slow_but_for({"keras.mlp"}, ALL), indirect=True)
 def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
     """Killed after half of the steps, which equal the other run's because of the same seed."""
     first = trainer.make_estimator(run.problem, run.context, tmp_path)
@@ -68,6 +69,7 @@ def same(found, expected) -> None:
     assert not different
 
 
+@pytest.mark.parametrize("case", slow_but_for({"mlp"}, ALL), indirect=True)
 def test_another_seed_gives_another_model(run, tmp_path):
     problem = run.problem.replaced({"train.seed": 2})
     other = trainer.make_estimator(problem, run.context, tmp_path)
@@ -90,7 +92,7 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
     np.testing.assert_allclose(one_by_one, values[: len(some)], rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", slow_but_for({"mlp"}, ALL), indirect=True)
+@pytest.mark.slow
 def test_the_export_may_be_served(run):
     assert serving.report(run) == NOTHING_FOUND
 

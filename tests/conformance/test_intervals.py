@@ -14,13 +14,18 @@ WANTED = 0.8
 
 
 @pytest.mark.parametrize(
-    "name", ["tabm", pytest.param("premade.dnn_linear_combined", marks=pytest.mark.slow)]
+    "name",
+    [
+        "wide_deep",
+        pytest.param("tabm", marks=pytest.mark.slow),
+        pytest.param("premade.dnn_linear_combined", marks=pytest.mark.slow),
+    ],
 )
 def test_intervals_cover_the_requested_share_of_labels(regression, scorer, name, tmp_path):
     """Checks the exported model on rows that neither training nor calibration has seen.
 
-    With 3,200 rows for calibration and 4,000 for the test, the coverage has a standard deviation of
-    0.95 percentage points.
+    With 1,600 rows for calibration and 4,000 for the test, the coverage has a standard deviation of
+    1.2 percentage points.
     """
     (case,) = (case for case in CASES if case.id == name)
     (label,) = regression.columns.labels

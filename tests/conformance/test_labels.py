@@ -12,7 +12,7 @@ from tests.conformance.lab import CASES, STEPS, Run, examples, slow_but_for
 CLASSES = {"dear": ["no", "yes"], "grade": ["9", "10", "11"]}
 
 
-@pytest.fixture(params=slow_but_for({"mlp", "keras.mlp"}, CASES))
+@pytest.fixture(params=slow_but_for({"sequence"}, CASES))
 def case(request):
     return request.param
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models.settings.training_settings import Replicas
 from models.training import trainer
@@ -18,6 +19,15 @@ REFUSED = {
     "premade.dnn_linear_combined": "premade.dnn_linear_combined",
 }
 LENGTH: dict[str, Any] = {"max_steps": STEPS, "evaluate_every": STEPS // 2}
+
+
+@pytest.fixture(autouse=True)
+def devices():
+    """Lets a strategy name devices that TensorFlow, once begun by another test, does not have."""
+    placed = tf.config.get_soft_device_placement()
+    tf.config.set_soft_device_placement(True)
+    yield
+    tf.config.set_soft_device_placement(placed)
 
 
 def without_dropout(case):
