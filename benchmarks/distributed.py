@@ -135,7 +135,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
     from benchmarks.transformed import finished_problem
     from models.distributed import launchers
     from models.progress.training_progress import Progress
-    from models.training import trainer
+    from models.training import fitting
     from models.training.problem import Problem
 
     finished = finished_problem(config, workspace)
@@ -169,7 +169,7 @@ def measure(way: str, config: pathlib.Path, workspace: pathlib.Path | None, step
             def on_evaluation(step, metrics):
                 progress.record_event("evaluation", step=step, metrics=metrics)
 
-            trainer.fit(problem, context, directory, on_evaluation, progress.record_event)
+            fitting.fit(problem, context, directory, on_evaluation, progress.record_event)
         variables = trainable_bytes(directory)
     costs = watch.costs
     per_step = {key: costs[key] / costs["steps"] for key in costs if key != "steps"}

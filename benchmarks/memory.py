@@ -47,14 +47,14 @@ SETTINGS = {
 def one_pass(problem, files: list[str]) -> dict[str, float]:
     """Trains on the files once; needs a process of its own, whose peak memory it returns."""
     from models.features import inputs
-    from models.training import trainer
+    from models.training import fitting
 
     problem = dataclasses.replace(problem, train_files=tuple(files)).replaced(SETTINGS)
     context = problem.context()
     spec = problem.transform_output.transformed_feature_spec()
     with tempfile.TemporaryDirectory() as directory:
         began = time.monotonic()
-        estimator = trainer.make_estimator(problem, context, pathlib.Path(directory))
+        estimator = fitting.make_estimator(problem, context, pathlib.Path(directory))
         estimator.train(problem.train_input(context.rows), max_steps=context.max_steps)
         seconds = time.monotonic() - began
     return {

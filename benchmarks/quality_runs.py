@@ -132,7 +132,7 @@ class DatasetRuns:
         from tensorflow_metadata.proto.v0 import schema_pb2
 
         from benchmarks import reference_data
-        from models.features import features, label
+        from models.features import features, label_statistics
 
         config = self._config(None)
         outputs = self._run(config, last="Transform")
@@ -146,7 +146,7 @@ class DatasetRuns:
             {split: _files(examples, split) for split in reference_data.SPLITS},
             schema,
             features.resolve(schema, settings),
-            label.from_transform(
+            label_statistics.from_transform(
                 settings.labels[0],
                 0,
                 tft.TFTransformOutput(str(graph)),

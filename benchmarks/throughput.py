@@ -46,7 +46,7 @@ MANY = 50
 
 def estimator(problem, context, warm_up: int, steps: int) -> float:
     from models import estimator_api
-    from models.training import trainer
+    from models.training import fitting
 
     class Clock(estimator_api.SessionRunHook):
         count, began, ended = 0, 0.0, 0.0
@@ -60,7 +60,7 @@ def estimator(problem, context, warm_up: int, steps: int) -> float:
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
-        trained = trainer.make_estimator(problem, context, pathlib.Path(directory))
+        trained = fitting.make_estimator(problem, context, pathlib.Path(directory))
         trained.train(problem.train_input(context.rows), hooks=[clock], steps=warm_up + steps)
     return steps / (clock.ended - clock.began)
 

@@ -11,7 +11,7 @@ from tfx.utils import path_utils
 
 from components import deployments
 from components.deployments import Baseline
-from models.features import features
+from models.features import export_inputs, features
 from models.features.label import Label, labels_of_export
 
 ACCEPT = (
@@ -91,7 +91,7 @@ def why_not_comparable(candidate: Sequence[Label], baseline: str, schema: schema
         schema: schema of the raw examples.
     """
     try:
-        labels, inputs = labels_of_export(baseline), features.inputs_of_export(baseline)
+        labels, inputs = labels_of_export(baseline), export_inputs.of_export(baseline)
     except (KeyError, OSError, TypeError, ValueError):
         return "was exported in an earlier form"
     predicted = {label.name: label for label in labels}
@@ -119,7 +119,7 @@ def _difference(before: Label, now: Label) -> str:
     return "; ".join(parts) or "they are in another order"
 
 
-def _why_unreadable(column: Optional[schema_pb2.Feature], read: features.Input) -> str:
+def _why_unreadable(column: Optional[schema_pb2.Feature], read: export_inputs.Input) -> str:
     """Returns why a model with the input `read` cannot read the column; empty if it can."""
     if column is None:
         return f"reads the column {read.name}, which is not there any more"

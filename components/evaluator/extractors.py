@@ -18,7 +18,7 @@ from components.example_io import requests
 from components.serving_check import graph_faults
 from components.serving_check.program import message
 from models.errors import UserError
-from models.features import features as features_lib
+from models.features import export_inputs
 from models.features.label import Label, labels_of_export
 from models.features.text_values import class_of_number
 from models.toolbox import heads
@@ -58,7 +58,7 @@ class _Model:
         self._path = shared.model_path
         self._loader = shared.model_loader
         self._labels = labels_of_export(shared.model_path)
-        self._columns = [column.name for column in features_lib.inputs_of_export(shared.model_path)]
+        self._columns = [column.name for column in export_inputs.of_export(shared.model_path)]
         self._predict: Any = None
         self._input = ""
         self._failure = ""

@@ -18,7 +18,7 @@ from components.example_io import requests
 from components.serving_check import answer_checks, fresh_process, graph_faults
 from components.serving_check.report import FILE_NAME, Report
 from components.tables import tfrecords
-from models.features import features
+from models.features import export_inputs
 from models.features.label import labels_of_export
 
 MODEL = "model"
@@ -84,7 +84,7 @@ def check(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
 
 def _report_on_answers(export: str, sample: pa.RecordBatch, seconds: int) -> Report:
     labels = labels_of_export(export)
-    columns = [column.name for column in features.inputs_of_export(export)]
+    columns = [column.name for column in export_inputs.of_export(export)]
     asked = answer_checks.Sample(
         sample.num_rows,
         min(_ALONE, sample.num_rows),

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
-from models.diagnostics import model_errors
+from models.diagnostics import error_hints, source_lines
 from models.diagnostics.model_errors import ModelError
 from models.distributed import mirrored
 from models.estimator_api import ModeKeys
@@ -46,7 +46,7 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
             the label's task, or its train op does not increment the global step or changes no
             trainable variable.
     """
-    name, folder = _place(function)
+    name, folder = _definition(function)
 
     # The Estimator inspects the argument names.
     def model_fn(features, labels, mode, params, config):
@@ -54,8 +54,8 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
             spec = function(_Features(features), labels, mode, params, config)
         if not isinstance(spec, estimator_api.EstimatorSpec):
             raise ModelError(
-                f"{name}: returned {_a(spec)} in mode {mode}, expected an EstimatorSpec; each mode "
-                "has to end with return EstimatorSpec(mode, ...)"
+                f"{name}: returned {_with_article(spec)} in mode {mode}, expected an "
+                "EstimatorSpec; end each mode with return EstimatorSpec(mode, ...)"
             )
         if mode == ModeKeys.PREDICT:
             _check_outputs(name, spec, label)
@@ -88,7 +88,7 @@ def check_serving(estimator, receiver: Callable[[], Any]) -> None:
     random.setstate(drawn)
 
 
-def _place(function: Callable[..., Any]) -> tuple[str, pathlib.Path]:
+def _definition(function: Callable[..., Any]) -> tuple[str, pathlib.Path]:
     """Returns where a model (a function or other callable) is defined, and its file's folder."""
     written = inspect.unwrap(function)
     if not inspect.isroutine(written):
@@ -98,7 +98,7 @@ def _place(function: Callable[..., Any]) -> tuple[str, pathlib.Path]:
         line = f":{inspect.getsourcelines(written)[1]}"
     except OSError:  # the source is not available
         line = ""
-    return f"{model_errors.shown(file)}{line}, in {written.__name__}", pathlib.Path(file).parent
+    return f"{source_lines.shown(file)}{line}, in {written.__name__}", pathlib.Path(file).parent
 
 
 class _Features(dict):
@@ -124,16 +124,14 @@ def _add_note(text: str) -> None:
     tf.compat.v1.add_to_collection(_NOTES, text)
 
 
-def _a(value: Any) -> str:
+def _with_article(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _check_outputs(name: str, spec, label: Label) -> None:
     """Checks that the signature `predict` has the output that the Evaluator scores."""
-    if label.task == "multiclass":
-        key, width = heads.PROBABILITIES, len(label.classes)
-    else:
-        key, width = {"regression": heads.PREDICTIONS, "binary": heads.LOGISTIC}[label.task], 1
+    key = heads.scored_outputs(label)[0]
+    width = len(label.classes) if label.task == "multiclass" else 1
     write = f"predictions = {{{key!r}: ...}} of shape [batch, {width}]"
     exported = (spec.export_outputs or {}).get("predict")
     if exported is None:
@@ -173,7 +171,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
         mistake = (
             f"{name}: the train op changes none of the {len(learned)} trainable variables; "
             "tf.keras.optimizers (but for legacy) return no operation that does: "
-            f"{model_errors.LEGACY}"
+            f"{error_hints.LEGACY}"
         )
         if not has_hooks:
             raise ModelError(mistake)
@@ -181,11 +179,11 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
     if (step is None or _name(step) not in changed) and not has_hooks:
         raise ModelError(
             f"{name}: the train op does not count the global step, so training would not end; "
-            f"{model_errors.COUNT}"
+            f"{error_hints.COUNT}"
         )
     for op in _needed_by(spec.loss.op):
         if op.type in _DIFFERENCES and _squares(*(tensor.shape for tensor in op.inputs)):
-            where = model_errors.made_at(op, [folder]) or name
+            where = source_lines.line_of_operation(op, [folder]) or name
             _add_note(
                 f"{where}: [batch, 1] minus [batch] is [batch, batch], each prediction compared "
                 "with all labels; write value[:, 0] - labels"

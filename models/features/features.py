@@ -5,10 +5,8 @@ alone cannot: a zip code is a category, a text column holds dates. `resolve` mer
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.errors import UserError
@@ -290,52 +288,3 @@ def columns_read(features: Iterable[Feature]) -> tuple[Feature, ...]:
         for column in columns:
             read.setdefault(column.name, column)
     return tuple(read.values())
-
-
-FILE_NAME = "features.json"
-"""Name of the file in an export's `assets.extra/` that describes the columns it reads."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """Column that an exported model reads.
-
-    Attributes:
-        name: the column.
-        dtype: `text`, `whole numbers` or `numbers`.
-        optional: whether it may be missing.
-        sequence: whether it holds lists.
-        length: length of each list; 0 if lengths differ.
-    """
-
-    name: str
-    dtype: str
-    optional: bool
-    sequence: bool = False
-    length: int = 0
-
-
-def signature(
-    schema: schema_pb2.Schema, features: Sequence[Feature], missing: Sequence[str] = ()
-) -> str:
-    """Returns the JSON content of `FILE_NAME`.
-
-    It holds `inputs` (the `Input`s), `columns` (the names of all columns in the schema) and
-    `missing` (the words that mark a missing value in the table).
-    """
-    inputs = [
-        Input(column.name, column.dtype, column.optional, column.kind == SEQUENCE, column.length)
-        for column in columns_read(features)
-    ]
-    content = {
-        "inputs": [dataclasses.asdict(column) for column in inputs],
-        "columns": [feature.name for feature in schema.feature],
-        "missing": list(missing),
-    }
-    return json.dumps(content, indent=2)
-
-
-def inputs_of_export(export: str) -> tuple[Input, ...]:
-    """Reads the columns that an exported model reads; `export` is a SavedModel's directory."""
-    content = json.loads((epath.Path(export) / "assets.extra" / FILE_NAME).read_text())
-    return tuple(Input(**column) for column in content["inputs"])

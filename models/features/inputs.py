@@ -12,7 +12,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 
 from models.errors import UserError
 from models.estimator_api import ServingInputReceiver
-from models.features import preprocessing
+from models.features import packed_tensors
 from models.features.features import Feature, columns_read
 
 CHUNK = 16_384
@@ -152,7 +152,7 @@ def _records(files: Sequence[str], shard: Shard = WHOLE) -> tf.data.Dataset:
 
 def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:
     """Returns a function that parses serialized examples [batch] into features and labels."""
-    count = sum(preprocessing.label_name(index) in spec for index in range(len(spec)))
+    count = sum(packed_tensors.label_name(index) in spec for index in range(len(spec)))
     if count != max(len(labels), 1):
         raise ValueError(f"found {count} labels in the examples, expected {len(labels) or 1}")
 
@@ -190,8 +190,8 @@ def _split(
 ) -> tuple[dict[str, tf.Tensor | tf.RaggedTensor], list[tf.Tensor]]:
     """Splits tensors into features and labels; sparse tensors become ragged."""
     count = len(tensors)
-    labels = [preprocessing.label_name(index) for index in range(count)]
-    statistics = {preprocessing.statistics_name(index) for index in range(count)}
+    labels = [packed_tensors.label_name(index) for index in range(count)]
+    statistics = {packed_tensors.statistics_name(index) for index in range(count)}
     # Sort, since Transform returns its outputs in a different order at each call.
     features = {
         name: tf.RaggedTensor.from_sparse(value) if isinstance(value, tf.SparseTensor) else value

@@ -45,7 +45,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     import tensorflow as tf
 
-    from models.training import trainer  # noqa: F401 (slow, so before it is ready)
+    from models.training import fitting  # noqa: F401 (slow, so before it is ready)
 
     tf.get_logger().setLevel(logging.INFO)
     channel.send(event="ready")
@@ -64,7 +64,7 @@ def main() -> None:
 def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
-    from models.training import trainer
+    from models.training import fitting
     from models.training.problem import Problem
 
     fn_args = types.SimpleNamespace(**problem)
@@ -81,7 +81,7 @@ def _run(channel: Channel, problem: Mapping[str, Any], trial: Mapping[str, Any])
             raise _Pruned()
 
     try:
-        best = trainer.fit(tried, context, epath.Path(trial["directory"]), on_evaluation)
+        best = fitting.fit(tried, context, epath.Path(trial["directory"]), on_evaluation)
     except _Pruned:
         return {"event": "pruned"}
     return {"event": "complete", "metrics": best.record().metrics}

@@ -3,7 +3,7 @@
 import dataclasses
 
 from models.features.label import Label
-from models.features.preprocessing import Layout
+from models.features.packed_tensors import Layout
 
 
 @dataclasses.dataclass(frozen=True)

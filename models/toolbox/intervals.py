@@ -30,9 +30,8 @@ def calibrated(estimator, context: Context, checkpoint: str, eval_input: Callabl
     predictions = list(estimator.predict(eval_input, checkpoint_path=checkpoint))
     answers = [batch for _, batch in eval_input().as_numpy_iterator()]
     labels = []
-    for index, label in enumerate(context.labels):
+    for label, prefix in zip(context.labels, heads.prefixes(context.labels)):
         if label.interval:
-            prefix = f"{label.name}/" if index else ""
             low, high = (
                 np.array([row[prefix + end][0] for row in predictions])
                 for end in (heads.LOWER, heads.UPPER)

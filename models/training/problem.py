@@ -15,7 +15,12 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.distributed import mirrored
 from models.features import features as features_lib
-from models.features import inputs, label, preprocessing, vocabularies
+from models.features import (
+    inputs,
+    label_statistics,
+    packed_tensors,
+    vocabularies,
+)
 from models.settings.training_settings import Settings, Train
 from models.toolbox import networks
 from models.toolbox.context import Context
@@ -111,18 +116,18 @@ class Problem:
         """Returns the context that the model receives.
 
         Raises:
-            ValueError: a label cannot be learned, see `label.from_transform`.
+            ValueError: a label cannot be learned, see `label_statistics.from_transform`.
         """
         output, features = self.transform_output, self.features
         rows = inputs.count_rows(self.train_files)
         labels = tuple(
-            label.from_transform(settings, index, output, self.train_files)
+            label_statistics.from_transform(settings, index, output, self.train_files)
             for index, settings in enumerate(self.settings.columns.labels)
         )
         categorical = [f for f in features if f.kind == features_lib.CATEGORICAL]
         return Context(
             labels=labels,
-            layout=preprocessing.Layout.of(features),
+            layout=packed_tensors.Layout.of(features),
             vocabulary_sizes=tuple(
                 size + feature.oov_buckets
                 for size, feature in zip(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from models import estimator_api
-from models.diagnostics import model_errors
+from models.diagnostics import error_hints
 from models.diagnostics.model_errors import ModelError
 from models.progress.training_progress import EventCallback
 
@@ -124,7 +124,7 @@ class Standstill(estimator_api.SessionRunHook):
         if self._runs >= _STILL_RUNS and time.monotonic() - self._since >= _STILL_SECONDS:
             raise ModelError(
                 f"the global step stands still at {step} after {self._runs} runs of the train op, "
-                f"so training would not end; {model_errors.COUNT}"
+                f"so training would not end; {error_hints.COUNT}"
             )
 
 

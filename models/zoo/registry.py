@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow as tf
 
 from models import estimator_api
-from models.diagnostics import graph_checks, model_errors
+from models.diagnostics import graph_checks, model_errors, source_lines
 from models.errors import UserError, nearest
 from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT, parse_params
@@ -134,7 +134,7 @@ def _why_not_imported(module_name: str, error: BaseException) -> str:
     mend = "; put the file beside the configuration or install its package"
     if missing and f"{module_name}.".startswith(f"{missing}."):
         return f"cannot import {missing}{mend}"
-    where = model_errors.place(error, _folders(module_name.partition(".")[0]))
+    where = source_lines.line_behind(error, _folders(module_name.partition(".")[0]))
     what = f"cannot import {missing or module_name}{f' ({where})' if where else ''}"
     if missing:
         return f"{what}{mend}"

@@ -16,7 +16,7 @@ from rich_table import Transformed
 
 from models.settings.training_settings import Model, Settings, Train
 from models.toolbox.context import Context
-from models.training import trainer
+from models.training import fitting, trainer
 from models.training.problem import Problem
 from models.zoo import registry
 
@@ -88,7 +88,7 @@ class Run:
 
     def estimator(self):
         """Returns a new Estimator of the model, in the directory of this run."""
-        return trainer.make_estimator(self.problem, self.context, self.directory)
+        return fitting.make_estimator(self.problem, self.context, self.directory)
 
     @functools.cached_property
     def predictions(self) -> dict[str, np.ndarray]:

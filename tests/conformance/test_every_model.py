@@ -10,7 +10,7 @@ import tensorflow as tf
 from components.serving_check.report import NOTHING_FOUND
 from models.estimator_api import ModeKeys
 from models.toolbox import heads
-from models.training import trainer
+from models.training import fitting
 from tests.conformance import analysis, serving
 from tests.conformance.lab import (
     CASES,
@@ -54,10 +54,10 @@ def test_a_few_steps_lower_the_loss(run):
 @pytest.mark.parametrize("case", slow_but_for({"keras.mlp"}, ALL), indirect=True)
 def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
     """Killed after half of the steps, which equal the other run's because of the same seed."""
-    first = trainer.make_estimator(run.problem, run.context, tmp_path)
+    first = fitting.make_estimator(run.problem, run.context, tmp_path)
     first.train(run.problem.train_input(run.context.rows), max_steps=HALF)
     same(variables(tmp_path, HALF), variables(run.directory, HALF))
-    trainer.fit(run.problem, run.context, tmp_path)
+    fitting.fit(run.problem, run.context, tmp_path)
     same(variables(tmp_path, STEPS), variables(run.directory, STEPS))
     resumed, uninterrupted = (summaries(place / "eval") for place in (tmp_path, run.directory))
     assert resumed == uninterrupted, "the checkpoint at which it was killed is evaluated too"
@@ -72,7 +72,7 @@ def same(found, expected) -> None:
 @pytest.mark.parametrize("case", slow_but_for({"mlp"}, ALL), indirect=True)
 def test_another_seed_gives_another_model(run, tmp_path):
     problem = run.problem.replaced({"train.seed": 2})
-    other = trainer.make_estimator(problem, run.context, tmp_path)
+    other = fitting.make_estimator(problem, run.context, tmp_path)
     other.train(problem.train_input(run.context.rows), max_steps=HALF)
     found, expected = variables(tmp_path, HALF), variables(run.directory, HALF)
     assert any(not np.allclose(found[name], expected[name], atol=1e-3) for name in found)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from models.settings.training_settings import Replicas
-from models.training import trainer
+from models.training import fitting
 from tests.conformance.lab import CASES, examples, problem_of, summaries, train, variables
 
 STEPS = 30
@@ -98,9 +98,9 @@ def test_a_killed_mirrored_training_ends_like_an_uninterrupted_one(regression, t
     whole = train(regression, case, tmp_path / "whole", cluster=MIRRORED, **LENGTH)
     half = problem_of(regression, case, cluster=MIRRORED, **LENGTH)
     place = tmp_path / "killed"
-    estimator = trainer.make_estimator(half, whole.context, place, replicas=2)
+    estimator = fitting.make_estimator(half, whole.context, place, replicas=2)
     estimator.train(half.train_input(whole.context.rows), max_steps=STEPS // 2)
-    trainer.fit(half, whole.context, place)
+    fitting.fit(half, whole.context, place)
     expected, found = (variables(at, STEPS) for at in (whole.directory, place))
     assert expected.keys() == found.keys()
     for name, value in expected.items():

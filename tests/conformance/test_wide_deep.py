@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.training import trainer
+from models.training import fitting
 from tests.conformance.lab import Case, problem_of
 
 STEPS = 300
@@ -25,7 +25,7 @@ def losses(regression, tmp_path_factory):
     def loss(case: Case, seed: int) -> float:
         problem = problem_of(regression, case, seed=seed, max_steps=STEPS)
         context = problem.context()
-        estimator = trainer.make_estimator(problem, context, tmp_path_factory.mktemp(case.id))
+        estimator = fitting.make_estimator(problem, context, tmp_path_factory.mktemp(case.id))
         estimator.train(problem.train_input(context.rows), max_steps=STEPS)
         return float(estimator.evaluate(problem.eval_input())["loss"])
 

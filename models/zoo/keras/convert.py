@@ -8,7 +8,7 @@ import tensorflow as tf
 from models import estimator_api
 from models.errors import UserError
 from models.estimator_api import EstimatorSpec, ModeKeys
-from models.features import preprocessing
+from models.features import packed_tensors
 from models.toolbox import heads, networks
 from models.toolbox.context import Context
 
@@ -20,12 +20,12 @@ def inputs(context: Context) -> dict[str, tf.keras.Input]:
     """
     layout = context.layout
     widths = {
-        preprocessing.SCALED: preprocessing.SCALED_PER_NUMBER * len(layout.numeric),
-        preprocessing.QUANTILE: len(layout.numeric),
-        preprocessing.INDICATOR: len(layout.indicator),
-        preprocessing.CATEGORICAL: len(layout.categorical),
+        packed_tensors.SCALED: packed_tensors.SCALED_PER_NUMBER * len(layout.numeric),
+        packed_tensors.QUANTILE: len(layout.numeric),
+        packed_tensors.INDICATOR: len(layout.indicator),
+        packed_tensors.CATEGORICAL: len(layout.categorical),
         **{
-            preprocessing.sequence_name(name): width
+            packed_tensors.sequence_name(name): width
             for name, width in zip(layout.sequences, context.sequence_widths)
         },
     }
@@ -33,7 +33,7 @@ def inputs(context: Context) -> dict[str, tf.keras.Input]:
         name: tf.keras.Input(
             [width],
             name=name,
-            dtype=tf.int64 if name == preprocessing.CATEGORICAL else tf.float32,
+            dtype=tf.int64 if name == packed_tensors.CATEGORICAL else tf.float32,
         )
         for name, width in widths.items()
         if width
@@ -100,9 +100,9 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
                 )[:, tf.newaxis]
                 for i, label in enumerate(params["context"].labels)
             }
-            if preprocessing.WEIGHT in features:
+            if packed_tensors.WEIGHT in features:
                 # The structure in which `model_to_estimator` expects weights.
-                weights = dict.fromkeys(targets, features[preprocessing.WEIGHT])
+                weights = dict.fromkeys(targets, features[packed_tensors.WEIGHT])
                 fed = {"features": fed, "sample_weights": weights}
         spec = converted.model_fn(fed, targets, mode, config)
         logits = tf.concat([spec.predictions[_OUTPUT.format(i)] for i in range(len(names))], axis=1)

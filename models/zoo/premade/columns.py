@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from models import estimator_api
 from models.estimator_api import ModeKeys
-from models.features import preprocessing
+from models.features import packed_tensors
 from models.toolbox import networks
 from models.toolbox.context import Context
 
@@ -72,15 +72,15 @@ def fed(premade: Callable[[bool], Any], params: Mapping[str, Any], config: Any):
         unpacked = {
             _CATEGORY.format(i): column
             for i, column in enumerate(
-                tf.unstack(features[preprocessing.CATEGORICAL], axis=1)
-                if preprocessing.CATEGORICAL in features
+                tf.unstack(features[packed_tensors.CATEGORICAL], axis=1)
+                if packed_tensors.CATEGORICAL in features
                 else []
             )
         }
         if plain := networks.plain(features):
             unpacked[_NUMBERS] = tf.concat(plain, axis=1)
-        if preprocessing.WEIGHT in features:
-            unpacked[preprocessing.WEIGHT] = features[preprocessing.WEIGHT]
+        if packed_tensors.WEIGHT in features:
+            unpacked[packed_tensors.WEIGHT] = features[packed_tensors.WEIGHT]
         return premade(mode == ModeKeys.TRAIN).model_fn(unpacked, labels, mode, config)
 
     return estimator_api.Estimator(model_fn, params=dict(params), config=config)
@@ -88,5 +88,5 @@ def fed(premade: Callable[[bool], Any], params: Mapping[str, Any], config: Any):
 
 def _plain_width(context: Context) -> int:
     layout = context.layout
-    per_number = preprocessing.SCALED_PER_NUMBER + preprocessing.QUANTILES
+    per_number = packed_tensors.SCALED_PER_NUMBER + packed_tensors.QUANTILES
     return len(layout.numeric) * per_number + len(layout.indicator) + sum(context.sequence_widths)

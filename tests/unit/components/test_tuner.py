@@ -26,7 +26,7 @@ from components.tuner.study import Assignment, Study
 from components.tuner.trial_processes import TrialPool
 from components.tuner.tune_settings import Choices, Range, TuneSettings
 from models.errors import UserError
-from models.features import preprocessing
+from models.features import packed_tensors
 from models.progress.observer import Observer, observing
 from models.settings.training_settings import Model, Settings, Train
 from models.training.problem import Problem
@@ -64,9 +64,9 @@ def table(tmp_path_factory) -> pathlib.Path:
     """Writes the outputs of Transform and the schema nodes for a table with one feature."""
     folder = tmp_path_factory.mktemp("table")
     spec = {
-        preprocessing.SCALED: tf.io.FixedLenFeature([1], tf.float32),
-        preprocessing.LABEL: tf.io.FixedLenFeature([], tf.float32),
-        preprocessing.statistics_name(0): tf.io.FixedLenFeature([6], tf.float32),
+        packed_tensors.SCALED: tf.io.FixedLenFeature([1], tf.float32),
+        packed_tensors.LABEL: tf.io.FixedLenFeature([], tf.float32),
+        packed_tensors.statistics_name(0): tf.io.FixedLenFeature([6], tf.float32),
     }
     metadata = dataset_metadata.DatasetMetadata.from_feature_spec(spec)
     metadata_io.write_metadata(metadata, str(folder / "graph" / "transformed_metadata"))

@@ -5,7 +5,7 @@ import pytest
 import rich_table
 from rich_table import Server, Transformed
 
-from models.features import preprocessing
+from models.features import packed_tensors
 
 _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
 
@@ -33,7 +33,7 @@ def rich_train(rich) -> dict[str, np.ndarray]:
 def by_row(table, files, rows) -> dict[str, np.ndarray]:
     """Returns transformed examples in the order of the raw rows, which Beam may change."""
     arrays = rich_table.read(files, table.output.transformed_feature_spec())
-    order = {label: number for number, label in enumerate(arrays[preprocessing.LABEL].tolist())}
+    order = {label: number for number, label in enumerate(arrays[packed_tensors.LABEL].tolist())}
     assert len(order) == len(rows), "labels must tell rows apart"
     index = [order[row[table.label]] for row in rows]
     return {name: array[index] for name, array in arrays.items()}

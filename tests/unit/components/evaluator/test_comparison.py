@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.evaluator import comparison
 from models.features import label as label_lib
-from models.features.features import Input
+from models.features.export_inputs import Input
 from models.features.label import Label
 
 PRICE = Label("price", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)

@@ -14,9 +14,9 @@ from models import estimator_api
 from models.diagnostics import graph_checks, model_errors
 from models.diagnostics.model_errors import ModelError
 from models.features.label import Label
-from models.features.preprocessing import Layout
+from models.features.packed_tensors import Layout
 from models.toolbox.context import Context
-from models.training import session_hooks, trainer
+from models.training import fitting, session_hooks, trainer
 from models.training.problem import Problem
 from models.zoo import registry
 
@@ -192,7 +192,7 @@ def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
         test_trainer.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
     )
     with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in loss: InvalidArgumentError"):
-        trainer.fit(problem, problem.context(), test_trainer.epath.Path(tmp_path))
+        fitting.fit(problem, problem.context(), test_trainer.epath.Path(tmp_path))
 
 
 def test_errors_that_have_nothing_to_do_with_the_model_pass():

@@ -11,7 +11,7 @@ import tensorflow as tf
 from rich_table import Server, Transformed
 
 from models.features import inputs, vocabularies
-from models.features.preprocessing import (
+from models.features.packed_tensors import (
     CATEGORICAL,
     INDICATOR,
     QUANTILE,

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.features import expressions, preprocessing
+from models.features import expressions, number_features
 
 NAMES = {"a": 3.0, "b": -0.5, "c": 0.0, "d": 1e6}
 PYTHON: dict[str, Any] = {
@@ -55,7 +55,7 @@ def by_transform(text: str) -> float:
     value = expressions.parse(text).evaluate(
         lambda name: tf.constant([NAMES[name]], tf.float64),
         lambda number: tf.constant([number], tf.float64),
-        preprocessing._step,
+        number_features._step,
     )
     return float(value[0])
 

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models.features import features
+from models.features import export_inputs, features
 from models.features.features import Feature, Input
 from tests.helpers.column_builder import column_settings
 
@@ -264,9 +264,9 @@ def test_an_export_knows_the_columns_it_reads(tmp_path):
     ignored = {"b": {"kind": "ignore"}, "a": {"kind": "ignore"}}
     settings = column_settings({"t": "binary"}, ignored, weight="w", derived={"d": "b / a"})
     (tmp_path / "assets.extra").mkdir()
-    signature = features.signature(schema, features.resolve(schema, settings))
-    (tmp_path / "assets.extra" / features.FILE_NAME).write_text(signature)
-    assert features.inputs_of_export(str(tmp_path)) == (
+    signature = export_inputs.to_json(schema, features.resolve(schema, settings))
+    (tmp_path / "assets.extra" / export_inputs.FILE_NAME).write_text(signature)
+    assert export_inputs.of_export(str(tmp_path)) == (
         Input("s", "numbers", True, sequence=True),
         Input("l", "whole numbers", False, sequence=True, length=3),
         Input("b", "numbers", True),
@@ -277,7 +277,7 @@ def test_an_export_knows_the_columns_it_reads(tmp_path):
 
 
 def test_an_export_knows_the_words_for_missing_values():
-    assert json.loads(features.signature(schema_pb2.Schema(), (), ("NA", "?")))["missing"] == [
+    assert json.loads(export_inputs.to_json(schema_pb2.Schema(), (), ("NA", "?")))["missing"] == [
         "NA",
         "?",
     ]

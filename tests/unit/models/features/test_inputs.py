@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.features import inputs, preprocessing
+from models.features import inputs, packed_tensors
 
 BATCH = 64
 
@@ -86,15 +86,15 @@ def test_the_seed_decides_the_order(rich):
 @pytest.mark.parametrize("training", [True, False])
 def test_features_stay_with_their_label(rich, rich_train, training):
     by_label = {
-        label: (rich_train[preprocessing.SCALED][i], rich_train[preprocessing.CATEGORICAL][i])
-        for i, label in enumerate(rich_train[preprocessing.LABEL].tolist())
+        label: (rich_train[packed_tensors.SCALED][i], rich_train[packed_tensors.CATEGORICAL][i])
+        for i, label in enumerate(rich_train[packed_tensors.LABEL].tolist())
     }
     for features, label in batches(rich, rich.train_files, 12, training=training):
         assert set(features) == {"scaled", "quantile", "indicator", "categorical"}
         for i, value in enumerate(label.tolist()):
             scaled, categorical = by_label[value]
-            np.testing.assert_array_equal(features[preprocessing.SCALED][i], scaled)
-            np.testing.assert_array_equal(features[preprocessing.CATEGORICAL][i], categorical)
+            np.testing.assert_array_equal(features[packed_tensors.SCALED][i], scaled)
+            np.testing.assert_array_equal(features[packed_tensors.CATEGORICAL][i], categorical)
 
 
 def test_data_smaller_than_a_batch_is_one_batch(rich):

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.features import label as label_lib
-from models.features import preprocessing
+from models.features import label_statistics, packed_tensors
 from models.features.label import Label
 from models.settings.column_settings import LabelSettings
 
 
 def made(settings: LabelSettings, output, files=(), index=0) -> Label:
-    return label_lib.from_transform(settings, index, output, files)
+    return label_statistics.from_transform(settings, index, output, files)
 
 
 def regression(log: bool | None = None, interval: float | None = None) -> LabelSettings:
@@ -60,7 +60,7 @@ NO_GRAPH: Any = None  # a regression does not use it
 def statistics_file(folder, *values: float) -> list[str]:
     """Writes a transformed example that contains only label statistics."""
     feature = tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    features = tf.train.Features(feature={preprocessing.statistics_name(0): feature})
+    features = tf.train.Features(feature={packed_tensors.statistics_name(0): feature})
     path = str(folder / "rows.gz")
     with tf.io.TFRecordWriter(path, "GZIP") as file:
         file.write(tf.train.Example(features=features).SerializeToString())

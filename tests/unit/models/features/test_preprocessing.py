@@ -8,10 +8,10 @@ import rich_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.features import preprocessing, vocabularies
-from models.features.preprocessing import CATEGORICAL, INDICATOR, QUANTILE, SCALED, Layout
+from models.features import packed_tensors, raw_columns, vocabularies
+from models.features.packed_tensors import CATEGORICAL, INDICATOR, QUANTILE, SCALED, Layout
 
-BINS = preprocessing.QUANTILES
+BINS = packed_tensors.QUANTILES
 
 
 def numbers(rows, column) -> np.ndarray:
@@ -181,7 +181,7 @@ def test_categories_are_indices_into_the_vocabulary_by_frequency(rich, rich_trai
     for name, kept in (("city", 4), ("zone", 4)):
         feature = next(f for f in rich.features if f.name == name)
         raw = [row[name] for row in rich.train_rows]
-        texts = [preprocessing.MISSING_TOKEN if value is None else str(value) for value in raw]
+        texts = [raw_columns.MISSING_TOKEN if value is None else str(value) for value in raw]
         counts = {text: texts.count(text) for text in set(texts)}
         index = column(rich_train, layout, CATEGORICAL, name)
         by_text = {text: set(index[[t == text for t in texts]]) for text in counts}
@@ -242,19 +242,19 @@ def test_label_statistics_are_those_of_the_train_split(rich, rich_train):
     logs = np.log1p(prices)
     expected = [prices.mean(), prices.std(), logs.mean(), logs.std(), np.median(prices)]
     expected.append(prices.min())
-    statistics = rich_train[preprocessing.statistics_name(0)]
+    statistics = rich_train[packed_tensors.statistics_name(0)]
     np.testing.assert_allclose(statistics[0], expected, rtol=1e-2)
     np.testing.assert_allclose(statistics[0, :4], expected[:4], rtol=1e-5)
     assert np.all(statistics == statistics[0])
     evals = rich_table.read(rich.eval_files, rich.output.transformed_feature_spec())
-    np.testing.assert_array_equal(evals[preprocessing.statistics_name(0)][0], statistics[0])
+    np.testing.assert_array_equal(evals[packed_tensors.statistics_name(0)][0], statistics[0])
 
 
 def test_class_labels_are_text(binary, multiclass):
     for table in (binary, multiclass):
         arrays = rich_table.read(table.train_files, table.output.transformed_feature_spec())
         expected = sorted(str(row["outcome"]).encode() for row in table.train_rows)
-        assert sorted(arrays[preprocessing.LABEL].tolist()) == expected
+        assert sorted(arrays[packed_tensors.LABEL].tolist()) == expected
         assert INDICATOR not in arrays, "a kind that no feature has is left out"
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.features import label, preprocessing, text_values
+from models.features import label, label_statistics, text_values
 
 
 def matches(pattern: str, texts: list[str]) -> list[bool]:
@@ -72,7 +72,7 @@ def test_dates(text, date):
 
 @given(st.floats(width=32, allow_subnormal=False))
 def test_classes_of_floats_are_named_alike_in_the_graph(value):
-    text = preprocessing._class_text(tf.constant([value], tf.float32)).numpy()[0].decode()
+    text = label_statistics.class_text(tf.constant([value], tf.float32)).numpy()[0].decode()
     expected = text_values.class_of_number(float(np.float32(value)))
     assert text == expected or (text.strip("-"), value) == ("nan", value) or value != value
 
@@ -87,6 +87,6 @@ def test_classes_of_floats(value, name):
 
 @given(st.text(alphabet="\n\r\\nr a"))
 def test_line_ends_survive_a_vocabulary(text):
-    line = preprocessing._one_line(tf.constant([text])).numpy()[0].decode()
+    line = label_statistics.one_line(tf.constant([text])).numpy()[0].decode()
     assert not set(line) & set("\n\r")
     assert label._unescaped(line) == text

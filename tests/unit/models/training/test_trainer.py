@@ -15,13 +15,12 @@ from etils import epath
 from tfx.components.trainer import fn_args_utils
 
 from models import estimator_api
-from models.features import features as features_lib
-from models.features import inputs, label
+from models.features import export_inputs, inputs, label, label_statistics
 from models.settings.column_settings import LabelSettings
 from models.settings.training_settings import EarlyStopping, Model, Settings, Tasks, Train
-from models.training import trainer
+from models.training import fitting, trainer
+from models.training.best_checkpoint import BestCheckpoint
 from models.training.problem import Problem
-from models.training.trainer import BestCheckpoint
 
 TRAIN = Train(
     max_steps=60, batch_size=64, evaluate_every=10, keep_checkpoints=2, cache_mb=64, seed=1
@@ -91,10 +90,10 @@ def test_the_export_is_the_serving_directory_itself(rich, bump):
     assert {"saved_model.pb", "variables", "assets", "assets.extra"} <= {
         path.name for path in export.iterdir()
     }
-    assert label.Label.of_export(str(export)) == label.from_transform(
+    assert label.Label.of_export(str(export)) == label_statistics.from_transform(
         LabelSettings("price", "regression"), 0, rich.output, rich.train_files
     )
-    signature = json.loads((export / "assets.extra" / features_lib.FILE_NAME).read_text())
+    signature = json.loads((export / "assets.extra" / export_inputs.FILE_NAME).read_text())
     assert [column["name"] for column in signature["inputs"]] == [f.name for f in rich.features]
     assert signature["columns"] == [column.name for column in rich.schema.feature]
     assert {"predict", "serving_default"} <= set(tf.saved_model.load(str(export)).signatures)
@@ -170,7 +169,7 @@ def test_evaluations_are_reported_and_may_end_the_training(rich, tmp_path):
 
     problem = Problem.of(fn_args(rich, tmp_path))
     with pytest.raises(Enough):
-        trainer.fit(problem, problem.context(), epath.Path(tmp_path / "fit"), report)
+        fitting.fit(problem, problem.context(), epath.Path(tmp_path / "fit"), report)
     assert seen == [(10, 400.0), (20, 100.0), (30, 0.0)]
 
 
@@ -225,7 +224,7 @@ def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
     export = folder / "model" / "Format-Serving"
     assert score(export, rich.eval_rows[:1])["predictions"] == [[30.0]]
     assert label.labels_of_export(str(export))[0].name == "price"
-    assert len(features_lib.inputs_of_export(str(export))) == len(rich.features)
+    assert len(export_inputs.of_export(str(export))) == len(rich.features)
     names = {path.name for path in (folder / "run" / "eval").iterdir()}
     assert names and all(name.startswith("events.out.tfevents") for name in names)
     assert json.loads((folder / "run" / trainer.RECORD).read_text())["best"]["step"] == 30

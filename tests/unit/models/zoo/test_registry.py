@@ -4,7 +4,7 @@ import pytest
 
 from models import estimator_api
 from models.features.label import Label
-from models.features.preprocessing import Layout
+from models.features.packed_tensors import Layout
 from models.toolbox.context import Context
 from models.zoo import registry, tabm
 from models.zoo.premade import linear

@@ -1,0 +1,33 @@
+"""Keras layers over the packed features. They compute logits and know nothing about labels."""
+
+from models.toolbox.networks.embeddings import NumberEmbedding, PackedEmbedding, PiecewiseLinear
+from models.toolbox.networks.encoders import (
+    RAGGED_WIDTH,
+    Encoder,
+    Linear,
+    PlainEncoder,
+    Recurrent,
+    plain,
+    sequences,
+)
+from models.toolbox.networks.layers import Dropout, Perceptron, output_layer
+from models.toolbox.networks.tabm import MemberHeads, Members, TabM
+
+__all__ = [
+    "RAGGED_WIDTH",
+    "Dropout",
+    "Encoder",
+    "Linear",
+    "MemberHeads",
+    "Members",
+    "NumberEmbedding",
+    "PackedEmbedding",
+    "Perceptron",
+    "PiecewiseLinear",
+    "PlainEncoder",
+    "Recurrent",
+    "TabM",
+    "output_layer",
+    "plain",
+    "sequences",
+]
