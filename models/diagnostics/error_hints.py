@@ -4,7 +4,7 @@ import re
 
 COUNT = (
     "write optimizer.minimize(loss, global_step=tf.compat.v1.train.get_or_create_global_step()), "
-    "or of a legacy Keras optimizer set optimizer.iterations to that step before get_updates"
+    "or set a legacy Keras optimizer's iterations to that step before get_updates"
 )
 """Hint: how a train op increments the global step."""
 LEGACY = (
@@ -27,13 +27,13 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"NaN loss",
         "lower the learning rate, clip the gradients, and look for logarithms, roots and quotients "
-        "of what may be zero or below",
+        "of values that may be zero or negative",
     ),
-    (r"Invalid type .* expected: \[tf.float32", "the loss has to be a float, as labels are"),
+    (r"Invalid type .* expected: \[tf.float32", "the loss has to be a float, like the labels"),
     (
         r"Loss must be scalar|Input to reshape is a tensor with \d+ values, but the requested "
         r"shape has 1$",
-        "the loss has to be one number: write loss = tf.reduce_mean(losses)",
+        "the loss has to be a single number; write loss = tf.reduce_mean(losses)",
     ),
     (r"Missing predictions", "return EstimatorSpec(mode, predictions=...) when serving"),
     (
@@ -44,19 +44,19 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"`?tape`? is required when", LEGACY),
     (
         r"No gradients provided for any variable",
-        "the loss does not depend on the trainable variables: it has to be a float that is made "
+        "the loss does not depend on the trainable variables: it has to be a float computed "
         "from them without rounding, comparing, tf.stop_gradient, NumPy or Python functions",
     ),
     (
         r"symbolic .?tf.Tensor.? (is not allowed|to a numpy array)|as a Python .?bool.? is not "
         r"allowed|NumPy call, which is not supported|has no attribute 'numpy'",
-        "a model_fn builds a graph, in which tensors have no values yet: use operations of tf, as "
-        "tf.cond, tf.where and tf.reduce_mean, in place of Python's and NumPy's",
+        "a model_fn builds a graph, in which tensors have no values yet: use TensorFlow's "
+        "operations, such as tf.cond, tf.where and tf.reduce_mean, instead of Python's and NumPy's",
     ),
     (
         r"Attempting to capture an EagerTensor|tf\.function-decorated function tried to create "
         r"variables",
-        "make layers and variables once, outside of the function",
+        "create layers and variables once, outside the function",
     ),
     (
         r"eval_metric_ops|Values of eval_metric_ops must be",
@@ -64,33 +64,33 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"must be from the same graph|is not an element of this graph|is not from the",
-        "make everything anew in each call of the model_fn; it is called once for each graph",
+        "create everything inside the model_fn, which is called once for each graph",
     ),
     (
         r"not found in checkpoint",
-        "the graphs of training, evaluation and serving must have the same variables: make the "
-        "network in the same way whatever the mode",
+        "the graphs of training, evaluation and serving must have the same variables: build the "
+        "network the same way in every mode",
     ),
     (
         r"Assign requires shapes of both tensors to match|does not match the shape stored in "
         r"checkpoint|lhs shape= ?\[.*rhs shape",
-        "a variable has another shape than in training: make the network in the same way whatever "
-        "the mode",
+        "a variable's shape differs from training: build the network the same way in every mode",
     ),
     (
         r"FailedPrecondition|Attempting to use uninitialized value|does not exist|"
         r"was never initialized|Could not find variable",
-        "make variables by layers or tf.compat.v1.get_variable inside the model_fn, in the default "
-        "collections",
+        "create variables with layers or tf.compat.v1.get_variable inside the model_fn, in the "
+        "default collections",
     ),
     (
         r"NoneType",
-        "if it is the labels: they are None when serving, so return the predictions before",
+        "if this is about labels: they are None when serving, so return the predictions before",
     ),
     (
         r"[Ii]ncompatible shapes|[Dd]imensions must be equal|must be compatible|must have the same "
         r"shape|are incompatible|[Ss]hapes? .* (not|in)compatible",
-        "if it is the labels: they are [batch], and a Dense(1) gives [batch, 1]; write value[:, 0]",
+        "if this is about labels: they are [batch], and a Dense(1) gives [batch, 1]; write "
+        "value[:, 0]",
     ),
     (
         r"must have the same type|has type \w+ that does not match|[Tt]ensor conversion requested"

@@ -63,7 +63,7 @@ def checked(function: Callable[..., Any], label: Label) -> Callable[..., Any]:
             _check_train_op(name, spec, folder)
             for used in dropped[:1]:
                 instead = used.replace("tf.", "tf.compat.v1.")
-                _add_note(f"{name}: {used} writes nothing here; write {instead}")
+                _add_note(f"{name}: {used} writes nothing here; use {instead}")
         return spec
 
     return model_fn
@@ -170,7 +170,7 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
     if learned and not any(_name(variable) in changed for variable in learned):
         mistake = (
             f"{name}: the train op changes none of the {len(learned)} trainable variables; "
-            "tf.keras.optimizers (but for legacy) return no operation that does: "
+            "tf.keras.optimizers, except legacy ones, return no operation that does: "
             f"{error_hints.LEGACY}"
         )
         if not has_hooks:
@@ -178,15 +178,15 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
         _add_note(mistake)
     if (step is None or _name(step) not in changed) and not has_hooks:
         raise ModelError(
-            f"{name}: the train op does not count the global step, so training would not end; "
-            f"{error_hints.COUNT}"
+            f"{name}: the train op does not increment the global step, so training would never "
+            f"end; {error_hints.COUNT}"
         )
     for op in _needed_by(spec.loss.op):
         if op.type in _DIFFERENCES and _squares(*(tensor.shape for tensor in op.inputs)):
             where = source_lines.line_of_operation(op, [folder]) or name
             _add_note(
-                f"{where}: [batch, 1] minus [batch] is [batch, batch], each prediction compared "
-                "with all labels; write value[:, 0] - labels"
+                f"{where}: [batch, 1] minus [batch] is [batch, batch], which compares each "
+                "prediction with all labels; write value[:, 0] - labels"
             )
             break
     still = [
@@ -196,9 +196,9 @@ def _check_train_op(name: str, spec, folder: pathlib.Path) -> None:
     ]
     if still:
         _add_note(
-            f"{name}: nothing moves the averages of BatchNormalization ({still[0]}), so evaluation "
-            "and serving use those of the start; group the layers' updates with the train op, as "
-            "tf.group(train_op, *network.updates), or hand them to the head as update_ops"
+            f"{name}: nothing updates the moving averages of BatchNormalization ({still[0]}), so "
+            "evaluation and serving use the initial ones; group the layers' updates with the train "
+            "op, as in tf.group(train_op, *network.updates), or pass them to the head as update_ops"
         )
 
 

@@ -108,11 +108,11 @@ def in_environment(environment: Mapping[str, str] = os.environ) -> Cluster | Non
     try:
         return _parsed(json.loads(text))
     except json.JSONDecodeError as error:
-        what = f"found {_shown(text)}, which is no JSON ({error.msg} at character {error.pos + 1})"
+        what = f"found {_shown(text)}, which is not JSON ({error.msg} at character {error.pos + 1})"
     except _Malformed as error:
         what = str(error)
     raise UserError(
-        f"{_TF_CONFIG}: {what}; expected a cluster and a task, as "
+        f"{_TF_CONFIG}: {what}; expected a cluster and a task, such as "
         '{"cluster": {"chief": ["host:port"], "worker": ["host:port"]}, '
         '"task": {"type": "worker", "index": 0}}; unset it or correct it'
     )
@@ -124,16 +124,17 @@ class _Malformed(Exception):
 
 def _parsed(config: Any) -> Cluster | None:
     if not isinstance(config, dict):
-        raise _Malformed(f"found {_shown(json.dumps(config))}, which is no JSON object")
+        raise _Malformed(f"found {_shown(json.dumps(config))}, which is not a JSON object")
     cluster, task = config.get("cluster") or {}, config.get("task") or {}
     if not isinstance(cluster, dict) or not isinstance(task, dict):
-        raise _Malformed("cluster and task are no JSON objects")
+        raise _Malformed("cluster and task are not JSON objects")
     addresses = {}
     for name, listed in cluster.items():
         # A sparse cluster has a mapping by index.
         listed = list(listed.values()) if isinstance(listed, dict) else listed
         if not isinstance(listed, list) or not all(isinstance(address, str) for address in listed):
-            raise _Malformed(f"cluster.{name}: found {_shown(json.dumps(listed))}, no addresses")
+            found = _shown(json.dumps(listed))
+            raise _Malformed(f"cluster.{name}: found {found}, not a list of addresses")
         addresses[name] = listed
     role: Any = task.get("type")
     index = task.get("index", 0)
@@ -143,7 +144,7 @@ def _parsed(config: Any) -> Cluster | None:
         raise _Malformed(f"task.type: found {json.dumps(role)}, not among {sorted(addresses)}")
     if not str(index).isdigit() or (role in addresses and int(index) >= len(addresses[role])):
         count = len(addresses.get(role, ()))
-        raise _Malformed(f"task.index: found {json.dumps(index)}, with {count} addresses of {role}")
+        raise _Malformed(f"task.index: found {json.dumps(index)}, but {role} has {count} addresses")
     return Cluster(Name(role, int(index)), addresses)
 
 

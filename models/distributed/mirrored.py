@@ -24,8 +24,8 @@ def check_batch(batch_size: int, count: int) -> None:
     """
     if batch_size % count:
         raise UserError(
-            f"train.batch_size: found {batch_size}, expected a multiple of train.cluster.mirrored, "
-            f"{count}, as {max(batch_size // count, 1) * count}: each replica gets the same part"
+            f"train.batch_size: found {batch_size}, expected a multiple of train.cluster.mirrored "
+            f"({count}), such as {max(batch_size // count, 1) * count}: replicas get equal parts"
         )
 
 
@@ -43,7 +43,7 @@ def run_config(count: int) -> dict[str, Any]:
     if 0 < gpus < count:
         raise UserError(
             f"train.cluster.mirrored: found {gpus} GPU{'s' if gpus > 1 else ''} for {count} "
-            f"replicas, expected one for each; lower it, or hide the GPUs by CUDA_VISIBLE_DEVICES="
+            "replicas, expected one for each; lower it, or hide the GPUs with CUDA_VISIBLE_DEVICES="
         )
     kind = "GPU" if gpus else _CPU
     session = estimator_api.session_config()

@@ -270,7 +270,7 @@ class Supervisor:
                 since = max(since, self._disturbed)
             if now - since > limit:
                 self._end(task)
-                self._schedule_restart(task, f"hung, {limit:.0f} s without a step, and was ended")
+                self._schedule_restart(task, f"hung ({limit:.0f} s without a step) and was killed")
 
     def _end(self, task: _Task) -> str:
         if task.process is None:
@@ -283,7 +283,7 @@ class Supervisor:
     def _report_tasks(self) -> None:
         tasks = self._tasks.values()
         text = f"{sum(task.is_working for task in tasks)}/{len(tasks)} tasks"
-        again = [str(task.name) for task in tasks if task.restarts and not task.is_working]
-        if again:
-            text += f" (again: {', '.join(again)})"
+        restarting = [str(task.name) for task in tasks if task.restarts and not task.is_working]
+        if restarting:
+            text += f" (restarting: {', '.join(restarting)})"
         self._progress.record_tasks(text)

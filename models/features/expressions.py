@@ -23,7 +23,7 @@ FUNCTIONS = {"log1p": 1, "sqrt": 1, "abs": 1, "min": None, "max": None}
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 
 _ALLOWED = (
-    "expected columns (in quotes where the name is no word), numbers, + - * / **, parentheses, "
+    "expected columns (in quotes if the name is not a word), numbers, + - * / **, parentheses, "
     "log1p(), sqrt(), abs(), min(a, b), max(a, b)"
 )
 _DEEPEST = 200
@@ -96,9 +96,9 @@ def parse(text: str) -> Expression:
     except SyntaxError:
         raise UserError(f"found {text!r}, {_ALLOWED}") from None
     except (RecursionError, MemoryError):
-        raise UserError(f"is nested too deeply; expected at most {_DEEPEST} steps") from None
+        raise UserError(f"is nested too deeply; expected at most {_DEEPEST} levels") from None
     if not columns:
-        raise UserError(f"found {text!r}, expected at least one column in it")
+        raise UserError(f"found {text!r}, expected at least one column")
     return Expression(text, tuple(columns), tree)
 
 
@@ -142,6 +142,6 @@ def _check_call(node: ast.Call) -> None:
         raise UserError(f"found {ast.unparse(node)!r}, {_ALLOWED}")
     arity = FUNCTIONS[name]
     if arity is None and len(node.args) < 2:
-        raise UserError(f"found {ast.unparse(node)!r}, expected two or more arguments of {name}()")
+        raise UserError(f"found {ast.unparse(node)!r}, expected two or more arguments to {name}()")
     if arity is not None and len(node.args) != arity:
-        raise UserError(f"found {ast.unparse(node)!r}, expected one argument of {name}()")
+        raise UserError(f"found {ast.unparse(node)!r}, expected one argument to {name}()")

@@ -143,13 +143,13 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
         )
     if kind == SEQUENCE and dtype == "text":
         raise UserError(
-            f"column {name}: holds lists of text; only numbers can be a sequence; set features."
-            f"{name}: ignore"
+            f"column {name}: holds lists of text; only lists of numbers can be a sequence; set "
+            f"features.{name}: ignore"
         )
     if kind != SEQUENCE and holds_lists(column):
         raise UserError(
-            f"column {name}: holds lists; expected one value per example to be {kind}; set "
-            f"features.{name}: sequence or ignore"
+            f"column {name}: holds lists, so it cannot be {kind}; set features.{name}: sequence or "
+            "ignore"
         )
     if (kind == NUMERIC and dtype == "text") or (kind == DATE and dtype == "numbers"):
         expected = "numbers" if kind == NUMERIC else "dates such as 2014-10-13 or 20141013"
@@ -157,7 +157,7 @@ def _check_kind(column: schema_pb2.Feature, kind: str, dtype: str) -> None:
     if kind in (CATEGORICAL, ORDINAL) and dtype == "numbers":
         raise UserError(
             f"column {name}: cannot be {kind}: it holds fractional numbers; "
-            "make it numeric, or text in the table"
+            "make it numeric, or write it as text in the table"
         )
 
 
@@ -175,8 +175,8 @@ def _order(column: schema_pb2.Feature, dtype: str, order: Sequence) -> tuple:
     if strange is not None:
         quoted = "in quotes" if dtype == "text" else "without quotes"
         raise UserError(
-            f"column {column.name}: holds {dtype}, but its order has {strange!r}; write its values "
-            f"{quoted}"
+            f"column {column.name}: holds {dtype}, but its order lists {strange!r}; write the "
+            f"values {quoted}"
         )
     return tuple(order)
 
@@ -212,7 +212,7 @@ class _Derivation:
         self._done: dict[str, Feature | None] = {}
         for name in derived:
             if name in columns:
-                raise UserError(f"derived.{name}: is a column too; choose another name")
+                raise UserError(f"derived.{name}: a column has this name; choose another")
 
     def of(self, name: str, *above: str) -> Feature | None:
         """Returns the derived feature, or None if an operand has no value in the train split.
@@ -220,8 +220,8 @@ class _Derivation:
         `above` names the derived features that read it, from the outermost to the innermost.
         """
         if name in above:
-            circle = " of ".join([*above[above.index(name) :], name])
-            raise UserError(f"derived.{name}: is made of itself: {circle}")
+            circle = " -> ".join([*above[above.index(name) :], name])
+            raise UserError(f"derived.{name}: depends on itself: {circle}")
         if name not in self._done:
             text = self.expressions[name]
             try:
@@ -244,12 +244,12 @@ class _Derivation:
             return self.of(used, *above, name)
         if used not in self._columns:
             raise UserError(
-                f"derived.{name}: there is no column {used}; the schema has "
+                f"derived.{name}: column {used} is not in the schema, which has "
                 f"{', '.join(self._columns)}"
             )
         if used not in self._resolved:
             raise UserError(
-                f"derived.{name}: {used} is a label or the weight, which a request does not have"
+                f"derived.{name}: {used} is a label or the weight, which requests do not contain"
             )
         if self._columns[used].lifecycle_stage == schema_pb2.DISABLED:
             return None

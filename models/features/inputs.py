@@ -80,14 +80,14 @@ def training_input_fn(
     """
     if rows < shard.count:
         raise UserError(
-            f"{shard.count} workers, the chief among them, have {rows} examples to train on; "
-            f"expected one for each: lower train.cluster.workers"
+            f"{shard.count} tasks train, including the chief, but there are only {rows} examples; "
+            "expected at least one per task: lower train.cluster.workers"
         )
     rows = len(range(shard.index, rows, shard.count))
     if rows < replicas:
         raise UserError(
-            f"{replicas} replicas have {rows} examples to train on; expected one for each: lower "
-            "train.cluster.mirrored"
+            f"{replicas} replicas train, but there are only {rows} examples; expected at least one "
+            "per replica: lower train.cluster.mirrored"
         )
     spec = transform_output.transformed_feature_spec()
     parse = _parser(spec, labels)

@@ -178,10 +178,12 @@ def _of_numbers(name: str, log: bool | None, index: int, files: Sequence[str]) -
     if not deviation > 1e-6 * abs(mean):
         raise UserError(
             f"label {name}: is {mean:g} in every row of the train split, or varies by less than a "
-            "millionth of it, which 32-bit floats do not tell apart; there is nothing to learn"
+            "millionth, which is lost in 32-bit floats; there is nothing to learn"
         )
     if log and low < 0:
-        raise UserError(f"label {name}: found {low:g}; log_label: true needs labels from zero up")
+        raise UserError(
+            f"label {name}: found {low:g}; log_label: true needs labels of zero or more"
+        )
     if log is None:
         log = low >= 0 and _is_skewed(mean, deviation, median)
     return Label(name, "regression", log, mean, deviation, log_mean, log_deviation, median)

@@ -58,19 +58,19 @@ def _required(role: str, name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
     column = inputs[name]
     if isinstance(column, tf.SparseTensor):
         raise UserError(
-            f"{role} {name}: some rows have none (the schema calls it optional); "
-            "remove them from the table, or fix its shape in the schema"
+            f"{role} {name}: missing in some rows (the schema calls it optional); remove the rows "
+            "from the table, or give the column a shape in the schema"
         )
     return column
 
 
 def _weight(name: str, column: tf.Tensor) -> tf.Tensor:
     if column.dtype == tf.string:
-        raise UserError(f"weight {name}: holds text, expected numbers from zero up")
+        raise UserError(f"weight {name}: holds text, expected numbers of zero or more")
     values = tf.cast(tf.reshape(column, [-1]), tf.float32)
     # Rows of CSV and Parquet files are checked before the run; all others are checked here.
     usable = tf.debugging.assert_non_negative(
-        values, message=f"weight {name}: found one below zero, or no number"
+        values, message=f"weight {name}: found a value that is negative or not a number"
     )
     with tf.control_dependencies([usable]):
         return tf.identity(values)

@@ -66,19 +66,18 @@ def mend(directory: epath.Path) -> list[str]:
     while checkpoints and not is_readable(checkpoints[-1]):
         damaged = checkpoints.pop()
         _set_aside(directory, _files_of(damaged))
-        goes_on = (
-            f"goes on from step {step_of(checkpoints[-1].name):,}" if checkpoints else "begins anew"
-        )
-        notes.append(f"checkpoint {damaged.name} cannot be read; training {goes_on}")
+        step = step_of(checkpoints[-1].name) if checkpoints else None
+        resumes = "starts over" if step is None else f"continues from step {step:,}"
+        notes.append(f"checkpoint {damaged.name} cannot be read; training {resumes}")
     _remove_unfinished(directory, checkpoints)
     _name(directory, checkpoints)
     best = BestCheckpoint(directory / "best")
     if best.exists() and not is_readable(epath.Path(best.checkpoint())):
         _set_aside(directory, (directory / "best").iterdir())
-        again = ", ".join(f"{step_of(path.name):,}" for path in checkpoints) or "none"
+        steps = ", ".join(f"{step_of(path.name):,}" for path in checkpoints) or "none"
         notes.append(
-            f"the copy of the best checkpoint cannot be read; those that are left, of steps "
-            f"{again}, are evaluated again"
+            "the copy of the best checkpoint cannot be read; the remaining checkpoints (steps: "
+            f"{steps}) are evaluated again"
         )
     for note in notes:
         logging.warning("%s: %s; its files are in %s", directory, note, directory / _ASIDE)

@@ -63,7 +63,7 @@ def damage(export: epath.Path, without: str = "") -> str:
             *(f"{name} is missing" for name in sorted(set(expected) - present - {without})),
             *(f"{name} was not exported with it" for name in sorted(present - set(expected))),
             *(
-                f"{name} is not as it was exported (SHA-256)"
+                f"{name} differs from what was exported (SHA-256)"
                 for name in sorted(present & set(expected))
                 if _sha256(export / name) != expected[name]
             ),

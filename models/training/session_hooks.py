@@ -123,8 +123,8 @@ class Standstill(estimator_api.SessionRunHook):
         self._runs += 1
         if self._runs >= _STILL_RUNS and time.monotonic() - self._since >= _STILL_SECONDS:
             raise ModelError(
-                f"the global step stands still at {step} after {self._runs} runs of the train op, "
-                f"so training would not end; {error_hints.COUNT}"
+                f"the global step is stuck at {step} after {self._runs} runs of the train op, "
+                f"so training would never end; {error_hints.COUNT}"
             )
 
 

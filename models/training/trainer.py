@@ -190,8 +190,7 @@ def do_task(
         estimator_api.serve_variables(config)
     if not problem.settings.train.tasks:
         raise UserError(
-            f"TF_CONFIG: this process is a {config.task_type} of a cluster, expected train.cluster "
-            "to describe it; set train.cluster, as {workers: 2}, or start the process without "
-            "TF_CONFIG"
+            f"TF_CONFIG: this process is a {config.task_type} of a cluster, but train.cluster does "
+            "not describe one; set it, such as {workers: 2}, or start the process without TF_CONFIG"
         )
     return fitting.fit(problem, problem.context(), directory, on_evaluation, on_event)

@@ -184,8 +184,8 @@ def _dotted_path(name: str) -> str:
     if "." in name and kind not in ("premade", "keras"):
         return name
     raise UserError(
-        f"model.name: no registered model is called {name}{nearest(name, MODELS)}; your own is "
-        "named by the dotted path of its model_fn, as my_model.model_fn"
+        f"model.name: no registered model is called {name}{nearest(name, MODELS)}; name your "
+        "own by the dotted path of its model_fn, such as my_model.model_fn"
     )
 
 

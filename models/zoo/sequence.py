@@ -49,8 +49,8 @@ def model_fn(
     context: Context = params["context"]
     if not context.layout.sequences:
         raise UserError(
-            "model.name: sequence reads columns that hold lists of numbers, but no feature is one; "
-            "choose another model"
+            "model.name: sequence reads columns that hold lists of numbers, but no feature is a "
+            "list; choose another model"
         )
     settings = parse_params(Params, params)
     head = heads.for_labels(context.labels)

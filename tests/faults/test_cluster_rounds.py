@@ -103,6 +103,6 @@ def test_a_task_stopped_at_a_random_moment_is_killed_and_restarted(train, seed):
     assert not tasks(training.folder)
     [restart] = training.record["restarts"]
     assert (restart["task"], restart["reason"]) == (
-        name, "hung, 30 s without a step, and was ended",
+        name, "hung (30 s without a step) and was killed",
     )  # fmt: skip
     assert STEPS <= training.record["best"]["step"] <= STEPS + 2

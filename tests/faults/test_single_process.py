@@ -216,7 +216,7 @@ def test_training_falls_back_from_a_truncated_checkpoint_and_says_so(train, undi
     assert again.end() == 0, again.errors[-3000:]
     step = checkpoints.step_of(before.name)
     [note] = again.record["notes"]
-    assert note == f"checkpoint {last.name} cannot be read; training goes on from step {step}"
+    assert note == f"checkpoint {last.name} cannot be read; training continues from step {step}"
     assert note in again.errors
     assert (again.directory / "unreadable" / f"{last.name}.index").exists()
     assert again.record["best"]["step"] >= 300

@@ -79,7 +79,7 @@ def estimator(model: tf.keras.Model, params: Mapping[str, Any], config: Any):
     if config.train_distribute:
         raise UserError(
             "train.cluster.mirrored: found a Keras model, which `model_to_estimator` cannot train "
-            "on several devices; expected another kind, as mlp: choose that, or remove mirrored"
+            "on several devices; choose another kind of model, such as mlp, or remove mirrored"
         )
     converted = estimator_api.model_to_estimator(
         model, config=config, model_dir=config.model_dir, checkpoint_format="saver"

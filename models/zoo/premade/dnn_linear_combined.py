@@ -41,9 +41,9 @@ def estimator(params: Mapping[str, Any], config: Any):
     """
     if config.train_distribute:
         raise UserError(
-            "train.cluster.mirrored: found premade.dnn_linear_combined, which would learn "
-            "something else on several devices; expected another kind, as wide_deep: choose that, "
-            "or remove mirrored"
+            "train.cluster.mirrored: found premade.dnn_linear_combined, which scales its loss "
+            "wrongly on several devices; choose another model, such as wide_deep, or remove "
+            "mirrored"
         )
     context, settings = params["context"], parse_params(Params, params)
     optimizers = tf.keras.optimizers.legacy

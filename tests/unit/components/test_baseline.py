@@ -133,7 +133,7 @@ def test_a_damaged_version_is_reported_and_not_copied(setting):
     export(setting.serving / "1", "a")
     whole = setting.baseline()
     (setting.serving / "1" / "variables" / "variables.index").write_text("of another model")
-    damage = "is damaged: variables/variables.index is not as it was exported (SHA-256)"
+    damage = "is damaged: variables/variables.index differs from what was exported (SHA-256)"
     assert setting.baseline() == Baseline("1", whole.checksums, damage)
     assert setting.run() == (setting.baseline(), {}), "what is damaged is not handed on"
 

@@ -269,7 +269,9 @@ def test_a_push_killed_before_it_was_recorded_is_recorded_by_the_next(setting):
 def test_a_copy_that_differs_from_the_export_is_not_deployed(setting):
     """A faulty disk may return other bytes than were written."""
     (setting.folder / "model" / "Format-Serving" / "saved_model.pb").write_text("other bytes")
-    with pytest.raises(ValueError, match="is damaged: saved_model.pb is not as it was exported"):
+    with pytest.raises(
+        ValueError, match="is damaged: saved_model.pb differs from what was exported"
+    ):
         setting.push()
     assert setting.versions() == []
 

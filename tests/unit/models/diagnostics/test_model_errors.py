@@ -21,7 +21,7 @@ from models.training.problem import Problem
 from models.zoo import registry
 
 FILE = pathlib.Path(wrong_models.__file__)
-STANDS_STILL = "the train op does not count the global step, so training would not end; write"
+STANDS_STILL = "the train op does not increment the global step, so training would never end; write"
 NO_VARIABLE = "the train op changes none of the 2 trainable variables; tf.keras.optimizers"
 
 
@@ -79,7 +79,7 @@ def train(name: str, folder, hooks=()) -> None:
         ("loss_of_integers", "_minimized", "ValueError: Invalid type tf.int32.*has to be a float"),
         ("loss_is_nan", None, "NanLossDuringTrainingError: NaN loss .*; lower the learning rate"),
         ("loss_without_gradient", "_minimized", "No gradients provided for any variable; the loss"),
-        ("loss_of_numpy", "<lambda>", "NotImplementedError: Cannot convert a symb.*use operations"),
+        ("loss_of_numpy", "<lambda>", "NotImplementedError: Cannot convert a symb.*operations"),
         ("condition_of_python", "loss", "OperatorNotAllowedInGraphError: .*as tf.cond, tf.where"),
         ("labels_as_text", "_squares", "TypeError: .* string that does not match.*are float32"),
         ("labels_as_integers", "_squares", "TypeError: .*int32 that does not match.*are float32"),
@@ -89,13 +89,13 @@ def train(name: str, folder, hooks=()) -> None:
         ("new_optimizer", None, f"{NO_VARIABLE}.*tf.keras.optimizers.legacy.Adam"),
         ("new_optimizer_minimizes", "train", "`tape` is required.*legacy.Adam.*get_updates"),
         ("step_not_counted", None, f"{STANDS_STILL} optimizer.minimize"),
-        ("step_not_counted_by_keras", None, f"{STANDS_STILL}.*set optimizer.iterations"),
+        ("step_not_counted_by_keras", None, f"{STANDS_STILL}.*Keras optimizer's iterations"),
         ("step_counted_in_vain", None, STANDS_STILL),
         ("hook_fails", "after_run", "RuntimeError: no such file$"),
         ("other_variables", None, "Key only_eval not found in checkpoint; the graphs of training"),
     ],
 )
-def test_a_wrong_model_is_one_line_with_its_place(tmp_path, name, where, text):
+def test_a_wrong_model_is_explained_in_one_line_with_its_position(tmp_path, name, where, text):
     with pytest.raises(ModelError) as caught:
         train(name, tmp_path)
     line = str(caught.value)
@@ -108,12 +108,12 @@ def test_a_wrong_model_is_one_line_with_its_place(tmp_path, name, where, text):
         assert re.match(rf"\S*wrong_models\.py:{at}, in {name}: ", line), line
 
 
-def test_a_model_may_be_any_object_that_can_be_called(tmp_path):
+def test_a_model_may_be_any_callable(tmp_path):
     with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in __call__: returned nothing"):
         train("called", tmp_path)
 
 
-def test_the_line_is_that_of_the_file(tmp_path):
+def test_the_line_number_is_that_of_the_file(tmp_path):
     with pytest.raises(ModelError) as caught:
         train("no_such_row", tmp_path)
     number = int(re.findall(r":(\d+), in loss", str(caught.value))[0])
@@ -121,7 +121,7 @@ def test_the_line_is_that_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["right", "step_of_four_batches"])
-def test_a_right_model_is_trained(tmp_path, name):
+def test_a_correct_model_is_trained(tmp_path, name):
     train(name, tmp_path, [session_hooks.Standstill()])
 
 
@@ -141,13 +141,13 @@ def test_a_right_model_is_trained(tmp_path, name):
         ),
     ],
 )
-def test_what_is_wrong_with_serving_is_known_before_the_training(tmp_path, name, label, text):
+def test_serving_mistakes_are_found_before_training(tmp_path, name, label, text):
     with pytest.raises(ModelError, match=text) as caught, model_errors.located([FILE.parent]):
         graph_checks.check_serving(made(name, tmp_path, **label), receiver)
     assert re.match(r"\S*wrong_models\.py:\d+, in ", str(caught.value))
 
 
-def test_run_fn_looks_at_serving_first(rich, tmp_path):
+def test_run_fn_checks_serving_first(rich, tmp_path):
     with pytest.raises(ModelError, match="found price, expected predictions"):
         trainer.run_fn(test_trainer.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
     assert not list(tmp_path.rglob("model.ckpt-*"))
@@ -157,12 +157,12 @@ def test_run_fn_looks_at_serving_first(rich, tmp_path):
     ("name", "text"),
     [
         ("right", None),
-        ("averages_stand_still", r"nothing moves the averages .*\(normal/moving_mean\)"),
-        ("summary_of_tensorflow_2", "tf.summary.scalar writes nothing here; write tf.compat.v1.su"),
+        ("averages_stand_still", r"nothing updates the moving averages .*\(normal/moving_mean\)"),
+        ("summary_of_tensorflow_2", "tf.summary.scalar writes nothing here; use tf.compat.v1.su"),
         ("column_minus_vector", r"in <lambda>: \[batch, 1\] minus \[batch\] is \[batch, batch\]"),
     ],
 )
-def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
+def test_silent_mistakes_are_noted(tmp_path, name, text):
     events = []
     train(name, tmp_path, [graph_checks.Notes(lambda **message: events.append(message))])
     assert len(events) == (1 if text else 0)
@@ -171,15 +171,15 @@ def test_traps_that_do_not_fail_are_noted(tmp_path, name, text):
         assert re.match(r"\S*wrong_models\.py:\d+, in ", message["text"])
 
 
-def test_steps_that_do_not_count_end_the_training(tmp_path, monkeypatch):
+def test_a_stuck_global_step_ends_the_training(tmp_path, monkeypatch):
     """Even slow steps do not: the number of runs counts, after a minimum of seconds."""
     monkeypatch.setattr(session_hooks, "_STILL_RUNS", 20)
     monkeypatch.setattr(session_hooks, "_STILL_SECONDS", 0.0)
-    with pytest.raises(ModelError, match="the global step stands still at 0 after 20 runs of the"):
+    with pytest.raises(ModelError, match="the global step is stuck at 0 after 20 runs of the"):
         train("step_counted_by_nothing", tmp_path, [session_hooks.Standstill()])
 
 
-def test_a_run_that_waits_does_not_stand_still(monkeypatch):
+def test_a_waiting_run_is_not_stuck(monkeypatch):
     clock = iter([0.0, 100.0, 200.0])
     monkeypatch.setattr(session_hooks.time, "monotonic", lambda: next(clock, 1000.0))
     hook = session_hooks.Standstill()
@@ -187,7 +187,7 @@ def test_a_run_that_waits_does_not_stand_still(monkeypatch):
         hook.after_run(None, tf.compat.v1.train.SessionRunValues(step, None, None))
 
 
-def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
+def test_fit_names_the_line_of_a_failing_step(rich, tmp_path):
     problem = Problem.of(
         test_trainer.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
     )
@@ -195,7 +195,7 @@ def test_fit_tells_a_failing_step_by_its_line(rich, tmp_path):
         fitting.fit(problem, problem.context(), test_trainer.epath.Path(tmp_path))
 
 
-def test_errors_that_have_nothing_to_do_with_the_model_pass():
+def test_errors_unrelated_to_the_model_pass_unchanged():
     for error in (ValueError("of the data"), KeyError("x"), OSError(28, "No space left on device")):
         with pytest.raises(type(error)) as caught, model_errors.located([FILE.parent / "none"]):
             raise error
@@ -207,7 +207,7 @@ def test_errors_that_have_nothing_to_do_with_the_model_pass():
         raise SystemExit(0)
 
 
-def test_what_a_look_at_serving_draws_is_given_back(tmp_path):
+def test_checking_serving_restores_the_random_state(tmp_path):
     random.seed(1)
     before = random.getstate()
     graph_checks.check_serving(made("right", tmp_path), receiver)

@@ -33,12 +33,12 @@ def config(**found) -> dict[str, str]:
         ),
     ],
 )
-def test_the_task_of_a_process(environment, task):
+def test_the_task_is_read_from_the_environment(environment, task):
     found = layout.in_environment(environment)
     assert (found and found.task) == task
 
 
-def test_what_is_written_is_read():
+def test_a_written_tf_config_is_read_back():
     text = layout.tf_config(CLUSTER, Name("ps", 0))
     found = layout.in_environment({"TF_CONFIG": text})
     assert found == layout.Cluster(Name("ps", 0), CLUSTER)
@@ -48,13 +48,13 @@ def test_what_is_written_is_read():
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("{broken", "found {broken, which is no JSON (Expecting property name enclosed"),
-        ("'{}'", "which is no JSON"),
-        ("[]", "found [], which is no JSON object"),
-        ("3", "found 3, which is no JSON object"),
-        ('{"cluster": ["a:1"]}', "cluster and task are no JSON objects"),
-        ('{"cluster": {"chief": "a:1"}}', 'cluster.chief: found "a:1", no addresses'),
-        ('{"cluster": {"chief": [1]}}', "cluster.chief: found [1], no addresses"),
+        ("{broken", "found {broken, which is not JSON (Expecting property name enclosed"),
+        ("'{}'", "which is not JSON"),
+        ("[]", "found [], which is not a JSON object"),
+        ("3", "found 3, which is not a JSON object"),
+        ('{"cluster": ["a:1"]}', "cluster and task are not JSON objects"),
+        ('{"cluster": {"chief": "a:1"}}', 'cluster.chief: found "a:1", not a list of addresses'),
+        ('{"cluster": {"chief": [1]}}', "cluster.chief: found [1], not a list of addresses"),
         ('{"cluster": {"chief": ["a:1"]}}', "task.type: found null, not among ['chief']"),
         (
             '{"cluster": {"chief": ["a:1"]}, "task": {"type": "ps"}}',
@@ -62,16 +62,16 @@ def test_what_is_written_is_read():
         ),
         (
             '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 1}}',
-            "task.index: found 1, with 1 addresses of chief",
+            "task.index: found 1, but chief has 1 addresses",
         ),
         (
             '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": null}}',
             "task.index: found null",
         ),
-        ('{"cluster": {"chief": ["' + "a" * 900, "…, which is no JSON"),
+        ('{"cluster": {"chief": ["' + "a" * 900, "…, which is not JSON"),
     ],
 )
-def test_what_describes_no_cluster_is_one_line(text, what):
+def test_an_invalid_tf_config_is_refused_in_one_line(text, what):
     with pytest.raises(ValueError) as refusal:
         layout.in_environment({"TF_CONFIG": text})
     line = str(refusal.value)

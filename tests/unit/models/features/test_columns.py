@@ -91,7 +91,9 @@ def test_layout(layout):
 @pytest.mark.parametrize(
     ("name", "order"), [("quality", rich_table.QUALITY), ("stars", [3, 1, 2])], ids=["text", "int"]
 )
-def test_an_ordinal_value_is_its_place_and_others_are_missing(full, served, layout, name, order):
+def test_an_ordinal_value_becomes_its_index_and_unknown_values_are_missing(
+    full, served, layout, name, order
+):
     values = [row[name] for row in full.train_rows]
     places = [float(order.index(value)) if value in order else math.nan for value in values]
     assert 0 < np.isnan(places).sum() < len(places)
@@ -136,14 +138,14 @@ def lists(rows, name) -> list[list[float]]:
     return [row[name] or [] for row in rows]
 
 
-def test_lists_of_one_length_are_dense(full, served):
+def test_lists_of_equal_length_are_dense(full, served):
     values = np.array(lists(full.train_rows, "counts"), np.float64)
     expected = (values - values.mean()) / values.std()
     assert served[COUNTS].dtype == np.float32
     np.testing.assert_allclose(served[COUNTS], expected, atol=1e-4)
 
 
-def test_other_lists_are_ragged_and_missing_ones_are_empty(full, served):
+def test_lists_of_varying_length_are_ragged_and_missing_ones_empty(full, served):
     raw = lists(full.train_rows, "window")
     assert any(row["window"] is None for row in full.train_rows)
     elements = np.array([value for values in raw for value in values])
@@ -154,7 +156,7 @@ def test_other_lists_are_ragged_and_missing_ones_are_empty(full, served):
     np.testing.assert_allclose(found.flat_values, standardised(elements), atol=1e-4)
 
 
-def test_wild_elements_are_clipped_and_those_that_are_no_numbers_stand_in_the_middle(full):
+def test_extreme_elements_are_clipped_and_non_finite_ones_become_the_mean(full):
     row = full.train_rows[0]
     found = Server(full)([{**row, "window": [1e30, -1e30, math.nan, math.inf]}, row])[WINDOW]
     assert found.flat_values[:4].tolist() == [4.0, -4.0, 0.0, 0.0]
@@ -162,7 +164,7 @@ def test_wild_elements_are_clipped_and_those_that_are_no_numbers_stand_in_the_mi
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
 @pytest.mark.parametrize("chunk", [64, 16_384])
-def test_training_sees_each_row_whole(full, read, monkeypatch, cache_bytes, chunk):
+def test_training_batches_keep_each_row_together(full, read, monkeypatch, cache_bytes, chunk):
     monkeypatch.setattr(inputs, "CHUNK", chunk)
     rows = {
         price: (features[SCALED][i], features[COUNTS][i], features[WEIGHT][i], window(features, i))
@@ -184,7 +186,7 @@ def window(features, i) -> np.ndarray:
     return ragged.flat_values[ragged.row_splits[i] : ragged.row_splits[i + 1]]
 
 
-def test_what_a_model_gets_in_training_and_in_serving(full, read, served):
+def test_features_and_labels_in_training_and_serving(full, read, served):
     features, labels = read[0]
     assert set(features) == {SCALED, QUANTILE, INDICATOR, WINDOW, COUNTS, WEIGHT}
     assert set(served) == set(features) - {WEIGHT}
@@ -199,12 +201,12 @@ def test_what_a_model_gets_in_training_and_in_serving(full, read, served):
             assert labels["grade"][i] == row["grade"]
 
 
-def test_labels_that_are_not_named_do_not_become_features(full):
+def test_unnamed_labels_are_refused(full):
     with pytest.raises(ValueError, match="found 3 labels in the examples, expected 1"):
         batches(full, full.train_files, 1, training=False, labels=())
 
 
-def test_serving_transforms_as_training_did(full, read, served):
+def test_serving_transforms_like_training(full, read, served):
     order = {np.float32(row["price"]): i for i, row in enumerate(full.train_rows)}
     prices = np.concatenate([labels["price"] for _, labels in read])
     index = [order[price] for price in prices]
@@ -232,7 +234,7 @@ def test_lists_that_are_all_empty(tmp_path):
     assert np.all(np.isfinite(found.flat_values))
 
 
-def test_numbers_that_no_row_of_the_train_split_has_say_nothing(tmp_path):
+def test_numbers_missing_throughout_the_train_split_are_neutral(tmp_path):
     columns = f"""feature {{ name: "x" type: INT {REQUIRED} }} feature {{ name: "n" type: FLOAT }}
         feature {{ name: "day" type: BYTES time_domain {{}} }}"""
     made = table(tmp_path, columns, [{"x": number, "day": "soon"} for number in range(9)])
@@ -270,7 +272,7 @@ def test_columns_may_have_any_name(tmp_path):
     assert found.tolist() == [[2] * len(NAMES), [1] * len(NAMES), [0] * len(NAMES)]
 
 
-def test_a_word_of_one_column_is_no_word_of_another_and_may_hold_any_sign(tmp_path):
+def test_each_column_has_its_own_vocabulary_of_any_characters(tmp_path):
     columns = "".join(f'feature {{ name: "{name}" type: BYTES {REQUIRED} }}' for name in "ab")
     signs = ["tab\there", "two\nlines", "end\r", "0:a", ""]
     rows = [{"a": sign, "b": f"b{number}"} for number, sign in enumerate(signs)] * 6
@@ -281,20 +283,20 @@ def test_a_word_of_one_column_is_no_word_of_another_and_may_hold_any_sign(tmp_pa
     assert found[5].tolist() == [5, 5]
 
 
-def test_a_weight_must_be_there(tmp_path):
+def test_a_missing_weight_is_refused(tmp_path):
     columns = 'feature { name: "x" type: INT } feature { name: "w" type: INT }'
-    with pytest.raises(ValueError, match="weight w: some rows have none"):
+    with pytest.raises(ValueError, match="weight w: missing in some rows"):
         table(tmp_path, columns, [{"x": 1, "w": 1}, {"x": 1}], weight="w")
 
 
-def test_a_weight_is_a_number(tmp_path):
+def test_a_text_weight_is_refused(tmp_path):
     columns = f'feature {{ name: "x" type: INT }} feature {{ name: "w" type: BYTES {REQUIRED} }}'
     with pytest.raises(ValueError, match="weight w: holds text, expected numbers"):
         table(tmp_path, columns, [{"x": 1, "w": "a"}], weight="w")
 
 
 @pytest.mark.parametrize("wrong", [-1.0, math.nan])
-def test_a_weight_is_not_below_zero(tmp_path, wrong):
+def test_a_negative_weight_is_refused(tmp_path, wrong):
     columns = f'feature {{ name: "x" type: INT }} feature {{ name: "w" type: FLOAT {REQUIRED} }}'
-    with pytest.raises(Exception, match="weight w: found one below zero, or no number"):
+    with pytest.raises(Exception, match="weight w: found a value that is negative or not a number"):
         table(tmp_path, columns, [{"x": 1, "w": 1.0}, {"x": 1, "w": wrong}], weight="w")

@@ -40,7 +40,7 @@ def resolve(text: str, overrides=None, label="y", labels=None, **more):
         ("type: FLOAT float_domain { min: 0 max: 1 }", "numeric", "numbers"),
     ],
 )
-def test_the_schema_says_the_kind(column, kind, dtype):
+def test_the_schema_determines_the_kind(column, kind, dtype):
     shape = "" if "value_count" in column else SHAPE
     [feature] = resolve(f'feature {{ name: "x" {column} {shape} }}')
     assert feature.kind == kind
@@ -60,7 +60,7 @@ def test_the_schema_says_the_kind(column, kind, dtype):
         ('false_value: "nein"', ""),
     ],
 )
-def test_only_words_of_its_own_are_true_exactly_as_written(words, true_value):
+def test_a_domains_unusual_words_are_matched_exactly(words, true_value):
     [feature] = resolve(f'feature {{ name: "x" type: BYTES bool_domain {{ {words} }} {SHAPE} }}')
     assert feature.true_value == true_value
 
@@ -92,12 +92,12 @@ def test_an_override_wins_over_the_schema_and_keeps_the_order():
     )
 
 
-def test_settings_without_a_kind_keep_the_kind_of_the_schema():
+def test_settings_without_a_kind_keep_the_schemas_kind():
     [feature] = resolve('feature { name: "x" type: BYTES }', {"x": {"min_count": 1}})
     assert feature == Feature("x", "categorical", "text", True, min_count=1)
 
 
-def test_label_ignored_and_deprecated_columns_are_no_features():
+def test_label_ignored_and_deprecated_columns_are_not_features():
     text = (
         f'feature {{ name: "a" type: INT {SHAPE} }}'
         f'feature {{ name: "b" type: INT {SHAPE} }}'
@@ -114,7 +114,7 @@ EMPTY = (
 )
 
 
-def test_columns_without_a_value_are_left_out_with_what_is_derived_of_them():
+def test_columns_without_values_are_left_out_with_features_derived_from_them():
     settings = column_settings(
         {},
         {"b": {"kind": "numeric"}, "c": {"kind": "ignore"}},
@@ -137,7 +137,7 @@ def test_a_label_without_a_value_is_refused():
         resolve(EMPTY, {}, label="b")
 
 
-def test_an_ignored_column_may_be_of_any_form():
+def test_an_ignored_column_may_have_any_shape():
     text = (
         f'feature {{ name: "a" type: INT {SHAPE} }} feature {{ name: "untyped" }}'
         'feature { name: "list" type: INT value_count { min: 0 max: 9 } }'
@@ -156,8 +156,7 @@ def test_an_ignored_column_may_be_of_any_form():
         (
             "type: INT value_count { min: 1 max: 3 }",
             {"kind": "numeric"},
-            "column x: holds lists; expected one value per example to be numeric; set features.x: "
-            "sequence or ignore",
+            "column x: holds lists, so it cannot be numeric; set features.x: sequence or ignore",
         ),
         ("type: INT shape { dim { size: 2 } }", {"kind": "boolean"}, "column x: holds lists; exp"),
         ("type: BYTES value_count { min: 1 }", {}, "column x: holds lists of text; only numbers"),
@@ -171,16 +170,16 @@ def test_an_ignored_column_may_be_of_any_form():
         (
             "type: INT",
             {"kind": "ordinal", "order": ["1", "2"]},
-            "column x: holds whole numbers, but its order has '1'; write its values without quotes",
+            "column x: holds whole numbers, but its order lists '1'; write the values without q",
         ),
         (
             "type: BYTES",
             {"kind": "ordinal", "order": [1, 2]},
-            "column x: holds text, but its order has 1; write its values in quotes",
+            "column x: holds text, but its order lists 1; write the values in quotes",
         ),
     ],
 )
-def test_what_a_column_cannot_be_is_refused(column, override, message):
+def test_an_impossible_kind_is_refused(column, override, message):
     with pytest.raises(ValueError) as refusal:
         resolve(f'feature {{ name: "x" {column} }}', {"x": override})
     assert message in str(refusal.value)
@@ -197,7 +196,7 @@ def test_a_table_without_features_is_refused():
         resolve('feature { name: "x" type: INT }', {"x": {"kind": "ignore"}})
 
 
-def test_a_sequence_knows_its_length():
+def test_a_sequence_has_its_fixed_length():
     text = (
         'feature { name: "a" type: INT shape { dim { size: 3 } } }'
         'feature { name: "b" type: FLOAT value_count { min: 3 max: 3 } }'
@@ -219,12 +218,12 @@ COLUMNS = (
 )
 
 
-def test_labels_and_weight_are_no_features():
+def test_labels_and_weight_are_not_features():
     names = [f.name for f in resolve(COLUMNS, labels={"t": "binary"}, weight="w")]
     assert names == ["a", "b", "s"]
 
 
-def test_derived_features_follow_by_name_whatever_they_read():
+def test_derived_features_come_last_sorted_by_name():
     found = resolve(
         COLUMNS, {"b": {"kind": "ignore"}}, derived={"e": "f + a", "f": "-b * a", "d": "a + 1"}
     )
@@ -240,25 +239,25 @@ def test_derived_features_follow_by_name_whatever_they_read():
 @pytest.mark.parametrize(
     ("derived", "message"),
     [
-        ({"a": "b + 1"}, "derived.a: is a column too; choose another name"),
-        ({"d": "q + 1"}, "derived.d: there is no column q; the schema has a, b, t, w, s, z, y"),
+        ({"a": "b + 1"}, "derived.a: a column has this name; choose another"),
+        ({"d": "q + 1"}, "derived.d: column q is not in the schema, which has a, b, t, w, s, z, y"),
         ({"d": "t + 1"}, "derived.d: t is categorical; expected a numeric, ordinal, boolean or da"),
         ({"d": "s + 1"}, "derived.d: s is sequence; expected a numeric"),
         ({"d": "z + 1"}, "derived.d: z is deprecated in the schema; expected a numeric"),
-        ({"d": "y + 1"}, "derived.d: y is a label or the weight, which a request does not have"),
-        ({"d": "w + 1"}, "derived.d: w is a label or the weight, which a request does not have"),
-        ({"d": "d + 1"}, "derived.d: is made of itself: d of d"),
-        ({"d": "e + 1", "e": "a + f", "f": "e"}, "derived.e: is made of itself: e of f of e"),
+        ({"d": "y + 1"}, "derived.d: y is a label or the weight, which requests do not contain"),
+        ({"d": "w + 1"}, "derived.d: w is a label or the weight, which requests do not contain"),
+        ({"d": "d + 1"}, "derived.d: depends on itself: d -> d"),
+        ({"d": "e + 1", "e": "a + f", "f": "e"}, "derived.e: depends on itself: e -> f -> e"),
         ({"d": "a +"}, "derived.d: found 'a +', expected columns"),
     ],
 )
-def test_what_cannot_be_derived_is_refused(derived, message):
+def test_an_invalid_derivation_is_refused(derived, message):
     with pytest.raises(ValueError) as refusal:
         resolve(COLUMNS, derived=derived, weight="w")
     assert str(refusal.value).startswith(message)
 
 
-def test_an_export_knows_the_columns_it_reads(tmp_path):
+def test_an_export_lists_the_columns_it_reads(tmp_path):
     text = COLUMNS + 'feature { name: "l" type: INT shape { dim { size: 3 } } }'
     schema = text_format.Parse(text, schema_pb2.Schema())
     ignored = {"b": {"kind": "ignore"}, "a": {"kind": "ignore"}}
@@ -276,7 +275,7 @@ def test_an_export_knows_the_columns_it_reads(tmp_path):
     assert json.loads(signature)["missing"] == []
 
 
-def test_an_export_knows_the_words_for_missing_values():
+def test_an_export_lists_the_words_for_missing_values():
     assert json.loads(export_inputs.to_json(schema_pb2.Schema(), (), ("NA", "?")))["missing"] == [
         "NA",
         "?",

@@ -74,7 +74,7 @@ def test_an_incomplete_batch_is_dropped_in_training(rich):
     assert len(set(seen)) == len(seen) == rows // size * size
 
 
-def test_the_seed_decides_the_order(rich):
+def test_the_seed_determines_the_order(rich):
     one, again, other = (
         labels(batches(rich, rich.train_files, 15, seed=seed)) for seed in (5, 5, 6)
     )
@@ -132,7 +132,7 @@ def test_chunks_are_shuffled_and_each_row_still_comes_once(rich, monkeypatch):
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
 @pytest.mark.parametrize("start", [1, 9, 10, 11, 25])
-def test_a_later_start_sees_what_would_have_come(rich, monkeypatch, cache_bytes, start):
+def test_a_resumed_run_sees_the_batches_it_would_have_seen(rich, monkeypatch, cache_bytes, start):
     """Holds across passes, and with chunks that are not a multiple of the batch."""
     monkeypatch.setattr(inputs, "CHUNK", 150)
     settings = {"cache_bytes": cache_bytes, "seed": 3}
@@ -157,7 +157,7 @@ def test_rows_are_counted(rich, halves):
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
-def test_workers_share_the_rows_out_whatever_the_number_of_files(
+def test_workers_share_the_rows_for_any_number_of_files(
     rich, halves, monkeypatch, cache_bytes, count
 ):
     """In one pass no row is seen twice, and each worker misses less than a batch per chunk."""
@@ -183,7 +183,7 @@ def test_workers_share_the_rows_out_whatever_the_number_of_files(
         assert set(together) <= set(rows)
 
 
-def test_a_worker_sees_its_own_rows_at_every_pass(rich):
+def test_a_worker_sees_the_same_rows_in_every_pass(rich):
     shard = inputs.Shard(1, 2)
     own = len(rich.train_rows) // 2
     found = labels(batches(rich, rich.train_files, 3 * own // 64, batch_size=64, shard=shard))
@@ -194,13 +194,13 @@ def test_a_worker_sees_its_own_rows_at_every_pass(rich):
 
 def test_a_worker_without_rows_is_refused(rich):
     settings: dict[str, Any] = {"rows": 1, "cache_bytes": 0, "seed": 0, "shard": inputs.Shard(0, 2)}
-    with pytest.raises(ValueError, match="2 workers, .* have 1 examples to train on; expected one"):
+    with pytest.raises(ValueError, match="2 tasks train, .* there are only 1 examples; expected"):
         inputs.training_input_fn(rich.train_files, rich.output, 8, **settings)
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
 @pytest.mark.parametrize("start_step", [0, 13])
-def test_parts_of_replicas_make_the_batches_of_one(rich, cache_bytes, start_step):
+def test_the_parts_of_replicas_add_up_to_whole_batches(rich, cache_bytes, start_step):
     settings = {"cache_bytes": cache_bytes, "start_step": start_step}
     whole = batches(rich, rich.train_files, 5, **settings)
     parts = batches(rich, rich.train_files, 10, replicas=2, **settings)
@@ -208,7 +208,7 @@ def test_parts_of_replicas_make_the_batches_of_one(rich, cache_bytes, start_step
     assert labels(parts) == labels(whole)
 
 
-def test_of_less_than_a_batch_replicas_get_what_they_can_share(rich):
+def test_replicas_divide_an_incomplete_batch_equally(rich):
     rows = len(rich.train_rows)
     replicas = 3
     assert rows % replicas
@@ -220,5 +220,8 @@ def test_of_less_than_a_batch_replicas_get_what_they_can_share(rich):
 
 
 def test_replicas_without_rows_are_refused(rich):
-    with pytest.raises(ValueError, match=r"900 replicas have \d+ examples.*train.cluster.mirrored"):
+    with pytest.raises(
+        ValueError,
+        match=r"900 replicas train, but there are only \d+ examples.*train.cluster.mirrored",
+    ):
         batches(rich, rich.train_files, 1, batch_size=900, replicas=900)

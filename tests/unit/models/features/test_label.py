@@ -83,7 +83,7 @@ def test_skew_decides_the_scale_unless_it_is_set(tmp_path, mean, deviation, medi
         assert label.log is expected
 
 
-def test_a_label_below_zero_has_no_logarithm(tmp_path):
+def test_a_negative_label_cannot_have_a_log_scale(tmp_path):
     files = statistics_file(tmp_path, 540.0, 360.0, 6.0, 0.5, 450.0, -5.0)
     label = made(regression(), NO_GRAPH, files)
     assert not label.log
@@ -106,7 +106,7 @@ def vocabulary(folder, counts: dict[str, int]):
     return types.SimpleNamespace(vocabulary_file_by_name=lambda name: str(path))
 
 
-def test_each_of_several_labels_has_its_own_statistics(full):
+def test_each_label_has_its_own_statistics(full):
     price = made(LabelSettings("price", "regression"), full.output, full.train_files)
     front = made(LabelSettings("waterfront", "binary"), full.output, full.train_files, 1)
     grade = made(
@@ -148,7 +148,7 @@ def test_class_weights_are_in_the_order_of_the_classes(tmp_path, weights, expect
         assert 2 * label.class_weights[0] + 6 * label.class_weights[1] == pytest.approx(8)
 
 
-def test_a_weight_of_no_class_is_refused(tmp_path):
+def test_a_weight_for_an_unknown_class_is_refused(tmp_path):
     label_settings = LabelSettings("y", "binary", class_weights={"maybe": 5.0})
     with pytest.raises(ValueError, match="class_weights: label y has no class 'maybe'; .* no, yes"):
         made(label_settings, vocabulary(tmp_path, {"yes": 6, "no": 2}))
@@ -183,7 +183,7 @@ def test_a_wrong_number_of_classes_is_refused(tmp_path, task, counts, expected):
         made(LabelSettings("y", task), vocabulary(tmp_path, counts))
 
 
-def test_nan_among_classes_that_are_numbers_is_refused(tmp_path):
+def test_nan_among_numeric_classes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="label y: found nan in 2 rows of the train split"):
         made(
             LabelSettings("y", "multiclass"),
@@ -220,16 +220,16 @@ labels = st.builds(
 
 @settings(deadline=None)
 @given(several=st.lists(labels, min_size=1, max_size=3).map(tuple))
-def test_json_gives_the_labels_back(several):
+def test_labels_survive_json(several):
     assert label_lib.from_json(label_lib.to_json(several)) == several
 
 
-def test_json_keeps_what_is_not_a_number():
+def test_nan_survives_json():
     [label] = label_lib.from_json(label_lib.to_json([Label("y", "binary", classes=("a", "b"))]))
     assert math.isnan(label.mean) and math.isnan(label.median)
 
 
-def test_an_export_knows_its_labels(tmp_path):
+def test_the_labels_of_an_export_are_read(tmp_path):
     several = (Label("y", "binary", classes=("a", "b"), mean=0.0), Label("z", "regression"))
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra" / label_lib.FILE_NAME).write_text(label_lib.to_json(several))

@@ -128,7 +128,7 @@ def test_the_position_jumps_where_many_rows_share_a_value(serve, typical, layout
     assert three - two > 0.5, "60 % of the rows have two rooms"
 
 
-def test_indicators_tell_missing_values(rich, rich_train, layout):
+def test_indicators_mark_missing_values(rich, rich_train, layout):
     for name in ("income", "age", "day"):
         missing = np.isnan(numbers(rich.train_rows, name))
         assert 0 < missing.sum() < len(missing)
@@ -141,7 +141,7 @@ def test_indicators_tell_missing_values(rich, rich_train, layout):
     )
 
 
-def test_a_date_that_cannot_be_read_is_a_missing_one(serve, typical, layout):
+def test_an_unreadable_date_is_missing(serve, typical, layout):
     rows = [
         {**typical, "day": day}
         for day in (None, "", "soon", "12.10.2014", "2014-13-2", "2014-1-32")
@@ -158,7 +158,7 @@ def test_a_date_that_cannot_be_read_is_a_missing_one(serve, typical, layout):
     "text",
     ["20141013T000000", "20141013", "2014/10/13", "2014-10-13T08:30:00Z", " 2014-10-13 8"],
 )
-def test_every_form_of_a_date_is_the_same_day(serve, typical, text):
+def test_every_format_of_a_date_is_the_same_day(serve, typical, text):
     plain, other = ([{**typical, "day": day}] for day in ("2014-10-13", text))
     expected, found = serve(plain), serve(other)
     for name in expected:
@@ -211,7 +211,7 @@ def test_a_column_without_a_frequent_value_is_out_of_vocabulary(rich, rich_train
     assert set(column(rich_train, layout, CATEGORICAL, "serial")) == {0}
 
 
-def test_what_training_never_saw_stays_in_range(rich, rich_train, serve, typical, layout):
+def test_unseen_values_stay_in_range(rich, rich_train, serve, typical, layout):
     rows = [
         {**typical, "area": 1e30, "age": -(10**12), "city": "Atlantis", "zone": 1, "serial": "?"},
         {**typical, "area": -1e30, "age": 10**12, "city": "日本", "zone": -5, "day": "9999-12-31"},
@@ -229,7 +229,7 @@ def test_what_training_never_saw_stays_in_range(rich, rich_train, serve, typical
             assert np.all((index >= size) & (index < size + feature.oov_buckets))
 
 
-def test_serving_transforms_as_training_did(rich, rich_train, serve):
+def test_serving_transforms_like_training(rich, rich_train, serve):
     without_label = [{k: v for k, v in row.items() if k != "price"} for row in rich.train_rows]
     arrays = serve(without_label)
     assert set(arrays) == {SCALED, QUANTILE, INDICATOR, CATEGORICAL}
@@ -285,7 +285,7 @@ def test_dates_agree_with_the_calendar(serve, typical, layout, days):
 
 @settings(max_examples=60, deadline=None)
 @given(first=st.dates(datetime.date(2004, 1, 1), datetime.date(2013, 12, 30)))
-def test_the_number_of_a_date_rises_by_one_each_day(rich, serve, typical, layout, first):
+def test_dates_increase_by_one_each_day(rich, serve, typical, layout, first):
     days = numbers(rich.train_rows, "day")
     bounded = np.clip(first.toordinal(), np.nanmin(days), np.nanmax(days))
     [scaled] = column(serve([{**typical, "day": first.isoformat()}]), layout, SCALED, "day")

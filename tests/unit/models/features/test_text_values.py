@@ -26,7 +26,7 @@ def matches(pattern: str, texts: list[str]) -> list[bool]:
         (["", "maybe", "2", "0.5", "10", "yesno", "-1", "on off", "NA"], None),
     ],
 )
-def test_truths(texts, truth):
+def test_text_is_read_as_truth_values(texts, truth):
     assert matches(text_values.TRUE, texts) == [truth is True] * len(texts)
     assert matches(text_values.FALSE, texts) == [truth is False] * len(texts)
 
@@ -60,7 +60,7 @@ def test_truths(texts, truth):
         ("", None),
     ],
 )
-def test_dates(text, date):
+def test_text_is_read_as_dates(text, date):
     assert matches(text_values.DATE, [text]) == [date is not None]
     if date:
         parts = (text_values.DATE_YEAR, text_values.DATE_MONTH, text_values.DATE_DAY)
@@ -71,7 +71,7 @@ def test_dates(text, date):
 
 
 @given(st.floats(width=32, allow_subnormal=False))
-def test_classes_of_floats_are_named_alike_in_the_graph(value):
+def test_classes_of_floats_have_the_same_names_in_the_graph(value):
     text = label_statistics.class_text(tf.constant([value], tf.float32)).numpy()[0].decode()
     expected = text_values.class_of_number(float(np.float32(value)))
     assert text == expected or (text.strip("-"), value) == ("nan", value) or value != value

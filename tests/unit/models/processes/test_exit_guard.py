@@ -28,18 +28,18 @@ def ended(code: str) -> tuple[int, str]:
         "threading.Thread(target=os._exit, args=[0]).start(); threading.Event().wait()",
     ],
 )
-def test_success_without_a_verdict_is_a_failure(code):
+def test_exit_code_0_without_a_verdict_becomes_1(code):
     found, said = ended(code)
     assert found == 1
     assert "os._exit(0) ended the run before its verdict; raise an exception" in said
     assert said.count("\n") == 1
 
 
-def test_other_codes_and_other_processes_end_as_they_like():
+def test_other_exit_codes_and_child_processes_are_unaffected():
     assert ended("os._exit(130)") == (130, "")
     child = "pid = os.fork()\n    if not pid: os._exit(0)\n    print(os.waitpid(pid, 0)[1])"
     assert ended(child) == (0, "0\ncame to its end\n")
 
 
-def test_afterwards_all_is_as_before():
+def test_os_exit_is_restored_afterwards():
     assert ended("pass\nos._exit(0)") == (0, "")

@@ -49,7 +49,7 @@ def received(process: ChildProcess, count: int) -> list:
     return messages
 
 
-def test_a_process_answers_in_lines_and_prints_elsewhere(start, tmp_path):
+def test_messages_are_kept_apart_from_printed_output(start, tmp_path):
     process = start(GREETING="hello")
     assert process.messages() == [], "reading does not wait"
     process.send("GREETING")
@@ -69,7 +69,7 @@ def test_the_end_of_a_process_is_noticed(start):
     assert process.end() == "exit code 3"
 
 
-def test_a_process_that_is_ended_was_killed(start):
+def test_end_kills_the_process(start):
     process = start()
     process.send("GREETING")
     received(process, 2)

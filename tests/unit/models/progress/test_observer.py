@@ -19,7 +19,7 @@ class Recorder(Observer):
         self.texts.append(progress)
 
 
-def test_the_innermost_observer_hears_every_thread_until_its_context_is_left():
+def test_the_innermost_observer_receives_reports_from_all_threads():
     silent, outer, inner = observer.current(), Recorder(), Recorder()
     with observing(outer):
         with pytest.raises(KeyboardInterrupt), observing(inner):
@@ -32,7 +32,7 @@ def test_the_innermost_observer_hears_every_thread_until_its_context_is_left():
     assert (outer.texts, inner.texts) == (["2"], ["1"])
 
 
-def test_each_event_of_a_training_is_shown():
+def test_every_training_event_is_described():
     recorder = Recorder()
     progress = Progress(2000, recorder)
     progress.record_event("step", step=1, examples_per_second=0.0)
@@ -56,7 +56,7 @@ def test_each_event_of_a_training_is_shown():
     ]
 
 
-def test_notes_are_kept_for_the_end_of_a_training():
+def test_notes_are_kept_until_the_training_ends():
     progress = Progress(10)
     progress.record_event("note", text="features has no price")
     assert progress.notes == ["features has no price"]

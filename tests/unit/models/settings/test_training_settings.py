@@ -62,7 +62,7 @@ def test_values_are_read_by_their_dotted_keys(key, value):
     assert SETTINGS.value(key) == value
 
 
-def test_a_cluster_is_of_tasks_or_of_replicas():
+def test_a_cluster_has_either_tasks_or_replicas():
     alone, tasks, replicas = (Train(cluster=each) for each in (None, Tasks(), Replicas(2)))
     assert [train.tasks for train in (alone, tasks, replicas)] == [None, Tasks(), None]
     assert [train.replicas for train in (alone, tasks, replicas)] == [1, 1, 2]

@@ -82,7 +82,7 @@ def test_predictions_undo_the_scale(label, values):
     np.testing.assert_allclose(predictions["predictions"][:, 0], values, rtol=1e-4, atol=1e-3)
 
 
-def test_a_wild_extrapolation_stays_a_number():
+def test_an_extreme_extrapolation_stays_finite():
     assert np.isfinite(outputs(heads.for_label(LOG), [[1e6], [-1e6]])["predictions"]).all()
 
 
@@ -150,7 +150,7 @@ def test_multiclass_metrics():
     assert metrics == {"accuracy": pytest.approx(np.mean(predicted == CLASSES))}
 
 
-def test_a_class_that_training_never_saw_is_evaluated_and_never_right():
+def test_an_unseen_class_always_counts_as_wrong():
     head = heads.for_label(MULTI)
     loss = head.loss(tf.constant(["12", "12"]), tf.constant(LOGITS[:2]))
     assert np.isfinite(float(loss))
@@ -177,7 +177,7 @@ def loss(head, labels, logits, mode=ModeKeys.TRAIN, **features) -> float:
 @pytest.mark.parametrize(
     "label, values, width", [(LOG, VALUES, 1), (BINARY, ANSWERS, 1), (MULTI, CLASSES, 3)]
 )
-def test_members_learn_alone_and_are_judged_together(label, values, width):
+def test_members_are_trained_separately_and_evaluated_together(label, values, width):
     head, logits = heads.for_label(label), MEMBERS[:, :, :width]
     alone = [loss(head, values, logits[:, member]) for member in range(4)]
     assert loss(head, values, logits) == pytest.approx(np.mean(alone), rel=1e-5)
@@ -195,7 +195,7 @@ def test_members_learn_alone_and_are_judged_together(label, values, width):
 @pytest.mark.parametrize(
     "label, values, logits", [(PLAIN, VALUES, LOGIT), (BINARY, ANSWERS, LOGIT)]
 )
-def test_a_weight_of_two_is_a_row_twice(label, values, logits):
+def test_a_weight_of_two_counts_a_row_twice(label, values, logits):
     head = heads.for_label(label)
     counts = rng.integers(0, 3, len(values))
     weighted = loss(head, values, logits, weight=counts.astype(np.float32))
@@ -206,7 +206,7 @@ def test_a_weight_of_two_is_a_row_twice(label, values, logits):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_weights_of_zero_teach_nothing_and_crash_nothing():
+def test_weights_of_zero_give_a_loss_of_zero():
     assert loss(heads.for_label(PLAIN), VALUES, LOGIT, weight=np.zeros(50, np.float32)) == 0.0
 
 
@@ -237,7 +237,7 @@ def test_an_interval_is_learned_by_the_pinball_loss():
     assert at(low, high) < at(low, high - 0.2)
 
 
-def test_an_interval_holds_its_prediction_and_is_moved_by_the_calibration():
+def test_an_interval_contains_its_prediction_and_is_shifted_by_the_calibration():
     crossed = rng.normal(0, 1, (50, 3)).astype(np.float32)
     for by in (0.0, 0.3, -0.3):
         head = heads.for_label(dataclasses.replace(INTERVAL, calibration=by))
@@ -283,7 +283,7 @@ def test_the_spec_of_each_mode(mode):
     assert bool(spec.export_outputs) == (mode == ModeKeys.PREDICT)
 
 
-def test_training_wants_one_way_to_train():
+def test_training_requires_exactly_one_of_optimizer_and_train_op_fn():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="an optimizer or a train_op_fn"):
         heads.for_label(LOG).create_estimator_spec(
             {}, ModeKeys.TRAIN, tf.constant(LOGIT), tf.constant(VALUES)

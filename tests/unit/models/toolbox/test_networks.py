@@ -6,7 +6,7 @@ import tensorflow as tf
 from models.toolbox import networks
 
 
-def test_lists_stand_in_one_order_whatever_that_of_the_features():
+def test_lists_are_ordered_by_name():
     """Transform returns its outputs in another order at each call."""
     ragged = tf.ragged.constant([[1.0, 3.0], []], dtype=tf.float32)
     features = {

@@ -28,7 +28,7 @@ def learning_rates(max_steps: int, cycles: int) -> list[float]:
 
 
 @pytest.mark.parametrize("cycles, starts", [(1, [0]), (2, [0, 70]), (3, [0, 30, 90])])
-def test_the_learning_rate_starts_anew_in_cycles_of_doubling_length(cycles, starts):
+def test_the_learning_rate_restarts_in_cycles_of_doubling_length(cycles, starts):
     rates = learning_rates(210, cycles)
     assert [n for n, rate in enumerate(rates) if rate == pytest.approx(0.5)] == starts
     for first, end in zip(starts, [*starts[1:], 210]):

@@ -17,12 +17,12 @@ class Params:
     steps: tuple[float, ...] = dataclasses.field(default_factory=lambda: (1.0,))
 
 
-def test_defaults_fill_what_is_not_set_and_the_context_is_passed_over():
+def test_defaults_apply_and_the_context_is_ignored():
     params = parse_params(Params, {"units": [8, 4], "context": object()})
     assert params == Params(units=(8, 4), rate=0.5, depth=2, wide=True, steps=(1.0,))
 
 
-def test_every_type():
+def test_every_type_is_accepted():
     values = {
         "units": (1,), "rate": 1, "depth": 3, "wide": False, "activation": "elu", "steps": [1, 2.5]
     }  # fmt: skip
@@ -31,7 +31,7 @@ def test_every_type():
     assert isinstance(params.rate, float) and isinstance(params.steps[0], float)
 
 
-def test_what_may_be_none():
+def test_optional_parameters_may_be_none():
     @dataclasses.dataclass(frozen=True)
     class Open:
         rate: float | None = None
@@ -61,7 +61,7 @@ def test_what_may_be_none():
         ({}, "model.params.units: missing; the model has no default for it"),
     ],
 )
-def test_what_does_not_fit_is_named(values, message):
+def test_an_unsuitable_parameter_is_refused(values, message):
     with pytest.raises(ValueError) as refusal:
         parse_params(Params, {"units": [1], **values} if values else {})
     assert message in str(refusal.value)
@@ -75,7 +75,7 @@ class Bounded:
     dropout: Share | None = None
 
 
-def test_bounds_hold_at_their_ends():
+def test_bounds_are_checked_at_their_ends():
     values = {"units": [1], "rate": 1e-9, "decay": 0, "dropout": 0}
     assert parse_params(Bounded, values) == Bounded((1,), 1e-9, 0.0, 0.0)
     assert parse_params(Bounded, {"dropout": None}).dropout is None
@@ -94,7 +94,7 @@ def test_bounds_hold_at_their_ends():
         ({"dropout": "much"}, "dropout: expected float, found 'much'"),
     ],
 )
-def test_a_number_out_of_its_bounds_is_named(values, message):
+def test_a_number_out_of_bounds_is_refused(values, message):
     with pytest.raises(ValueError) as refusal:
         parse_params(Bounded, values)
     assert str(refusal.value) == f"model.params.{message}"

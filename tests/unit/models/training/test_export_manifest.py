@@ -79,14 +79,14 @@ INDEX, WEIGHTS = "variables/variables.index", "variables/variables.data-00000-of
         (put("assets/zipcode", "98003\n98002\n98001\n"), "assets/zipcode is not as it was"),
         (put("assets/zipcode", "98001\n98002\n"), "assets/zipcode is not as it was"),
         (put("assets/zipcode", "98001\r\n98002\r\n98003\r\n"), "assets/zipcode is not as it was"),
-        (put("saved_model.pb", "another graph"), "saved_model.pb is not as it was exported"),
-        (put("saved_model.pb", ""), "saved_model.pb is not as it was exported"),
-        (put("fingerprint.pb", "other"), "fingerprint.pb is not as it was exported"),
-        (put(INDEX, "ind"), f"{INDEX} is not as it was exported"),
-        (put(WEIGHTS, "\0" * 7), f"{WEIGHTS} is not as it was exported"),
-        (flip_a_bit, f"{WEIGHTS} is not as it was exported"),
+        (put("saved_model.pb", "another graph"), "saved_model.pb differs from what was exported"),
+        (put("saved_model.pb", ""), "saved_model.pb differs from what was exported"),
+        (put("fingerprint.pb", "other"), "fingerprint.pb differs from what was exported"),
+        (put(INDEX, "ind"), f"{INDEX} differs from what was exported"),
+        (put(WEIGHTS, "\0" * 7), f"{WEIGHTS} differs from what was exported"),
+        (flip_a_bit, f"{WEIGHTS} differs from what was exported"),
         (put("assets.extra/label.json", "{"), "assets.extra/label.json is not as it was"),
-        (swap, "assets.extra/features.json is not as it was exported (SHA-256), and 1 more"),
+        (swap, "assets.extra/features.json differs from what was exported (SHA-256), and 1 more"),
         (remove("saved_model.pb"), "saved_model.pb is missing"),
         (remove(INDEX), f"{INDEX} is missing"),
         (remove(WEIGHTS), f"{WEIGHTS} is missing"),
@@ -103,14 +103,14 @@ INDEX, WEIGHTS = "variables/variables.index", "variables/variables.data-00000-of
         (put("assets.extra/manifest.json", "\xff\xfe"), "assets.extra/manifest.json cannot be"),
     ],
 )
-def test_damage_is_named(tmp_path, harm, said):
+def test_damage_is_described(tmp_path, harm, said):
     folder = export(tmp_path / "1")
     harm(folder)
     found = damage(folder)
     assert found.startswith("is damaged: ") and said in found and "\n" not in found
 
 
-def test_a_whole_export_has_no_damage_wherever_it_is_copied(tmp_path):
+def test_an_intact_export_has_no_damage_even_when_copied(tmp_path):
     folder = export(tmp_path / "1")
     assert damage(folder) == ""
     copy = tmp_path / "copy"
@@ -126,14 +126,14 @@ def test_two_exports_have_different_digests(tmp_path):
     assert export_manifest.digest(epath.Path(one)) != export_manifest.digest(epath.Path(other))
 
 
-def test_an_export_without_checksums_says_so(tmp_path):
+def test_missing_checksums_are_reported(tmp_path):
     folder = export(tmp_path / "1")
     (folder / "assets.extra" / "manifest.json").unlink()
     assert damage(folder) == export_manifest.NO_CHECKSUMS
     assert export_manifest.digest(epath.Path(folder)) == ""
 
 
-def test_a_file_that_comes_last_may_be_awaited(tmp_path):
+def test_a_file_that_is_copied_last_may_still_be_missing(tmp_path):
     folder = export(tmp_path / "1")
     (folder / "saved_model.pb").unlink()
     assert export_manifest.damage(epath.Path(folder), without="saved_model.pb") == ""

@@ -134,7 +134,7 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
         ),
     ],
 )
-def test_what_the_configuration_leaves_open_suits_the_task_and_the_number_of_rows(
+def test_default_training_settings_depend_on_the_task_and_the_number_of_rows(
     rich, tmp_path, monkeypatch, task, rows, given, expected
 ):
     monkeypatch.setattr(inputs, "count_rows", lambda files: rows)
@@ -185,20 +185,20 @@ class TestCalibration:
         trainer.run_fn(arguments)
         return pathlib.Path(arguments.serving_model_dir)
 
-    def test_it_covers_the_wanted_share_of_the_eval_split(self, rich, calibrated):
+    def test_it_covers_the_desired_share_of_the_eval_split(self, rich, calibrated):
         answers = score(calibrated, rich.eval_rows)
         truth = np.array([row["price"] for row in rich.eval_rows])
         inside = (answers["lower"][:, 0] <= truth) & (truth <= answers["upper"][:, 0])
         # The rank is ceil(201 · 0.8) = 161 of 200.
         assert 160 <= inside.sum() <= 162
 
-    def test_the_export_knows_what_it_was_moved_by(self, calibrated):
+    def test_the_export_records_its_calibration(self, calibrated):
         [found] = label.labels_of_export(str(calibrated))
         assert found.interval == 0.8
         assert found.calibration != 0.0
 
 
-def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
+def test_a_repeated_run_resumes_and_exports_the_same(rich, bump, tmp_path):
     [directory] = directories(bump)
     before = (directory / "best" / "best.json").read_text()
     arguments = fn_args(rich, bump)
@@ -212,7 +212,7 @@ def test_the_same_inputs_continue_and_export_the_same(rich, bump, tmp_path):
 
 
 @pytest.mark.slow
-def test_all_of_it_can_be_in_an_object_store(rich, bump, store, tmp_path):
+def test_all_directories_may_be_in_an_object_store(rich, bump, store, tmp_path):
     """A second run finds the files of the first one."""
     folder = epath.Path(in_store(tmp_path))
     for _ in range(2):
@@ -259,7 +259,7 @@ def named(arguments) -> pathlib.Path:
     return root / Problem.of(arguments).fingerprint()
 
 
-def test_a_cluster_is_part_of_the_identity_and_its_care_is_not(rich, tmp_path):
+def test_the_fingerprint_covers_a_cluster_but_not_its_restarts(rich, tmp_path):
     names = [
         named(fn_args(rich, tmp_path, cluster=cluster)).name
         for cluster in (Tasks(), Tasks(max_restarts=5, hang_seconds=9), None)
@@ -269,7 +269,7 @@ def test_a_cluster_is_part_of_the_identity_and_its_care_is_not(rich, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["params", "code", "seed", "data", "graph"])
-def test_what_changes_the_result_changes_the_directory(rich, tmp_path, change):
+def test_a_change_of_the_result_changes_the_directory(rich, tmp_path, change):
     def directory(table, **changes) -> str:
         return named(fn_args(table, tmp_path, **changes)).name
 
@@ -305,7 +305,7 @@ def rewritten(files, folder: pathlib.Path, change) -> str:
     return path
 
 
-def test_the_same_examples_in_other_bytes_are_the_same_data(rich, tmp_path):
+def test_equal_examples_in_different_bytes_are_the_same_data(rich, tmp_path):
     """A `tf.Example` has no order of features, so each run of Transform may write another."""
 
     def reordered(rows: list[bytes]) -> list[bytes]:
@@ -336,7 +336,7 @@ def test_training_stops_early_when_the_loss_no_longer_falls(rich, tmp_path):
     assert json.loads((directory / "best" / "best.json").read_text())["step"] == 30
 
 
-def test_epochs_count_when_no_number_of_steps_is_set(rich, tmp_path):
+def test_epochs_apply_without_max_steps(rich, tmp_path):
     trainer.run_fn(fn_args(rich, tmp_path, max_steps=None, epochs=2, evaluate_every=50))
     [directory] = directories(tmp_path)
     assert tf.train.latest_checkpoint(str(directory)).endswith(
@@ -344,7 +344,7 @@ def test_epochs_count_when_no_number_of_steps_is_set(rich, tmp_path):
     )
 
 
-def test_a_loss_that_is_no_number_exports_nothing(rich, tmp_path):
+def test_a_nan_loss_exports_nothing(rich, tmp_path):
     model = ("bump_model.model_fn", {"loss_is_number": False})
     with pytest.raises(ValueError, match="no evaluation gave a finite loss: lower model.params."):
         trainer.run_fn(fn_args(rich, tmp_path, model, max_steps=10))
@@ -380,7 +380,7 @@ class TestBestCheckpoint:
 
         return evaluate
 
-    def test_the_lowest_loss_is_kept_and_not_a_number_is_passed_over(self, folder, evaluate):
+    def test_the_lowest_loss_is_kept_and_nan_is_ignored(self, folder, evaluate):
         best = BestCheckpoint(folder / "best")
         kept = []
         for step, loss in ((1, 9), (2, float("nan")), (3, 4), (4, 5), (5, float("-inf")), (6, 4)):
@@ -391,18 +391,18 @@ class TestBestCheckpoint:
         names = {path.name for path in (folder / "best").iterdir()}
         assert names == {"best.json", "evaluated", *parts}
 
-    def test_a_new_process_knows_the_record(self, folder, evaluate):
+    def test_a_new_process_reads_the_record(self, folder, evaluate):
         evaluate(BestCheckpoint(folder / "best"), 1, 3.0)
         evaluate(BestCheckpoint(folder / "best"), 2, 5.0)
         assert BestCheckpoint(folder / "best").checkpoint().endswith("model.ckpt-1")
 
-    def test_nothing_finite_is_refused(self, folder, evaluate):
+    def test_a_best_checkpoint_requires_a_finite_loss(self, folder, evaluate):
         best = BestCheckpoint(folder / "best")
         evaluate(best, 1, float("inf"))
         with pytest.raises(ValueError, match="no evaluation gave a finite loss"):
             best.checkpoint()
 
-    def test_a_step_whose_name_starts_alike_is_another(self, folder, evaluate):
+    def test_steps_with_a_common_prefix_are_distinguished(self, folder, evaluate):
         best = BestCheckpoint(folder / "best")
         self.checkpoint(folder, 10)
         evaluate(best, 1, 3.0)

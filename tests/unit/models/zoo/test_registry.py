@@ -10,7 +10,7 @@ from models.zoo import registry, tabm
 from models.zoo.premade import linear
 
 
-def test_ours_by_a_short_name_and_any_by_its_path():
+def test_models_are_loaded_by_short_name_or_dotted_path():
     assert registry.load("tabm") is tabm.model_fn
     assert registry.load("models.zoo.tabm.model_fn") is tabm.model_fn
     assert registry.load("premade.linear") is linear.estimator
@@ -81,7 +81,7 @@ def own_model(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_what_cannot_be_loaded_is_named(own_model, tmp_path, name, message):
+def test_a_model_that_cannot_be_loaded_is_explained(own_model, tmp_path, name, message):
     with pytest.raises(ValueError) as refusal:
         registry.load(name)
     assert message.replace("HERE", str(tmp_path)) in str(refusal.value)
@@ -107,7 +107,7 @@ def test_a_factory_is_called_and_a_model_fn_is_wrapped(own_model, tmp_path):
     assert (wrapped.params, wrapped.model_dir) == ({"word": "mine"}, str(tmp_path / "model"))
 
 
-def test_defaults_that_depend_on_the_data_are_settled():
+def test_defaults_that_depend_on_the_data_are_filled_in():
     for task, rows, rate, cycles, dropout in (
         ("regression", 1_000, 3e-3, 3, 0.1),
         ("regression", 20_000, 3e-3, 1, 0.1),
@@ -123,14 +123,14 @@ def test_defaults_that_depend_on_the_data_are_settled():
 
 
 @pytest.mark.parametrize("name", registry.MODELS)
-def test_every_registered_model_refuses_a_parameter_that_it_does_not_have(name):
+def test_every_registered_model_refuses_unknown_parameters(name):
     registry.check(name, {})
     with pytest.raises(ValueError, match="model.params.no_such: unknown parameter"):
         registry.check(name, {"no_such": 1})
 
 
 @pytest.mark.parametrize("name", registry.MODELS)
-def test_every_number_of_a_registered_model_has_bounds(name):
+def test_every_numeric_parameter_of_a_registered_model_has_bounds(name):
     for parameter, value in registry.parameters(name, {}).items():
         if isinstance(value, bool):
             continue

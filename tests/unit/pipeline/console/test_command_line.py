@@ -146,7 +146,7 @@ def test_predict_before_anything_was_pushed(problem, tmp_path):
             "TF_CONFIG: found the task ps-0 of a cluster, expected none: a run on this machine "
             "starts the tasks of its cluster itself (train.cluster); unset TF_CONFIG\n",
         ),
-        ("{broken", "TF_CONFIG: found {broken, which is no JSON"),
+        ("{broken", "TF_CONFIG: found {broken, which is not JSON"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "tune"])
