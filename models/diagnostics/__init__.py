@@ -1,1 +1,1 @@
-"""Finds mistakes in a user's model, and explains each in one line with the line of their file."""
+"""Mistakes in a user's model, each explained in one line that names the line of their file."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from models.diagnostics import error_hints, source_lines
+from models.diagnostics import error_hints, full_disk, source_lines
 from models.errors import StepError
 
 _LENGTH = 200
@@ -22,7 +22,6 @@ _NO_REASON = re.compile(
 )
 _ROOT_ERROR = re.compile(r"^\s*\(\d+\) [A-Z_ ]+:\s*")
 _MISSING_KEY = re.compile(r"Key \S+ not found in checkpoint")
-_FULL_DISK = re.compile("No space left on device|Disk quota exceeded")
 _TRANSIENT = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -79,7 +78,7 @@ def explain(error: BaseException, folders: Sequence[pathlib.Path]) -> str | None
         error is transient, is about a full disk, or comes from elsewhere: neither from the user's
         files nor from TensorFlow.
     """
-    if isinstance(error, _TRANSIENT) or _FULL_DISK.search(str(error)):
+    if is_transient(error) or full_disk.is_about(error):
         return None
     where = source_lines.line_behind(error, folders)
     if not where and not isinstance(error, tf.errors.OpError) and not _is_of_estimator(error):
@@ -87,6 +86,11 @@ def explain(error: BaseException, folders: Sequence[pathlib.Path]) -> str | None
     text = f"{type(error).__name__}: {reason(error)}"
     hint = error_hints.hint(text)
     return f"{where + ': ' if where else ''}{text}{'; ' + hint if hint else ''}"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Returns whether the end of another task may be the cause, not the model or the data."""
+    return isinstance(error, _TRANSIENT)
 
 
 def reason(error: BaseException) -> str:

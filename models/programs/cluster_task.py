@@ -64,7 +64,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     import tensorflow as tf
 
-    from models.training import trainer  # noqa: F401 (slow, so before it is ready)
+    # Slow, so before it is ready.
+    from models.diagnostics import model_errors
+    from models.training import trainer  # noqa: F401
 
     tf.get_logger().setLevel(logging.INFO)
     channel.send(event="ready")
@@ -72,14 +74,15 @@ def main() -> int:
     try:
         _run(channel, values, directory)
     except Exception as error:
+        is_transient = model_errors.is_transient(error)
         channel.send(
             event="failed",
             error=one_line(error),
             traceback=traceback.format_exc(),
-            is_transient=_is_transient(error),
+            is_transient=is_transient,
         )
         traceback.print_exc()
-        return AGAIN if _is_transient(error) else FAILED
+        return AGAIN if is_transient else FAILED
     channel.send(event="done")
     return 0
 
@@ -87,7 +90,8 @@ def main() -> int:
 def _run(channel: Channel, values: Mapping[str, Any], directory: str) -> None:
     from etils import epath
 
-    from models.training import full_disk, trainer
+    from models.diagnostics import full_disk
+    from models.training import trainer
     from models.training.problem import Problem
 
     def on_evaluation(step: int, metrics: Mapping[str, float]) -> None:
@@ -102,21 +106,6 @@ def _send_alive(channel: Channel) -> None:
     waiting = threading.Event()
     while not waiting.wait(_ALIVE_EVERY):
         channel.send(event="alive")
-
-
-def _is_transient(error: Exception) -> bool:
-    """Returns whether the end of another task may be the cause, not the model or the data."""
-    import tensorflow as tf
-
-    return isinstance(
-        error,
-        (
-            tf.errors.AbortedError,
-            tf.errors.CancelledError,
-            tf.errors.DeadlineExceededError,
-            tf.errors.UnavailableError,
-        ),
-    )
 
 
 if __name__ == "__main__":

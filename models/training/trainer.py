@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 
 from models import estimator_api
-from models.diagnostics import graph_checks
+from models.diagnostics import full_disk, graph_checks
 from models.distributed import launchers, layout
 from models.errors import UserError
 from models.features import export_inputs
@@ -27,7 +27,6 @@ from models.training import (
     export,
     export_manifest,
     fitting,
-    full_disk,
 )
 from models.training.best_checkpoint import BestCheckpoint
 from models.training.problem import Problem

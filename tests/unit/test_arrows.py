@@ -25,7 +25,7 @@ MODELS = {
         "diagnostics", "distributed", "features", "processes", "progress", "settings", "toolbox",
         "toolbox.networks", "zoo",
     },
-    "models.programs": {"distributed", "processes", "training"},
+    "models.programs": {"diagnostics", "distributed", "processes", "training"},
 }  # fmt: skip
 COMPONENTS = {
     "components": set(),  # what several components share: deployments, names in artifacts

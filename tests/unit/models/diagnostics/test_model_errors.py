@@ -7,8 +7,9 @@ import re
 
 import pytest
 import tensorflow as tf
-import test_trainer
 import wrong_models
+from etils import epath
+from training_args import fn_args
 
 from models import estimator_api
 from models.diagnostics import graph_checks, model_errors
@@ -149,7 +150,7 @@ def test_serving_mistakes_are_found_before_training(tmp_path, name, label, text)
 
 def test_run_fn_checks_serving_first(rich, tmp_path):
     with pytest.raises(ModelError, match="found price, expected predictions"):
-        trainer.run_fn(test_trainer.fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
+        trainer.run_fn(fn_args(rich, tmp_path, ("wrong_models.other_key", {})))
     assert not list(tmp_path.rglob("model.ckpt-*"))
 
 
@@ -189,10 +190,10 @@ def test_a_waiting_run_is_not_stuck(monkeypatch):
 
 def test_fit_names_the_line_of_a_failing_step(rich, tmp_path):
     problem = Problem.of(
-        test_trainer.fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
+        fn_args(rich, tmp_path, ("wrong_models.unequal_in_a_step", {}), max_steps=2)
     )
     with pytest.raises(ModelError, match=r"wrong_models\.py:\d+, in loss: InvalidArgumentError"):
-        fitting.fit(problem, problem.context(), test_trainer.epath.Path(tmp_path))
+        fitting.fit(problem, problem.context(), epath.Path(tmp_path))
 
 
 def test_errors_unrelated_to_the_model_pass_unchanged():

@@ -1,6 +1,7 @@
 """Tests of ordinal columns, lists, derived features, weights and several labels."""
 
 import datetime
+import functools
 import json
 import math
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import rich_table
 import tensorflow as tf
+import test_inputs
 from rich_table import Server, Transformed
 
 from models.features import inputs, vocabularies
@@ -25,18 +27,7 @@ LABELS = ["price", "waterfront", "grade"]
 WINDOW, COUNTS = sequence_name("window"), sequence_name("counts")
 
 
-def batches(table: Transformed, files, count, *, training, labels=LABELS, **settings) -> list:
-    """Returns batches as arrays, from a separate graph as in an Estimator."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        if training:
-            settings = {"rows": len(table.train_rows), "cache_bytes": 1 << 30, **settings}
-            make = inputs.training_input_fn(
-                files, table.output, 50, seed=1, labels=labels, **settings
-            )
-        else:
-            make = inputs.evaluation_input_fn(files, table.output, 50, labels)
-        following = tf.compat.v1.data.make_one_shot_iterator(make()).get_next()
-        return [session.run(following) for _ in range(count)]
+batches = functools.partial(test_inputs.batches, labels=LABELS, batch_size=50, seed=1)
 
 
 def joined(batches, name) -> np.ndarray:

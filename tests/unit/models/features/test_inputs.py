@@ -13,7 +13,7 @@ from models.features import inputs, packed_tensors
 BATCH = 64
 
 
-def batches(table, files, count=None, **settings) -> list[tuple[dict, np.ndarray]]:
+def batches(table, files, count=None, labels=(), **settings) -> list[tuple[dict, Any]]:
     """Returns batches as arrays, from a separate graph as in an Estimator."""
     batch_size = settings.pop("batch_size", BATCH)
     rows = inputs.count_rows(files)
@@ -21,9 +21,11 @@ def batches(table, files, count=None, **settings) -> list[tuple[dict, np.ndarray
         tf.compat.v1.set_random_seed(1)
         if settings.pop("training", True):
             settings = {"cache_bytes": 1 << 30, "seed": 0, **settings}
-            make = inputs.training_input_fn(files, table.output, batch_size, rows=rows, **settings)
+            make = inputs.training_input_fn(
+                files, table.output, batch_size, rows=rows, labels=labels, **settings
+            )
         else:
-            make = inputs.evaluation_input_fn(files, table.output, batch_size)
+            make = inputs.evaluation_input_fn(files, table.output, batch_size, labels)
         dataset = make()
         following = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
         result = []

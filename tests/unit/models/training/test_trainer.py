@@ -12,37 +12,15 @@ import pytest
 import rich_table
 import tensorflow as tf
 from etils import epath
-from tfx.components.trainer import fn_args_utils
+from training_args import TRAIN, fn_args
 
 from models import estimator_api
 from models.features import export_inputs, inputs, label, label_statistics
 from models.settings.column_settings import LabelSettings
-from models.settings.training_settings import EarlyStopping, Model, Settings, Tasks, Train
+from models.settings.training_settings import EarlyStopping, Tasks
 from models.training import fitting, trainer
 from models.training.best_checkpoint import BestCheckpoint
 from models.training.problem import Problem
-
-TRAIN = Train(
-    max_steps=60, batch_size=64, evaluate_every=10, keep_checkpoints=2, cache_mb=64, seed=1
-)
-
-
-def fn_args(table, folder: pathlib.PurePath, model=("bump_model.model_fn", {}), code="1", **train):
-    settings = Settings(
-        table.columns, Model(*model), dataclasses.replace(TRAIN, **train), code=code
-    )
-    return fn_args_utils.FnArgs(
-        train_files=[str(pathlib.Path(file).with_name("train-*")) for file in table.train_files],
-        eval_files=[str(pathlib.Path(file).with_name("eval-*")) for file in table.eval_files],
-        schema_path=table.schema_path,
-        transform_output=table.graph,
-        serving_model_dir=str(folder / "model" / "Format-Serving"),
-        model_run_dir=str(folder / "run"),
-        custom_config={
-            "problem": settings.to_json(),
-            "training_root": str(folder / "training"),
-        },
-    )
 
 
 def in_store(tmp_path: pathlib.Path) -> str:

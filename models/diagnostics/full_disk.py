@@ -9,7 +9,7 @@ from etils import epath
 
 from models.errors import StepError
 
-_NUMBERS = {errno.ENOSPC, errno.EDQUOT}
+_CODES = {errno.ENOSPC, errno.EDQUOT}
 _TEXTS = ("No space left on device", "Disk quota exceeded")
 
 
@@ -27,7 +27,7 @@ def explained(directory: epath.Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        if not _is_full(error):
+        if not is_about(error):
             raise
         raise DiskFull(
             f"training directory {directory}: the disk is full; free some space there, then run "
@@ -35,6 +35,7 @@ def explained(directory: epath.Path) -> Iterator[None]:
         ) from error
 
 
-def _is_full(error: Exception) -> bool:
+def is_about(error: BaseException) -> bool:
+    """Returns whether an error says that the disk is full."""
     # Check the text, since a GPU out of memory raises `ResourceExhaustedError` too.
-    return getattr(error, "errno", None) in _NUMBERS or any(text in str(error) for text in _TEXTS)
+    return getattr(error, "errno", None) in _CODES or any(text in str(error) for text in _TEXTS)
