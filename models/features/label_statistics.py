@@ -57,7 +57,7 @@ def outputs(index: int, name: str, task: str, column: tf.Tensor) -> dict[str, tf
         }
     values = class_text(values)
     tft.vocabulary(
-        one_line(values), store_frequency=True, vocab_filename=packed_tensors.classes_name(index)
+        escaped(values), store_frequency=True, vocab_filename=packed_tensors.classes_name(index)
     )
     return {packed_tensors.label_name(index): values}
 
@@ -75,7 +75,7 @@ def class_text(values: tf.Tensor) -> tf.Tensor:
     return tf.where(whole, in_full, tf.strings.as_string(values, shortest=True))
 
 
-def one_line(texts: tf.Tensor) -> tf.Tensor:
+def escaped(texts: tf.Tensor) -> tf.Tensor:
     """Escapes line ends, which a vocabulary cannot hold; `from_transform` restores them."""
     for character, escape in ((r"\\", r"\\\\"), ("\n", r"\\n"), ("\r", r"\\r")):
         texts = tf.strings.regex_replace(texts, character, escape)
@@ -110,7 +110,7 @@ def from_transform(
     with tf.io.gfile.GFile(path) as lines:
         for line in lines:
             count, value = line.rstrip("\n").split(" ", 1)
-            counts[_unescaped(value)] = int(count)
+            counts[unescaped(value)] = int(count)
     if len(counts) < 2 or (task == "binary" and len(counts) != 2):
         expected = "2" if task == "binary" else "at least 2"
         raise UserError(
@@ -130,8 +130,8 @@ def from_transform(
     return Label(name, task, classes=classes, frequencies=frequencies, class_weights=weights)
 
 
-def _unescaped(value: str) -> str:
-    """Restores the line ends that `one_line` escaped."""
+def unescaped(value: str) -> str:
+    """Restores the line ends that `escaped` escapes."""
     return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), value)
 
 

@@ -47,7 +47,7 @@ def is_readable(checkpoint: epath.Path) -> bool:
     return True
 
 
-def mend(directory: epath.Path) -> list[str]:
+def repair(directory: epath.Path) -> list[str]:
     """Repairs a training's directory so that training can resume from the last readable checkpoint.
 
     Unreadable checkpoints after that one are set aside, incomplete files are removed, and the file

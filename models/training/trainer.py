@@ -71,7 +71,7 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
     context = problem.context()
     started = time.monotonic()
     is_ours = launchers.current().clear(directory)
-    notes = checkpoints.mend(directory) if is_ours else []
+    notes = checkpoints.repair(directory) if is_ours else []
     model = problem.settings.model.name
     if registry.is_user_model(model) and registry.is_model_fn(model):
         graph_checks.check_serving(
@@ -85,7 +85,7 @@ def _run(problem: Problem, directory: epath.Path, fn_args) -> None:
 def _run_as_task(problem: Problem, directory: epath.Path, fn_args, is_chief: bool) -> None:
     """Does the part of one task of a cluster that an operator has started."""
     started = time.monotonic()
-    notes = checkpoints.mend(directory) if is_chief else []
+    notes = checkpoints.repair(directory) if is_chief else []
     best = do_task(problem, directory)
     if is_chief:
         with estimator_api.outside_a_cluster():

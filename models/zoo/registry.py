@@ -131,13 +131,13 @@ def load(name: str) -> Callable[..., Any]:
 def _why_not_imported(module_name: str, error: BaseException) -> str:
     """Explains in one line why a user's module cannot be imported, and where in their files."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    mend = "; put the file beside the configuration or install its package"
+    remedy = "; put the file beside the configuration or install its package"
     if missing and f"{module_name}.".startswith(f"{missing}."):
-        return f"cannot import {missing}{mend}"
+        return f"cannot import {missing}{remedy}"
     where = source_lines.line_behind(error, _folders(module_name.partition(".")[0]))
     what = f"cannot import {missing or module_name}{f' ({where})' if where else ''}"
     if missing:
-        return f"{what}{mend}"
+        return f"{what}{remedy}"
     if isinstance(error, SystemExit):
         return f"{what}: sys.exit({error.code!r}) ends the run; remove it"
     return f"{what}: {type(error).__name__}: {model_errors.reason(error)}"

@@ -20,7 +20,7 @@ from components.evaluator.criteria import Criteria
 from components.serving_check import report
 from components.serving_check.report import NOTHING_FOUND, Report
 from models.features import label as label_lib
-from models.features.features import Input
+from models.features.export_inputs import Input
 from models.features.label import Label
 from models.training import export_manifest
 

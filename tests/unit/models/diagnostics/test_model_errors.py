@@ -1,4 +1,4 @@
-"""Tests that a mistake in a user's model gives one line with its place and the correction."""
+"""Tests that a mistake in a user's model is explained in one line: where, what, and the remedy."""
 
 import inspect
 import pathlib
@@ -173,7 +173,7 @@ def test_silent_mistakes_are_noted(tmp_path, name, text):
 
 
 def test_a_stuck_global_step_ends_the_training(tmp_path, monkeypatch):
-    """Even slow steps do not: the number of runs counts, after a minimum of seconds."""
+    """Slow steps do not: the number of runs counts too, after a minimum of seconds."""
     monkeypatch.setattr(session_hooks, "_STILL_RUNS", 20)
     monkeypatch.setattr(session_hooks, "_STILL_SECONDS", 0.0)
     with pytest.raises(ModelError, match="the global step is stuck at 0 after 20 runs of the"):

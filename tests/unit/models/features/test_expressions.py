@@ -1,4 +1,4 @@
-"""Tests of arithmetic over columns: what is allowed, and that it gives the same as in Python."""
+"""Tests of arithmetic over columns: what is allowed, and that results agree with Python's."""
 
 import math
 import operator

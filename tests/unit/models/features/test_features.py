@@ -7,7 +7,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.features import export_inputs, features
-from models.features.features import Feature, Input
+from models.features.export_inputs import Input
+from models.features.features import Feature
 from tests.helpers.column_builder import column_settings
 
 SHAPE = "shape { dim { size: 1 } }"

@@ -1,4 +1,4 @@
-"""Tests of the input functions: each pass has each row once, with its label, in a new order."""
+"""Tests of the input functions: each pass has every row once, with its label, in a new order."""
 
 import collections
 import itertools

@@ -1,4 +1,4 @@
-"""Tests of the facts about a label that come from the train split."""
+"""Tests of a label's statistics in the train split."""
 
 import math
 import types

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.features import label, label_statistics, text_values
+from models.features import label_statistics, text_values
 
 
 def matches(pattern: str, texts: list[str]) -> list[bool]:
@@ -87,6 +87,6 @@ def test_classes_of_floats(value, name):
 
 @given(st.text(alphabet="\n\r\\nr a"))
 def test_line_ends_survive_a_vocabulary(text):
-    line = label_statistics.one_line(tf.constant([text])).numpy()[0].decode()
+    line = label_statistics.escaped(tf.constant([text])).numpy()[0].decode()
     assert not set(line) & set("\n\r")
-    assert label._unescaped(line) == text
+    assert label_statistics.unescaped(line) == text

@@ -1,4 +1,4 @@
-"""Tests that a process that exits before its work is done does not count as a success."""
+"""Tests that a process that exits too early does not look successful."""
 
 import subprocess
 import sys

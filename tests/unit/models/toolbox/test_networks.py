@@ -7,7 +7,7 @@ from models.toolbox import networks
 
 
 def test_lists_are_ordered_by_name():
-    """Transform returns its outputs in another order at each call."""
+    """Transform returns its outputs in a different order at each call."""
     ragged = tf.ragged.constant([[1.0, 3.0], []], dtype=tf.float32)
     features = {
         "sequence_window": ragged,

@@ -1,4 +1,4 @@
-"""Tests that any damage to an export is detected before it is loaded, and named in one line."""
+"""Tests that any damage to an export is detected before loading, and described in one line."""
 
 import os
 import pathlib

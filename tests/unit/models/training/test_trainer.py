@@ -284,7 +284,7 @@ def rewritten(files, folder: pathlib.Path, change) -> str:
 
 
 def test_equal_examples_in_different_bytes_are_the_same_data(rich, tmp_path):
-    """A `tf.Example` has no order of features, so each run of Transform may write another."""
+    """The features of a `tf.Example` have no order, so each run of Transform may write another."""
 
     def reordered(rows: list[bytes]) -> list[bytes]:
         found = []

@@ -28,7 +28,7 @@ _BROKEN = {
 
 @pytest.fixture
 def own_model(tmp_path, monkeypatch):
-    """Writes modules beside the configuration with right and wrong model functions."""
+    """Writes modules beside the configuration with correct and incorrect model functions."""
     (tmp_path / "own_model_of_test.py").write_text(
         "def model_fn(features, labels): ...\ndef good(features, labels, mode, params, config): ..."
     )

@@ -20,7 +20,7 @@ from components.tables import bad_rows
 from components.tables.table import NO_ROWS, Reading
 from models.errors import UserError
 from models.features import label as label_lib
-from models.features.features import Input
+from models.features.export_inputs import Input
 from models.features.label import Label
 from models.training import export_manifest
 from pipeline.scoring import model_inputs, predictions
