@@ -49,6 +49,9 @@ def run_config(count: int) -> dict[str, Any]:
     session = estimator_api.session_config()
     # By default a session has a single CPU device, however many cores there are.
     session.device_count[_CPU] = 1 if gpus else count
+    # The strategy makes variables outside of sessions, where there is one CPU device. TensorFlow
+    # puts them there by default, but not in a process that has first built a graph (Transform's).
+    tf.config.set_soft_device_placement(True)
     return {
         "train_distribute": tf.distribute.MirroredStrategy(
             [f"/{kind}:{index}" for index in range(count)]

@@ -97,12 +97,12 @@ def test_a_killed_mirrored_training_ends_like_an_uninterrupted_one(regression, t
     (case,) = [case for case in CASES if case.id == "mlp"]
     whole = train(regression, case, tmp_path / "whole", cluster=MIRRORED, **LENGTH)
     half = problem_of(regression, case, cluster=MIRRORED, **LENGTH)
-    place = tmp_path / "killed"
-    estimator = fitting.make_estimator(half, whole.context, place, replicas=2)
+    directory = tmp_path / "killed"
+    estimator = fitting.make_estimator(half, whole.context, directory, replicas=2)
     estimator.train(half.train_input(whole.context.rows), max_steps=STEPS // 2)
-    fitting.fit(half, whole.context, place)
-    expected, found = (variables(at, STEPS) for at in (whole.directory, place))
+    fitting.fit(half, whole.context, directory)
+    expected, found = (variables(at, STEPS) for at in (whole.directory, directory))
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
-    assert json.loads((place / "best" / "best.json").read_text())["step"] == whole.best["step"]
+    assert json.loads((directory / "best" / "best.json").read_text())["step"] == whole.best["step"]

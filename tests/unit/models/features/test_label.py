@@ -87,7 +87,7 @@ def test_a_negative_label_cannot_have_a_log_scale(tmp_path):
     files = statistics_file(tmp_path, 540.0, 360.0, 6.0, 0.5, 450.0, -5.0)
     label = made(regression(), NO_GRAPH, files)
     assert not label.log
-    with pytest.raises(ValueError, match="label y: found -5; log_label: true needs labels from"):
+    with pytest.raises(ValueError, match="label y: found -5; log_label: true needs labels of"):
         made(regression(True), NO_GRAPH, files)
 
 
