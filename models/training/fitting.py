@@ -14,11 +14,7 @@ from models.progress.training_progress import EventCallback
 from models.settings.training_settings import Train
 from models.toolbox.context import Context
 from models.toolbox.params import CONTEXT
-from models.training import (
-    checkpoints,
-    evaluator_task,
-    session_hooks,
-)
+from models.training import checkpoints, evaluator_task, session_hooks
 from models.training.best_checkpoint import BestCheckpoint
 from models.training.problem import Problem
 from models.zoo import registry

@@ -15,12 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.distributed import mirrored
 from models.features import features as features_lib
-from models.features import (
-    inputs,
-    label_statistics,
-    packed_tensors,
-    vocabularies,
-)
+from models.features import inputs, label_statistics, packed_tensors, vocabularies
 from models.settings.training_settings import Settings, Train
 from models.toolbox import networks
 from models.toolbox.context import Context

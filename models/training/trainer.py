@@ -21,13 +21,7 @@ from models.progress import observer
 from models.progress.training_progress import EventCallback, Progress
 from models.toolbox import intervals
 from models.toolbox.context import Context
-from models.training import (
-    checkpoints,
-    evaluator_task,
-    export,
-    export_manifest,
-    fitting,
-)
+from models.training import checkpoints, evaluator_task, export, export_manifest, fitting
 from models.training.best_checkpoint import BestCheckpoint
 from models.training.problem import Problem
 from models.zoo import registry

@@ -21,22 +21,3 @@ from models.toolbox.heads.outputs import (
     scored_outputs,
 )
 from models.toolbox.heads.regression import RegressionHead
-
-__all__ = [
-    "CLASSES",
-    "LOGISTIC",
-    "LOWER",
-    "PREDICTIONS",
-    "PROBABILITIES",
-    "UPPER",
-    "ClassificationHead",
-    "Head",
-    "MultiHead",
-    "Outputs",
-    "RegressionHead",
-    "export_outputs",
-    "for_label",
-    "for_labels",
-    "prefixes",
-    "scored_outputs",
-]

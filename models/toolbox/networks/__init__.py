@@ -12,22 +12,3 @@ from models.toolbox.networks.encoders import (
 )
 from models.toolbox.networks.layers import Dropout, Perceptron, output_layer
 from models.toolbox.networks.tabm import MemberHeads, Members, TabM
-
-__all__ = [
-    "RAGGED_WIDTH",
-    "Dropout",
-    "Encoder",
-    "Linear",
-    "MemberHeads",
-    "Members",
-    "NumberEmbedding",
-    "PackedEmbedding",
-    "Perceptron",
-    "PiecewiseLinear",
-    "PlainEncoder",
-    "Recurrent",
-    "TabM",
-    "output_layer",
-    "plain",
-    "sequences",
-]
