@@ -79,7 +79,7 @@ def test_columns_are_listed_in_order(text, columns):
     ("text", "start"),
     [
         ("a +", "found 'a +', expected columns"),
-        ("Gr Liv Area", "found 'Gr Liv Area', expected columns (in quotes where the name is no"),
+        ("Gr Liv Area", "found 'Gr Liv Area', expected columns (in quotes if the name is not a"),
         ("a.b", "found 'a.b', expected columns"),
         ("a // b", "found 'a // b', expected columns"),
         ("a if b else c", "found 'a if b else c', expected"),
