@@ -9,7 +9,7 @@ from etils import epath
 
 from components import deployments
 from models.errors import UserError
-from models.features.features import Input
+from models.features.export_inputs import Input
 from models.training import export_manifest
 
 

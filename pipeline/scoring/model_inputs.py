@@ -12,7 +12,7 @@ from components.tables import table
 from components.tables.column_kinds import Kind
 from components.tables.table import TextRows
 from models.errors import UserError, nearest
-from models.features.features import Input
+from models.features.export_inputs import Input
 from pipeline.scoring.exported_model import ExportedModel
 
 Inputs = Mapping[str, Input]

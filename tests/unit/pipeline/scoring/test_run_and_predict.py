@@ -15,7 +15,7 @@ from components.example_io import encoder
 from components.tables import byte_arrays, reader
 from components.tables.column_kinds import Kind
 from components.tables.table import Reading
-from models.features.features import Input
+from models.features.export_inputs import Input
 from pipeline.scoring import model_inputs
 from pipeline.scoring import predict as predict_lib
 from pipeline.scoring.exported_model import ExportedModel
