@@ -15,6 +15,8 @@ import yaml
 REPOSITORY = pathlib.Path(__file__).parents[2]
 KING_COUNTY = REPOSITORY / "data" / "king_county"
 ROWS = 4000
+SMALL = {"members": 4, "hidden": [64, 32], "learning_rate": 0.01}
+"""Parameters of `tabm` for a model that learns enough in 200 steps."""
 
 NODES = (
     "TableExampleGen",
@@ -102,7 +104,7 @@ def king_county(houses, tmp_path_factory) -> Problem:
     houses.to_csv(folder / "kc_house_data.csv", index=False)
     (folder / "schema.pbtxt").write_text((KING_COUNTY / "schema.pbtxt").read_text())
     settings = yaml.safe_load((KING_COUNTY / "pipeline.yaml").read_text())
-    settings["model"]["params"] = {"members": 4, "hidden": [64, 32], "learning_rate": 0.01}
+    settings["model"]["params"] = SMALL
     settings["train"].update(max_steps=200, evaluate_every=100)
     settings["gates"] = {
         "rmse": {"at_most": 250_000, "may_worsen_by": 0.05},

@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from tests.e2e.conftest import NODES, Problem, kill, states, wait_for
+from tests.e2e.test_own_model import block
 
 pytestmark = pytest.mark.e2e
 
@@ -111,8 +112,11 @@ def test_second_run_is_cached(king_county, first):
 
 
 def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
+    """The worse model is the one of the document about writing a model_fn, after a few steps."""
+    (king_county.config.parent / "my_model.py").write_text(block("python", "my_model.py"))
     before = king_county.versions
-    output = king_county.run("train.max_steps=10", "train.evaluate_every=10", code=3)
+    few = ("train.max_steps=10", "train.evaluate_every=10")
+    output = king_county.run("model={name: my_model.model_fn, params: {units: 32}}", *few, code=3)
     assert states(output)["Transform"] == "cached"
     assert states(output)["Trainer"] == "done"
     assert re.search(r"^FAIL  RMSE is .* the baseline's is", output, re.MULTILINE)

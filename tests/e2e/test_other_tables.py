@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tests.e2e.conftest import REPOSITORY, Problem, problem, states
+from tests.e2e.conftest import REPOSITORY, SMALL, Problem, problem, states
 
 pytestmark = pytest.mark.e2e
 
@@ -40,7 +40,7 @@ def test_four_lines_of_yaml_are_enough_for_a_csv_with_gaps_at_an_odd_path(houses
             "gates": {"rmse": {"at_most": 250_000}},
         },
     )
-    output = found.run(*QUICK)
+    output = found.run(*QUICK, f"model={json.dumps({'name': 'tabm', 'params': SMALL})}")
     assert states(output)["SchemaGen"] == "done"
     assert f"Blessed and pushed to {found.workspace}/serving/" in output
     assert list((found.workspace / "tmp").iterdir()) == []

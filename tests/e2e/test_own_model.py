@@ -36,6 +36,7 @@ def output(walked) -> str:
     return walked.run()
 
 
+@pytest.mark.slow
 def test_the_model_is_blessed_and_predicts(walked, output, houses, tmp_path):
     assert "Blessed and pushed to" in output
     houses.head(20).drop(columns="price").to_csv(tmp_path / "in.csv", index=False)
