@@ -47,12 +47,12 @@ def constant_loss(run) -> float:
 
 
 def test_a_few_steps_lower_the_loss(run):
-    """The loss falls below half of a constant's; `test_modes` shows that it starts far above."""
+    """It falls below half of a constant's; the test of dropout shows that it starts far above."""
     assert run.best["loss"] < 0.5 * constant_loss(run)
 
 
 @pytest.mark.parametrize("case", slow_but_for({"keras.mlp"}, ALL), indirect=True)
-def test_a_killed_run_ends_as_one_that_was_not(run, tmp_path):
+def test_a_killed_run_ends_like_an_uninterrupted_one(run, tmp_path):
     """Killed after half of the steps, which equal the other run's because of the same seed."""
     first = fitting.make_estimator(run.problem, run.context, tmp_path)
     first.train(run.problem.train_input(run.context.rows), max_steps=HALF)
@@ -93,14 +93,14 @@ def test_the_export_answers_as_the_estimator_does(run, scorer):
 
 
 @pytest.mark.slow
-def test_the_export_may_be_served(run):
+def test_the_export_passes_the_serving_check(run):
     assert serving.report(run) == NOTHING_FOUND
 
 
 OPTIONAL = ["age", "income", "city", "quality", "sold", "offers"]
 
 
-def test_gaps_and_what_training_never_saw_are_served(run, scorer):
+def test_missing_and_unseen_values_are_served(run, scorer):
     row = dict(run.table.eval_rows[0])
     rows = [
         *({**row, name: None} for name in OPTIONAL),
@@ -132,7 +132,7 @@ def test_tfma_computes_what_numpy_computes(lab, regression, tmp_path):
         assert eval_split == pytest.approx(expected, rel=1e-4), id
 
 
-def test_modes(run, case):
+def test_dropout_and_moving_averages_change_only_in_training(run, case):
     """Dropout depends on the step, in training only; only training updates moving averages."""
     for mode in (ModeKeys.TRAIN, ModeKeys.EVAL):
         estimator = run.estimator()

@@ -41,7 +41,7 @@ def verdicts(found: Problem) -> list[dict]:
     return [json.loads(f.read_text()) for f in sorted(files, key=lambda f: int(f.parent.name))]
 
 
-def test_first_run_blesses_and_pushes(king_county, first):
+def test_the_first_run_blesses_and_pushes_a_model(king_county, first):
     assert states(first) == dict.fromkeys(NODES, "done")
     assert "No other model is deployed" in first
     assert "Blessed and pushed to" in first
@@ -52,7 +52,7 @@ def test_first_run_blesses_and_pushes(king_county, first):
     assert "Trainer" in log.read_text()
 
 
-def test_what_was_judged_is_byte_for_byte_what_was_pushed(king_county, first):
+def test_the_pushed_files_are_byte_for_byte_the_judged_ones(king_county, first):
     (exported,) = (king_county.workspace / "artifacts" / "Trainer" / "model").iterdir()
     exported /= "Format-Serving"
     pushed = king_county.workspace / "serving" / king_county.versions[0]
@@ -62,7 +62,7 @@ def test_what_was_judged_is_byte_for_byte_what_was_pushed(king_county, first):
         assert (exported / file).read_bytes() == (pushed / file).read_bytes()
 
 
-def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, houses, tmp_path):
+def test_metrics_equal_those_of_numpy_on_the_test_split(king_county, first, houses, tmp_path):
     """`predict` and the Evaluator reach the same model and rows by different code."""
     test = houses[houses.id.isin(split_ids(king_county, "test"))]
     assert 0.15 < len(test) / len(houses) < 0.25
@@ -92,13 +92,13 @@ def test_metrics_equal_numpy_on_the_predicted_test_split(king_county, first, hou
     assert band["rmse"] == pytest.approx(np.sqrt(np.mean(error[dear] ** 2)), rel=1e-5)
 
 
-def test_a_house_is_in_one_split_alone(king_county, first, houses):
+def test_each_house_is_in_a_single_split(king_county, first, houses):
     ids = {name: split_ids(king_county, name) for name in ("train", "eval", "test")}
     assert set(houses.id) == ids["train"] | ids["eval"] | ids["test"]
     assert sum(len(part) for part in ids.values()) == houses.id.nunique() < len(houses)
 
 
-def test_second_run_is_cached(king_county, first):
+def test_an_unchanged_run_is_cached_and_restores_a_lost_deployment(king_county, first):
     before = king_county.versions
     # A blessed model is deployed in the end, even if everything before is cached.
     shutil.rmtree(king_county.workspace / "serving")
@@ -111,7 +111,7 @@ def test_second_run_is_cached(king_county, first):
     assert version > before[-1]
 
 
-def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
+def test_a_worse_model_is_refused_and_the_old_one_stays_deployed(king_county, first):
     """The worse model is the one of the document about writing a model_fn, after a few steps."""
     (king_county.config.parent / "my_model.py").write_text(block("python", "my_model.py"))
     before = king_county.versions
@@ -127,7 +127,7 @@ def test_a_worse_model_is_refused_and_the_old_one_stays(king_county, first):
     assert verdict["baseline_metrics"]["overall"]["rmse"] < verdict["metrics"]["overall"]["rmse"]
 
 
-def test_a_terminal_shows_the_table_and_nothing_of_the_libraries(king_county, first):
+def test_a_terminal_shows_the_table_and_no_output_of_libraries(king_county, first):
     """The first configuration again is cached and still blessed, for another interpreter too."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -189,7 +189,7 @@ def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first
     assert (directory / "model.ckpt-1500.index").exists()
 
 
-def test_two_runs_at_once_are_refused(king_county, first):
+def test_a_second_run_in_the_same_workspace_is_refused(king_county, first):
     process = king_county.start()
     process.stdout.readline()  # it names its log once it holds the workspace
     done = king_county.call("run")
@@ -198,7 +198,7 @@ def test_two_runs_at_once_are_refused(king_county, first):
     assert "another run is using it" in done.stderr
 
 
-def test_a_failing_model_fn_is_named_in_one_line(king_county, first):
+def test_a_failing_model_fn_is_reported_in_one_line(king_county, first):
     file = king_county.config.parent / "broken_model.py"
     file.write_text(
         "def model_fn(features, labels, mode, params, config):\n"
@@ -221,7 +221,7 @@ def split_ids(king_county: Problem, split: str) -> set[int]:
     return {int(value) for batch in parsed for value in batch}
 
 
-def test_a_run_that_holds_more_memory_than_it_may_says_so_and_ends(king_county, tmp_path):
+def test_a_run_that_exceeds_its_memory_bound_says_so_and_ends(king_county, tmp_path):
     limited = Problem(king_county.config, tmp_path / "limited")
     last = limited.run("memory_mb=400", code=1).splitlines()[-1]
     assert re.fullmatch(

@@ -98,7 +98,7 @@ def first(cluster) -> str:
 
 
 @pytest.mark.slow
-def test_the_first_run_ends_blessed_and_pushed(cluster, first):
+def test_the_first_run_blesses_and_pushes_a_model(cluster, first):
     assert states(first) == dict.fromkeys(STEPS, "done")
     assert "No other model is deployed" in first
     (version,) = cluster.versions
@@ -106,7 +106,9 @@ def test_the_first_run_ends_blessed_and_pushed(cluster, first):
 
 
 @pytest.mark.slow
-def test_it_pushes_what_the_local_run_pushes(cluster, first, king_county, tmp_path):
+def test_the_pushed_model_predicts_exactly_as_that_of_a_local_run(
+    cluster, first, king_county, tmp_path
+):
     local_run = Problem(king_county.config, tmp_path / "workspace")
     local_run.run()
     csv = KING_COUNTY / "kc_house_data.csv"
@@ -125,7 +127,7 @@ def reported(run: pathlib.Path, step: str) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_the_verdict_is_where_kubeflow_shows_it(cluster, first):
+def test_the_verdict_is_written_where_kubeflow_shows_it(cluster, first):
     """The Evaluator's step writes a page and a metric, the Pusher's step its metrics."""
     (run,) = [path for path in (cluster.root / "logs").iterdir() if path.is_dir()]
     page = json.loads((run / "outputs" / "evaluator" / "mlpipeline-ui-metadata.json").read_text())
@@ -136,7 +138,7 @@ def test_the_verdict_is_where_kubeflow_shows_it(cluster, first):
 
 
 @pytest.mark.slow
-def test_a_second_run_is_cached_and_another_one_meets_the_baseline(cluster, first):
+def test_a_second_run_is_cached_and_a_worse_model_is_refused(cluster, first):
     second = cluster.call("run")
     assert states(second) == {**dict.fromkeys(STEPS, "cached"), "pusher": "done"}
     assert "Blessed and unchanged" in second
@@ -176,7 +178,7 @@ def ancestors(process: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_path):
+def test_killed_steps_are_retried_and_nothing_is_lost(cluster, first, tmp_path):
     """The Trainer is killed after its first checkpoint, the Pusher as soon as it runs."""
     settings = ("--param", "max-steps=301")
     process = subprocess.Popen(cluster.command("run", *settings), stdout=subprocess.PIPE, text=True)
@@ -211,7 +213,7 @@ def test_killed_steps_are_tried_again_and_nothing_is_lost(cluster, first, tmp_pa
         pytest.param(7, "datagate", "column waterfront:", marks=pytest.mark.slow),
     ],
 )
-def test_bad_data_stops_the_workflow_at_once(cluster, houses, value, step, message):
+def test_bad_data_stops_the_workflow_without_a_retry(cluster, houses, value, step, message):
     folder = cluster.volume / f"bad-{value}"
     folder.mkdir()
     houses.assign(waterfront=value).to_csv(folder / "kc_house_data.csv", index=False)
@@ -225,7 +227,7 @@ def test_bad_data_stops_the_workflow_at_once(cluster, houses, value, step, messa
 
 
 @pytest.mark.slow
-def test_submitted_executed_scheduled_and_told(cluster, first, tmp_path):
+def test_submitted_and_scheduled_runs_report_their_verdicts(cluster, first, tmp_path):
     """The whole loop: the server executes the uploaded workflow, and its verdict comes back."""
 
     def execute(manifest: str, parameters) -> Result:

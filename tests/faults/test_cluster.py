@@ -60,7 +60,7 @@ def signatures(export) -> dict[str, dict[str, str]]:
     }
 
 
-def test_one_model_is_exported_in_the_form_of_a_single_process(finished, train):
+def test_a_cluster_exports_one_model_in_the_same_form_as_a_single_process(finished, train):
     alone = train(cluster=None)
     assert alone.end() == 0, alone.errors[-3000:]
     files = [
@@ -74,7 +74,7 @@ def test_one_model_is_exported_in_the_form_of_a_single_process(finished, train):
     assert not list(finished.directory.glob("export/*")), "the one export was moved"
 
 
-def test_no_row_is_seen_by_two_and_all_are_seen_equally_often(finished):
+def test_no_tasks_share_a_row_and_all_rows_are_seen_equally_often(finished):
     seen = {
         path.name.partition(".")[0]: collections.Counter(path.read_text().split())
         for path in (finished.folder / "rows").iterdir()
@@ -89,7 +89,7 @@ def test_no_row_is_seen_by_two_and_all_are_seen_equally_often(finished):
         assert set(rows.values()) <= {math.floor(passes), math.ceil(passes)}
 
 
-def test_tensorboard_shows_all_tasks_in_one_place(finished):
+def test_tensorboard_shows_all_tasks(finished):
     command = ["local_runner.py", "tensorboard", "--port", "0", "-w", str(finished.folder)]
     with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as board:
         assert board.stderr
@@ -147,7 +147,7 @@ def ended_well(training, *restarted: str) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["worker-0", "chief", "ps-0", "evaluator"])
-def test_a_task_that_is_killed_is_started_again(long, name):
+def test_a_killed_task_is_restarted(long, name):
     os.kill(long.task(name), signal.SIGKILL)
     [restart] = ended_well(long, name)
     assert restart["reason"] == "ended with signal 9"
@@ -156,7 +156,7 @@ def test_a_task_that_is_killed_is_started_again(long, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["worker-0", "ps-0"])
-def test_a_task_that_hangs_is_ended_and_started_again(train, name):
+def test_a_hung_task_is_killed_and_restarted(train, name):
     training = train(cluster=dataclasses.replace(CLUSTER, hang_seconds=12), **LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     os.kill(training.task(name), signal.SIGSTOP)
@@ -165,7 +165,7 @@ def test_a_task_that_hangs_is_ended_and_started_again(train, name):
 
 
 @pytest.mark.slow
-def test_a_cluster_that_dies_too_often_says_so_and_ends(train):
+def test_a_cluster_that_exceeds_its_restarts_says_so_and_ends(train):
     training = train(cluster=dataclasses.replace(CLUSTER, max_restarts=0), **LONG)
     training.wait_for(lambda: training.has_checkpoint(1))
     os.kill(training.task("worker-0"), signal.SIGKILL)
@@ -177,7 +177,7 @@ def test_a_cluster_that_dies_too_often_says_so_and_ends(train):
 
 
 @pytest.mark.parametrize("role", ["chief", pytest.param("worker", marks=pytest.mark.slow)])
-def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
+def test_an_error_of_the_model_ends_all_tasks_and_shows_its_traceback(train, role):
     cluster = dataclasses.replace(CLUSTER, evaluator=False)
     training = train(params={"fails_in": role}, cluster=cluster)
     assert training.end() == 1
@@ -198,7 +198,7 @@ def test_an_error_of_the_model_ends_all_with_its_traceback(train, role):
         pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
-def test_nothing_is_left_when_the_launcher_ends(train, number):
+def test_no_task_outlives_the_launcher(train, number):
     """This includes a stopped task, which cannot notice that the launcher has ended."""
     cluster = dataclasses.replace(CLUSTER, evaluator=False)
     training = train(cluster=cluster, fresh=True, **LONG)
@@ -275,7 +275,7 @@ def test_an_operator_may_start_the_tasks(train, tmp_path):
 
 
 @pytest.mark.slow
-def test_orphans_of_an_earlier_run_are_ended(train, tmp_path):
+def test_orphans_of_an_earlier_run_are_killed(train, tmp_path):
     """A new run ends them, however they came to outlive the earlier run."""
     training = train(**LONG)
     directory = training.wait_for(lambda: list(tmp_path.glob("training/*")))[0]
