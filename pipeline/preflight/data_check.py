@@ -5,6 +5,7 @@ and the number of rows of each split. The first that finds mistakes ends them.
 """
 
 import dataclasses
+import fnmatch
 import pathlib
 import re
 from collections.abc import Iterable
@@ -77,22 +78,38 @@ def _refuse(mistakes: Iterable[str]) -> None:
 
 
 def _is_by_span(config: Config) -> bool:
-    """Returns whether the path selects files by span, of which only the last one is checked."""
-    return re.search(_SPAN, config.data.pattern) is not None
+    """Returns whether the path selects files by span, so that the table has further rows later."""
+    return _SPAN.search(config.data.pattern) is not None
 
 
-_SPAN = r"\{[A-Z]+(:\d+)?\}"
+_SPAN_PARTS = ("YYYY", "MM", "DD", "SPAN", "VERSION")
+_SPAN = re.compile(rf"\{{({'|'.join(_SPAN_PARTS)})(:\d+)?\}}")
 
 
 def data_files(config: Config) -> list[pathlib.Path]:
-    """Returns the table's files, in order; if the path selects files by span, only the last one.
+    """Returns the files that ExampleGen reads, in order: of spans, the latest version of the last.
 
     Raises:
         UserError: no file matches.
     """
     path, folder = config.data.path, config.data.folder
-    by_span = re.sub(_SPAN, "*", config.data.pattern)
-    files = [pathlib.Path(file) for file in table_files.matching(str(folder), by_span)]
+    names = table_files.matching(str(folder), _SPAN.sub("*", config.data.pattern))
+    files = [pathlib.Path(name) for name in names]
+    if _is_by_span(config):
+        files = _latest(files, folder, config.data.pattern)
     if not files:
         raise UserError(f"data.path: {table_files.why_none(str(path))}")
-    return files if by_span == config.data.pattern else files[-1:]
+    return files
+
+
+def _latest(files: list[pathlib.Path], folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """Returns the files of the latest span, and of them those of the latest version."""
+    parts = [match[1] for match in _SPAN.finditer(pattern)]
+    digits = re.sub(r"\\\{[A-Z]+(:\d+)?\\\}", r"(\\d+)", fnmatch.translate(pattern))
+    by_span: dict[tuple[int, ...], list[pathlib.Path]] = {}
+    for file in files:
+        if match := re.fullmatch(digits, file.relative_to(folder).as_posix()):
+            values = dict(zip(parts, map(int, match.groups())))
+            span = tuple(values.get(part, 0) for part in _SPAN_PARTS)
+            by_span.setdefault(span, []).append(file)
+    return by_span[max(by_span)] if by_span else []

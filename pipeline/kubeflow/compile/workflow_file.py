@@ -11,8 +11,12 @@ import yaml
 
 from models.errors import UserError, nearest
 from pipeline.config import yaml_file
-from pipeline.graph.nodes import PUSHER
+from pipeline.graph import nodes
 from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS
+
+# Kubernetes' names have no capitals.
+_REPORTED = {nodes.EVALUATOR.lower(): BLESSED, nodes.PUSHER.lower(): DEPLOYED}
+"""The metric that a template reports, by the template's name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,16 +84,13 @@ class Manifest:
     @property
     def reported(self) -> frozenset[str]:
         """The metrics that every run reports: the verdict, and whether the model is deployed."""
-        reporting = [
+        reporting = {
             template["name"]
             for template in self.content["spec"].get("templates", ())
             for artifact in (template.get("outputs") or {}).get("artifacts") or ()
             if artifact["name"] == METRICS
-        ]
-        return frozenset(
-            DEPLOYED if name == PUSHER.lower() else BLESSED  # Kubernetes' names have no capitals
-            for name in reporting
-        )
+        }
+        return frozenset(metric for name, metric in _REPORTED.items() if name in reporting)
 
     def parameters(self, given: Mapping[str, str]) -> dict[str, str]:
         """Returns the values of the workflow's parameters.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
+from models.errors import UserError
 from pipeline.console.node_progress import SKIPPED, Node, Progress
 from pipeline.kubeflow.executor import isolation
 from pipeline.kubeflow.executor.isolation import Command, Isolation
@@ -41,7 +42,7 @@ class StepFailed(Exception):
     """
 
     def __init__(self, step: str, exit_code: int, log: pathlib.Path):
-        super().__init__(f"{step} ended with exit code {exit_code}")
+        super().__init__(f"{step} ended with exit code {exit_code}; its log: {log}")
         self.step, self.exit_code, self.log = step, exit_code, log
 
 
@@ -80,6 +81,7 @@ class Execution:
     def __post_init__(self):
         self.uid = str(uuid.uuid4())
         self.least_free = float("inf")  # bytes, on the disk of `folder`, while containers ran
+        self.exit_error: Exception | None = None  # of `onExit`, after a step that failed
         self._slots = threading.Semaphore(self.parallel)
         self._stop = threading.Event()
         self._running: set[Any] = set()
@@ -94,20 +96,20 @@ class Execution:
         """
         scope = {f"workflow.parameters.{key}": value for key, value in self.parameters.items()}
         scope |= {"workflow.name": self.name, "workflow.uid": self.uid}
-        entry = self.workflow.spec["entrypoint"]
-        on_exit = self.workflow.spec.get("onExit")
-        status = FAILED
         try:
-            self._template(entry, dict(self.parameters), scope, "")
-            status = SUCCEEDED
-        except BaseException:
-            # Stopped by Ctrl-C or by an internal error: nothing else may start.
-            if self._stop.is_set():
-                on_exit = None
+            self._template(self.workflow.spec["entrypoint"], dict(self.parameters), scope, "")
+        except Exception:
+            try:
+                self._on_exit(scope, FAILED)
+            except (StepFailed, UserError) as error:
+                self.exit_error = error
             raise
-        finally:
-            if on_exit:
-                self._template(on_exit, {}, scope | {"workflow.status": status}, "")
+        self._on_exit(scope, SUCCEEDED)
+
+    def _on_exit(self, scope: Mapping[str, str], status: str) -> None:
+        on_exit = self.workflow.spec.get("onExit")
+        if on_exit and not self._stop.is_set():
+            self._template(on_exit, {}, {**scope, "workflow.status": status}, "")
 
     def stop(self) -> None:
         """Kills every container, so that `run` ends."""

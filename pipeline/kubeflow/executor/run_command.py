@@ -123,8 +123,16 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
     except KeyboardInterrupt:
         messages.say(console, "\nInterrupted; the steps were ended. The same command continues.")
         return INTERRUPTED
+    except UserError as error:
+        if execution.exit_error:
+            raise UserError(f"{error}\n{execution.exit_error}") from error
+        raise
     except StepFailed as failure:
         _show_failure(console, failure, execution.least_free)
+        if isinstance(execution.exit_error, StepFailed):
+            _show_failure(console, execution.exit_error, execution.least_free)
+        elif execution.exit_error:
+            messages.say(console, escape(str(execution.exit_error)))
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
     verdict, push = records.verdict(), records.push()
     if verdict is None:

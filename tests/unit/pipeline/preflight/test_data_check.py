@@ -145,15 +145,31 @@ def test_gzipped_files_and_patterns(problem):
     assert line == f"data.path: {problem.folder / 'rents-?.csv'}: no file matches"
 
 
-def test_only_the_last_span_is_checked(problem):
-    for span, content in ((1, "nonsense"), (2, GOOD)):
-        folder = problem.folder / f"day-{span}" / "v1"
-        folder.mkdir(parents=True)
-        (folder / "houses.csv").write_text(content)
+def test_the_latest_version_of_the_latest_span_is_checked(problem):
+    """Numbers are compared, not text: day 10 is later than day 9."""
+    for part, content in (
+        ("day-10/v1/a.csv", "nonsense"),
+        ("day-10/v2/a.csv", GOOD),
+        ("day-10/v2/b.csv", GOOD),
+        ("day-9/v3/a.csv", "nonsense"),
+    ):
+        file = problem.folder / part
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
     config = problem(data="'day-{SPAN}/v{VERSION}/*.csv'")
     data_check.check_data(config)
     assert config.data.folder == problem.folder
     assert config.data.pattern == "day-{SPAN}/v{VERSION}/*.csv"
+    latest = problem.folder / "day-10" / "v2"
+    assert data_check.data_files(config) == [latest / "a.csv", latest / "b.csv"]
+
+
+def test_a_date_is_a_span(problem):
+    for day in ("2023-12-31", "2024-01-31", "2024-02-01"):
+        (problem.folder / day).mkdir()
+        (problem.folder / day / "a.csv").write_text(GOOD)
+    (file,) = data_check.data_files(problem(data="'{YYYY}-{MM}-{DD}/*.csv'"))
+    assert file == problem.folder / "2024-02-01" / "a.csv"
 
 
 def test_not_parquet(problem):

@@ -314,6 +314,26 @@ def test_on_exit_runs_whatever_happened(make, code, status):
 
 
 @pytest.mark.parametrize(
+    ("on_exit", "shown"),
+    [("echo no answer; exit 4", "  no answer"), ("echo {{nothing}}", "{{nothing}} refers to")],
+)
+def test_an_error_at_exit_is_shown_after_the_error_of_the_step(make, on_exit, shown):
+    steps = [shell("a", "echo bad table; exit 2"), shell("last", on_exit)]
+    execution = make(manifest(steps, [task("a")], onExit="last"))
+    output = io.StringIO()
+    code = run_command._execute(execution, None, Console(file=output))
+    assert code == 2
+    assert 0 < output.getvalue().index("  bad table") < output.getvalue().index(shown)
+
+
+def test_an_error_at_exit_follows_a_mistake_in_the_workflow(make):
+    steps = [shell("a", "echo {{nothing}}"), shell("last", "exit 4")]
+    execution = make(manifest(steps, [task("a")], onExit="last"))
+    with pytest.raises(UserError, match=r"(?s)nothing.*\nlast ended with exit code 4; its log: "):
+        run_command._execute(execution, None, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
     "mutation",
     [
         {"parallelism": 3},
