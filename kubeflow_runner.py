@@ -1,9 +1,7 @@
 """The command line for clusters: `python kubeflow_runner.py --help`."""
 
-import datetime
 import os
 import pathlib
-import sys
 from typing import Annotated
 
 from pipeline.console import interrupts
@@ -16,14 +14,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 
-from models import errors
 from models.processes import no_proxy
-from pipeline.config.configuration import Config
-from pipeline.config.kubeflow_config import Kubeflow
-from pipeline.console import command_line, messages
+from pipeline.console import command_line
 from pipeline.console.command_line import ConfigOption, PresetOption, SetOption, WorkspaceOption
+from pipeline.kubeflow.compile.cluster_problem import ClusterProblem
 from pipeline.kubeflow.server.connection_options import Connect, asks_the_server
-from pipeline.storage.workspace import Workspace
 
 app = command_line.app(
     "The same pipeline on Kubeflow: compiled, checked, executed, submitted, scheduled.",
@@ -67,8 +62,7 @@ def compile(
     """Write what clusters run: an Argo Workflow, and V2 pipelines for Kubeflow 2 and Vertex AI."""
     from pipeline.kubeflow.compile import compile_command
 
-    problem, kubeflow = _load(config, set_, preset)
-    raise typer.Exit(compile_command.run(problem, kubeflow, _place(problem, workspace)))
+    raise typer.Exit(compile_command.run(ClusterProblem.load(config, workspace, set_, preset)))
 
 
 @app.command(epilog="Example:\n\n  kubeflow_runner.py check")
@@ -80,9 +74,7 @@ def check(
     """Check the compiled workflow without a cluster: types, references, leaks, what steps run."""
     from pipeline.kubeflow.rules import lint
 
-    problem, _ = _load(config)
-    resolved_workspace = _place(problem, workspace)
-    raise typer.Exit(lint.check_command(_compiled(config, resolved_workspace, file)))
+    raise typer.Exit(lint.check_command(ClusterProblem.load(config, workspace).workflow(file)))
 
 
 @app.command(
@@ -106,22 +98,10 @@ def run(
     ] = None,
 ) -> None:
     """Execute the compiled workflow on this machine, as a cluster would."""
-    from pipeline.kubeflow.executor import run_command as executor
+    from pipeline.kubeflow.local_argo import run_command
 
-    problem, kubeflow = _load(config)
-    resolved_workspace = _place(problem, workspace)
-    secrets: dict[str, dict[str, str]] = {}
-    for name, value in command_line.pairs("--secret", secret).items():
-        of, separator, key = name.partition("/")
-        if not separator:
-            raise errors.UserError(f"--secret {name}: expected NAME/KEY=VALUE, as db/password=x")
-        secrets.setdefault(of, {})[key] = value
-    parameters = _parameters(problem, param)
-    file = _compiled(config, resolved_workspace, file)
-    code = executor.run(
-        problem.name, kubeflow, resolved_workspace, file, parameters, secrets, parallel, image_root
-    )
-    raise typer.Exit(code)
+    problem = ClusterProblem.load(config, workspace)
+    raise typer.Exit(run_command.run(problem, file, param, secret, parallel, image_root))
 
 
 ExperimentOption = Annotated[
@@ -174,15 +154,11 @@ def submit(
     ] = 10.0,
 ) -> None:
     """Upload the compiled workflow and run it once; an unchanged one is not uploaded again."""
-    from rich.console import Console
+    from pipeline.kubeflow.server import commands
 
-    from pipeline.kubeflow.server import service
-
-    problem, kubeflow = _load(config)
-    file = _compiled(config, _place(problem, workspace), file)
-    job = _job(problem, kubeflow, file, param, name, experiment, create_experiment)
-    server = connect(kubeflow)
-    raise typer.Exit(service.submit(server, job, Console(), _now(), wait, poll))
+    options = commands.JobOptions(file, param, name, experiment, create_experiment)
+    problem = ClusterProblem.load(config, workspace)
+    raise typer.Exit(commands.submit(connect, problem, options, wait, poll))
 
 
 @app.command(
@@ -215,25 +191,11 @@ def schedule(
     ] = False,
 ) -> None:
     """Upload the compiled workflow and run it on a schedule."""
-    from rich.console import Console
+    from pipeline.kubeflow.server import commands
 
-    from pipeline.kubeflow import names
-    from pipeline.kubeflow.server import cron as cron_lib
-    from pipeline.kubeflow.server import service
-
-    if names.NEW_BASELINE in command_line.pairs("--param", param):
-        raise errors.UserError(
-            f"--param {names.NEW_BASELINE}: a schedule would set the deployed model aside "
-            "every time; give it to one run, with submit"
-        )
-    six = cron_lib.to_six_fields(cron)
-    now = _now()
-    cron_lib.firing_times(six, now, zone=timezone)
-    problem, kubeflow = _load(config)
-    file = _compiled(config, _place(problem, workspace), file)
-    job = _job(problem, kubeflow, file, param, name, experiment, create_experiment)
-    server = connect(kubeflow)
-    service.schedule(server, job, Console(), now, six, timezone, max_concurrency, catchup)
+    options = commands.JobOptions(file, param, name, experiment, create_experiment)
+    problem = ClusterProblem.load(config, workspace)
+    commands.schedule(connect, problem, options, cron, timezone, max_concurrency, catchup)
 
 
 @schedules.command("list", epilog="Example:\n\n  kubeflow_runner.py schedules list")
@@ -244,12 +206,9 @@ def list_schedules(
     timezone: TimezoneOption = "UTC",
 ) -> None:
     """Show the schedules, and when each fires next."""
-    from rich.console import Console
+    from pipeline.kubeflow.server import commands
 
-    from pipeline.kubeflow.server import service
-
-    _, kubeflow = _load(config)
-    service.list_schedules(connect(kubeflow), Console(), _now(), timezone)
+    commands.list_schedules(connect, ClusterProblem.load(config), timezone)
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules pause king_county")
@@ -260,7 +219,9 @@ def pause(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Stop a schedule from firing until it is resumed."""
-    _change(connect, config, schedule, "pause", "paused")
+    from pipeline.kubeflow.server import commands
+
+    commands.change(connect, ClusterProblem.load(config), schedule, "pause")
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules resume king_county")
@@ -271,7 +232,9 @@ def resume(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Let a paused schedule fire again."""
-    _change(connect, config, schedule, "resume", "resumed")
+    from pipeline.kubeflow.server import commands
+
+    commands.change(connect, ClusterProblem.load(config), schedule, "resume")
 
 
 @schedules.command(epilog="Example:\n\n  kubeflow_runner.py schedules delete king_county")
@@ -282,91 +245,9 @@ def delete(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
 ) -> None:
     """Remove a schedule; the runs that it started stay."""
-    _change(connect, config, schedule, "delete", "deleted")
+    from pipeline.kubeflow.server import commands
 
-
-def _change(connect: Connect, config: pathlib.Path, schedule: str, change: str, done: str) -> None:
-    from pipeline.kubeflow.server import service
-
-    _, kubeflow = _load(config)
-    server = connect(kubeflow)
-    recurring_run = service.find_schedule(server, schedule)
-    getattr(server, change)(recurring_run.id)
-    print(f"{done:<12}{recurring_run.name}")
-
-
-def _job(
-    config: Config,
-    kubeflow: Kubeflow,
-    file: pathlib.Path,
-    param: list[str] | None,
-    name: str | None,
-    experiment: str | None,
-    create_experiment: bool,
-):
-    from pipeline.kubeflow.compile import run_parameters
-    from pipeline.kubeflow.compile.workflow_file import Manifest
-    from pipeline.kubeflow.server import service
-
-    manifest = Manifest.load(file)
-    values = _parameters(config, param)
-    manifest.parameters(values)
-    run_parameters.check_places(kubeflow, values)
-    return service.Job(
-        config.name,
-        manifest,
-        values,
-        name,
-        experiment or config.name,
-        create_experiment or experiment is None,
-        kubeflow.service_account,
-    )
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
-def _load(
-    path: pathlib.Path, overrides: list[str] | None = None, preset: str | None = None
-) -> tuple[Config, Kubeflow]:
-    """Returns a configuration and its `kubeflow` section, which the commands here require."""
-    config = command_line.load(path, overrides, preset)
-    if config.kubeflow is None:
-        raise errors.UserError(
-            f"{path}: kubeflow: missing; add for example 'kubeflow: {{image: "
-            f"registry.example.com/{config.name}:1.0, workspace: /mnt/pipelines/{config.name}, "
-            "volumes: {pipelines: /mnt/pipelines}}'"
-        )
-    return config, config.kubeflow
-
-
-def _parameters(config: Config, options: list[str] | None) -> dict[str, str]:
-    from pipeline.kubeflow import names
-    from pipeline.kubeflow.compile import run_parameters
-
-    parameters = command_line.pairs("--param", options)
-    run_parameters.check(config, parameters)
-    if names.GATES in parameters:
-        parameters[names.GATES] = run_parameters.literal(parameters[names.GATES])
-    return parameters
-
-
-def _place(config: Config, root: pathlib.Path | None) -> Workspace:
-    return Workspace(command_line.workspace(config, root).root / "kubeflow")
-
-
-def _compiled(
-    config: pathlib.Path, workspace: Workspace, file: pathlib.Path | None
-) -> pathlib.Path:
-    """Returns the workflow's file; prints a note if `config` has changed since it was compiled."""
-    if file:
-        return file
-    file = workspace.root / "workflow.yaml"
-    if file.exists() and file.stat().st_mtime < config.stat().st_mtime:
-        newer, older = messages.shown(config.resolve()), messages.shown(file)
-        print(f"note  {newer} is newer than {older}; `compile` takes it over", file=sys.stderr)
-    return file
+    commands.change(connect, ClusterProblem.load(config), schedule, "delete")
 
 
 if __name__ == "__main__":

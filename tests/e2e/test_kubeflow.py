@@ -18,7 +18,7 @@ import pytest
 from pipelines_server.api_server import ApiServer
 from pipelines_server.cluster import Node, Result
 
-from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.local_argo import isolation
 from tests.e2e.conftest import KING_COUNTY, REPOSITORY, STEPS, Problem, states, wait_for
 
 pytestmark = pytest.mark.e2e

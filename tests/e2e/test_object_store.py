@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.local_argo import isolation
 from tests.e2e.conftest import REPOSITORY, STEPS, Problem, states
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

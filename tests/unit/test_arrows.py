@@ -56,7 +56,7 @@ PIPELINE = {
     "pipeline.beam": {"console", "graph", "storage"},
     "pipeline.scoring": {"storage"},
     "pipeline.local": {"beam", "config", "console", "graph", "preflight", "storage"},
-    "pipeline.kubeflow": set(),  # names without imports
+    "pipeline.kubeflow": set(),  # names and constants without imports
     "pipeline.kubeflow.argo": {"config", "kubeflow"},
     "pipeline.kubeflow.tfjob": {"config", "kubeflow"},
     "pipeline.kubeflow.compile": {
@@ -65,7 +65,7 @@ PIPELINE = {
     "pipeline.kubeflow.rules": {
         "config", "console", "kubeflow", "kubeflow.argo", "kubeflow.compile", "kubeflow.tfjob"
     },
-    "pipeline.kubeflow.executor": {
+    "pipeline.kubeflow.local_argo": {
         "config", "console", "graph", "kubeflow", "kubeflow.compile", "storage"
     },
     "pipeline.kubeflow.server": {"config", "console", "kubeflow", "kubeflow.compile"},

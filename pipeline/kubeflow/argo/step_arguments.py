@@ -12,7 +12,7 @@ from tfx.orchestration.kubeflow.proto import kubeflow_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from pipeline.kubeflow.argo import locations
-from pipeline.kubeflow.container import TFJOB
+from pipeline.kubeflow.step_container import TFJOB_FLAG
 
 # Imported so that protobuf can find the types of the messages in a deployment config.
 _ = executable_spec_pb2
@@ -75,7 +75,7 @@ def read(place: str, args: Sequence[str]) -> Step:
         parser.add_argument(f"--{flag}", required=True)
     parser.add_argument("--metadata_ui_path", required=True)
     parser.add_argument("--runtime_parameter", action="append", default=[])
-    parser.add_argument(TFJOB)
+    parser.add_argument(TFJOB_FLAG)
     options = parser.parse_args(list(args))
     metadata = _message(
         f"{place} --kubeflow_metadata_config",

@@ -3,21 +3,14 @@
 from rich.markup import escape
 
 from models.errors import OK
-from pipeline.config.configuration import Config
-from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.console import messages, terminal
 from pipeline.console import node_progress as progress_lib
+from pipeline.kubeflow.compile.cluster_problem import ClusterProblem
 from pipeline.preflight import data_check, model_check
-from pipeline.storage.workspace import Workspace
 
 
-def run(config: Config, kubeflow: Kubeflow, workspace: Workspace) -> int:
-    """Compiles the pipeline and prints the paths of the files.
-
-    Args:
-        config: the problem's configuration.
-        kubeflow: its `kubeflow` section.
-        workspace: the workspace that receives the files.
+def run(problem: ClusterProblem) -> int:
+    """Compiles the pipeline into the workspace and prints the paths of the files.
 
     Returns:
         An exit code of `models.errors`.
@@ -26,6 +19,7 @@ def run(config: Config, kubeflow: Kubeflow, workspace: Workspace) -> int:
         UserError: the data or the model does not fit the configuration, or would not be in the
             image.
     """
+    config, kubeflow, workspace = problem.config, problem.kubeflow, problem.workspace
     log = workspace.new_log("compile")
     with workspace.temporary(), terminal.logging_to(log) as console:
         if kubeflow.data is None and (report := data_check.check_data(config)):

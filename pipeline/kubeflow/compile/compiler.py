@@ -23,8 +23,8 @@ from pipeline.graph import nodes
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters, v2
 from pipeline.kubeflow.compile.run_parameters import literal
-from pipeline.kubeflow.container import OUTPUTS, POD_NAME, STEP, TFJOB
-from pipeline.kubeflow.names import METRICS, UI_METADATA
+from pipeline.kubeflow.output_names import METRICS, UI_METADATA
+from pipeline.kubeflow.step_container import OUTPUTS_DIRECTORY, POD_NAME, STEP_COMMAND, TFJOB_FLAG
 from pipeline.kubeflow.tfjob import tfjob_manifest as tfjob
 
 WORKFLOW = "workflow.yaml"
@@ -128,7 +128,7 @@ def argo_workflow(
             is_trainer = _step_of(template["container"]["args"]) == nodes.TRAINER
             if kubeflow.tfjob and tasks and is_trainer:
                 job = tfjob.of(config.name, tasks, kubeflow, kubeflow.tfjob, template, spec)
-                template["container"]["args"] += [TFJOB, json.dumps(job, sort_keys=True)]
+                template["container"]["args"] += [TFJOB_FLAG, json.dumps(job, sort_keys=True)]
                 pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
                 template["container"]["env"].append({"name": POD_NAME, "valueFrom": pod_name})
         if "retryStrategy" in template:
@@ -149,7 +149,7 @@ def _give_outputs_own_directory(template: dict[str, Any]) -> None:
     """Gives a step its own output directory, as parallel steps may share a file system."""
     args = template["container"]["args"]
     step = _step_of(args)
-    directory = f"{OUTPUTS}/{step}"
+    directory = f"{OUTPUTS_DIRECTORY}/{step}"
     args[args.index("--metadata_ui_path") + 1] = f"{directory}/{UI_METADATA}.json"
     names = [UI_METADATA, METRICS] if step in (nodes.EVALUATOR, nodes.PUSHER) else [UI_METADATA]
     template["outputs"]["artifacts"] = [
@@ -185,7 +185,7 @@ def _configured(config: Config, settings: Kubeflow) -> Callable[[dsl.ContainerOp
         # TFX caches; the installation's own cache would return artifacts that no longer exist.
         op.enable_caching = False
         container = op.container
-        container.command = list(STEP)
+        container.command = list(STEP_COMMAND)
         container.add_env_variable(k8s.V1EnvVar("PYTHONPATH", parameters.python_path(config)))
         for name, value in settings.environment.items():
             container.add_env_variable(k8s.V1EnvVar(name, value))

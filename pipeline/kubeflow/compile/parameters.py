@@ -13,8 +13,7 @@ from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.graph import arguments
 from pipeline.graph.arguments import Arguments
 from pipeline.kubeflow.compile.run_parameters import literal
-from pipeline.kubeflow.container import IN_IMAGE, REPOSITORY
-from pipeline.kubeflow.names import (
+from pipeline.kubeflow.parameter_names import (
     DATA_DIRECTORY,
     GATES,
     MAX_STEPS,
@@ -22,6 +21,7 @@ from pipeline.kubeflow.names import (
     SERVING_DIRECTORY,
     TRAINING_ROOT,
 )
+from pipeline.kubeflow.step_container import IMAGE_FOLDERS, REPOSITORY
 
 _LONGEST_NAME = 128  # limit for the name of a V2 pipeline
 
@@ -85,9 +85,9 @@ def _in_image(config: Config) -> str:
     folder = _of_image(config.data.folder)
     if folder is None:
         raise UserError(
-            f"kubeflow.data: missing; {config.data.folder} is not in the image, which has of this "
-            f"project {', '.join(IN_IMAGE)}; move it into data/, or name the folder that has the "
-            "table on the cluster, as gs://bucket/houses"
+            f"kubeflow.data: missing; {config.data.folder} is not in the image, which contains "
+            f"{', '.join(IMAGE_FOLDERS)} of this project; move it into data/, or name the folder "
+            "that has the table on the cluster, as gs://bucket/houses"
         )
     if "{{" in folder:
         raise UserError(
@@ -103,4 +103,4 @@ def _of_image(folder: pathlib.Path) -> str | None:
         return None
     path = folder.relative_to(REPOSITORY)
     left_out = any(part.startswith(".") or part == "workspace" for part in path.parts)
-    return str(path) if path.parts and path.parts[0] in IN_IMAGE and not left_out else None
+    return str(path) if path.parts and path.parts[0] in IMAGE_FOLDERS and not left_out else None

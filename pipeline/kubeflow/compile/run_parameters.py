@@ -6,7 +6,7 @@ from models.errors import UserError
 from pipeline.config import gates
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow_config import Kubeflow, misplaced
-from pipeline.kubeflow.names import (
+from pipeline.kubeflow.parameter_names import (
     DATA_DIRECTORY,
     GATES,
     MAX_STEPS,
@@ -63,7 +63,7 @@ def check(config: Config, given: Mapping[str, str]) -> None:
         raise UserError("\n".join(mistakes))
 
 
-def check_places(kubeflow: Kubeflow, given: Mapping[str, str]) -> None:
+def check_directories(kubeflow: Kubeflow, given: Mapping[str, str]) -> None:
     """Checks that all steps on a cluster can reach the given directories.
 
     Raises:

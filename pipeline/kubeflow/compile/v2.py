@@ -33,7 +33,7 @@ from pipeline.graph import nodes
 from pipeline.graph.arguments import Arguments
 from pipeline.graph.pipeline import create_pipeline
 from pipeline.kubeflow.compile import parameters
-from pipeline.kubeflow.container import V2_STEP
+from pipeline.kubeflow.step_container import V2_STEP_COMMAND
 
 JOB = "pipeline_job.json"
 """The file for Vertex AI."""
@@ -90,7 +90,7 @@ def _graph(settings: Kubeflow, arguments: Arguments, pipeline) -> dict[str, Any]
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
             default_image=settings.image,
-            default_commands=list(V2_STEP),
+            default_commands=list(V2_STEP_COMMAND),
             use_pipeline_spec_2_1=True,
         )
     )

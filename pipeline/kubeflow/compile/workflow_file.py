@@ -12,7 +12,7 @@ import yaml
 from models.errors import UserError, nearest
 from pipeline.config import yaml_file
 from pipeline.graph import nodes
-from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS
+from pipeline.kubeflow.output_names import BLESSED, DEPLOYED, METRICS
 
 # Kubernetes' names have no capitals.
 _REPORTED = {nodes.EVALUATOR.lower(): BLESSED, nodes.PUSHER.lower(): DEPLOYED}

@@ -12,15 +12,15 @@ from typing import Any
 
 from models.errors import nearest
 from pipeline.config.yaml_file import shown
-from pipeline.kubeflow import names
 from pipeline.kubeflow.argo import locations
 from pipeline.kubeflow.argo.calls import Call, calls
 from pipeline.kubeflow.argo.step_arguments import Step, variable_of
-from pipeline.kubeflow.container import POD_NAME, STEP
+from pipeline.kubeflow.parameter_names import PIPELINE_ROOT, SERVING_DIRECTORY, TRAINING_ROOT
+from pipeline.kubeflow.step_container import POD_NAME, STEP_COMMAND
 
 _NUMBERS: Mapping[str, type] = {"INT": int, "DOUBLE": float}
 _SAME = ("image", "env", "envFrom", "volumeMounts", "volumes")
-_KEPT = (names.PIPELINE_ROOT, names.TRAINING_ROOT, names.SERVING_DIRECTORY)
+_KEPT = (PIPELINE_ROOT, TRAINING_ROOT, SERVING_DIRECTORY)
 """The parameters with the directories to which a run writes."""
 _DESCRIPTION = "pipelines.kubeflow.org/pipeline_spec"
 _CONDITIONS = ("when", "continueOn", "withItems", "withParam", "withSequence")
@@ -39,7 +39,7 @@ def check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> list[str]:
 
 def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
     if not steps:
-        yield f"{locations.TEMPLATES}: none runs a step of the pipeline ({' '.join(STEP)})"
+        yield f"{locations.TEMPLATES}: none runs a step of the pipeline ({' '.join(STEP_COMMAND)})"
     yield from locations.twice(
         f"{locations.TEMPLATES}: --node_id", [step.node_id for step in steps.values()]
     )

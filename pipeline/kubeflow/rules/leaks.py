@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.kubeflow.argo import locations
-from pipeline.kubeflow.container import OUTPUTS, REPOSITORY
+from pipeline.kubeflow.step_container import OUTPUTS_DIRECTORY, REPOSITORY
 
 WORKFLOW_BYTES = 2**20
 """The approximate size limit of an object in a cluster's store (etcd)."""
@@ -54,7 +54,7 @@ def _paths() -> list[tuple[re.Pattern[str], str]]:
         if path != pathlib.Path(path.anchor)
     ]
     temporary = re.escape(tempfile.gettempdir())
-    outputs = re.escape(OUTPUTS)
+    outputs = re.escape(OUTPUTS_DIRECTORY)
     return [
         *patterns,
         (re.compile(rf"{_START}(?!{outputs}/){temporary}/"), "a temporary directory"),

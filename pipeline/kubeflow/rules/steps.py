@@ -8,9 +8,10 @@ from typing import Any
 
 from pipeline.kubeflow.argo import class_lookup, locations
 from pipeline.kubeflow.argo.step_arguments import Step, Unreadable, read, variable_of
-from pipeline.kubeflow.container import STEP, TFJOB
-from pipeline.kubeflow.names import PIPELINE_ROOT, UI_METADATA
+from pipeline.kubeflow.output_names import UI_METADATA
+from pipeline.kubeflow.parameter_names import PIPELINE_ROOT
 from pipeline.kubeflow.rules import agreement, tfjobs
+from pipeline.kubeflow.step_container import STEP_COMMAND, TFJOB_FLAG
 
 _RUN_ID = "pipeline-run-id"
 """The only parameter that TFX's entry point sets itself, from a variable of the container."""
@@ -26,7 +27,7 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
     for location, template in locations.templates(workflow):
         container = template.get("container") or {}
         args = container.get("args") or ()
-        if STEP[-1] not in (container.get("command") or ()) and "--tfx_ir" not in args:
+        if STEP_COMMAND[-1] not in (container.get("command") or ()) and "--tfx_ir" not in args:
             continue
         try:
             step = steps[template["name"]] = read(f"{location}.container.args", args)
@@ -37,7 +38,7 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
         problems += _parameters(step)
         problems += _classes(step)
         if step.tfjob is not None:
-            problems += tfjobs.check(f"{step.place} {TFJOB}", step.tfjob, template)
+            problems += tfjobs.check(f"{step.place} {TFJOB_FLAG}", step.tfjob, template)
     # Whether the steps fit together is only checked if each of them is correct.
     return problems or agreement.check(workflow, steps)
 
@@ -45,8 +46,8 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
 def _container(location: str, template: Mapping[str, Any], step: Step) -> Iterator[str]:
     container = template["container"]
     command = container.get("command") or []
-    if command != list(STEP):
-        command_text, expected = " ".join(command) or "none", " ".join(STEP)
+    if command != list(STEP_COMMAND):
+        command_text, expected = " ".join(command) or "none", " ".join(STEP_COMMAND)
         yield f"{location}.container.command: found {command_text}, expected {expected}"
     variables = {variable["name"]: variable for variable in container.get("env") or ()}
     source = variables.get(_RUN_ID_VARIABLE, {}).get("valueFrom") or {}

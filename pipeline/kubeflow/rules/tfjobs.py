@@ -8,8 +8,8 @@ from models.errors import nearest
 from pipeline.config.yaml_file import shown
 from pipeline.kubeflow.argo import formats, locations, workflow_schema
 from pipeline.kubeflow.argo.tfjob_types import TFJob
-from pipeline.kubeflow.container import POD_NAME
 from pipeline.kubeflow.rules import resources
+from pipeline.kubeflow.step_container import POD_NAME
 from pipeline.kubeflow.tfjob.tfjob_manifest import COMMAND, CONTAINER, KIND, LONGEST_PREFIX, TYPES
 
 _NEEDED = ("Chief", "PS")

@@ -14,7 +14,8 @@ from rich.table import Table
 from models.errors import FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError, nearest
 from pipeline.console import messages
 from pipeline.kubeflow.compile.workflow_file import Manifest
-from pipeline.kubeflow.names import BLESSED, DEPLOYED, NEW_BASELINE, UNCHANGED
+from pipeline.kubeflow.output_names import BLESSED, DEPLOYED, UNCHANGED
+from pipeline.kubeflow.parameter_names import NEW_BASELINE
 from pipeline.kubeflow.server import cron, pipelines_api, run_display
 from pipeline.kubeflow.server.pipelines_api import Order, PipelinesApi, RecurringRun
 from pipeline.kubeflow.server.transport import ServerError

@@ -38,8 +38,8 @@ from models.errors import UserError  # noqa: E402
 from models.processes import exit_guard  # noqa: E402
 from pipeline.beam import patches  # noqa: E402
 from pipeline.graph import beam_args, nodes  # noqa: E402
-from pipeline.kubeflow.container import TFJOB  # noqa: E402
-from pipeline.kubeflow.names import BLESSED, DEPLOYED, METRICS, UNCHANGED  # noqa: E402
+from pipeline.kubeflow.output_names import BLESSED, DEPLOYED, METRICS, UNCHANGED  # noqa: E402
+from pipeline.kubeflow.step_container import TFJOB_FLAG  # noqa: E402
 from pipeline.kubeflow.tfjob import tfjob_client  # noqa: E402
 from pipeline.kubeflow.tfjob.launcher import Launcher  # noqa: E402
 from pipeline.storage import output_files  # noqa: E402
@@ -61,8 +61,8 @@ def main(argv: list[str]) -> None:
     """
     beam_args.seed()
     tasks: AbstractContextManager[None] = contextlib.nullcontext()
-    if TFJOB in argv:
-        at = argv.index(TFJOB)
+    if TFJOB_FLAG in argv:
+        at = argv.index(TFJOB_FLAG)
         tasks = _tasks_on_pods(json.loads(argv[at + 1]))
         argv = [*argv[:at], *argv[at + 2 :]]
     ui_path = argv[argv.index("--metadata_ui_path") + 1]

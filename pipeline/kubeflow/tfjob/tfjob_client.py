@@ -15,7 +15,7 @@ from kubernetes.client.rest import ApiException
 from kubernetes.config import ConfigException, incluster_config
 
 from models.distributed.supervisor import TaskError
-from pipeline.kubeflow.container import POD_NAME
+from pipeline.kubeflow.step_container import POD_NAME
 from pipeline.kubeflow.tfjob.tfjob_manifest import GROUP, PLURAL, VERSION
 
 SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")

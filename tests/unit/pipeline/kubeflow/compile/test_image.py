@@ -8,8 +8,9 @@ import subprocess
 import pytest
 from docker.utils.build import exclude_paths
 
+from pipeline.kubeflow import step_container
 from pipeline.kubeflow.compile import compiler
-from pipeline.kubeflow.executor import isolation
+from pipeline.kubeflow.local_argo import isolation
 
 ROOT = pathlib.Path(__file__).parents[5]
 FOLDER = "pipeline/kubeflow"
@@ -96,7 +97,7 @@ def test_what_is_copied_is_what_a_builder_sees():
 
 def test_workflow_and_image_agree():
     assert re.findall(r"^WORKDIR (.+)$", DOCKERFILE, re.MULTILINE)[-1] == (
-        isolation.WORKING_DIRECTORY
+        step_container.WORKING_DIRECTORY
     )
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == [
         f"{compiler._USER}:{compiler._USER}"

@@ -90,8 +90,8 @@ def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
 )
 def test_steps_must_share_the_places(given, message):
     if not message:
-        run_parameters.check_places(KUBEFLOW, given)
+        run_parameters.check_directories(KUBEFLOW, given)
         return
     with pytest.raises(UserError) as error:
-        run_parameters.check_places(KUBEFLOW, given)
+        run_parameters.check_directories(KUBEFLOW, given)
     assert message in str(error.value)

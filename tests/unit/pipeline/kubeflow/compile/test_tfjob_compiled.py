@@ -9,8 +9,8 @@ from test_compiler import EVERYTHING, KING_COUNTY, step
 
 from models.errors import UserError
 from pipeline.kubeflow.compile import compiler as compile_lib
-from pipeline.kubeflow.container import TFJOB
 from pipeline.kubeflow.rules import lint
+from pipeline.kubeflow.step_container import TFJOB_FLAG
 from tests.helpers import cluster_config
 
 CLUSTER = "train.cluster={workers: 2, max_restarts: 4}"
@@ -38,7 +38,7 @@ def workflow(genuine):
 
 def place_of_the_job(workflow):
     args = step(workflow, "trainer")["container"]["args"]
-    return args, args.index(TFJOB) + 1
+    return args, args.index(TFJOB_FLAG) + 1
 
 
 def the_job(workflow):
@@ -75,7 +75,7 @@ def test_only_the_trainer_has_a_job(genuine):
     having = [
         template["name"]
         for template in genuine["spec"]["templates"]
-        if TFJOB in template.get("container", {}).get("args", ())
+        if TFJOB_FLAG in template.get("container", {}).get("args", ())
     ]
     assert having == ["trainer"]
 
@@ -126,7 +126,7 @@ def test_a_task_gets_its_own_resources_or_the_step_s(genuine):
 
 def test_without_the_section_there_is_no_job(tmp_path):
     text = compiled(tmp_path, CLUSTER).files[0].read_text()
-    assert TFJOB not in text
+    assert TFJOB_FLAG not in text
 
 
 def test_a_job_without_a_cluster_is_refused(tmp_path):
@@ -156,7 +156,7 @@ def test_engines_of_v2_train_by_processes_and_say_so(files):
     )
     for file in files.files[1:]:
         text = file.read_text()
-        assert "TFJob" not in text and TFJOB not in text
+        assert "TFJob" not in text and TFJOB_FLAG not in text
         assert "max_restarts" in text, "the cluster is still trained"
 
 

@@ -14,8 +14,8 @@ from models.errors import BAD_INPUT, OK, UserError
 from pipeline.config import yaml_file
 from pipeline.kubeflow.argo import class_lookup
 from pipeline.kubeflow.compile import compiler
-from pipeline.kubeflow.container import REPOSITORY
 from pipeline.kubeflow.rules import lint
+from pipeline.kubeflow.step_container import REPOSITORY
 from tests.helpers import cluster_config
 
 KING_COUNTY = pathlib.Path("data/king_county/pipeline.yaml")

@@ -77,7 +77,10 @@ def test_a_workflow_that_is_older_than_its_configuration_is_noted(problem):
     os.utime(problem / "pipeline.yaml", (2e9, 2e9))
     noted = call(problem, *nowhere).stderr.splitlines()[0]
     workflow = "workspace/houses/kubeflow/workflow.yaml"
-    assert noted == f"note  pipeline.yaml is newer than {workflow}; `compile` takes it over"
+    assert (
+        noted
+        == f"note  pipeline.yaml is newer than {workflow}; to take over its changes, run `compile`"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from models.distributed.supervisor import TaskError
 from models.progress.training_progress import Progress
 from models.settings.training_settings import Tasks
 from pipeline.kubeflow.compile import compiler as compile_lib
-from pipeline.kubeflow.container import TFJOB
-from pipeline.kubeflow.executor import metadata_server
+from pipeline.kubeflow.local_argo import metadata_server
+from pipeline.kubeflow.step_container import TFJOB_FLAG
 from pipeline.kubeflow.steps import step
 from tests.helpers import cluster_config
 
@@ -76,7 +76,7 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, launcher_of, 
     assert launcher.clear(directory)
     launcher.train(Tasks(max_restarts=3), directory, fn_args, Progress(1))
     made = api.jobs["king-county-0123456789abcdef"].manifest
-    given = json.loads(arguments[arguments.index(TFJOB) + 1])
+    given = json.loads(arguments[arguments.index(TFJOB_FLAG) + 1])
     assert made["metadata"]["ownerReferences"] == [RUN]
     api.collect()
     assert api.jobs
@@ -90,7 +90,7 @@ def test_on_a_machine_of_its_own_the_tasks_are_processes(arguments, launcher_of,
 
 def test_in_a_cluster_without_the_argument_the_tasks_are_processes(arguments, launcher_of, serve):
     api = serve()
-    at = arguments.index(TFJOB)
+    at = arguments.index(TFJOB_FLAG)
     assert isinstance(launcher_of([*arguments[:at], *arguments[at + 2 :]]), launchers.OnThisMachine)
     assert api.requests == []
 

@@ -1,14 +1,4 @@
-"""Names that compiled files, their steps and the executor share, without imports."""
-
-PIPELINE_ROOT = "pipeline-root"
-"""The run parameter with the directory of the artifacts; TFX's own."""
-DATA_DIRECTORY = "data-directory"
-TRAINING_ROOT = "training-root"
-SERVING_DIRECTORY = "serving-directory"
-MAX_STEPS = "max-steps"
-GATES = "gates"
-NEW_BASELINE = "new-baseline"
-"""The run parameter with the reason for setting the deployed model aside; see the Evaluator."""
+"""Names of the outputs and metrics that Kubeflow Pipelines displays, without imports."""
 
 UI_METADATA = "mlpipeline-ui-metadata"
 """The output that Kubeflow Pipelines shows on a step's page."""

@@ -13,18 +13,21 @@ import time
 
 import pytest
 import yaml
+from etils import epath
 from rich.console import Console
 
 from models.errors import UserError
 from pipeline.console.node_progress import Progress
 from pipeline.kubeflow.compile.workflow_file import Manifest
-from pipeline.kubeflow.executor import isolation, run_command
-from pipeline.kubeflow.executor.execution import Execution, StepFailed
-from pipeline.kubeflow.executor.isolation import Namespaces, Processes
-from pipeline.kubeflow.executor.pod_environment import Cluster
-from pipeline.kubeflow.executor.workflow import Workflow
+from pipeline.kubeflow.local_argo import isolation, run_command
+from pipeline.kubeflow.local_argo.execution import Execution, StepFailed
+from pipeline.kubeflow.local_argo.isolation import Namespaces, Processes
+from pipeline.kubeflow.local_argo.pod_environment import Cluster
+from pipeline.kubeflow.local_argo.records import Records
+from pipeline.kubeflow.local_argo.workflow import Workflow
 
 ROOT = pathlib.Path(__file__).parents[5]
+RECORDS = Records("houses-1", port=0, to_local_path=epath.Path)  # read after a success only
 NAMESPACES = isinstance(isolation.best(ROOT), Namespaces)
 both = pytest.mark.parametrize(
     "kind",
@@ -114,14 +117,12 @@ def test_a_task_starts_when_those_before_it_have_ended(make, tmp_path):
 def test_steps_run_side_by_side_up_to_the_limit(make, tmp_path):
     """Each step waits until another one runs; none may see three at a time."""
     script = (
-        f"touch {tmp_path}/$$.run; n=0; "
-        f"while [ $(ls {tmp_path} | grep -c run$) -lt 2 ] && [ $n -lt 500 ]; do "
-        f"n=$((n+1)); sleep .01; done; ls {tmp_path} | grep -c run$; rm {tmp_path}/$$.run"
+        f"touch {tmp_path}/$$.busy; n=0; "
+        f"while [ $(ls {tmp_path} | grep -c busy$) -lt 2 ] && [ $n -lt 500 ]; do "
+        f"n=$((n+1)); sleep .01; done; ls {tmp_path} | grep -c busy$; rm {tmp_path}/$$.busy"
     )
     steps = [shell(name, script) for name in "abcd"]
     execution = make(manifest(steps, [task(name) for name in "abcd"]), parallel=2)
-    (tmp_path / "run").rename(tmp_path / "logs")  # its name would be counted, too
-    execution.folder = tmp_path / "logs"
     execution.run()
     seen = [int(said(execution, name).split()[-1]) for name in "abcd"]
     assert max(seen) == 2
@@ -321,7 +322,7 @@ def test_an_error_at_exit_is_shown_after_the_error_of_the_step(make, on_exit, sh
     steps = [shell("a", "echo bad table; exit 2"), shell("last", on_exit)]
     execution = make(manifest(steps, [task("a")], onExit="last"))
     output = io.StringIO()
-    code = run_command._execute(execution, None, Console(file=output))
+    code = run_command._execute(execution, RECORDS, Console(file=output))
     assert code == 2
     assert 0 < output.getvalue().index("  bad table") < output.getvalue().index(shown)
 
@@ -330,7 +331,7 @@ def test_an_error_at_exit_follows_a_mistake_in_the_workflow(make):
     steps = [shell("a", "echo {{nothing}}"), shell("last", "exit 4")]
     execution = make(manifest(steps, [task("a")], onExit="last"))
     with pytest.raises(UserError, match=r"(?s)nothing.*\nlast ended with exit code 4; its log: "):
-        run_command._execute(execution, None, Console(file=io.StringIO()))
+        run_command._execute(execution, RECORDS, Console(file=io.StringIO()))
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ def test_an_error_at_exit_follows_a_mistake_in_the_workflow(make):
 def test_what_is_not_understood_is_refused(mutation):
     found = yaml.safe_load(manifest([shell("a", "true")], [task("a")]))
     found["spec"] |= mutation
-    with pytest.raises(UserError, match="the executor does not know this field"):
+    with pytest.raises(UserError, match="`run` does not support this field"):
         Workflow.of(Manifest.parse(yaml.safe_dump(found), "test"))
 
 
@@ -433,10 +434,10 @@ def test_no_process_outlives_the_executor(kind, by, tmp_path):
         f"""
         import io, pathlib, sys
         from rich.console import Console
-        from pipeline.kubeflow.executor import isolation, run_command
-        from pipeline.kubeflow.executor.execution import Execution
-        from pipeline.kubeflow.executor.pod_environment import Cluster
-        from pipeline.kubeflow.executor.workflow import Workflow
+        from pipeline.kubeflow.local_argo import isolation, run_command
+        from pipeline.kubeflow.local_argo.execution import Execution
+        from pipeline.kubeflow.local_argo.pod_environment import Cluster
+        from pipeline.kubeflow.local_argo.workflow import Workflow
         from pipeline.kubeflow.compile.workflow_file import Manifest
         from pipeline.console.node_progress import Progress
         folder = pathlib.Path({str(tmp_path)!r})

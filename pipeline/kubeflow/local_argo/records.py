@@ -41,12 +41,12 @@ class Records:
     Attributes:
         run: the name of the run.
         port: the port of the metadata service on this machine.
-        place: converts a step's path to a path of this process.
+        to_local_path: converts a step's path to a path of this process.
     """
 
     run: str
     port: int
-    place: Callable[[str], epath.Path]
+    to_local_path: Callable[[str], epath.Path]
 
     def was_cached(self, node: str) -> bool:
         """Returns whether a node's result came from the cache."""
@@ -58,7 +58,7 @@ class Records:
         folder = self._output(nodes.EVALUATOR, "evaluation")
         if folder is None:
             return None
-        file = self.place(folder.uri) / VERDICT_FILE
+        file = self.to_local_path(folder.uri) / VERDICT_FILE
         return json.loads(file.read_text(encoding="utf-8"))
 
     def push(self) -> Push:
@@ -69,7 +69,7 @@ class Records:
         properties = artifact.custom_properties
         destination = properties["pushed_destination"].string_value
         return Push(
-            self.place(destination) if destination else None,
+            self.to_local_path(destination) if destination else None,
             bool(properties[UNCHANGED].int_value),
             properties[KEPT_BACK].string_value,
         )

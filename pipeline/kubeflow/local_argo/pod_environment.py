@@ -1,10 +1,10 @@
-"""Pods as the executor runs them: the variables and directories of their containers."""
+"""Pods that run on this machine: the variables and directories of their containers."""
 
 import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.errors import UserError
@@ -76,7 +76,7 @@ class Pod:
                 if reference.get("optional"):
                     return {}
                 raise _missing(kind, reference["name"])
-        raise UserError(f"workflow: envFrom: {', '.join(source)}: the executor does not know this")
+        raise UserError(f"workflow: envFrom: {', '.join(source)}: not supported by `run`")
 
     def _value(self, name: str, source: Mapping[str, Any], cluster: Cluster) -> str | None:
         if field := source.get("fieldRef"):
@@ -90,7 +90,7 @@ class Pod:
                 if value is None and not reference.get("optional"):
                     raise _missing(kind, f"{reference['name']}/{reference['key']}")
                 return value
-        raise UserError(f"workflow: {name}: {', '.join(source)}: the executor does not know this")
+        raise UserError(f"workflow: {name}: {', '.join(source)}: not supported by `run`")
 
     def _field(self, name: str, path: str) -> str:
         plain = {
@@ -103,9 +103,11 @@ class Pod:
         if match := _LABEL_PATH.fullmatch(path):
             values = self.labels if match.group(1) == "labels" else self.annotations
             return values.get(match.group(2), "")  # empty if missing, as in Kubernetes
-        raise UserError(f"workflow: {name}: fieldPath {path}: the executor does not know this")
+        raise UserError(f"workflow: {name}: fieldPath {path}: not supported by `run`")
 
-    def mounts(self, cluster: Cluster, volumes: list[Mapping[str, Any]]) -> dict[str, pathlib.Path]:
+    def mounts(
+        self, cluster: Cluster, volumes: Sequence[Mapping[str, Any]]
+    ) -> dict[str, pathlib.Path]:
         """Returns the directories of this machine that the container mounts, by mount path.
 
         Args:
@@ -126,7 +128,7 @@ class Pod:
             else:
                 raise UserError(
                     f"workflow: volume {mount['name']}: expected a persistentVolumeClaim or an "
-                    "emptyDir; the executor has no other"
+                    "emptyDir; `run` supports no other"
                 )
             if sub_path := mount.get("subPath"):
                 directory /= sub_path

@@ -14,7 +14,7 @@ from ml_metadata.proto import (
     metadata_store_service_pb2_grpc,
 )
 
-from pipeline.kubeflow.executor import metadata_server
+from pipeline.kubeflow.local_argo import metadata_server
 from pipeline.storage import metadata_store as stores
 
 

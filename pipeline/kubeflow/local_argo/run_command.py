@@ -8,7 +8,7 @@ import pathlib
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from etils import epath
 from rich.console import Console
@@ -16,17 +16,18 @@ from rich.markup import escape
 
 from models.errors import BAD_INPUT, FAILED, INTERRUPTED, NOT_BLESSED, OK, UserError
 from pipeline.config.kubeflow_config import OBJECT_STORES, Kubeflow
-from pipeline.console import messages, shortage, terminal
+from pipeline.console import command_line, messages, shortage, terminal
 from pipeline.console.node_progress import CACHED, Node, Progress
+from pipeline.kubeflow.compile.cluster_problem import ClusterProblem
 from pipeline.kubeflow.compile.workflow_file import Manifest
-from pipeline.kubeflow.container import REPOSITORY
-from pipeline.kubeflow.executor import isolation, metadata_server
-from pipeline.kubeflow.executor.execution import Execution, StepFailed
-from pipeline.kubeflow.executor.isolation import Isolation, Namespaces
-from pipeline.kubeflow.executor.pod_environment import Cluster
-from pipeline.kubeflow.executor.records import Records
-from pipeline.kubeflow.executor.workflow import Workflow
-from pipeline.kubeflow.names import PIPELINE_ROOT
+from pipeline.kubeflow.local_argo import isolation, metadata_server
+from pipeline.kubeflow.local_argo.execution import Execution, StepFailed
+from pipeline.kubeflow.local_argo.isolation import Isolation, Namespaces
+from pipeline.kubeflow.local_argo.pod_environment import Cluster
+from pipeline.kubeflow.local_argo.records import Records
+from pipeline.kubeflow.local_argo.workflow import Workflow
+from pipeline.kubeflow.parameter_names import PIPELINE_ROOT, SERVING_DIRECTORY, TRAINING_ROOT
+from pipeline.kubeflow.step_container import REPOSITORY
 from pipeline.storage import metadata_store
 from pipeline.storage.workspace import Workspace
 
@@ -36,34 +37,33 @@ _METADATA_SERVICE = "metadata-grpc-configmap"  # the name in Kubeflow Pipelines
 
 
 def run(
-    problem: str,
-    kubeflow: Kubeflow,
-    workspace: Workspace,
-    file: pathlib.Path,
-    parameters: Mapping[str, str],
-    secrets: Mapping[str, Mapping[str, str]],
+    problem: ClusterProblem,
+    file: pathlib.Path | None,
+    param: Sequence[str] | None,
+    secret: Sequence[str] | None,
     parallel: int,
-    image: pathlib.Path | None = None,
+    image_root: pathlib.Path | None = None,
 ) -> int:
     """Executes a workflow and prints its verdict.
 
     Args:
-        problem: the name of the problem.
-        kubeflow: the `kubeflow` section of its configuration.
-        workspace: holds the metadata, the volumes and the logs.
-        file: the compiled workflow, which is executed unchanged.
-        parameters: values that replace the workflow's defaults, by name.
-        secrets: keys and values of the cluster's secrets, by name.
+        problem: the problem; its workspace holds the metadata, the volumes and the logs.
+        file: the compiled workflow, which is executed unchanged; by default the workspace's.
+        param: values that replace the workflow's defaults, as NAME=VALUE.
+        secret: the cluster's secrets, as NAME/KEY=VALUE.
         parallel: the maximum number of steps that run at a time.
-        image: the image's root file system as a directory; the steps run in it.
+        image_root: the image's root file system as a directory; the steps run in it.
 
     Returns:
         An exit code of `models.errors`.
 
     Raises:
-        UserError: the workflow refers to something that does not exist, or the workspace is in
-            use.
+        UserError: an option is wrong, the workflow refers to something that does not exist, or the
+            workspace is in use.
     """
+    kubeflow, workspace = problem.kubeflow, problem.workspace
+    secrets, parameters = _secrets(secret), problem.parameters(param)
+    file = problem.workflow(file)
     if kubeflow.metadata:
         raise UserError(
             "kubeflow.metadata: steps would look for the store at that address, which `run` does "
@@ -71,12 +71,12 @@ def run(
         )
     manifest = Manifest.load(file)
     workflow = Workflow.of(manifest)
-    isolated = isolation.Image(image) if image else isolation.best(REPOSITORY)
-    name = f"{problem.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
+    isolated = isolation.Image(image_root) if image_root else isolation.best(REPOSITORY)
+    name = f"{problem.config.name.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
     with workspace.locked(), workspace.plain() as plain:
         # Mount options treat `,` and `:` in a path as separators; the plain path has neither.
         volumes = plain.root / "volumes"
-        local = _local_places(kubeflow, plain, isolated)
+        local = _local_directories(kubeflow, plain, isolated)
         values = manifest.parameters({**local, **parameters})
         folder = workspace.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
         folder.mkdir()
@@ -84,19 +84,19 @@ def run(
             messages.say(console, f"logs: {messages.escaped(folder)}/")
             if not isinstance(isolated, Namespaces):
                 messages.say(console, "not root: steps are plain processes that see this machine")
-            artifacts = _places(kubeflow, volumes, isolated)(values[PIPELINE_ROOT])
+            to_local_path = _path_converter(kubeflow, volumes, isolated)
+            artifacts = to_local_path(values[PIPELINE_ROOT])
             messages.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))
             with metadata_server.serving(workspace.metadata) as port:
                 progress = Progress(console, workflow.steps())
-                to_local_path = _places(kubeflow, volumes, isolated)
 
-                def place_as_known(path: str) -> epath.Path:
+                def to_known_path(path: str) -> epath.Path:
                     """Returns a path that outlives the link of `Workspace.plain`."""
                     return epath.Path(
                         str(to_local_path(path)).replace(str(plain.root), str(workspace.root), 1)
                     )
 
-                records = Records(name, port, place_as_known)
+                records = Records(name, port, to_known_path)
                 service = {
                     "METADATA_GRPC_SERVICE_HOST": "127.0.0.1",
                     "METADATA_GRPC_SERVICE_PORT": str(port),
@@ -115,6 +115,16 @@ def run(
                 return _execute(execution, records, console)
 
 
+def _secrets(options: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    secrets: dict[str, dict[str, str]] = {}
+    for path, value in command_line.pairs("--secret", options).items():
+        name, separator, key = path.partition("/")
+        if not separator:
+            raise UserError(f"--secret {path}: expected NAME/KEY=VALUE, as db/password=x")
+        secrets.setdefault(name, {})[key] = value
+    return secrets
+
+
 def _execute(execution: Execution, records: Records, console: Console) -> int:
     started = time.monotonic()
     try:
@@ -128,9 +138,9 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
             raise UserError(f"{error}\n{execution.exit_error}") from error
         raise
     except StepFailed as failure:
-        _show_failure(console, failure, execution.least_free)
+        _show_failure(console, failure, execution.containers.least_free)
         if isinstance(execution.exit_error, StepFailed):
-            _show_failure(console, execution.exit_error, execution.least_free)
+            _show_failure(console, execution.exit_error, execution.containers.least_free)
         elif execution.exit_error:
             messages.say(console, escape(str(execution.exit_error)))
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
@@ -175,28 +185,30 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _local_places(kubeflow: Kubeflow, workspace: Workspace, isolated: Isolation) -> dict[str, str]:
+def _local_directories(
+    kubeflow: Kubeflow, workspace: Workspace, isolated: Isolation
+) -> dict[str, str]:
     """Returns parameters with local directories in place of volumes that the steps cannot reach."""
     if isinstance(isolated, Namespaces) or kubeflow.workspace.startswith(OBJECT_STORES):
         return {}
     return {
         PIPELINE_ROOT: str(workspace.artifacts),
-        "training-root": str(workspace.training),
-        "serving-directory": str(workspace.serving),
+        TRAINING_ROOT: str(workspace.training),
+        SERVING_DIRECTORY: str(workspace.serving),
     }
 
 
-def _places(kubeflow: Kubeflow, volumes: pathlib.Path, isolated: Isolation):
+def _path_converter(kubeflow: Kubeflow, volumes: pathlib.Path, isolated: Isolation):
     """Returns a function that converts a step's path to this process's; buckets stay the same."""
     mounts = kubeflow.volumes if isinstance(isolated, Namespaces) else {}
 
-    def place(path: str) -> epath.Path:
+    def to_local_path(path: str) -> epath.Path:
         for claim, mount in mounts.items():
             if pathlib.PurePath(path).is_relative_to(mount):
                 return epath.Path(volumes / claim / os.path.relpath(path, mount))
         return epath.Path(path)
 
-    return place
+    return to_local_path
 
 
 def _note_cached(workflow: Workflow, records: Records, step: str, node: Node) -> None:

@@ -18,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.errors import UserError
+from pipeline.kubeflow.step_container import IMAGE_FOLDERS, WORKING_DIRECTORY
 
-WORKING_DIRECTORY = "/app"
-"""The image's working directory."""
-_CODE = ("components", "data", "models", "pipeline", "kubeflow_runner.py", "local_runner.py")
+_CODE = (*IMAGE_FOLDERS, "kubeflow_runner.py", "local_runner.py")
 _PROCESSOR = ("OPENBLAS_", "MKL_", "OMP_", "TF_ENABLE_ONEDNN_OPTS")
 """Prefixes of variables that adapt libraries to this machine's processor, which steps keep."""
 
@@ -76,7 +75,7 @@ class Isolation(abc.ABC):
         """Starts the command, which writes its output to the open file `log`."""
 
     @abc.abstractmethod
-    def found(self, command: Command, path: str) -> pathlib.Path:
+    def host_path(self, command: Command, path: str) -> pathlib.Path:
         """Returns the path on this machine of a path in the container."""
 
 
@@ -132,7 +131,7 @@ class Namespaces(Isolation):
             start_new_session=True,
         )
 
-    def found(self, command: Command, path: str) -> pathlib.Path:
+    def host_path(self, command: Command, path: str) -> pathlib.Path:
         """Returns the path in a volume, in the container's /tmp or in the overlay's upper layer."""
         mounts = {**command.mounts, "/tmp": command.scratch / "tmp"}
         return _below(mounts, path) or command.scratch / "upper" / path.lstrip("/")
@@ -149,7 +148,7 @@ class Namespaces(Isolation):
             binds += ["ro", prefix, prefix]
         return binds
 
-    def _give(self, place: pathlib.Path) -> None:
+    def _give(self, host_path: pathlib.Path) -> None:
         """Gives the container's user write access."""
 
     def _environment(self) -> dict[str, str]:
@@ -184,10 +183,10 @@ class Image(Namespaces):
     def _code_binds(self) -> list[str]:
         return []
 
-    def _give(self, place: pathlib.Path) -> None:
+    def _give(self, host_path: pathlib.Path) -> None:
         # Like fsGroup: the group may write, and new files belong to it.
-        os.chown(place, -1, self._user)
-        place.chmod(0o2775)
+        os.chown(host_path, -1, self._user)
+        host_path.chmod(0o2775)
 
     def _environment(self) -> dict[str, str]:
         return _base_environment("/opt/venv/bin")
@@ -223,7 +222,7 @@ class Processes(Isolation):
             start_new_session=True,
         )
 
-    def found(self, command: Command, path: str) -> pathlib.Path:
+    def host_path(self, command: Command, path: str) -> pathlib.Path:
         """Returns the same path, as the container sees this machine's files."""
         return pathlib.Path(path)
 

@@ -1,4 +1,4 @@
-"""An Argo Workflow as the executor sees it: templates, parameters and references.
+"""An Argo Workflow as `run` sees it: templates, parameters and references.
 
 Only fields that Kubeflow Pipelines' compiler writes are supported. Any other field is refused, as
 ignoring it might change what the workflow does.
@@ -60,12 +60,12 @@ class Workflow:
         """Returns the parts of a compiled workflow.
 
         Raises:
-            UserError: the workflow has a field that the executor does not support.
+            UserError: the workflow has a field that `run` does not support.
         """
         spec = manifest.content["spec"]
         templates = {template["name"]: template for template in spec["templates"]}
-        for mistake in _not_understood(spec):
-            raise UserError(f"{manifest.where}: {mistake}: the executor does not know this field")
+        for field in _unsupported(spec):
+            raise UserError(f"{manifest.where}: {field}: `run` does not support this field")
         return cls(spec, templates)
 
     def steps(self) -> list[str]:
@@ -109,7 +109,7 @@ def join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def filled_in(value: Any, scope: Mapping[str, str]) -> Any:
+def substitute(value: Any, scope: Mapping[str, str]) -> Any:
     """Replaces every `{{reference}}` in a part of a workflow.
 
     Raises:
@@ -118,9 +118,9 @@ def filled_in(value: Any, scope: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: _resolve(match.group(1), scope), value)
     if isinstance(value, Mapping):
-        return {key: filled_in(item, scope) for key, item in value.items()}
+        return {key: substitute(item, scope) for key, item in value.items()}
     if isinstance(value, list):
-        return [filled_in(item, scope) for item in value]
+        return [substitute(item, scope) for item in value]
     return value
 
 
@@ -132,7 +132,7 @@ def _resolve(reference: str, scope: Mapping[str, str]) -> str:
     return scope[reference]
 
 
-def holds(condition: str) -> bool:
+def is_true(condition: str) -> bool:
     """Returns whether a `when` without references is true: `"heads" == "tails"`, `3 > 2`.
 
     Raises:
@@ -148,7 +148,7 @@ def holds(condition: str) -> bool:
         return _OPERATORS[sign](left, right)
 
 
-def _not_understood(spec: Mapping[str, Any]):
+def _unsupported(spec: Mapping[str, Any]):
     yield from (f"spec.{key}" for key in spec if key not in _SPEC)
     for template in spec["templates"]:
         where = f"spec.templates.{template['name']}"

@@ -1,1 +1,0 @@
-"""Executor of a compiled Argo Workflow on one machine."""

@@ -1,0 +1,11 @@
+"""Names of a compiled pipeline's parameters, without imports."""
+
+PIPELINE_ROOT = "pipeline-root"
+"""The directory of the artifacts; TFX chose the name."""
+DATA_DIRECTORY = "data-directory"
+TRAINING_ROOT = "training-root"
+SERVING_DIRECTORY = "serving-directory"
+MAX_STEPS = "max-steps"
+GATES = "gates"
+NEW_BASELINE = "new-baseline"
+"""The reason for setting the deployed model aside; see the Evaluator."""
