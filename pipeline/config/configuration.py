@@ -4,7 +4,7 @@
 """
 
 import pathlib
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 
@@ -13,14 +13,13 @@ from components.evaluator.bounds import Bound
 from components.evaluator.criteria import Criteria
 from models.features import expressions
 from pipeline.config import gates
-from pipeline.config.cluster_config import Cluster
+from pipeline.config.column_config import Feature, FurtherLabel, Slice, Task, unfit_for_task
 from pipeline.config.data_config import Data, Splits
 from pipeline.config.kubeflow_config import Kubeflow
 from pipeline.config.pydantic_types import (
     ClassWeights,
-    Code,
     Count,
-    Natural,
+    Mistakes,
     Number,
     Section,
     Text,
@@ -28,171 +27,8 @@ from pipeline.config.pydantic_types import (
     path_text,
     refuse,
 )
+from pipeline.config.train_config import Model, Train
 from pipeline.config.tune_config import Tune, fits_training
-
-Mistakes = list[tuple[tuple[str, ...], str]]
-Task = Literal["regression", "binary", "multiclass"]
-
-
-class Feature(Section):
-    """The settings of one column, where the schema alone does not determine its use.
-
-    Attributes:
-        kind: `ignore` keeps the column out of the model.
-        vocabulary: how many of the most frequent values get their own index (categorical).
-        min_count: values that occur less often share the out-of-vocabulary buckets (categorical).
-        oov_buckets: hash buckets for unseen values (categorical).
-        order: the values in ascending order (ordinal).
-    """
-
-    kind: Literal["numeric", "ordinal", "categorical", "boolean", "date", "sequence", "ignore"]
-    vocabulary: Count = 10_000
-    min_count: Count = 5
-    oov_buckets: Count = 1
-    order: tuple[Code, ...] | None = None
-
-    @pydantic.validator("order")
-    def _distinct(cls, value):
-        repeated = [code for code in value or () if value.count(code) > 1]
-        if repeated:
-            raise ValueError(f"expected each value once, with {repeated[0]!r} but one time")
-        if value is not None and len(value) < 2:
-            raise ValueError("expected two values or more, rising, as [low, medium, high]")
-        if len({type(code) for code in value or ()}) > 1:
-            raise ValueError("expected text alone or whole numbers alone")
-        return value
-
-    @pydantic.root_validator(skip_on_failure=True)
-    def _order_of_ordinals(cls, values):
-        if values["kind"] == "ordinal" and not values["order"]:
-            raise ValueError(
-                "missing its order; add 'order: [...]' (the values, rising, as [low, medium, high])"
-            )
-        if values["kind"] != "ordinal" and values["order"]:
-            kind = values["kind"]
-            refuse([(("order",), f"only for ordinal, but the kind is {kind}")])
-        return values
-
-
-class FurtherLabel(Section):
-    """A further label, learned and judged beside the main one.
-
-    Attributes:
-        task, log_label, class_weights: as for the main label.
-    """
-
-    task: Task
-    log_label: pydantic.StrictBool | None = None
-    class_weights: ClassWeights | None = None
-
-    @pydantic.root_validator(skip_on_failure=True)
-    def _fits_the_task(cls, values):
-        refuse(_unfit_for_task(values))
-        return values
-
-
-def _unfit_for_task(values) -> Mistakes:
-    """Returns a mistake for each setting of a label that does not apply to its task."""
-    task = values["task"]
-    for_numbers = [key for key in ("log_label", "interval") if values.get(key)]
-    mistakes: Mistakes = []
-    if task != "regression":
-        mistakes += [
-            ((key,), f"only for regression, but the task is {task}") for key in for_numbers
-        ]
-    elif values.get("class_weights"):
-        mistakes.append((("class_weights",), "only for classes, but the task is regression"))
-    return mistakes
-
-
-class Model(Section):
-    """The `model` section: which model is trained, and with which parameters.
-
-    Attributes:
-        name: a registered name, or the dotted path of a `model_fn` in an importable module or in a
-            file beside the configuration.
-        params: the parameters passed to the `model_fn`, which validates them.
-    """
-
-    name: Text = "tabm"
-    params: dict[pydantic.StrictStr, Any] = {}
-
-    _mapping = pydantic.validator("params", pre=True, allow_reuse=True)(mapping)
-
-
-class EarlyStopping(Section):
-    """The rule that stops training when the eval loss has not fallen for `patience` steps."""
-
-    patience: Count
-
-
-class Train(Section):
-    """The `train` section: how long and how the model is trained.
-
-    Attributes:
-        max_steps, epochs: the length of training, as one of the two; by default chosen by the
-            number of examples.
-        batch_size: examples per step; by default chosen likewise.
-        evaluate_every: steps between checkpoints; each is evaluated on the eval split, and the one
-            with the lowest loss is exported. By default a seventh of the training.
-        keep_checkpoints: how many checkpoints are kept.
-        cache_mb: transformed data up to this size is kept decoded in memory, and takes twice that
-            while it is read.
-        cluster: the tasks or devices that train together; by default one process on one device.
-    """
-
-    max_steps: Count | None = None
-    epochs: Count | None = None
-    batch_size: Count | None = None
-    evaluate_every: Count | None = None
-    keep_checkpoints: Count = 5
-    early_stopping: EarlyStopping | None = None
-    cache_mb: Natural = 256
-    seed: Natural = 42
-    cluster: Cluster | None = None
-
-    @pydantic.root_validator(skip_on_failure=True)
-    def _one_length(cls, values):
-        if values["max_steps"] and values["epochs"]:
-            raise ValueError("expected max_steps or epochs, found both: remove one")
-        return values
-
-    @pydantic.root_validator(skip_on_failure=True)
-    def _fits_replicas(cls, values):
-        size, cluster = values["batch_size"], values["cluster"]
-        if not cluster or not cluster.mirrored:
-            return values
-        if values["early_stopping"]:
-            # TensorFlow's early-stopping hook fetches a per-replica value, which cannot be fetched.
-            message = "not with cluster.mirrored, whose trainings go to their end; remove the one"
-            refuse([(("early_stopping",), message)])
-        if size and size % cluster.mirrored:
-            message = (
-                f"found {size}, expected a multiple of train.cluster.mirrored, {cluster.mirrored}: "
-                "each replica gets the same part of a batch"
-            )
-            refuse([(("batch_size",), message)])
-        return values
-
-
-class Slice(Section):
-    """A column by which the test split is divided into slices that are judged on their own.
-
-    Attributes:
-        column: the column; each of its values is a slice, unless `bands` is given.
-        bands: the edges, in ascending order, of the bands that are the slices of a numeric column.
-        gate: whether the change bounds apply; if false, the slices are only reported.
-    """
-
-    column: Text
-    bands: tuple[Number, ...] | None = None
-    gate: pydantic.StrictBool = True
-
-    @pydantic.validator("bands")
-    def _rising(cls, value):
-        if value is not None and (not value or list(value) != sorted(set(value))):
-            raise ValueError("expected edges in rising order, as [250000, 500000]")
-        return value
 
 
 class Beam(Section):
@@ -326,7 +162,7 @@ class Config(Section):
             for name in values["features"]
             if name in roles
         ]
-        mistakes += _unfit_for_task(values)
+        mistakes += unfit_for_task(values)
         if label in more:
             mistakes.append((("more_labels", label), "this is the label; remove it from here"))
         if weight in (label, *more):

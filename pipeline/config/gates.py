@@ -6,7 +6,7 @@ from typing import Any
 from components.evaluator import bounds, metric_catalogue
 from components.evaluator.bounds import Bound
 from models.errors import nearest
-from pipeline.config.pydantic_types import refuse
+from pipeline.config.pydantic_types import Mistakes, refuse
 
 NEVER = "never"
 """Value of `gates` in a configuration that blesses, and so pushes, no model."""
@@ -52,7 +52,7 @@ def read(section: Mapping[str, Any], task: str, known: Metrics) -> dict[str, Bou
     label, *further = known
     keys = {*known[label], *(f"{column}/{name}" for column in further for name in known[column])}
     read_bounds: dict[str, Bound] = {}
-    mistakes: list[tuple[tuple[str, ...], str]] = []
+    mistakes: Mistakes = []
     for key, values in section.items():
         if key not in keys:
             mistakes.append(((key,), _unknown(str(key), task, known)))

@@ -2,80 +2,35 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import pydantic
 
-from pipeline.config.pydantic_types import Count, Natural, Section, Text, mapping, refuse
+from pipeline.config.kubernetes_types import (
+    LABEL_KEY,
+    VARIABLE_NAME,
+    Cpu,
+    Image,
+    Label,
+    Memory,
+    ObjectName,
+)
+from pipeline.config.pydantic_types import (
+    Count,
+    Mistakes,
+    Natural,
+    Section,
+    Text,
+    mapping,
+    refuse,
+)
 
 DEFAULT = "default"
 """The key in `resources` for all steps that are not named there."""
 
 OBJECT_STORES = ("gs://",)
 """Object stores that may hold a workspace: both TensorFlow and Beam read and write them."""
-_IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
-_LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_LABEL_KEY = re.compile(
-    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
-_OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAKEN = ("WORKFLOW_ID", "PYTHONPATH")
-
-
-class _Pattern(str):
-    """Text that matches a pattern; numbers are converted to text first."""
-
-    pattern: re.Pattern[str]
-    expected: str
-
-    @classmethod
-    def __get_validators__(cls):
-        yield cls.validate
-
-    @classmethod
-    def validate(cls, value: Any) -> str:
-        """Returns the value as text; raises `ValueError` if it does not match."""
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise ValueError(f"expected {cls.expected}")
-        if not cls.pattern.fullmatch(str(value)):
-            raise ValueError(f"expected {cls.expected}")
-        return str(value)
-
-
-class Image(_Pattern):
-    """A container image with a tag or digest, which says what runs."""
-
-    pattern = _IMAGE
-    expected = "an image with its tag or digest, as registry.example.com/houses:1.0"
-
-
-class Memory(_Pattern):
-    """An amount of memory; Kubeflow's compiler accepts no fractions."""
-
-    pattern = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti)")
-    expected = "a whole amount with its unit, as 512Mi or 8Gi"
-
-
-class Cpu(_Pattern):
-    """A number of cores or of thousandths of a core."""
-
-    pattern = re.compile(r"[1-9]\d*m?|\d+\.\d+")
-    expected = "cores or thousandths of one, as 2, 0.5 or 500m"
-
-
-class ObjectName(_Pattern):
-    """The name of a Kubernetes object."""
-
-    pattern = _OBJECT
-    expected = "the name of a Kubernetes object: lower-case letters, digits, - and ."
-
-
-class Label(_Pattern):
-    """The value of a label."""
-
-    pattern = _LABEL
-    expected = "at most 63 letters, digits, - _ and ."
 
 
 class Resources(Section):
@@ -203,7 +158,7 @@ class Kubeflow(Section):
     def _mounts(cls, value):
         mistakes = []
         for claim, mount in value.items():
-            if not _OBJECT.fullmatch(claim):
+            if not ObjectName.pattern.fullmatch(claim):
                 mistakes.append(((claim,), f"expected {ObjectName.expected}"))
             if not mount.startswith("/") or mount.rstrip("/") in ("", "/app"):
                 mistakes.append(((claim,), "expected an absolute path that is not / or /app"))
@@ -220,7 +175,7 @@ class Kubeflow(Section):
     def _variables(cls, value):
         mistakes = []
         for name in value:
-            if not _VARIABLE.fullmatch(name):
+            if not VARIABLE_NAME.fullmatch(name):
                 mistakes.append(((name,), "expected letters, digits and _ as the variable's name"))
             elif name in _TAKEN:
                 mistakes.append(((name,), "this variable is the pipeline's own; remove it"))
@@ -233,7 +188,7 @@ class Kubeflow(Section):
             [
                 ((name,), "expected the secret's name and a key of it, as database/password")
                 for name, reference in value.items()
-                if not re.fullmatch(rf"{_OBJECT.pattern}/[-._a-zA-Z0-9]+", reference)
+                if not re.fullmatch(rf"{ObjectName.pattern.pattern}/[-._a-zA-Z0-9]+", reference)
             ]
         )
         return value
@@ -244,7 +199,7 @@ class Kubeflow(Section):
             [
                 ((name,), "expected a label's name, as team or example.com/team")
                 for name in value
-                if not _LABEL_KEY.fullmatch(name)
+                if not LABEL_KEY.fullmatch(name)
             ]
         )
         return value
@@ -252,7 +207,7 @@ class Kubeflow(Section):
     @pydantic.root_validator(skip_on_failure=True)
     def _workspace_is_shared(cls, values):
         """Checks that the steps share their directories and that no variable is set twice."""
-        mistakes: list[tuple[tuple[str, ...], str]] = []
+        mistakes: Mistakes = []
         for key in ("workspace", "data", "push"):
             mistake = values[key] and misplaced(values[key], values["volumes"], key != "data")
             if mistake:

@@ -2,7 +2,7 @@
 
 from models.settings.column_settings import ColumnSettings, FeatureSettings, LabelSettings
 from models.settings.training_settings import EarlyStopping, Model, Replicas, Settings, Tasks, Train
-from pipeline.config import cluster_config, configuration
+from pipeline.config import cluster_config, column_config, train_config
 from pipeline.config.configuration import Config
 
 
@@ -38,7 +38,7 @@ def problem_settings(config: Config, code: str) -> Settings:
     )
 
 
-def train_settings(train: configuration.Train) -> Train:
+def train_settings(train: train_config.Train) -> Train:
     """Returns the settings of the training itself."""
     stopping = train.early_stopping
     return Train(
@@ -54,7 +54,7 @@ def train_settings(train: configuration.Train) -> Train:
     )
 
 
-def _feature(feature: configuration.Feature) -> FeatureSettings:
+def _feature(feature: column_config.Feature) -> FeatureSettings:
     return FeatureSettings(
         kind=feature.kind,
         vocabulary=feature.vocabulary,

@@ -1,11 +1,14 @@
 """Types of configuration values that explain what is wrong with an invalid value."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 from pydantic.error_wrappers import ErrorWrapper
+
+Mistakes = list[tuple[tuple[str, ...], str]]
+"""Pairs of the location of a key and a message."""
 
 
 class Section(pydantic.BaseModel):
@@ -37,8 +40,8 @@ def path_text(value: Any) -> Any:
     return value
 
 
-def refuse(mistakes: Sequence[tuple[tuple[str, ...], str]]) -> None:
-    """Raises a `ValidationError` that reports every mistake, a pair of a location and a message."""
+def refuse(mistakes: Mistakes) -> None:
+    """Raises a `ValidationError` that reports every mistake, if there are any."""
     if mistakes:
         raise pydantic.ValidationError(
             [ErrorWrapper(ValueError(message), location) for location, message in mistakes], Section

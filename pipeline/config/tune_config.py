@@ -8,7 +8,16 @@ import pydantic
 
 from components.evaluator import metric_catalogue
 from models.settings.training_settings import MODEL_PARAMS
-from pipeline.config.pydantic_types import Count, Natural, Number, Section, Text, mapping, refuse
+from pipeline.config.pydantic_types import (
+    Count,
+    Mistakes,
+    Natural,
+    Number,
+    Section,
+    Text,
+    mapping,
+    refuse,
+)
 
 LENGTHS = ("train.max_steps", "train.epochs")
 _COUNTS = ("train.batch_size", *LENGTHS)
@@ -135,7 +144,7 @@ class Tune(Section):
                 "nothing to search; add a dimension, as "
                 "search: {model.params.learning_rate: {low: 0.0003, high: 0.03, log: true}}"
             )
-        mistakes: list[tuple[tuple[str, ...], str]] = []
+        mistakes: Mistakes = []
         for key, dimension in value.items():
             if key in _COUNTS:
                 for sample in dimension.samples:

@@ -11,8 +11,8 @@ import yaml
 
 from benchmarks import distributed, memory, pipeline, quality, quality_runs, tables
 from pipeline.config import config_file
-from pipeline.config.configuration import Train
 from pipeline.config.problem_settings import train_settings
+from pipeline.config.train_config import Train
 
 KING_COUNTY = tables.REPOSITORY / "data" / "king_county" / "pipeline.yaml"
 TEXTS = [
