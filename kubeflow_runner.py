@@ -22,14 +22,14 @@ from pipeline.kubeflow.server.connection_options import Connect, asks_the_server
 
 app = command_line.app(
     "The same pipeline on Kubeflow: compiled, checked, executed, submitted, scheduled.",
-    "Exit codes: 0 done (of run: blessed and pushed, or unchanged); 1 a step failed; "
+    "Exit codes: 0 done (for run: blessed and pushed, or unchanged); 1 a step failed; "
     "2 wrong configuration, option or data, or a server that cannot be reached or refuses; "
     "3 not blessed or kept back; 130 interrupted.",
 )
 schedules = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="List, pause, resume and delete what `schedule` made.",
+    help="List, pause, resume and delete schedules.",
 )
 app.add_typer(schedules, name="schedules")
 
@@ -59,7 +59,7 @@ def compile(
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Write what clusters run: an Argo Workflow, and V2 pipelines for Kubeflow 2 and Vertex AI."""
+    """Compile to an Argo Workflow, and to V2 pipelines for Kubeflow 2 and Vertex AI."""
     from pipeline.kubeflow.compile import compile_command
 
     raise typer.Exit(compile_command.run(ClusterProblem.load(config, workspace, set_, preset)))
@@ -91,7 +91,9 @@ def run(
         list[str] | None,
         typer.Option("--secret", metavar="NAME/KEY=VALUE", help="A secret of the cluster."),
     ] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Steps that run at a time.")] = 2,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="Maximum number of steps that run at a time.")
+    ] = 2,
     image_root: Annotated[
         pathlib.Path | None,
         typer.Option(help="A directory with the image's file system, for the steps to run in."),
@@ -108,19 +110,19 @@ ExperimentOption = Annotated[
     str | None,
     typer.Option(
         "--experiment",
-        help="That groups the runs.",
-        show_default="the problem's name; made if need be",
+        help="The experiment that groups the runs.",
+        show_default="the problem's name, created if missing",
     ),
 ]
 CreateOption = Annotated[
-    bool, typer.Option("--create-experiment", help="Makes the --experiment if there is none.")
+    bool, typer.Option("--create-experiment", help="Creates the --experiment if it does not exist.")
 ]
 TimezoneOption = Annotated[
     str,
     typer.Option(
         "--timezone",
-        help="In which the cluster evaluates schedules: CRON_SCHEDULE_TIMEZONE of its controller. "
-        "Only what is printed depends on it.",
+        help="Time zone of the cluster's schedules: CRON_SCHEDULE_TIMEZONE of its controller. "
+        "It affects only what is printed.",
     ),
 ]
 ScheduleArgument = Annotated[str, typer.Argument(help="Name or id of the schedule.")]
@@ -142,15 +144,16 @@ def submit(
     param: ParamOption = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Of the run.", show_default="the problem's name and the time"),
+        typer.Option(help="Name of the run.", show_default="the problem's name and the time"),
     ] = None,
     experiment: ExperimentOption = None,
     create_experiment: CreateOption = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Follows the run to its end; its verdict is the code.")
+        bool,
+        typer.Option("--wait", help="Follows the run to its end; the exit code is its verdict."),
     ] = False,
     poll: Annotated[
-        float, typer.Option(min=0.01, help="Seconds between two looks at it, with --wait.")
+        float, typer.Option(min=0.01, help="Seconds between requests, with --wait.")
     ] = 10.0,
 ) -> None:
     """Upload the compiled workflow and run it once; an unchanged one is not uploaded again."""
@@ -178,16 +181,16 @@ def schedule(
     file: FileOption = None,
     param: ParamOption = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the schedule.", show_default="the problem's name")
+        str | None, typer.Option(help="Name of the schedule.", show_default="the problem's name")
     ] = None,
     experiment: ExperimentOption = None,
     create_experiment: CreateOption = False,
     timezone: TimezoneOption = "UTC",
     max_concurrency: Annotated[
-        int, typer.Option(min=1, max=10, help="How many of its runs there may be at a time.")
+        int, typer.Option(min=1, max=10, help="Maximum number of its runs at a time.")
     ] = 1,
     catchup: Annotated[
-        bool, typer.Option("--catchup", help="Makes up for every time that was missed.")
+        bool, typer.Option("--catchup", help="Makes up for every missed run.")
     ] = False,
 ) -> None:
     """Upload the compiled workflow and run it on a schedule."""

@@ -21,7 +21,7 @@ from pipeline.console.command_line import ConfigOption, PresetOption, SetOption,
 
 app = command_line.app(
     "From a raw table to a blessed, pushed model, on this machine.",
-    "Exit codes: 0 done (of run: blessed and pushed, or unchanged); 1 a step failed; "
+    "Exit codes: 0 done (for run: blessed and pushed, or unchanged); 1 a step failed; "
     "2 wrong configuration, option or data; 3 not blessed or kept back; 130 interrupted.",
 )
 
@@ -30,8 +30,8 @@ NewBaselineOption = Annotated[
     str | None,
     typer.Option(
         metavar="WHY",
-        help="Judges the model without comparing it with the deployed one, in this run; the reason "
-        "is kept with the verdict and the deployment.",
+        help="Judges this run's model without comparing it with the deployed one; the reason "
+        "is recorded with the verdict and the deployment.",
     ),
 ]
 
@@ -56,7 +56,7 @@ def run(
 
     if new_baseline is not None and not new_baseline.strip():
         raise errors.UserError(
-            "--new-baseline: is empty; say why the deployed model is not to be compared with"
+            "--new-baseline: is empty; give the reason not to compare with the deployed model"
         )
     problem = command_line.load(config, set_, preset)
     if new_baseline is not None and problem.gates is None:
@@ -91,7 +91,7 @@ def tune(
 @app.command(epilog="Example:\n\n  local_runner.py predict --csv new_houses.csv --out prices.csv")
 def predict(
     csv: Annotated[
-        pathlib.Path, typer.Option(help="The rows to score: files of CSV (or .gz) or Parquet.")
+        pathlib.Path, typer.Option(help="The rows to score: CSV (also .gz) or Parquet files.")
     ],
     out: Annotated[pathlib.Path, typer.Option(help="The same rows with predictions.")],
     config: ConfigOption = command_line.DEFAULT_CONFIG,
@@ -130,7 +130,7 @@ def tensorboard(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
-    port: Annotated[int, typer.Option(help="Where it is served; 0 takes a free one.")] = 6006,
+    port: Annotated[int, typer.Option(help="Port to serve on; 0 picks a free one.")] = 6006,
 ) -> None:
     """Show the curves of all trainings and of a cluster's tasks, until Ctrl-C."""
     from pipeline.local import tensorboard

@@ -53,9 +53,13 @@ class Ended(Exception):
 def nearest(name: str, names: Iterable[str]) -> str:
     """Returns `; did you mean X? (known: ...)`, to end a message about an unknown name."""
     names = [str(known) for known in names]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{hint} (known: {', '.join(names)})"
+    return f"{did_you_mean(name, names)} (known: {', '.join(names)})"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Returns `; did you mean X?` for the name that resembles an unknown one, or ""."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def named(line: str) -> UserError | None:

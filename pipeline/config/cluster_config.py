@@ -32,8 +32,8 @@ class Cluster(Section):
         of_processes = [key for key in values if key in cls.__fields__ and key != "mirrored"]
         if values.get("mirrored") is not None and of_processes:
             message = (
-                f"found beside {', '.join(of_processes)}, which is for many processes, expected it "
-                "alone, as {mirrored: 2}; remove the one or the other"
+                f"found beside {', '.join(of_processes)}, for several processes; expected it "
+                "alone, as {mirrored: 2}"
             )
             refuse([(("mirrored",), message)])
         return values
@@ -41,5 +41,5 @@ class Cluster(Section):
     @pydantic.validator("mirrored")
     def _more_than_one(cls, value):
         if value == 1:
-            raise ValueError("found 1, expected 2 or more replicas; without it there is one")
+            raise ValueError("found 1, expected 2 or more replicas; leave it out for one")
         return value

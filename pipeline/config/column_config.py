@@ -40,22 +40,25 @@ class Feature(Section):
     def _distinct(cls, value):
         repeated = [code for code in value or () if value.count(code) > 1]
         if repeated:
-            raise ValueError(f"expected each value once, with {repeated[0]!r} but one time")
+            raise ValueError(f"expected each value once, but {repeated[0]!r} is repeated")
         if value is not None and len(value) < 2:
-            raise ValueError("expected two values or more, rising, as [low, medium, high]")
+            raise ValueError(
+                "expected two or more values in ascending order, as [low, medium, high]"
+            )
         if len({type(code) for code in value or ()}) > 1:
-            raise ValueError("expected text alone or whole numbers alone")
+            raise ValueError("expected only text or only whole numbers")
         return value
 
     @pydantic.root_validator(skip_on_failure=True)
     def _order_of_ordinals(cls, values):
         if values["kind"] == "ordinal" and not values["order"]:
             raise ValueError(
-                "missing its order; add 'order: [...]' (the values, rising, as [low, medium, high])"
+                "missing its order; add the values in ascending order, as "
+                "'order: [low, medium, high]'"
             )
         if values["kind"] != "ordinal" and values["order"]:
             kind = values["kind"]
-            refuse([(("order",), f"only for ordinal, but the kind is {kind}")])
+            refuse([(("order",), f"only for ordinal columns, but the kind is {kind}")])
         return values
 
 
@@ -106,5 +109,5 @@ class Slice(Section):
     @pydantic.validator("bands")
     def _rising(cls, value):
         if value is not None and (not value or list(value) != sorted(set(value))):
-            raise ValueError("expected edges in rising order, as [250000, 500000]")
+            raise ValueError("expected edges in ascending order, as [250000, 500000]")
         return value

@@ -50,7 +50,7 @@ class Beam(Section):
                 [
                     (
                         ("workers",),
-                        "only for this machine, but beam.args give the work to an engine; remove "
+                        "only for runs on this machine, but beam.args name an engine; remove "
                         "one of the two",
                     )
                 ]

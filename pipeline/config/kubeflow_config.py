@@ -178,7 +178,7 @@ class Kubeflow(Section):
             if not VARIABLE_NAME.fullmatch(name):
                 mistakes.append(((name,), "expected letters, digits and _ as the variable's name"))
             elif name in _TAKEN:
-                mistakes.append(((name,), "this variable is the pipeline's own; remove it"))
+                mistakes.append(((name,), "the pipeline sets this variable itself; remove it"))
         refuse(mistakes)
         return value
 
@@ -213,7 +213,7 @@ class Kubeflow(Section):
             if mistake:
                 mistakes.append(((key,), mistake))
         both = sorted(values["environment"].keys() & values["secrets"].keys())
-        mistakes += [(("secrets", name), "stands in environment too; remove one") for name in both]
+        mistakes += [(("secrets", name), "is also in environment; remove one") for name in both]
         refuse(mistakes)
         return values
 
@@ -229,9 +229,9 @@ def misplaced(place: str, volumes: Mapping[str, str], is_written: bool = True) -
     pattern = re.search(r"[*?[]", place) if is_written else None
     if pattern:
         # Beam and TFX find their files by glob patterns, in which they cannot escape a folder.
-        return f"found {place}, in which {pattern[0]} begins a pattern; name the folder without it"
+        return f"found {place}, in which {pattern[0]} starts a pattern; rename the folder"
     if "{{" in place:
-        return f"found {place}, in which Argo takes {{{{ for the beginning of a variable"
+        return f"found {place}, in which Argo reads {{{{ as the start of a variable"
     store = next((scheme for scheme in OBJECT_STORES if place.startswith(scheme)), None)
     if store:
         named = re.match(r"[a-z0-9]", place.removeprefix(store))
@@ -241,6 +241,6 @@ def misplaced(place: str, volumes: Mapping[str, str], is_written: bool = True) -
         return ""
     return (
         f"{place} is neither in an object store ({', '.join(OBJECT_STORES)}) nor on one of the "
-        f"volumes ({', '.join(mounts) or 'there are none'}); steps would not find what the others "
-        "made"
+        f"volumes ({', '.join(mounts) or 'there are none'}); steps could not read each other's "
+        "outputs"
     )

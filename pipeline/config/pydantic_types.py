@@ -1,7 +1,7 @@
 """Types of configuration values that explain what is wrong with an invalid value."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -40,7 +40,7 @@ def path_text(value: Any) -> Any:
     return value
 
 
-def refuse(mistakes: Mistakes) -> None:
+def refuse(mistakes: Sequence[tuple[tuple[str, ...], str]]) -> None:
     """Raises a `ValidationError` that reports every mistake, if there are any."""
     if mistakes:
         raise pydantic.ValidationError(

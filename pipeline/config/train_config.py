@@ -67,12 +67,14 @@ class Train(Section):
             return values
         if values["early_stopping"]:
             # TensorFlow's early-stopping hook fetches a per-replica value, which cannot be fetched.
-            message = "not with cluster.mirrored, whose trainings go to their end; remove the one"
+            message = (
+                "not supported with cluster.mirrored, which trains to the end; remove one of them"
+            )
             refuse([(("early_stopping",), message)])
         if size and size % cluster.mirrored:
             message = (
                 f"found {size}, expected a multiple of train.cluster.mirrored, {cluster.mirrored}: "
-                "each replica gets the same part of a batch"
+                "each replica gets an equal part of a batch"
             )
             refuse([(("batch_size",), message)])
         return values

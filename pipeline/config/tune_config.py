@@ -1,12 +1,12 @@
 """The `tune` section of a configuration: which hyperparameters are searched, and how."""
 
-import difflib
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from components.evaluator import metric_catalogue
+from models.errors import did_you_mean
 from models.settings.training_settings import MODEL_PARAMS
 from pipeline.config.pydantic_types import (
     Count,
@@ -156,7 +156,9 @@ class Tune(Section):
             elif not key.removeprefix(MODEL_PARAMS) or not key.startswith(MODEL_PARAMS):
                 mistakes.append(((key,), f"cannot be searched{_meant(key)}"))
         if all(key in value for key in LENGTHS):
-            mistakes.append(((LENGTHS[1],), "searched beside train.max_steps; remove one of them"))
+            mistakes.append(
+                ((LENGTHS[1],), "searched together with train.max_steps; remove one of them")
+            )
         refuse(mistakes)
         return value
 
@@ -175,8 +177,7 @@ class Tune(Section):
 
 
 def _meant(key: str) -> str:
-    near = difflib.get_close_matches(key, [*_COUNTS, MODEL_PARAMS + key.rpartition(".")[2]], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(key, [*_COUNTS, MODEL_PARAMS + key.rpartition(".")[2]])
     return f"{hint} (known: {', '.join(_COUNTS)}, {MODEL_PARAMS}<name>)"
 
 

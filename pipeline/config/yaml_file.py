@@ -70,7 +70,7 @@ class Loader(yaml.SafeLoader):
             if not isinstance(key, str):
                 problem = f"key {shown(key)}: expected text; put it in quotes"
             elif key in seen:
-                problem = f"key {key!r} stands twice"
+                problem = f"duplicate key {key!r}"
             else:
                 seen.add(key)
                 continue

@@ -29,14 +29,14 @@ SetOption = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--preset", help="Takes the settings of one of the configuration's `presets`."),
+    typer.Option("--preset", help="Applies one of the configuration's `presets`."),
 ]
 WorkspaceOption = Annotated[
     pathlib.Path | None,
     typer.Option(
         "--workspace",
         "-w",
-        help="Where the run keeps what it makes.",
+        help="Directory for everything that runs produce.",
         show_default="workspace/<name>",
     ),
 ]

@@ -78,7 +78,7 @@ def show_restarts(console: Console, restarts: Sequence[Mapping[str, Any]]) -> No
         say(console, "")
     for restart in restarts:
         where = f"{restart['reason']}, at step {restart['step']:,}"
-        say(console, f"note  {restart['task']} was started again: it {escape(where)}")
+        say(console, f"note  {restart['task']} was restarted: it {escape(where)}")
 
 
 def show_notes(console: Console, notes: Sequence[str]) -> None:
@@ -100,13 +100,13 @@ def show_push(
     if not blessed:
         say(
             console,
-            "[bold red]Not blessed[/], so not pushed: what was deployed before stays deployed.",
+            "[bold red]Not blessed[/], so not pushed: the deployed model stays.",
         )
     elif pushed is None:
         say(
             console,
-            f"Blessed, but [bold red]not pushed[/]: {escape(kept_back)}; to deploy it all the "
-            'same, say why: run --new-baseline "why"',
+            f"Blessed, but [bold red]not pushed[/]: {escape(kept_back)}; to deploy it "
+            'anyway, give a reason: run --new-baseline "why"',
         )
     elif unchanged:
         say(console, f"[bold green]Blessed[/] and unchanged; deployed at {escaped(pushed)}")

@@ -96,7 +96,8 @@ def tune(config: Config, workspace: Workspace) -> int:
         if tuning.best is not tuning.own:
             messages.say(
                 held.console,
-                "`run` trains with its parameters while there is a `tune:`. To keep them:\n",
+                "`run` uses these parameters as long as the configuration has a `tune:`. "
+                "To keep them:\n",
             )
             messages.say(held.console, escape(tuning.yaml()))
         messages.say(held.console, f"\nchart: {messages.escaped(chart)}")
@@ -239,8 +240,8 @@ def _print_exceeded(held: _Held, progress: Progress) -> None:
     messages.say(
         held.console,
         f"\n[bold red]Too much memory{''.join(where)}:[/] {held.watch.peak_mb:,} MB, more than "
-        f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb (of the Trainer) or "
-        "beam.workers (of the others), or give the data to an engine (beam.args)",
+        f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb (for the Trainer) or "
+        "beam.workers (for other steps), or use an engine (beam.args)",
     )
 
 

@@ -21,7 +21,7 @@ def show(workspace: Workspace, port: int) -> NoReturn:
     """
     if not any(workspace.training.rglob("events.out.tfevents.*")):
         raise UserError(
-            f"workspace {workspace.root}: nothing was trained yet; use `run` first, or choose "
+            f"workspace {workspace.root}: nothing has been trained yet; use `run` first, or choose "
             "another with --workspace"
         )
     arguments = ["--logdir", str(workspace.training), "--host", "127.0.0.1", "--port", str(port)]

@@ -176,8 +176,8 @@ def continue_numbers(file: pathlib.Path, artifacts: pathlib.Path) -> str | None:
         store.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (highest,))
         store.execute("COMMIT")
     return (
-        f"{file.name} was removed or replaced by an older one: what earlier runs left in "
-        f"{artifacts.name}/ stays, but it is not used again"
+        f"{file.name} was removed or replaced by an older one: the outputs of earlier runs in "
+        f"{artifacts.name}/ stay, but are not used again"
     )
 
 

@@ -140,8 +140,8 @@ class Workspace:
             _make_link(link, self.root)
         except OSError as error:
             raise UserError(
-                f"workspace {self.root}: its path has letters that TensorFlow and TFX take for "
-                f"patterns, and {link}, which would lead there, cannot be made "
+                f"workspace {self.root}: its path has characters that TensorFlow and TFX read as "
+                f"patterns, and the link {link} to it cannot be made "
                 f"({error.strerror}); choose another with --workspace"
             ) from None
         try:

@@ -75,7 +75,7 @@ def test_a_killed_task_is_restarted(step, api):
     assert the_job(api).restarts == ["worker-0"]
     [restart] = training.record["restarts"]
     assert restart["task"] == "worker-0"
-    assert f"worker-0 {restart['reason']}, and is started again" in training.errors
+    assert f"worker-0 {restart['reason']}, and is restarted" in training.errors
     assert 2000 <= training.record["best"]["step"] <= 2002
 
 
@@ -124,9 +124,9 @@ def test_a_retried_step_finds_its_job(step, api):
     # Stopped, since on a busy machine it could finish before the second try sees it.
     os.kill(chief, signal.SIGSTOP)
     second = step(**LONG)
-    second.wait_for(lambda: "it is there already" in second.errors)
+    second.wait_for(lambda: "it already exists" in second.errors)
     os.kill(chief, signal.SIGCONT)
     assert second.end() == 0, second.errors[-3000:]
-    assert "it is there already, and goes on" in second.errors
+    assert "it already exists and continues" in second.errors
     assert chief == the_job(api).pods["Chief", 0].process.pid
     assert sum(request.startswith("POST") for request in api.requests) == 1

@@ -80,7 +80,7 @@ def twice(place: str, found: Iterable[str]) -> list[str]:
     """Returns the problems of values that occur more than once."""
     counts = collections.Counter(found)
     return [
-        f"{place}: {value} stands {count} times, expected once"
+        f"{place}: {value} occurs {count} times, expected once"
         for value, count in counts.items()
         if count > 1
     ]

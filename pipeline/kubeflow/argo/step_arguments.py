@@ -138,7 +138,7 @@ def _passed(location: str, parameters: Sequence[str]) -> dict[str, tuple[str, st
                 f"{location}: found {parameter!r}, expected NAME=INT|DOUBLE|STRING:VALUE"
             )
         if match["name"] in passed:
-            raise Unreadable(f"{location}: {match['name']} stands twice, expected once")
+            raise Unreadable(f"{location}: {match['name']} occurs twice, expected once")
         passed[match["name"]] = (match["kind"], match["value"])
     return passed
 

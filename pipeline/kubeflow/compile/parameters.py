@@ -91,7 +91,7 @@ def _in_image(config: Config) -> str:
         )
     if "{{" in folder:
         raise UserError(
-            f"data.path: found the folder {folder}, in which Argo takes {{{{ for the beginning of "
+            f"data.path: found the folder {folder}, in which Argo reads {{{{ as the start of "
             "a variable; rename it"
         )
     return folder

@@ -37,8 +37,8 @@ def check(config: Config, given: Mapping[str, str]) -> None:
     """
     mistakes = [f"--param {name}: is empty" for name, value in given.items() if not value.strip()]
     mistakes += [
-        f"--param {name}: found {{{{ in {value!r}, which Argo takes for the beginning of a "
-        "variable; write it without"
+        f"--param {name}: found {{{{ in {value!r}, which Argo reads as the start of a "
+        "variable; remove it"
         for name, value in given.items()
         if "{{" in value and name != GATES  # in JSON `literal` escapes it
     ]
@@ -47,13 +47,13 @@ def check(config: Config, given: Mapping[str, str]) -> None:
     steps = given.get(MAX_STEPS, "0")
     if steps.strip() and not steps.isdecimal():
         mistakes.append(
-            f"--param {MAX_STEPS}: found {steps!r}, expected a whole number, 0 for the "
-            "configuration's own"
+            f"--param {MAX_STEPS}: found {steps!r}, expected a whole number; 0 keeps the "
+            "configured length"
         )
     if given.get(GATES, "").strip():
         if config.gates is None:
             never = f"the configuration has gates: {gates.NEVER}"
-            mistakes.append(f"--param {GATES}: {never}; give it bounds, and compile it again")
+            mistakes.append(f"--param {GATES}: {never}; give it bounds, and compile again")
         else:
             try:
                 config.criteria.with_gates(given[GATES])

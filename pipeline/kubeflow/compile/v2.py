@@ -142,12 +142,12 @@ def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -
     notes = []
     if missing:
         notes.append(
-            f"{JOB}: Vertex AI has no volumes; at submission give {', '.join(missing)} "
+            f"{JOB}: Vertex AI has no volumes; when submitting, give {', '.join(missing)} "
             "(as gs://bucket/folder)"
         )
     if without_gpu:
         notes.append(
-            f"{JOB}: {', '.join(without_gpu)} gets no GPU, as Vertex AI asks for its model; name "
+            f"{JOB}: {', '.join(without_gpu)} gets no GPU, as Vertex AI needs its model; name "
             f"it, as kubeflow.node_selector: {{{_ACCELERATOR}: nvidia-tesla-t4}}"
         )
     return notes
@@ -240,16 +240,18 @@ def _notes(config: Config, settings: Kubeflow) -> list[str]:
     notes = []
     if settings.service_account:
         notes.append(
-            f"{JOB}, {SPEC}: give the service account ({settings.service_account}) at submission"
+            f"{JOB}, {SPEC}: give the service account ({settings.service_account}) when submitting"
         )
     if settings.metadata:
         notes.append(f"{JOB}, {SPEC}: kubeflow.metadata is not used; V2 engines have their own")
     if settings.retries.limit and settings.retries.policy != "Always":
-        notes.append(f"{JOB}, {SPEC}: kubeflow.retries.policy is not used; all failures count")
+        notes.append(
+            f"{JOB}, {SPEC}: kubeflow.retries.policy is not used; all failures are retried"
+        )
     if config.beam.args:
         notes.append(
-            f"{JOB}, {SPEC}: a V2 step has its artifacts as files; workers of beam.args that are "
-            "not in the step's container do not see them"
+            f"{JOB}, {SPEC}: V2 steps keep their artifacts in files, which Beam workers outside "
+            "the step's container (beam.args) cannot see"
         )
     if settings.tfjob:
         notes.append(
@@ -258,5 +260,7 @@ def _notes(config: Config, settings: Kubeflow) -> list[str]:
         )
     lost = ("volumes", "secrets", "labels", "node_selector", "image_pull_secrets")
     if asked := [f"kubeflow.{key}" for key in lost if getattr(settings, key)]:
-        notes.append(f"{JOB}: Vertex AI has nothing like {', '.join(asked)}; only {SPEC} has them")
+        notes.append(
+            f"{JOB}: Vertex AI has no equivalent of {', '.join(asked)}; only {SPEC} uses them"
+        )
     return notes

@@ -83,7 +83,9 @@ def run(
         with terminal.logging_to(folder / "executor.log") as console:
             messages.say(console, f"logs: {messages.escaped(folder)}/")
             if not isinstance(isolated, Namespaces):
-                messages.say(console, "not root: steps are plain processes that see this machine")
+                messages.say(
+                    console, "not root: steps run as plain processes and see this machine's files"
+                )
             to_local_path = _path_converter(kubeflow, volumes, isolated)
             artifacts = to_local_path(values[PIPELINE_ROOT])
             messages.show_notes(console, _prepared(workspace, artifacts, moves=bool(local)))

@@ -46,7 +46,7 @@ def _check(workflow: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
     pipelines = {step.ir.get("pipelineInfo", {}).get("id", "") for step in steps.values()}
     if len(pipelines) > 1:
         names = ", ".join(sorted(pipelines))
-        yield f"{locations.TEMPLATES}: steps of pipelines {names}, expected one"
+        yield f"{locations.TEMPLATES}: found steps of pipelines {names}, expected one pipeline"
     yield from _alike(workflow, steps)
     yield from _kept(workflow, steps)
     yield from _described(workflow)
@@ -172,7 +172,7 @@ def _task(call: Call, step: Step, nodes: Mapping[str, str]) -> Iterator[str]:
         if call.body.get(key):
             yield f"{call.place}.{key}: found {shown(call.body[key])}, expected a node to run once"
     if not _ALL_OF.fullmatch(call.body.get("depends") or ""):
-        yield f"{call.place}.depends: expected names joined by &&: a node follows what succeeded"
+        yield f"{call.place}.depends: expected names joined by &&, all of which must succeed"
     for argument in (call.body.get("arguments") or {}).get("parameters") or ():
         name, value = argument["name"], argument.get("value")
         if value != variable_of(name):

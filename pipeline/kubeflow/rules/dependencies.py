@@ -48,12 +48,12 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
         yield from _template(location, template)
         called_by_it = [call.template or "" for call in calls(location, template)]
         if template["name"] in reached(called_by_it, templates):
-            yield f"{location}: calls itself, so that there is no end to it"
+            yield f"{location}: calls itself and would never end"
         for call in calls(location, template):
             yield from _call(call, templates)
     for key in ("suspend", "shutdown"):
         if spec.get(key):
-            yield f"spec.{key}: found {spec[key]}, with which nothing would run"
+            yield f"spec.{key}: found {spec[key]}, so nothing would run"
     used = reached(called, templates)
     unused = [name for name in templates if name not in used]
     yield from (f"{locations.TEMPLATES}.{name}: nothing calls it" for name in unused)
@@ -125,7 +125,7 @@ def _dag(location: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterat
     names = [task.name for task in tasks]
     both = {key for task in dag["tasks"] for key in ("depends", "dependencies") if task.get(key)}
     if len(both) > 1:
-        yield f"{location}.dag: found both depends and dependencies, expected one way of saying it"
+        yield f"{location}.dag: found both depends and dependencies, expected one of the two"
     for task in tasks:
         inner = f"{task.place}.{'depends' if task.body.get('depends') else 'dependencies'}"
         yield from locations.twice(inner, task.body.get("dependencies") or ())

@@ -19,12 +19,12 @@ ARGUMENT_BYTES = 2**17
 _START = r"(?:(?<![\w./-])|(?<=\\[nrt]))"
 _SECRETS = {
     "a PEM block": r"-----BEGIN [A-Z0-9 ]+-----",
-    "a key of AWS": r"\b(AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a key of Google's API": r"\bAIza[\w-]{35}",
-    "a service account's key": r'\\*"type\\*"\s*:\s*\\*"service_account|\\*"private_key\\*"\s*:',
+    "an AWS key": r"\b(AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a Google API key": r"\bAIza[\w-]{35}",
+    "a service account key": r'\\*"type\\*"\s*:\s*\\*"service_account|\\*"private_key\\*"\s*:',
     "a JSON web token": r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+",
-    "a token of GitHub": r"\b(gh[pousr]_\w{36}|github_pat_\w{22,})",
-    "a token of Slack": r"\bxox[abprs]-[\w-]{10,}",
+    "a GitHub token": r"\b(gh[pousr]_\w{36}|github_pat_\w{22,})",
+    "a Slack token": r"\bxox[abprs]-[\w-]{10,}",
     "a user's password": r"\w://[^\s/:@{}]*:[^\s/@{}]+@",
 }
 _SECRET_NAME = re.compile(
@@ -77,7 +77,7 @@ def _leaks(location: str, text: str, paths: list[tuple[re.Pattern[str], str]]) -
     if size >= ARGUMENT_BYTES and not location.startswith("metadata."):
         yield (
             f"{location}: found {size:,} bytes, expected less than {ARGUMENT_BYTES:,} "
-            "(Linux' limit)"
+            "(Linux's limit)"
         )
 
 
@@ -110,4 +110,4 @@ def _variable(location: str, variable: Any) -> Iterator[str]:
     source = variable.get("valueFrom")
     referenced = isinstance(source, dict) and "secretKeyRef" in source
     if not referenced and not _PLACE_NAME.fullmatch(name):
-        yield f"{location}: found a secret's name with its value beside it, expected a secretKeyRef"
+        yield f"{location}: found a plain value under a secret's name, expected a secretKeyRef"

@@ -202,7 +202,7 @@ def _mounts(location: str, mounts: Any) -> Iterator[str]:
         if path == "/":
             yield f"{inner}.mountPath: found '/', which hides the image; expected a path below it"
         if any(f"{path}/".startswith(f"{taken}/") for taken in _OF_PLATFORM):
-            yield f"{inner}.mountPath: found {path}, where the platform mounts its own"
+            yield f"{inner}.mountPath: found {path}, where the platform mounts its own files"
         if "subPath" in mount:
             yield from formats.wrong(f"{inner}.subPath", mount["subPath"], formats.RELATIVE)
         if "subPath" in mount and "subPathExpr" in mount:
@@ -214,9 +214,9 @@ def _image(location: str, image: str) -> Iterator[str]:
     if not match:
         yield f"{location}: found {image!r}, expected {formats.IMAGE[1]}"
     elif not match["tag"] and not match["digest"]:
-        yield f"{location}: found {image}, expected a tag or digest: else nobody knows what runs"
+        yield f"{location}: found {image}, expected a tag or digest, which says what runs"
     elif match["tag"] == "latest" and not match["digest"]:
-        yield f"{location}: found the tag latest, expected one that stays with its image"
+        yield f"{location}: found the tag latest, expected one that is never moved"
 
 
 def _variable(location: str, variable: Any, template: Any, spec: Any) -> Iterator[str]:

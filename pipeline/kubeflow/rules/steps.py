@@ -63,7 +63,7 @@ def _container(location: str, template: Mapping[str, Any], step: Step) -> Iterat
         # Unlike TFX's cache, the installation's may return artifacts that no longer exist.
         yield f"{location}.metadata.labels.{_CACHING}: expected 'false'"
     if template.get("daemon"):
-        yield f"{location}.daemon: found true, with which nobody waits for the step"
+        yield f"{location}.daemon: found true, so nothing would wait for the step"
     shown = (template.get("outputs") or {}).get("artifacts") or ()
     paths = [item.get("path") for item in shown if item["name"] == UI_METADATA]
     if paths != [step.ui_path]:

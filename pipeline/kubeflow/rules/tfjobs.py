@@ -58,13 +58,13 @@ def _check(job: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
     policy = job["spec"]["runPolicy"]["cleanPodPolicy"]
     if policy != "Running":
         yield (
-            f"spec.runPolicy.cleanPodPolicy: found {shown(policy)}, expected Running: servers do "
-            "not end by themselves, and what has ended keeps its log"
+            f"spec.runPolicy.cleanPodPolicy: found {shown(policy)}, expected Running: servers "
+            "never end by themselves, and ended pods keep their logs"
         )
     replicas = job["spec"]["tfReplicaSpecs"]
     for kind in _NEEDED:
         if kind not in replicas:
-            yield f"spec.tfReplicaSpecs.{kind}: missing; nothing is trained without"
+            yield f"spec.tfReplicaSpecs.{kind}: missing; training needs it"
     for kind, replica in replicas.items():
         yield from _replica(f"spec.tfReplicaSpecs.{kind}", kind, replica, step)
 
@@ -81,14 +81,14 @@ def _replica(
     if replica["restartPolicy"] != "ExitCode":
         yield (
             f"{location}.restartPolicy: found {shown(replica['restartPolicy'])}, expected "
-            "ExitCode: an error of the model comes again"
+            "ExitCode: an error in the model would recur"
         )
     yield from _pod(f"{location}.template.spec", replica["template"]["spec"], step)
 
 
 def _pod(location: str, pod: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
     if pod.get("volumes") != step.get("volumes"):
-        yield f"{location}.volumes: differs from the step's; what one writes the other reads"
+        yield f"{location}.volumes: differs from the step's; they share files"
     names = [container["name"] for container in pod["containers"]]
     if names != [CONTAINER]:
         # The operator reads the task's state from the container with this name.
@@ -101,11 +101,11 @@ def _pod(location: str, pod: Mapping[str, Any], step: Mapping[str, Any]) -> Iter
         yield f"{inner}.command: expected {' '.join(COMMAND)}"
     for key in ("image", "volumeMounts"):
         if container.get(key) != step["container"].get(key):
-            yield f"{inner}.{key}: differs from the step's; what one writes the other reads"
+            yield f"{inner}.{key}: differs from the step's; they share files"
     variables = container.get("env") or []
     if "PYTHONPATH" not in [variable["name"] for variable in variables]:
         yield f"{inner}.env.PYTHONPATH: missing; tasks find the user's modules by it"
     for variable in variables:
         if variable not in (step["container"].get("env") or ()):
-            yield f"{inner}.env.{variable['name']}: differs from the step's; tasks compute as it"
+            yield f"{inner}.env.{variable['name']}: differs from the step's; expected the same"
     yield from resources.requested(f"{inner}.resources", container.get("resources") or {})

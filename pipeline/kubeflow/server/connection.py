@@ -64,7 +64,7 @@ def connect(sign_in: SignIn, generation: str | None = None) -> PipelinesApi:
         several = bool(health.get("multi_user"))
         if several and not namespace:
             raise UserError(
-                f"{configuration.host}: serves several users; give yours as --namespace"
+                f"{configuration.host}: is a multi-user server; give your namespace as --namespace"
             )
         # A single-user server refuses every request that names a namespace.
         return GENERATIONS[candidate](client, namespace if several else None)
@@ -102,7 +102,7 @@ def _configure(sign_in: SignIn) -> tuple[kfp.Configuration, str | None]:
         account = sign_in.pod / "kubernetes.io" / "serviceaccount" / "namespace"
         if not account.exists():
             raise UserError(
-                "--host: missing; only in a pod of the cluster is it known; elsewhere run "
+                "--host: missing; only known in a pod of the cluster; elsewhere, run "
                 "'kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80' and give "
                 "--host http://localhost:8080"
             )
@@ -127,7 +127,7 @@ def _configure(sign_in: SignIn) -> tuple[kfp.Configuration, str | None]:
 
 def _address(host: str) -> str:
     if not host.startswith(("http://", "https://")):
-        raise UserError(f"--host {host}: write http:// or https:// before it")
+        raise UserError(f"--host {host}: expected http:// or https:// at its start")
     # An address copied from a browser includes the page.
     return host.partition("/#")[0].rstrip("/")
 

@@ -30,7 +30,7 @@ def _connect(
             "--host",
             "KF_PIPELINES_ENDPOINT",
             "Address of Kubeflow Pipelines, as http://localhost:8080.",
-            show_default="kubeflow.host; in a pod: its own cluster",
+            show_default="kubeflow.host; in a pod, its own cluster",
         ),
     ] = None,
     namespace: Annotated[
@@ -38,7 +38,7 @@ def _connect(
         _option(
             "--namespace -n",
             "KF_PIPELINES_NAMESPACE",
-            "Yours, where the server has several users.",
+            "Your namespace, on a multi-user server.",
             show_default="kubeflow.namespace",
         ),
     ] = None,
@@ -47,7 +47,7 @@ def _connect(
         _option(
             "--token",
             "KF_PIPELINES_TOKEN",
-            "A bearer token. Others see it in a command line: rather give a file of it.",
+            "A bearer token. Other users can see command lines: prefer --token-file.",
         ),
     ] = None,
     token_file: Annotated[
@@ -55,7 +55,7 @@ def _connect(
         _option(
             "--token-file",
             "KF_PIPELINES_SA_TOKEN_PATH",
-            "A file with a bearer token, which may be renewed meanwhile; --token goes before it.",
+            "A file with a bearer token, read again for each request; --token takes precedence.",
         ),
     ] = None,
     cookie: Annotated[
@@ -63,16 +63,20 @@ def _connect(
         _option(
             "--cookie",
             "KF_PIPELINES_COOKIE",
-            "A cookie as your browser has it, authservice_session=...",
+            "A cookie as your browser sends it, authservice_session=...",
         ),
     ] = None,
     ca_cert: Annotated[
         pathlib.Path | None,
-        _option("--ca-cert", "KF_PIPELINES_CA_CERT", "The CA of the server's certificate, in PEM."),
+        _option(
+            "--ca-cert",
+            "KF_PIPELINES_CA_CERT",
+            "The CA that signed the server's certificate, in PEM.",
+        ),
     ] = None,
     api: Annotated[
         str | None,
-        _option("--api", None, "v1beta1 or v2beta1.", show_default="v1beta1 where it is served"),
+        _option("--api", None, "v1beta1 or v2beta1.", show_default="v1beta1 if the server has it"),
     ] = None,
 ) -> "PipelinesApi":
     # Imported here, as the client libraries load slowly and --help does not need them.

@@ -59,8 +59,8 @@ def to_six_fields(text: str) -> str:
     starred = [field for field in restricted if "*" in field or "?" in field]
     if len(restricted) == 2 and starred:
         raise UserError(
-            f"--cron {text!r}: {starred[0]} beside another restricted day: crons disagree whether "
-            "one or both must hold; list the days instead"
+            f"--cron {text!r}: {starred[0]} with another restricted day: crons disagree on whether "
+            "one or both must match; list the days instead"
         )
     six = " ".join(
         ["0", *(_written(*field, field_values) for field, field_values in zip(_FIELDS, values))]
@@ -68,7 +68,7 @@ def to_six_fields(text: str) -> str:
     try:
         firing_times(six, datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc), count=1)
     except CroniterBadDateError:
-        raise UserError(f"--cron {text!r}: no such day comes in {_YEARS} years") from None
+        raise UserError(f"--cron {text!r}: matches no day in the next {_YEARS} years") from None
     return six
 
 
@@ -117,8 +117,8 @@ def _split(text: str) -> list[str]:
     fields = text.split()
     if len(fields) == 6:
         raise UserError(
-            f"--cron {text!r}: six fields; write five (minute, hour, day of month, month, day of "
-            "week), the seconds that Kubeflow wants are added"
+            f"--cron {text!r}: found six fields, expected five (minute, hour, day of month, month, "
+            "day of week); the seconds that Kubeflow needs are added"
         )
     if len(fields) != 5:
         raise UserError(
@@ -136,9 +136,9 @@ def _values(text: str, position: int, field: str) -> list[int] | None:
     rest = [word for word in re.findall(r"[a-z]+|#", field.lower()) if word not in numbers]
     foreign = next((name for sign, name in _FOREIGN.items() if sign in rest), None)
     if foreign:
-        raise UserError(f"{where}: Kubeflow's cron has no {foreign}")
+        raise UserError(f"{where}: Kubeflow's cron does not support {foreign}")
     if "?" in field and position not in (_DAY, _WEEKDAY):
-        raise UserError(f"{where}: ? is for days only; write *")
+        raise UserError(f"{where}: ? is only for days; write *")
     probe = ["*"] * len(_FIELDS)
     ranges = field.lower().split(",")
     probe[position] = ",".join(_forwards(where, part, numbers, position) for part in ranges)
@@ -193,4 +193,6 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise UserError(f"--timezone {name}: unknown; write it as Europe/Berlin or UTC") from None
+        raise UserError(
+            f"--timezone {name}: unknown; expected a name such as Europe/Berlin"
+        ) from None

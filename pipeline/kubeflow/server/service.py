@@ -81,10 +81,10 @@ def submit(
             server, run_id, job.manifest.steps, console, poll, job.manifest.reported
         )
     except KeyboardInterrupt:
-        _say(console, f"\nInterrupted; the run goes on: {page}")
+        _say(console, f"\nInterrupted; the run continues: {page}")
         return INTERRUPTED
     except ServerError as error:
-        raise ServerError(f"{error}; the run goes on: {page}", error.status) from None
+        raise ServerError(f"{error}; the run continues: {page}", error.status) from None
     _say(console, "")
     if run.state != pipelines_api.DONE:
         _say(console, run_display.failure(run), markup=True)
@@ -124,7 +124,7 @@ def schedule(
     taken = [recurring.id for recurring in server.recurring_runs() if recurring.name == name]
     if taken:
         raise UserError(
-            f"--name {name}: taken by the schedule {taken[0]}; give another name, or first "
+            f"--name {name}: is already a schedule ({taken[0]}); give another name, or first run "
             f"`kubeflow_runner.py schedules delete {name}`"
         )
     order = _order(server, job, name, console, now)
@@ -216,8 +216,7 @@ def _experiment(server: PipelinesApi, job: Job) -> pipelines_api.Named:
         else " (there are none)"
     )
     raise UserError(
-        f"--experiment {job.experiment}: no such experiment{known}; "
-        "--create-experiment makes a new one"
+        f"--experiment {job.experiment}: no such experiment{known}; --create-experiment creates it"
     )
 
 
@@ -239,7 +238,8 @@ def _version(
 def _verdict(run: pipelines_api.Run, console: Console, page: str) -> int:
     if run.metrics is None:
         _say(
-            console, f"Succeeded; this API does not tell whether the model was blessed; see {page}"
+            console,
+            f"Succeeded; this API does not report whether the model was blessed; see {page}",
         )
         return OK
     for name, value in run.metrics.items():
@@ -257,8 +257,8 @@ def _verdict(run: pipelines_api.Run, console: Console, page: str) -> int:
     if run.metrics[DEPLOYED] < 1:
         _say(
             console,
-            "Blessed, but [bold red]not pushed[/]: a person removed or replaced this very model in "
-            "the serving directory; to deploy it all the same, say why: "
+            "Blessed, but [bold red]not pushed[/]: someone removed or replaced this model in "
+            "the serving directory; to deploy it anyway, give a reason: "
             f'--param {NEW_BASELINE}="why"; see {escape(page)}',
             markup=True,
         )

@@ -74,8 +74,8 @@ class Transport(rest.RESTClientObject):
             raise ServerError(f"{self._host}: {_unreachable(error)}") from None
         if _is_page(_text(response.data)):
             raise ServerError(
-                f"{self._host}: a web page where the API should be: sign in ({_SIGN_IN}), "
-                "or add /pipeline to --host where that is the dashboard of Kubeflow",
+                f"{self._host}: answered with a web page instead of the API: sign in ({_SIGN_IN}), "
+                "or add /pipeline to --host if it is Kubeflow's dashboard",
                 response.status,
             )
         return response
@@ -88,7 +88,7 @@ def _unreachable(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
         error, urllib3.exceptions.NewConnectionError
     ):
-        return "no answer in time; check --host, and the network in between"
+        return "timed out; check --host and the network"
     if isinstance(cause, ConnectionRefusedError):
         return (
             "connection refused; is its port forwarded "

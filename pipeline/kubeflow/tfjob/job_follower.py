@@ -29,7 +29,7 @@ class JobEnded(Exception):
 
 def deleted(name: str) -> JobEnded:
     """Returns the error that the job was deleted by someone else."""
-    return JobEnded(TaskError(f"TFJob {name}: was deleted by somebody, or with its run"))
+    return JobEnded(TaskError(f"TFJob {name}: was deleted by someone, or with its run"))
 
 
 class Follower:
@@ -97,8 +97,8 @@ class Follower:
             raise _too_many_restarts(last["task"], last["reason"], last["step"], max_restarts)
         if not status.get("conditions") and now - self._began > _NOTICE_SECONDS:
             raise TaskError(
-                f"TFJob {self._name}: nobody has taken notice of it for {_NOTICE_SECONDS:.0f} s; "
-                "see that Kubeflow's training operator runs, and looks after this namespace"
+                f"TFJob {self._name}: no operator has picked it up for {_NOTICE_SECONDS:.0f} s; "
+                "check that Kubeflow's training operator runs and watches this namespace"
             )
 
     def _record_pods(self, pods: list[Pod]) -> None:
@@ -108,7 +108,7 @@ class Follower:
             if before and before.uid != pod.uid:
                 reason = f"ended with {before.why}" if before.exit_code else "lost its pod"
                 self.restarts.append({"task": str(pod.task), "step": step, "reason": reason})
-                logging.warning("%s %s, and is started again", pod.task, reason)
+                logging.warning("%s %s, and is restarted", pod.task, reason)
             self._pods[pod.name] = pod
         shown = ", ".join(map(str, pods))
         if shown != self._shown:

@@ -49,14 +49,14 @@ class Launcher:
         is_logged = False
         while (existing := self._ask(self._jobs.read, name)) is not None:
             if _is_same(existing, job):
-                logging.info("%s: it is there already, and goes on", where)
+                logging.info("%s: it already exists and continues", where)
                 return False
             if not existing["metadata"].get("deletionTimestamp"):
-                logging.info("%s: there is an earlier one, which is replaced", where)
+                logging.info("%s: replacing an earlier one", where)
                 self._ask(self._jobs.delete, name)
                 continue
             if not is_logged:
-                logging.info("%s: an earlier one is being deleted, which is waited for", where)
+                logging.info("%s: waiting for an earlier one to be deleted", where)
             is_logged = True
             time.sleep(self._every)
         return True
@@ -122,9 +122,7 @@ class Launcher:
 def _is_same(existing: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
     """Returns whether an existing job is identical to this one and has not ended."""
     status, metadata = existing.get("status") or {}, existing["metadata"]
-    ended = job_follower.has_condition(status, "Succeeded") or job_follower.has_condition(
-        status, "Failed"
-    )
+    ended = any(job_follower.condition(status, kind) for kind in ("Succeeded", "Failed"))
     digest = (metadata.get("annotations") or {}).get(tfjob_manifest.DIGEST)
     same = digest == job["metadata"]["annotations"][tfjob_manifest.DIGEST]
     return same and not ended and not metadata.get("deletionTimestamp")

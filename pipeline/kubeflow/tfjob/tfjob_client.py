@@ -63,7 +63,7 @@ class Jobs:
         if not pod:
             raise TaskError(
                 f"kubeflow.tfjob: the variable {POD_NAME} is not set in the step's pod; write the "
-                "workflow anew with kubeflow_runner.py compile"
+                "workflow again with kubeflow_runner.py compile"
             )
         account = SERVICE_ACCOUNT
         configuration = k8s.Configuration()
@@ -95,8 +95,8 @@ class Jobs:
             )
         except _Missing:
             raise TaskError(
-                f"kubeflow.tfjob: there is no pod {self._pod} in {self.namespace}, which {POD_NAME}"
-                " says that this step runs in"
+                f"kubeflow.tfjob: there is no pod {self._pod} in {self.namespace}, although "
+                f"{POD_NAME} names it"
             ) from None
         pod = json.loads(answer)["metadata"]
         owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
@@ -189,8 +189,10 @@ class Jobs:
                 raise Away(f"the Kubernetes API answers {error.status}: {message}") from None
             hint = ""
             if error.status in (401, 403):
-                hint = f"; let the step's service account {what} in the namespace {self.namespace}"
-                hint += ' (docs/distributed.md, "On Kubeflow")'
+                hint = (
+                    f"; allow the step's service account to {what} in the namespace "
+                    f'{self.namespace} (docs/distributed.md, "On Kubeflow")'
+                )
             raise TaskError(f"kubeflow.tfjob: {what}: {message}{hint}") from None
 
 
@@ -230,7 +232,7 @@ def patiently(every: float, ask: Callable[..., _Answer], *args: Any) -> _Answer:
         except Away as error:
             if time.monotonic() - began > _PATIENCE:
                 raise TaskError(f"{error}; waited {_PATIENCE:.0f} s") from None
-            logging.warning("TFJobs: %s; it is asked again", error)
+            logging.warning("TFJobs: %s; retrying", error)
         time.sleep(every)
 
 

@@ -41,7 +41,7 @@ def test_two_lines_are_enough(load):
         ("workspace=/tmp/x", "neither in an object store (gs://) nor on one of the volumes"),
         (
             "data='/mnt/{{a}}'",
-            "found /mnt/{{a}}, in which Argo takes {{ for the beginning of a var",
+            "found /mnt/{{a}}, in which Argo reads {{ as the start of a var",
         ),
         ("workspace='/mnt/a [v1]'", "found /mnt/a [v1], in which [ begins a pattern; name the"),
         ("push='/mnt/a?'", "found /mnt/a?, in which ? begins a pattern; name the folder without"),
@@ -63,7 +63,7 @@ def test_two_lines_are_enough(load):
         ("retries={limit: 1, policy: Never}", "kubeflow.retries.policy: unknown value 'Never'"),
         ("environment={1A: x}", "kubeflow.environment.1A: expected letters"),
         ("environment={A: 1}", "kubeflow.environment.A: expected text, found 1; put it in quotes"),
-        ("environment={WORKFLOW_ID: x}", "this variable is the pipeline's own; remove it"),
+        ("environment={WORKFLOW_ID: x}", "the pipeline sets this variable itself; remove it"),
         ("secrets={A: password}", "kubeflow.secrets.A: expected the secret's name and a key"),
         ("labels={team: 'a b'}", "kubeflow.labels.team: expected at most 63 letters"),
         ("labels={'-team': a}", "kubeflow.labels.-team: expected a label's name"),

@@ -126,7 +126,7 @@ def test_a_score_is_maximized_unless_told_otherwise(load, metric, goal):
         ),
         (
             "{search: {train.epochs: {low: 1, high: 4}, train.max_steps: {low: 1, high: 4}}}",
-            "search.train.epochs: searched beside train.max_steps; remove one of them",
+            "search.train.epochs: searched together with train.max_steps; remove one of them",
         ),
         (
             "{max_steps: 9, search: {train.epochs: {low: 1, high: 4}}}",

@@ -18,12 +18,12 @@ VERSION = pathlib.Path("/models/17")
         ((True, VERSION, True), "Blessed and unchanged; deployed at /models/17"),
         (
             (False, None, False),
-            "Not blessed, so not pushed: what was deployed before stays deployed.",
+            "Not blessed, so not pushed: the deployed model stays.",
         ),
         (
             (True, None, False, "version 18 was put beside it [by hand]"),
-            "Blessed, but not pushed: version 18 was put beside it [by hand]; to deploy it all the "
-            'same, say why: run --new-baseline "why"',
+            "Blessed, but not pushed: version 18 was put beside it [by hand]; to deploy it "
+            'anyway, give a reason: run --new-baseline "why"',
         ),
     ],
 )

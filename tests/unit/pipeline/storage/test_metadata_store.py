@@ -208,8 +208,8 @@ def test_a_new_store_does_not_number_executions_as_the_artifacts_there_are(file,
         file.touch()
     (note,) = metadata_store.prepare(file, artifacts)
     assert note == (
-        "metadata.sqlite was removed or replaced by an older one: what earlier runs left in "
-        "artifacts/ stays, but it is not used again"
+        "metadata.sqlite was removed or replaced by an older one: the outputs of earlier runs in "
+        "artifacts/ stay, but are not used again"
     )
     assert new_execution(file) == 45
     assert metadata_store.prepare(file, artifacts) == []

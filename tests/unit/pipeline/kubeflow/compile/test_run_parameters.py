@@ -37,7 +37,7 @@ def test_what_a_step_takes_is_taken(given):
         ({"data-directory": ""}, "--param data-directory: is empty"),
         (
             {"new-baseline": "{{ a }}"},
-            "--param new-baseline: found {{ in '{{ a }}', which Argo takes for the beginning of a",
+            "--param new-baseline: found {{ in '{{ a }}', which Argo reads as the start of a",
         ),
         ({"data-directory": "data/{{a}}"}, "--param data-directory: found {{ in 'data/{{a}}'"),
         ({"gates": "rmse<3"}, "--param gates: found 'rmse<3', expected JSON as"),
@@ -83,7 +83,7 @@ def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
             {"training-root": "gs:///x"},
             "--param training-root: found gs:///x, expected gs://bucket",
         ),
-        ({"training-root": "/mnt/a*b"}, "--param training-root: found /mnt/a*b, in which * begins"),
+        ({"training-root": "/mnt/a*b"}, "--param training-root: found /mnt/a*b, in which * starts"),
         ({"data-directory": "/mnt/pipelines/a [v1]"}, ""),
         ({"data-directory": "/home/me/data"}, "--param data-directory: /home/me/data is neither"),
     ],

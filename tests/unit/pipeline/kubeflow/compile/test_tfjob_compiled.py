@@ -133,7 +133,7 @@ def test_a_job_without_a_cluster_is_refused(tmp_path):
     with pytest.raises(UserError) as error:
         compiled(tmp_path, "kubeflow.tfjob={}")
     assert str(error.value) == (
-        "kubeflow.tfjob: found without train.cluster, whose tasks it is for; set that, as "
+        "kubeflow.tfjob: found without train.cluster, whose tasks it runs; set it, as "
         "train.cluster: {workers: 2}, or remove it"
     )
     assert not list(tmp_path.iterdir())
@@ -213,7 +213,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         ("metadata/name", "a" * 32, "metadata.name: found 32 letters, expected at most 31"),
         ("metadata/ownerReferences", OWNERS, "metadata.ownerReferences: found in the manifest, w"),
         ("spec/runPolicy/cleanPodPolicy", "None", "runPolicy.cleanPodPolicy: found 'None', expect"),
-        (CHIEF, None, "spec.tfReplicaSpecs.Chief: missing; nothing is trained without"),
+        (CHIEF, None, "spec.tfReplicaSpecs.Chief: missing; training needs it"),
         ("spec/tfReplicaSpecs/PS", None, "spec.tfReplicaSpecs.PS: missing; nothing is trained"),
         ("spec/tfReplicaSpecs/Workers", A_REPLICA, "Workers: unknown kind of task; did you mean"),
         (f"{CHIEF}/replicas", 2, "spec.tfReplicaSpecs.Chief.replicas: found 2, expected 1"),

@@ -267,7 +267,7 @@ def test_without_any_there_is_no_second_document(tmp_path):
 def test_what_a_spec_cannot_carry_is_said(full):
     text = "\n".join(full.notes)
     for part in (
-        "give the service account (runner) at submission",
+        "give the service account (runner) when submitting",
         "kubeflow.metadata is not used",
         "kubeflow.retries.policy is not used",
         "nothing like kubeflow.volumes, kubeflow.secrets, kubeflow.labels, kubeflow.node_selector, "

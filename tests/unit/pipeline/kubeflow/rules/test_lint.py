@@ -175,7 +175,7 @@ def test_the_command_prints_the_findings(workflow, tmp_path, capsys):
     [
         (None, "no such workflow; write it with kubeflow_runner.py compile"),
         ("a: [", ":1: not valid YAML: "),
-        ("kind: Workflow\nkind: Workflow\n", ":2: not valid YAML: key 'kind' stands twice"),
+        ("kind: Workflow\nkind: Workflow\n", ":2: not valid YAML: duplicate key 'kind'"),
         ("kind: Pod\n", "found kind Pod, expected an Argo Workflow; write it with"),
         ("- 1\n", "found no kind, expected an Argo Workflow"),
         ("", "found no kind"),
@@ -318,7 +318,7 @@ def test_something_is_gone(path, message, workflow):
         (f"{TRAINER}/imagePullPolicy", "Sometimes", "expected one of Always, IfNotPresent, Never"),
         (f"{TRAINER}/workingDir", "app", "container.workingDir: found 'app', expected an abs"),
         (f"{TRAINER}/env/PYTHONPATH/name", "PYTHON PATH", "found 'PYTHON PATH', expected a var"),
-        (f"{TRAINER}/env/PYTHONPATH/name", "WORKFLOW_ID", "env: WORKFLOW_ID stands 2 times"),
+        (f"{TRAINER}/env/PYTHONPATH/name", "WORKFLOW_ID", "env: WORKFLOW_ID occurs 2 times"),
         (f"{TRAINER}/env/WORKFLOW_ID/value", "x", "WORKFLOW_ID: found both value and valueFrom"),
         (f"{TRAINER}/env/WORKFLOW_ID/valueFrom", {}, "valueFrom: found no source, expected exac"),
         (
@@ -380,10 +380,10 @@ def test_something_is_gone(path, message, workflow):
         ("spec/onExit", "cleanup", "spec.onExit: no template cleanup"),
         ("spec/hooks", {"exit": {"template": "tel"}}, "spec.hooks.exit.template: no template tel"),
         (f"{TASKS}/trainer/hooks", {"x": {"template": "y"}}, "hooks.x.template: no template y"),
-        ("templates/trainer/name", "transform", "templates: transform stands 2 times"),
+        ("templates/trainer/name", "transform", "templates: transform occurs 2 times"),
         ("templates/trainer/name", "train er", "found 'train er', expected at most 128"),
         ("templates/trainer/suspend", {}, "found container and suspend, expected exactly one"),
-        (f"{TASKS}/trainer/name", "transform", "dag.tasks: transform stands 2 times"),
+        (f"{TASKS}/trainer/name", "transform", "dag.tasks: transform occurs 2 times"),
         (f"{TASKS}/trainer/name", "1trainer", "found '1trainer', expected letters, digits and -"),
         (f"{TASKS}/trainer/template", "trainr", "no template trainr; did you mean trainer?"),
         (f"{TASKS}/trainer/template", "transform", "transform does not declare it"),
@@ -469,7 +469,7 @@ def test_something_is_gone(path, message, workflow):
         (
             f"{TRAINER}/args/--runtime_parameter",
             "max-steps=INT:1",
-            "max-steps stands twice, expected once",
+            "max-steps occurs twice, expected once",
         ),
         (
             "spec/arguments/parameters/max-steps/value",
@@ -487,10 +487,10 @@ def test_a_wrong_value(path, value, message, workflow):
     ("path", "item", "message"),
     [
         (f"{TRAINER}/volumeMounts", {"name": "pipelines", "mountPath": "/mnt/pipelines/"}, "twice"),
-        ("templates/trainer/volumes", {"name": "pipelines", "emptyDir": {}}, "pipelines stands 2"),
+        ("templates/trainer/volumes", {"name": "pipelines", "emptyDir": {}}, "pipelines occurs 2"),
         ("templates/trainer/volumes", {"name": "idle", "emptyDir": {}}, "idle: no container mou"),
         ("templates/trainer/inputs/parameters", {"name": "gates"}, "gates is missing; template tr"),
-        ("templates/trainer/inputs/parameters", {"name": "max-steps"}, "max-steps stands 2 times"),
+        ("templates/trainer/inputs/parameters", {"name": "max-steps"}, "max-steps occurs 2 times"),
         ("templates/trainer/outputs/artifacts", {"name": "x"}, "x.path: found None, expected"),
         (
             "templates/trainer/outputs/artifacts",
@@ -500,7 +500,7 @@ def test_a_wrong_value(path, value, message, workflow):
         ("templates/trainer/outputs/parameters", {"name": "x"}, "found no value or valueFrom"),
         ("spec/templates", {"name": "idle", "suspend": {}}, "templates.idle: nothing calls it"),
         (f"{TASKS}/trainer/arguments/parameters", {"name": "x", "value": "1"}, "not declare it"),
-        (f"{TASKS}/trainer/dependencies", "transform", "dependencies: transform stands 2 times"),
+        (f"{TASKS}/trainer/dependencies", "transform", "dependencies: transform occurs 2 times"),
         ("spec/arguments/parameters", {"name": "x", "value": "1"}, "x: nothing reads it"),
         ("spec/arguments/parameters", {"name": "x y", "value": "1"}, "found 'x y', expected"),
         (
@@ -518,7 +518,7 @@ def test_a_wrong_value(path, value, message, workflow):
                 "name": "AWS_SECRET_ACCESS_KEY",
                 "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}},
             },
-            "AWS_SECRET_ACCESS_KEY: found a secret's name with its value beside it",
+            "AWS_SECRET_ACCESS_KEY: found a plain value under a secret's name",
         ),
         (
             f"{TRAINER}/env",
@@ -530,7 +530,7 @@ def test_a_wrong_value(path, value, message, workflow):
 def test_something_too_much(path, item, message, workflow):
     add(workflow, path, item)
     if message == "twice":
-        message = "volumeMounts: mountPath: /mnt/pipelines stands 2 times"
+        message = "volumeMounts: mountPath: /mnt/pipelines occurs 2 times"
     assert_refused(workflow, message)
 
 
@@ -597,7 +597,7 @@ def test_a_broken_ir(change, message, workflow):
 def test_two_templates_run_one_node(workflow):
     trainer = get(workflow, "templates/trainer")
     put(workflow, "templates/transform", {**trainer, "name": "transform"})
-    assert_refused(workflow, "templates: --node_id: Trainer stands 2 times")
+    assert_refused(workflow, "templates: --node_id: Trainer occurs 2 times")
 
 
 def test_a_driver_that_is_gone(workflow):
@@ -663,12 +663,12 @@ def test_a_path_that_only_looks_local(path, workflow):
     ("secret", "message"),
     [
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE", "a PEM block"),
-        ("AKIA" + "A1" * 8, "a key of AWS"),
-        ('{"type": "service_account", "project_id": "x"}', "a service account's key"),
-        (json.dumps(json.dumps({"private_key": "x"})), "a service account's key"),
+        ("AKIA" + "A1" * 8, "an AWS key"),
+        ('{"type": "service_account", "project_id": "x"}', "a service account key"),
+        (json.dumps(json.dumps({"private_key": "x"})), "a service account key"),
         ("Bearer eyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "a JSON web token"),
         ("mysql://ann:pass@db.example.com/houses", "a user's password"),
-        ("ghp_" + "a" * 36, "a token of GitHub"),
+        ("ghp_" + "a" * 36, "a GitHub token"),
     ],
 )
 def test_a_secret_is_refused_and_not_repeated(secret, message, workflow):
@@ -803,8 +803,8 @@ def test_a_class_that_a_function_component_makes():
         (f"{TASKS}/evaluator/continueOn", {"failed": True}, "tasks.evaluator.continueOn: found"),
         (f"{TASKS}/pusher/withItems", [1, 2], "tasks.pusher.withItems: found [1, 2]"),
         ("templates/trainer/daemon", True, "templates.trainer.daemon: found true"),
-        ("spec/suspend", True, "spec.suspend: found True, with which nothing would run"),
-        ("spec/shutdown", "Stop", "spec.shutdown: found Stop, with which nothing would run"),
+        ("spec/suspend", True, "spec.suspend: found True, so nothing would run"),
+        ("spec/shutdown", "Stop", "spec.shutdown: found Stop, so nothing would run"),
         (
             "templates/trainer/metadata/labels/pipelines.kubeflow.org~enable_caching",
             "true",

@@ -84,8 +84,8 @@ def test_who_is_not_signed_in(generation):
         server.login = "page"
         said = refused(host=server.url, namespace="team", cookie="authservice_session=old")
         assert said == (
-            f"{server.url}: a web page where the API should be: sign in ({SIGN_IN}), "
-            "or add /pipeline to --host where that is the dashboard of Kubeflow"
+            f"{server.url}: answered with a web page instead of the API: sign in ({SIGN_IN}), "
+            "or add /pipeline to --host if it is Kubeflow's dashboard"
         )
 
 
@@ -93,7 +93,7 @@ def test_who_is_not_signed_in(generation):
 def test_a_namespace_is_needed_and_must_be_ones_own(generation):
     with ApiServer(serves=(generation,), users=USERS) as server:
         said = refused(host=server.url, token="a-token")
-        assert said == f"{server.url}: serves several users; give yours as --namespace"
+        assert said == f"{server.url}: is a multi-user server; give your namespace as --namespace"
         api = connect(SignIn(host=server.url, namespace="others", token="a-token"))
         with pytest.raises(ServerError) as caught:
             api.experiments()
@@ -124,9 +124,7 @@ def test_no_answer_in_time(monkeypatch):
     monkeypatch.setattr("pipeline.kubeflow.server.transport._READ_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        assert refused(host=host) == (
-            f"{host}: no answer in time; check --host, and the network in between"
-        )
+        assert refused(host=host) == f"{host}: timed out; check --host and the network"
 
 
 def test_something_else_answers():

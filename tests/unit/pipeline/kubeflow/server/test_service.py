@@ -90,7 +90,7 @@ def test_v2beta1_has_no_verdict_and_says_so(workflow, console, rmse, code):
             assert run.result.metrics["rmse"] == 120000
             page = f"{server.url}/#/runs/details/{run.id}"
             assert said(console).endswith(
-                f"Succeeded; this API does not tell whether the model was blessed; see {page}\n"
+                f"Succeeded; this API does not report whether the model was blessed; see {page}\n"
             )
 
 
@@ -128,7 +128,7 @@ def test_an_experiment_must_exist_or_be_asked_for(server, workflow, console):
         submit(server, job(workflow, experiment="default"), console)
     assert str(caught.value) == (
         "--experiment default: no such experiment; did you mean Default? (known: Default); "
-        "--create-experiment makes a new one"
+        "--create-experiment creates it"
     )
     assert not server.cluster.pipelines
     wanted = job(workflow, experiment="houses", create_experiment=True)
@@ -238,7 +238,7 @@ def test_a_schedule_by_its_name_or_id(server, workflow, console):
         schedule(server, job(workflow), console)
     (made,) = server.cluster.jobs.values()
     assert str(caught.value) == (
-        f"--name houses: taken by the schedule {made.id}; give another name, or first "
+        f"--name houses: is already a schedule ({made.id}); give another name, or first run "
         "`kubeflow_runner.py schedules delete houses`"
     )
     with pytest.raises(UserError, match=r"did you mean houses\? \(known: houses\)"):
@@ -425,7 +425,7 @@ def test_ctrl_c_leaves_the_run_alone(server, workflow, console, monkeypatch):
     assert "run         a [b], http" in said(console)
     (run,) = server.cluster.runs
     assert said(console).endswith(
-        f"Interrupted; the run goes on: {server.url}/#/runs/details/{run}\n"
+        f"Interrupted; the run continues: {server.url}/#/runs/details/{run}\n"
     )
 
 

@@ -149,7 +149,7 @@ def test_another_try_of_the_step_joins_the_job_whatever_became_of_the_first_pod(
 def test_a_job_that_is_collected_at_once_is_not_made_again(serve, make, train, monkeypatch):
     api = serve()
     monkeypatch.setattr(api, "_create", lambda job: job)  # it is deleted before the first check
-    with pytest.raises(TaskError, match=f"TFJob {NAME}: was deleted by somebody, or with its run"):
+    with pytest.raises(TaskError, match=f"TFJob {NAME}: was deleted by someone, or with its run"):
         train(make())
     assert methods(api).count("POST") == 1
 
