@@ -36,7 +36,7 @@ def ask(server, method, path, body=None, kind="application/json"):
         return error.code, json.load(error)
 
 
-def test_kubeflows_own_client(workflow, monkeypatch, tmp_path):
+def test_kubeflows_client_works_against_the_fake(workflow, monkeypatch, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import kfp
@@ -109,7 +109,7 @@ def test_kubeflows_own_client(workflow, monkeypatch, tmp_path):
         ),
     ],
 )
-def test_what_the_api_does_not_have(server, method, path, body, status, message):
+def test_unknown_requests_are_refused(server, method, path, body, status, message):
     code, answer = ask(server, method, path, body)
     assert code == status
     assert message in (answer.get("message") or answer["error_message"])
@@ -143,17 +143,17 @@ def order(server, **changes):
         ({"name": ""}, "Recurring run name is empty."),
     ],
 )
-def test_schedules_that_kubeflow_refuses(server, changes, message):
+def test_invalid_schedules_are_refused(server, changes, message):
     code, answer = ask(server, "POST", f"{V1}/jobs", order(server, **changes))
     assert (code, message in answer["message"]) == (400, True)
 
 
-def test_a_schedule_that_is_in_order(server):
+def test_a_valid_schedule_is_accepted(server):
     assert ask(server, "POST", f"{V1}/jobs", order(server))[0] == 200
     assert len(server.tick(START.replace(day=27))) == 2
 
 
-def test_runs_by_the_clock_are_named_as_their_workflows(server):
+def test_scheduled_runs_have_the_names_of_their_workflows(server):
     assert ask(server, "POST", f"{V1}/jobs", order(server, name="Every night, 3h"))[0] == 200
     (made,) = server.cluster.jobs.values()
     names = [own.name for own in server.tick(START.replace(day=27))]
@@ -164,7 +164,7 @@ def test_runs_by_the_clock_are_named_as_their_workflows(server):
     assert workflows == names
 
 
-def test_a_page_token_holds_the_order_and_the_filter(server):
+def test_a_page_token_keeps_the_order_and_the_filter(server):
     for name in "abc":
         server.cluster.create_experiment(name)
     path = f"{V2}/experiments?page_size=2&sort_by=name%20desc"
@@ -194,19 +194,19 @@ def test_a_page_token_holds_the_order_and_the_filter(server):
         ),
     ],
 )
-def test_an_error_of_each_generation(serves, detail):
+def test_each_generation_has_its_form_of_errors(serves, detail):
     with ApiServer(serves=serves) as server:
         code, answer = ask(server, "GET", f"{V1}/runs/no")
     assert code == 404 and answer["code"] == 5
     assert detail.items() <= answer["details"][0].items()
 
 
-def test_five_fields_are_seconds_to_month():
+def test_five_fields_are_read_as_seconds_to_month():
     time = robfig.Schedule("0 3 * * *").next(START)
     assert time == START.replace(minute=3)
 
 
-def test_both_days_or_either():
+def test_the_day_fields_combine_as_in_robfig_cron():
     # As in robfig/cron: with a star both days must match, without one either is enough.
     both, either = robfig.Schedule("0 0 0 */2 * 1"), robfig.Schedule("0 0 0 1-31/2 * 1")
     assert both.next(START).day == 7  # December

@@ -27,7 +27,7 @@ def spared(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [OURS, ["--runner=FlinkRunner"]])
-def test_beam_is_patched_for_our_runner_alone_and_only_inside(arguments, monkeypatch):
+def test_beam_is_patched_only_for_our_runner_and_only_inside_the_context(arguments, monkeypatch):
     monkeypatch.delenv("LANGUAGE", raising=False)
 
     def patched() -> list[object]:
@@ -41,7 +41,7 @@ def test_beam_is_patched_for_our_runner_alone_and_only_inside(arguments, monkeyp
     assert patched() == before
 
 
-def test_functions_travel_as_they_are_and_those_of_before_arrive_too(spared):
+def test_functions_are_not_compressed_and_compressed_ones_are_read(spared):
     # Data that compresses well, to show that it is not compressed.
     data = bytes(10_000)
     pickled = pickler.dumps(lambda: data)
@@ -60,7 +60,7 @@ def test_only_the_results_of_statistics_gen_are_merged_in_one_step(arguments):
     assert statistics.with_hot_key_fanout(128) is not statistics
 
 
-def test_nobody_looks_for_translations(spared, monkeypatch):
+def test_no_message_catalogs_are_searched(spared, monkeypatch):
     looked_for: list[str] = []
     monkeypatch.setattr(os.path, "exists", looked_for.append)
     gettext.gettext("usage: ")
@@ -82,7 +82,7 @@ class AddsUp(beam.DoFn):
         yield element, window
 
 
-def test_the_arguments_of_a_method_are_looked_at_once(spared, monkeypatch):
+def test_the_arguments_of_a_method_are_inspected_once(spared, monkeypatch):
     looks = []
     look = core.get_signature
 
@@ -107,7 +107,7 @@ def test_the_arguments_of_a_method_are_looked_at_once(spared, monkeypatch):
     assert core.get_function_arguments(Counts(), "process")[0]
 
 
-def test_a_view_of_options_is_made_once_and_shows_what_the_others_change(spared):
+def test_a_view_of_options_is_created_once_and_follows_changes(spared):
     options = PipelineOptions(["--runner=DirectRunner"])
     view = options.view_as(StandardOptions)
     assert options.view_as(StandardOptions) is view

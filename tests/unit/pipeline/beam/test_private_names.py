@@ -14,7 +14,7 @@ PROJECT = pathlib.Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize("name", PRIVATE_NAMES)
-def test_a_private_name_is_where_it_was(name):
+def test_every_private_name_exists(name):
     module, _, attributes = name.partition(":")
     *owners, last = attributes.split(".")
     owner = importlib.import_module(module)

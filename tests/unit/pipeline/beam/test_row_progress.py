@@ -36,7 +36,7 @@ def run(*steps) -> None:
 
 
 @pytest.mark.parametrize("to_read, total", [(0, "10"), (1000, "1,000")])
-def test_it_is_told_how_many_and_how_long_the_rest_will_take(to_read, total):
+def test_rows_and_remaining_time_are_reported(to_read, total):
     TOLD.clear()
     reports: list[str] = []
 
@@ -67,7 +67,7 @@ def test_the_rows_of_all_stages_are_counted():
     assert reports[-1] == "4 rows"
 
 
-def test_a_step_that_reads_no_rows_tells_of_none():
+def test_a_step_without_rows_reports_nothing():
     reports: list[str] = []
     with row_progress.reporting(reports.append, 5):
         run(beam.Map(lambda one: one))

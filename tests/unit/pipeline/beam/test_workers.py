@@ -31,11 +31,11 @@ def started(what: str, folder: pathlib.Path) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("case", ["first last", "second last"])
-def test_outputs_stand_in_the_order_of_the_parts_whoever_is_faster(found, case):
+def test_outputs_keep_the_order_of_the_parts(found, case):
     assert [element for element, _ in found[case]] == [0, 2, 4, 6, 1, 3, 5, 7]
 
 
-def test_the_parts_are_done_by_two_other_processes_at_the_same_time(found):
+def test_two_worker_processes_run_in_parallel(found):
     # Each worker waited for the other to begin.
     pids = [pid for _, pid in found["first last"]]
     assert len(set(pids[:4])) == len(set(pids[4:])) == 1
@@ -47,13 +47,13 @@ def test_rows_are_counted_over_all_workers(found):
 
 
 @pytest.mark.parametrize("case", ["killed", "server killed", "without a server"])
-def test_where_a_process_was_killed_a_step_fails_and_says_so(found, case):
+def test_a_killed_worker_fails_the_step(found, case):
     assert found[case] == (
         "a worker process ended (SIGKILL); if the machine was short of memory, lower beam.workers"
     )
 
 
-def test_what_fails_in_a_worker_is_told_as_if_it_were_here(found):
+def test_an_error_in_a_worker_reads_like_one_in_this_process(found):
     assert found["failed"] == "element 7 is bad [while running 'Map(fail)']"
 
 
@@ -61,14 +61,14 @@ def test_the_next_step_has_new_workers(found):
     assert sorted(found["after"]) == list(range(1, 9))
 
 
-def test_without_workers_this_process_does_all(found):
+def test_without_workers_this_process_runs_the_steps(found):
     assert set(found["alone"]) == {found["pid"]}
 
 
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_they_do_not_outlive_the_process_they_work_for(tmp_path, number):
+def test_workers_do_not_outlive_the_main_process(tmp_path, number):
     process = started("hang", tmp_path)
     assert process.stdout
     assert {process.stdout.readline() for _ in range(2)} == {"at work\n"}

@@ -455,7 +455,7 @@ SYNTAX = [
 
 
 @pytest.mark.parametrize(("text", "start"), [*cases(MISTAKES), *SYNTAX])
-def test_a_mistake_is_one_line_with_its_key_and_what_is_allowed(mistakes, text, start):
+def test_a_mistake_is_one_line_with_its_key_and_the_allowed_values(mistakes, text, start):
     keys = {line.partition(":")[0] for line in text.splitlines()}
     base = [line for line in BASE.splitlines() if line.partition(":")[0] not in keys]
     (line,) = mistakes("\n".join([*base, text, ""]))
@@ -572,19 +572,19 @@ def test_intervals_and_further_labels_have_gates(load):
         ),
     ],
 )
-def test_a_gate_on_what_is_not_judged_is_refused(mistakes, labels, gates, line):
+def test_a_gate_on_an_unknown_metric_is_refused(mistakes, labels, gates, line):
     key = gates.partition(":")[0]
     assert mistakes(replaced(gates=f"{{mae: {{at_most: 1}}, {gates}}}") + labels) == [
         f": gates.{key}: {line}"
     ]
 
 
-def test_gates_that_no_model_passes(load):
+def test_gates_may_be_never(load):
     assert load(replaced(gates="never")).gates is None
     assert load(replaced(gates="{rmse: {at_most: 1}}"), "gates=never").gates is None
 
 
-def test_neither_intervals_nor_further_labels_make_a_gate_alone(mistakes):
+def test_intervals_and_further_labels_alone_are_not_a_gate(mistakes):
     gates = "{coverage: {at_least: 0.75}, sea/auc: {at_least: 0.7}, mae: {may_worsen_by: 0.1}}"
     (line,) = mistakes(replaced(gates=gates) + LABELS)
     start = ": gates: no absolute bound on the predictions of price: without one the first model"
@@ -633,7 +633,7 @@ class TestOverrides:
     def test_a_value_may_hold_equals_signs(self, load):
         assert load(BASE, "beam.args=[--a=b]").beam.args == ("--a=b",)
 
-    def test_short_forms_are_reached_into(self, load):
+    def test_an_override_may_reach_into_a_short_form(self, load):
         text = BASE + "model: wide_deep\nfeatures: {zip: categorical}\n"
         config = load(
             text, "data.format=parquet", "model.params.hidden=[64]", "features.zip.min_count=3"
@@ -644,11 +644,11 @@ class TestOverrides:
         assert config.model.params == {"hidden": [64]}
         assert (config.features["zip"].kind, config.features["zip"].min_count) == ("categorical", 3)
 
-    def test_an_empty_section_is_reached_into(self, load):
+    def test_an_override_may_reach_into_an_empty_section(self, load):
         assert load(BASE + "train:\n", "train.seed=1").train.seed == 1
 
     @pytest.mark.parametrize("override", ["a", "", "=3", "a..b=3", ".a=3", "a.=3"])
-    def test_not_key_and_value(self, mistakes, override):
+    def test_an_override_must_be_key_and_value(self, mistakes, override):
         assert mistakes(BASE, override) == [
             f"--set {override}: expected key.path=value, as train.max_steps=500"
         ]
@@ -682,7 +682,7 @@ class TestOverrides:
             ("folder=x", ": folder: unknown key"),
         ],
     )
-    def test_wrong_key_or_value(self, mistakes, override, start):
+    def test_a_wrong_override_is_one_line(self, mistakes, override, start):
         (line,) = mistakes(BASE + "slices: [a]\n", override)
         assert line[: len(start)] == start
 
@@ -811,7 +811,7 @@ class TestPresets:
         path.write_text(self.TEXT)
         return path
 
-    def test_its_keys_replace_those_of_the_file_and_overrides_replace_both(self, path):
+    def test_a_preset_replaces_the_file_and_overrides_replace_both(self, path):
         config = config_file.load(path, preset="best")
         assert (config.model.name, config.model.params) == ("mlp", {"dropout": 0.3})
         assert config.train.max_steps == 90

@@ -20,7 +20,7 @@ def test_words_for_missing_values():
         ("t.csv", "NA", "value is not a valid tuple"),
     ],
 )
-def test_what_is_no_word(path, missing, message):
+def test_invalid_words_for_missing_values_are_refused(path, missing, message):
     with pytest.raises(pydantic.ValidationError, match=message):
         Data.parse_obj({"path": path, "missing": missing})
 
@@ -42,12 +42,12 @@ class TestAFolderWithLettersOfPatterns:
         return tmp_path / folder
 
     @pytest.mark.parametrize("pattern", ["part-*.csv", "part-1.csv", "part-[0-9].csv", ""])
-    def test_is_itself(self, place, pattern):
+    def test_an_existing_path_is_not_a_pattern(self, place, pattern):
         data = Data.parse_obj({"path": str(place / pattern)})
         assert data.folder == place
         assert table_files.matching(str(data.folder), data.pattern) == [str(place / "part-1.csv")]
 
-    def test_may_be_within_a_pattern(self, place):
+    def test_a_folder_with_special_characters_may_precede_a_pattern(self, place):
         (place / "town=Ash").mkdir()
         (place / "town=Ash" / "part-2.csv").write_text("size\n1\n")
         data = Data.parse_obj({"path": str(place / "town=*" / "part-*.csv")})

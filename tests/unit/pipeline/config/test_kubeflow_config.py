@@ -75,14 +75,14 @@ def test_two_lines_are_enough(load):
         ("workspace=gs://", "kubeflow.workspace: found gs://, expected gs://bucket/folder"),
     ],
 )
-def test_a_wrong_value_is_named_in_a_line(load, setting, message):
+def test_a_wrong_value_is_one_line(load, setting, message):
     with pytest.raises(UserError) as error:
         load(f"kubeflow.{setting}")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_variable_cannot_be_plain_and_secret(load):
+def test_a_variable_cannot_be_both_plain_and_secret(load):
     with pytest.raises(UserError, match="kubeflow.secrets.A: stands in environment too"):
         load("kubeflow.environment={A: x}", "kubeflow.secrets={A: db/key}")
 

@@ -33,7 +33,7 @@ def problem(tmp_path):
     return load
 
 
-def test_labels_and_features_are_those_of_the_configuration(problem):
+def test_labels_and_features_come_from_the_configuration(problem):
     assert problem().columns == ColumnSettings(
         labels=(
             LabelSettings("price", "regression", log_label=True, interval=0.9),
@@ -49,7 +49,7 @@ def test_labels_and_features_are_those_of_the_configuration(problem):
     )
 
 
-def test_the_training_is_that_of_the_configuration(problem):
+def test_the_training_comes_from_the_configuration(problem):
     settings = problem("train={epochs: 3, early_stopping: {patience: 9}}", "data.missing=[-9]")
     assert settings.train == Train(epochs=3, early_stopping=EarlyStopping(9))
     assert settings.model == Model("tabm")
@@ -76,7 +76,7 @@ def test_a_cluster_has_tasks_or_replicas(problem, cluster, expected):
         ["more_labels.sea.class_weights={'1': 2}"],
     ],
 )
-def test_steps_read_the_settings_that_were_written(problem, overrides):
+def test_settings_survive_the_round_trip_through_json(problem, overrides):
     settings = problem(*overrides)
     assert Settings.from_json(settings.to_json()) == settings
     columns = settings.columns

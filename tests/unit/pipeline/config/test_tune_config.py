@@ -42,7 +42,7 @@ def test_a_search_of_one_line_is_enough(load):
     assert load("").tune is None
 
 
-def test_ranges_are_of_whole_numbers_only_if_all_their_numbers_are(load):
+def test_a_range_is_of_whole_numbers_if_all_its_numbers_are(load):
     search = """{search: {
         model.params.members: {low: 4, high: 16, step: 4},
         model.params.dropout: {low: 0, high: 1, step: 0.25},
@@ -64,7 +64,7 @@ def test_ranges_are_of_whole_numbers_only_if_all_their_numbers_are(load):
         ("precision", "maximize"),
     ],
 )
-def test_a_score_is_maximized_unless_told_otherwise(load, metric, goal):
+def test_a_score_is_maximized_by_default(load, metric, goal):
     assert load(f"{{metric: {metric}, search: {{{RATE}}}}}").tune.goal == goal
     assert load(f"{{metric: {metric}, goal: minimize, search: {{{RATE}}}}}").tune.goal == "minimize"
 
@@ -147,7 +147,7 @@ def test_mistakes(mistakes, tune, line):
     assert len(found) == 1 and found[0].startswith(line)
 
 
-def test_trials_that_are_not_pruned_need_not_be_evaluated_on_their_way(load):
+def test_without_pruning_trials_need_no_intermediate_evaluation(load):
     rare = load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 1000, pruner: none}}").tune
     assert (rare.pruner, rare.max_steps, rare.evaluate_every) == ("none", 800, 1000)
     often = load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 200}}").tune
@@ -164,10 +164,10 @@ class TestModelParameters:
 
         return call
 
-    def test_those_of_the_model_pass(self, check):
+    def test_searched_parameters_of_the_model_pass(self, check):
         check(f"{{{RATE}, model.params.hidden: {{choices: [[8], [4, 2]]}}}}")
 
-    def test_every_wrong_one_is_told(self, check):
+    def test_every_wrong_parameter_is_reported(self, check):
         with pytest.raises(UserError) as caught:
             check(
                 "{model.params.hiden: {choices: [[8], [4]]}, "

@@ -67,7 +67,7 @@ def test_a_wrong_option_is_one_line(arguments, line):
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{line}\n")
 
 
-def test_a_current_directory_that_was_removed(tmp_path):
+def test_a_removed_current_directory_is_one_line(tmp_path):
     here = tmp_path / "here"
     here.mkdir()
     code = 'rmdir "$PWD"; exec "$0" "$1" run'
@@ -85,7 +85,7 @@ def test_several_mistakes_in_a_configuration(problem):
     assert second.startswith(f"{problem}: labl: unknown key; did you mean label?")
 
 
-def test_a_search_needs_a_section(problem):
+def test_tune_requires_a_tune_section(problem):
     done = call("tune", "--config", problem)
     assert (done.returncode, done.stdout) == (2, "")
     example = done.stderr.strip().removeprefix(f"{problem}: tune: missing; add for example ")
@@ -94,7 +94,7 @@ def test_a_search_needs_a_section(problem):
     assert config_file.load(problem).tune
 
 
-def test_wrong_data_are_one_line(problem, tmp_path):
+def test_wrong_data_is_one_line(problem, tmp_path):
     done = call("run", "-c", problem, "-w", tmp_path / "w", "--set", "data.path=no.csv")
     assert done.returncode == 2
     assert done.stderr == f"data.path: {tmp_path / 'no.csv'}: no such file\n"
@@ -109,7 +109,7 @@ def test_a_new_baseline_needs_a_reason(problem, reason):
     )
 
 
-def test_a_new_baseline_is_refused_where_nothing_is_compared(problem):
+def test_a_new_baseline_is_refused_if_nothing_is_compared(problem):
     done = call("run", "-c", problem, "--set", "gates=never", "--new-baseline", "why not")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -118,7 +118,7 @@ def test_a_new_baseline_is_refused_where_nothing_is_compared(problem):
     )
 
 
-def test_a_record_of_deployments_that_cannot_be_read_is_known_at_the_start(problem, tmp_path):
+def test_an_unreadable_record_of_deployments_is_reported_at_the_start(problem, tmp_path):
     serving = tmp_path / "ws" / "serving"
     serving.mkdir(parents=True)
     (serving / "deployments.json").write_text('{"deployments": [')
@@ -128,7 +128,7 @@ def test_a_record_of_deployments_that_cannot_be_read_is_known_at_the_start(probl
     assert done.stderr.count("\n") == 1
 
 
-def test_predict_before_anything_was_pushed(problem, tmp_path):
+def test_predict_requires_a_pushed_model(problem, tmp_path):
     arguments = ["predict", "--csv", tmp_path / "houses.csv", "--out", tmp_path / "out.csv"]
     done = call(*arguments, "--config", problem, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -150,7 +150,7 @@ def test_predict_before_anything_was_pushed(problem, tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["run", "tune"])
-def test_a_run_is_no_task_of_a_cluster(problem, tmp_path, command, tf_config, line):
+def test_a_run_refuses_to_be_a_task_of_a_cluster(problem, tmp_path, command, tf_config, line):
     search = "tune={trials: 2, search: {train.batch_size: {choices: [16, 32]}}}"
     settings = ["-c", problem, "-w", tmp_path / "w", "--set", search]
     done = call(command, *settings, TF_CONFIG=tf_config)
@@ -170,7 +170,7 @@ def test_a_run_is_no_task_of_a_cluster(problem, tmp_path, command, tf_config, li
         ("pass", 0, ""),
     ],
 )
-def test_only_a_command_says_that_it_has_succeeded(ending, code, line):
+def test_an_exit_by_a_library_is_no_success(ending, code, line):
     """A user's module may end the process too, but not with success."""
     program = (
         "import os, sys, typer\nfrom pipeline.console import command_line\n"

@@ -58,13 +58,13 @@ def interrupted(process, number) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_command(number):
+def test_an_interrupted_command_ends_with_130(number):
     assert interrupted(start("-c", COMMAND.format(WAIT)), number) == (130, "", LINE)
 
 
 @pytest.mark.parametrize("runner", ["local_runner.py", "kubeflow_runner.py"])
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_imports_of_a_runner(tmp_path, runner, number):
+def test_an_interrupt_during_the_first_imports_ends_the_runner(tmp_path, runner, number):
     (tmp_path / "typer.py").write_text(f"import signal\n{WAIT}\n")
     process = start(runner, env={"PYTHONPATH": str(tmp_path)})
     assert interrupted(process, number) == (130, "", LINE)
@@ -79,7 +79,7 @@ try:
     assert interrupted(start("-c", COMMAND.format(code)), signal.SIGINT) == (130, "", LINE)
 
 
-def test_the_second_one_kills_what_swallowed_the_first():
+def test_the_second_interrupt_kills_a_command_that_swallowed_the_first():
     code = f"""\
 try:
         {WAIT}
@@ -92,7 +92,7 @@ try:
     assert interrupted(process, signal.SIGTERM) == (-signal.SIGTERM, "", "")
 
 
-def test_ignored_ones_stay_ignored():
+def test_ignored_signals_stay_ignored():
     """Signals ignored at the start, as under `nohup`, stay ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -121,7 +121,7 @@ def test_ignored_ones_stay_ignored():
         ),
     ],
 )
-def test_what_the_machine_lacks(error, line):
+def test_shortages_are_explained(error, line):
     with start("-c", COMMAND.format(f"raise {error}")) as process:
         said = process.communicate(timeout=60)
     assert said == ("", f"{line}, then run the same command again: it continues\n")

@@ -27,7 +27,7 @@ VERSION = pathlib.Path("/models/17")
         ),
     ],
 )
-def test_a_push_is_one_line(arguments, said):
+def test_the_result_of_a_push_is_one_line(arguments, said):
     stream = io.StringIO()
     messages.show_push(Console(file=stream, width=40), *arguments)
     assert stream.getvalue() == said + "\n"

@@ -25,7 +25,7 @@ def run_three(tracker):
             raise ValueError("no")
 
 
-def test_states():
+def test_nodes_change_their_states():
     tracker = node_progress.Progress(console(False), ["First", "Second", "Third", "Fourth"])
     run_three(tracker)
     assert [node.state for node in tracker.nodes.values()] == [
@@ -51,7 +51,7 @@ def test_plain_lines_without_a_terminal():
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_node_may_say_how_far_it_is(terminal):
+def test_a_node_shows_its_progress(terminal):
     target = console(terminal)
     tracker = node_progress.Progress(target, ["First"])
     with tracker.shown(), tracker.running("First"):

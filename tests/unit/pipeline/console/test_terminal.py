@@ -22,7 +22,7 @@ def run(code, log):
     )
 
 
-def test_descriptors_go_to_the_log_and_the_console_to_stdout(tmp_path):
+def test_file_descriptors_write_to_the_log_and_the_console_to_stdout(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("before\n")
     code = """\
@@ -49,7 +49,7 @@ print("library at exit")
     }
 
 
-def test_an_exception_has_the_streams_back(tmp_path):
+def test_streams_are_restored_after_an_exception(tmp_path):
     log = tmp_path / "x.log"
     code = """\
 try:
@@ -94,7 +94,7 @@ def start(code, log, **streams):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **streams)
 
 
-def test_a_reader_that_leaves_ends_nothing(tmp_path):
+def test_a_closed_pipe_does_not_end_the_run(tmp_path):
     read, write = os.pipe()
     os.close(read)
     with start(SAYS, tmp_path / "x.log", stdout=write) as process:
@@ -104,7 +104,7 @@ def test_a_reader_that_leaves_ends_nothing(tmp_path):
     assert (tmp_path / "x.log").read_text() == "library at exit\n"
 
 
-def test_output_to_a_full_disk_ends_nothing(tmp_path):
+def test_output_to_a_full_disk_does_not_end_the_run(tmp_path):
     with open("/dev/full", "w") as full, start(SAYS, tmp_path / "x.log", stdout=full) as process:
         assert process.communicate()[1] == ""
     assert process.returncode == 7
@@ -119,7 +119,7 @@ def test_closed_streams_are_replaced(tmp_path):
     assert log.read_text() == "library at exit\n"
 
 
-def test_letters_that_stdout_does_not_have_are_escaped(tmp_path):
+def test_characters_outside_the_encoding_of_stdout_are_escaped(tmp_path):
     code = 'terminal.repair_streams()\nprint("Köln")'
     done = subprocess.run(
         [sys.executable, "-c", SETUP + code, str(tmp_path)],
@@ -131,7 +131,7 @@ def test_letters_that_stdout_does_not_have_are_escaped(tmp_path):
     assert (done.stdout, done.stderr) == ("K\\xf6ln\n", "")
 
 
-def test_the_cursor_is_never_hidden_as_a_killed_process_could_not_show_it(tmp_path):
+def test_the_cursor_is_never_hidden(tmp_path):
     code = """\
 from pipeline.console import node_progress
 with terminal.logging_to(log) as console:

@@ -34,31 +34,31 @@ NAMES = ("fp_package", "fp_module")
         ("fp_unrelated.py", False),
     ],
 )
-def test_follows_the_sources(code, path, changes):
+def test_a_fingerprint_follows_the_sources(code, path, changes):
     before = fingerprint.of_modules(*NAMES)
     assert fingerprint.of_modules(*NAMES) == before
     (code / path).write_text("other = 2")
     assert (fingerprint.of_modules(*NAMES) != before) is changes
 
 
-def test_names_are_a_set(code):
+def test_the_order_of_names_does_not_matter(code):
     assert fingerprint.of_modules(*NAMES, *NAMES) == fingerprint.of_modules(*reversed(NAMES))
     assert fingerprint.of_modules("fp_package.deep") != fingerprint.of_modules("fp_package")
 
 
-def test_of_a_module_in_a_package(code):
+def test_a_module_in_a_package_has_a_fingerprint(code):
     before = fingerprint.of_modules("fp_package.deep.part")
     (code / "fp_package/__init__.py").write_text("w = 1")
     assert fingerprint.of_modules("fp_package.deep.part") == before
 
 
 @pytest.mark.parametrize("name", ["fp_none", "fp_none.deeper", "fp_package.none"])
-def test_unknown_module(code, name):
+def test_an_unknown_module_is_refused(code, name):
     with pytest.raises(ModuleNotFoundError, match="fp_none|fp_package.none"):
         fingerprint.of_modules("fp_module", name)
 
 
-def test_of_a_folder_follows_all_that_a_model_may_read(tmp_path):
+def test_a_folders_fingerprint_covers_all_that_a_model_may_read(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("model.py", "sizes.json", "deep/words.txt", "table.csv", "pipeline.yaml"):
         (tmp_path / name).write_text("1")
@@ -85,7 +85,7 @@ def test_of_a_folder_follows_all_that_a_model_may_read(tmp_path):
         assert fingerprint.of_folder(tmp_path, but) == before, name
 
 
-def test_where_a_file_stands_counts(tmp_path):
+def test_the_path_of_a_file_counts(tmp_path):
     """Swapping two files changes the fingerprint."""
     for name, text in (("a/x", "1"), ("b/x", "2")):
         (tmp_path / name).parent.mkdir()

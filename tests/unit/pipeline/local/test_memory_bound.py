@@ -51,7 +51,7 @@ print(own, watch.peak_mb, watch.is_exceeded, watch, sep="|")
 """
 
 
-def test_the_most_that_was_held_is_known_and_that_of_processes_it_started_too():
+def test_the_peak_includes_child_processes():
     # In a separate process, so that processes started by other tests do not count.
     command = [sys.executable, "-c", WATCHES]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -69,7 +69,7 @@ def started_in(request):
     signal.signal(signal.SIGINT, before)
 
 
-def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(started_in, child):
+def test_the_bound_interrupts_a_blocking_call_of_the_main_thread(started_in, child):
     bound = memory_bound.held_mb(memory_bound.of_run()) + 200
     watch = memory_bound.Watch(bound)
     with pytest.raises(memory_bound.TooMuchMemory), watch:
@@ -80,7 +80,7 @@ def test_at_the_bound_what_the_main_thread_waits_for_is_interrupted(started_in, 
     assert f" of {bound:,} MB" in str(watch)
 
 
-def test_an_interrupt_that_somebody_swallows_comes_again(child):
+def test_a_swallowed_interrupt_is_repeated(child):
     with (
         pytest.raises(memory_bound.TooMuchMemory),
         memory_bound.Watch(memory_bound.held_mb(memory_bound.of_run()) + 200),

@@ -54,7 +54,7 @@ def rows(tuning: Tuning) -> list[list[str]]:
     return [line.split() for line in captured.get().splitlines() if line.strip()]
 
 
-def test_the_table_begins_with_the_best(found):
+def test_the_table_starts_with_the_best_trial(found):
     title, _, *lines, caption = rows(Tuning(found))
     assert title[:3] == ["rank", "trial", "rmse"] and title[-3:] == [
         "learning_rate", "hidden", "batch_size",
@@ -68,12 +68,12 @@ def test_the_table_begins_with_the_best(found):
     ]
 
 
-def test_what_the_configuration_leaves_to_the_model_is_its_default(found):
+def test_parameters_that_are_not_set_are_shown_as_default(found):
     del found["trials"][0]["values"][RATE]
     assert rows(Tuning(found))[3][-4:] == ["complete", "default", "[8]", "64"]
 
 
-def test_the_highest_can_be_the_best(found):
+def test_a_metric_may_be_maximized(found):
     found["tune"]["goal"], found["best"] = "maximize", 0
     assert [line[0] for line in rows(Tuning(found))[2:4]] == ["1", "2"]
     assert Tuning(found).ranked[0]["number"] == 0
@@ -92,13 +92,13 @@ def test_the_conclusion_compares_with_the_configuration(found):
     )
 
 
-def test_a_loss_around_zero_is_compared_by_difference(found):
+def test_a_loss_around_zero_is_compared_by_absolute_difference(found):
     found["trials"][0]["value"], found["trials"][2]["value"] = -0.5, -0.75
     assert "rmse -0.75 against -0.5 " in Tuning(found).conclusion()
     assert Tuning(found).conclusion().endswith("(-0.25).")
 
 
-def test_the_yaml_is_the_part_of_the_configuration(found):
+def test_the_yaml_fits_into_the_configuration(found):
     text = Tuning(found).yaml()
     assert "hidden: [16, 8]" in text
     assert yaml.safe_load(text) == {
@@ -107,7 +107,7 @@ def test_the_yaml_is_the_part_of_the_configuration(found):
     }
 
 
-def test_a_run_tells_what_it_trains_with(found):
+def test_a_run_prints_the_parameters_it_trains_with(found):
     assert Tuning(found).chosen() == (
         "learning_rate 0.001235, hidden [16, 8], train.batch_size 64 (the best of 4 trials)"
     )

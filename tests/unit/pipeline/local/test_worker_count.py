@@ -51,9 +51,9 @@ CORES = len(os.sched_getaffinity(0))
         (1000 * SHARD_MB, ["beam.args=[--runner=FlinkRunner]"], 1),
     ],
 )
-def test_size_cores_and_memory_decide_how_many_there_are(count, table_mb, settings, expected):
+def test_size_cores_and_memory_decide_the_number_of_workers(count, table_mb, settings, expected):
     assert count(table_mb, *settings) == expected
 
 
-def test_one_core_has_one(count, one_core):
+def test_one_core_gets_one_worker(count, one_core):
     assert count(1000 * SHARD_MB) == 1

@@ -80,7 +80,7 @@ def test_the_tables_are_those_of_the_installed_ml_metadata(filled):
     ]
 
 
-def test_a_store_that_is_whole_new_or_empty_is_used_and_not_changed(file):
+def test_a_valid_new_or_empty_store_is_not_changed(file):
     before = connect(file).get_executions()
     metadata_store.check(file)
     assert connect(file).get_executions() == before
@@ -104,7 +104,7 @@ def test_a_store_that_is_whole_new_or_empty_is_used_and_not_changed(file):
     ],
     ids=["half", "one page", "within the header", "garbage", "zeros", "pages overwritten"],
 )
-def test_a_damaged_store_is_to_be_restored_or_moved_away(file, damage):
+def test_a_damaged_store_is_refused(file, damage):
     file.write_bytes(damage(file.read_bytes()))
     before = file.read_bytes()
     text = refusal(file)
@@ -132,12 +132,12 @@ def test_a_damaged_store_is_to_be_restored_or_moved_away(file, damage):
         ("DROP TABLE MLMDEnv", "is not a metadata store but another SQLite database; move it away"),
     ],
 )
-def test_a_store_of_another_version_or_kind(file, statement, line):
+def test_a_store_of_another_version_or_kind_is_refused(file, statement, line):
     execute(file, statement)
     assert refusal(file).startswith(line)
 
 
-def test_what_is_no_file(file):
+def test_a_store_that_is_not_a_file_is_refused(file):
     file.unlink()
     file.mkdir()
     assert refusal(file) == "expected the metadata store, a SQLite file; move it away"
@@ -149,7 +149,7 @@ def test_what_is_no_file(file):
 
 
 @pytest.mark.parametrize("lock", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"])
-def test_a_lock_of_another_process_is_not_waited_for(file, lock, monkeypatch):
+def test_a_locked_store_is_refused(file, lock, monkeypatch):
     monkeypatch.setattr(metadata_store, "_PATIENCE", 0.1)
     code = (
         "import sqlite3, sys; store = sqlite3.connect(sys.argv[1]); store.execute(sys.argv[2])\n"
@@ -182,7 +182,7 @@ def test_a_lock_of_another_process_is_not_waited_for(file, lock, monkeypatch):
         ("disk I/O error", "the metadata store is damaged (disk I/O error); restore it"),
     ],
 )
-def test_what_sqlite_says_of_a_disk(file, monkeypatch, error, line):
+def test_errors_of_the_disk_are_explained(file, monkeypatch, error, line):
     def fail(*_):
         raise sqlite3.OperationalError(error)
 
@@ -197,7 +197,7 @@ def artifact(artifacts: pathlib.Path, number: int) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("lost", ["removed", "emptied"])
-def test_a_new_store_does_not_number_executions_as_the_artifacts_there_are(file, tmp_path, lost):
+def test_a_new_store_does_not_reuse_the_ids_of_existing_artifacts(file, tmp_path, lost):
     artifacts = tmp_path / "artifacts"
     artifact(artifacts, 41)
     system = artifacts / "Pusher" / ".system"
@@ -215,7 +215,7 @@ def test_a_new_store_does_not_number_executions_as_the_artifacts_there_are(file,
     assert metadata_store.prepare(file, artifacts) == []
 
 
-def test_a_store_from_a_backup_counts_on(file, tmp_path):
+def test_a_store_from_a_backup_continues_after_the_highest_id(file, tmp_path):
     artifact(tmp_path / "artifacts", 9)
     assert len(metadata_store.prepare(file, tmp_path / "artifacts")) == 1
     assert new_execution(file) == 10

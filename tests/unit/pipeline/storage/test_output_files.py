@@ -91,13 +91,13 @@ def test_a_step_whose_files_are_gone_runs_again(cache, spoil):
     assert cache.answer() is None
 
 
-def test_an_earlier_execution_answers_for_a_spoilt_one(cache):
+def test_an_earlier_execution_replaces_one_with_damaged_outputs(cache):
     first, second = cache.execute(), cache.execute()
     shutil.rmtree(second / "Split-eval")
     assert cache.answer() == first
 
 
-def test_outputs_from_before_there_was_a_record_are_used(cache):
+def test_outputs_without_a_record_are_used(cache):
     assert cache.answer() is None
     first = cache.execute(record=False)
     assert cache.answer() == first

@@ -30,7 +30,7 @@ def test_a_new_log_can_be_written_at_once(tmp_path):
     assert log.name.endswith("-run.log")
 
 
-def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path):
+def test_a_locked_workspace_is_refused_until_it_is_released(tmp_path):
     workspace = Workspace(tmp_path / "w")
     with workspace.locked():
         second = Workspace(tmp_path / "w").locked()
@@ -43,7 +43,7 @@ def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path):
         pass
 
 
-def test_an_error_releases_it(tmp_path):
+def test_an_error_releases_the_lock(tmp_path):
     workspace = Workspace(tmp_path)
     with pytest.raises(RuntimeError), workspace.locked():
         raise RuntimeError
@@ -51,7 +51,7 @@ def test_an_error_releases_it(tmp_path):
         pass
 
 
-def test_the_death_of_its_holder_releases_it(tmp_path):
+def test_the_end_of_the_process_releases_the_lock(tmp_path):
     code = (
         "import pathlib, sys; from pipeline.storage.workspace import Workspace\n"
         "with Workspace(pathlib.Path(sys.argv[1])).locked():\n"
@@ -74,7 +74,7 @@ def test_the_death_of_its_holder_releases_it(tmp_path):
 
 
 @pytest.mark.parametrize("use", [lambda w: w.locked().__enter__(), lambda w: w.new_log("predict")])
-def test_a_root_that_cannot_be_written(tmp_path, use):
+def test_an_unwritable_root_is_refused(tmp_path, use):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError) as caught:
         use(Workspace(tmp_path / "file" / "w"))
@@ -85,7 +85,7 @@ def test_a_root_that_cannot_be_written(tmp_path, use):
 
 
 @pytest.mark.parametrize("folder", ["artifacts", "training", "serving", "logs", "tmp"])
-def test_a_file_or_a_dangling_link_in_the_place_of_a_folder(tmp_path, folder):
+def test_a_file_or_dangling_link_instead_of_a_folder_is_refused(tmp_path, folder):
     workspace = Workspace(tmp_path)
     (tmp_path / folder).write_text("")
     with pytest.raises(UserError) as caught, workspace.locked():
@@ -103,13 +103,13 @@ def test_a_file_or_a_dangling_link_in_the_place_of_a_folder(tmp_path, folder):
     )
 
 
-def test_a_root_that_is_a_dangling_link(tmp_path):
+def test_a_dangling_link_as_root_is_refused(tmp_path):
     (tmp_path / "w").symlink_to(tmp_path / "unmounted")
     with pytest.raises(UserError, match="leads to .*unmounted, which does not exist; restore that"):
         Workspace(tmp_path / "w").new_log("run")
 
 
-def test_a_damaged_store_is_refused_where_the_workspace_is_taken(tmp_path):
+def test_locking_a_workspace_checks_its_store(tmp_path):
     (tmp_path / "metadata.sqlite").mkdir()
     with (
         pytest.raises(UserError, match="expected the metadata store"),
@@ -132,7 +132,7 @@ def test_temporary_files_are_removed_with_their_directory(tmp_path, monkeypatch)
     assert tempfile.gettempdir() == before
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_uses_is_not(tmp_path):
+def test_only_files_of_ended_processes_are_removed(tmp_path):
     code = (
         "import pathlib, sys; from pipeline.storage.workspace import Workspace\n"
         "with Workspace(pathlib.Path(sys.argv[1])).temporary() as own:\n"
@@ -168,7 +168,7 @@ ODD = ["[v1]", "*", "what?", "{a}", "#1", "100%", "a b", 'it\'s "x"', "größer"
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_path_has_a_plain_one_while_it_is_used(tmp_path, name):
+def test_an_odd_path_gets_a_plain_link_while_in_use(tmp_path, name):
     workspace = Workspace(tmp_path / name)
     with workspace.locked(), workspace.plain() as plain, plain.temporary() as own:
         assert re.fullmatch("[a-z0-9/-]+", str(plain.root))
@@ -188,7 +188,7 @@ def test_an_odd_path_has_a_plain_one_while_it_is_used(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["plain", *ODD])
-def test_a_folder_has_a_plain_path_while_it_is_read(tmp_path, name):
+def test_a_folder_gets_a_plain_link_while_it_is_read(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     (folder / "variables.index").touch()
@@ -199,7 +199,7 @@ def test_a_folder_has_a_plain_path_while_it_is_read(tmp_path, name):
     assert plain.parent.exists() == (name == "plain")
 
 
-def test_a_link_of_a_killed_run_is_used_again_and_a_wrong_one_is_not(tmp_path):
+def test_a_left_link_is_reused_and_a_wrong_one_replaced(tmp_path):
     workspace = Workspace(tmp_path / "[v1]")
     workspace.new_log("run")
     with workspace.plain() as plain:
@@ -210,7 +210,7 @@ def test_a_link_of_a_killed_run_is_used_again_and_a_wrong_one_is_not(tmp_path):
             assert again.root == link and link.samefile(workspace.root)
 
 
-def test_a_directory_of_links_that_another_user_made_is_not_trusted(tmp_path, monkeypatch):
+def test_links_in_another_users_directory_are_not_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     link = workspace_lib._link_of(tmp_path / "[v1]").parent
     link.mkdir()

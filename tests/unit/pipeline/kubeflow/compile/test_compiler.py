@@ -59,7 +59,7 @@ def test_the_same_configuration_gives_the_same_bytes(plain, tmp_path):
     assert yaml.safe_dump(again) == yaml.safe_dump(plain)
 
 
-def test_names_are_not_taken_for_variables_of_argo(tmp_path):
+def test_names_with_braces_are_not_variables_of_argo(tmp_path):
     names = ["{{workflow.uid}}", "größe {{{a", "b/c [v1] {d}"]
     table = tmp_path / "häuser {{x}} [v1].csv"
     table.write_text("price\n1\n")
@@ -145,7 +145,7 @@ def test_a_workspace_in_a_bucket_needs_no_volume(tmp_path):
     assert lint.check(tmp_path / compile_lib.WORKFLOW) == []
 
 
-def test_what_the_section_asks_for_is_in_every_step(full):
+def test_every_setting_is_in_every_step(full):
     spec = full["spec"]
     assert spec["serviceAccountName"] == "runner"
     assert spec["imagePullSecrets"] == [{"name": "registry"}]
@@ -170,7 +170,7 @@ def test_what_the_section_asks_for_is_in_every_step(full):
         }
 
 
-def test_resources_are_the_step_s_own_or_the_default(full):
+def test_a_step_gets_its_own_resources_or_the_default(full):
     assert step(full, "trainer")["container"]["resources"] == {
         "limits": {"memory": "8Gi", "nvidia.com/gpu": "1"},
         "requests": {"memory": "8Gi"},
@@ -187,7 +187,7 @@ def test_resources_of_an_unknown_step_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_of_this_machine_is_in_it(plain):
+def test_the_workflow_names_nothing_of_this_machine(plain):
     text = yaml.safe_dump(plain)
     assert str(ROOT) not in text
     assert str(pathlib.Path.home()) not in text
@@ -200,7 +200,7 @@ def outside(tmp_path) -> pathlib.Path:
     return tmp_path / "pipeline.yaml"
 
 
-def test_a_table_that_is_not_in_the_image_must_be_placed(outside, tmp_path):
+def test_a_table_outside_the_image_needs_kubeflow_data(outside, tmp_path):
     with pytest.raises(UserError, match="kubeflow.data: missing; .* is not in the image"):
         compile_lib.compile_all(*cluster_config.load(outside), tmp_path / "out")
     placed = cluster_config.load(outside, ["kubeflow.data=gs://bucket/houses"])
@@ -209,7 +209,7 @@ def test_a_table_that_is_not_in_the_image_must_be_placed(outside, tmp_path):
     assert {"name": parameters.DATA_DIRECTORY, "value": "gs://bucket/houses"} in found
 
 
-def test_the_image_has_a_part_of_the_project_alone(tmp_path):
+def test_only_some_folders_are_in_the_image(tmp_path):
     config = config_file.load(KING_COUNTY)
     for folder, place in [
         ("data/houses", "data/houses"),
@@ -220,7 +220,7 @@ def test_the_image_has_a_part_of_the_project_alone(tmp_path):
         assert parameters.relative_folder(moved) == place
 
 
-def test_a_model_that_is_not_in_the_image_is_refused(outside, tmp_path):
+def test_a_model_outside_the_image_is_refused(outside, tmp_path):
     settings = ["kubeflow.data=gs://bucket/houses", "model=my_model.model_fn"]
     outside.with_name("my_model.py").write_text("def model_fn(): pass\n")
     import sys

@@ -60,7 +60,7 @@ def context(tmp_path):
     return of
 
 
-def test_a_builder_sees_the_code_and_the_locks(context):
+def test_the_build_context_has_the_code_and_the_locks(context):
     assert context(tracked()) == code() | LOCKS
 
 
@@ -78,11 +78,11 @@ def test_a_builder_sees_the_code_and_the_locks(context):
         "requirements/dev.lock",
     ],
 )
-def test_what_lies_about_stays_out(context, name):
+def test_other_files_stay_out_of_the_build_context(context, name):
     assert context([name, "models/zoo/mlp.py"]) == {"models/zoo/mlp.py"}
 
 
-def test_what_is_copied_is_what_a_builder_sees():
+def test_everything_copied_is_in_the_build_context():
     taken = {
         str(file.relative_to(ROOT))
         for source in copied()
@@ -116,7 +116,7 @@ def build(tmp_path, **environment):
     )
 
 
-def test_no_engine(tmp_path):
+def test_a_missing_container_engine_is_explained(tmp_path):
     done = build(tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -124,7 +124,7 @@ def test_no_engine(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["lxc", "docker"])
-def test_an_engine_that_is_none_or_does_not_run(tmp_path, engine):
+def test_a_broken_container_engine_is_explained(tmp_path, engine):
     done = build(tmp_path, ENGINE=engine)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

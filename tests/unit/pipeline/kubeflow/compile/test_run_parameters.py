@@ -25,7 +25,7 @@ CONFIG, KUBEFLOW = cluster_config.load(ROOT / "data" / "king_county" / "pipeline
         {"new-baseline": "price is in {thousands} } now"},
     ],
 )
-def test_what_a_step_takes_is_taken(given):
+def test_values_that_a_step_accepts_pass(given):
     run_parameters.check(CONFIG, given)
 
 
@@ -58,14 +58,14 @@ def test_what_a_step_takes_is_taken(given):
         ),
     ],
 )
-def test_what_a_step_would_refuse_is_refused(given, message):
+def test_values_that_a_step_would_refuse_are_refused(given, message):
     with pytest.raises(UserError) as error:
         run_parameters.check(CONFIG, given)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
+def test_a_run_cannot_give_bounds_if_gates_are_never():
     never = config_file.load(ROOT / "data" / "king_county" / "pipeline.yaml", ["gates=never"])
     with pytest.raises(UserError, match="^--param gates: the configuration has gates: never; give"):
         run_parameters.check(never, {"gates": '{"rmse": {"at_most": 90000}}'})
@@ -88,7 +88,7 @@ def test_a_run_cannot_give_bounds_where_no_model_is_blessed():
         ({"data-directory": "/home/me/data"}, "--param data-directory: /home/me/data is neither"),
     ],
 )
-def test_steps_must_share_the_places(given, message):
+def test_steps_must_share_their_directories(given, message):
     if not message:
         run_parameters.check_directories(KUBEFLOW, given)
         return

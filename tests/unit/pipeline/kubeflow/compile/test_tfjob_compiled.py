@@ -55,12 +55,12 @@ def container(job, kind):
     return found
 
 
-def test_the_check_takes_what_was_compiled(files):
+def test_the_check_passes_the_compiled_job(files):
     assert lint.check(files.files[0]) == []
 
 
 @pytest.mark.parametrize("cluster", ["workers: 1", "workers: 3, evaluator: false"])
-def test_the_check_takes_the_least(tmp_path, cluster):
+def test_the_check_passes_a_minimal_job(tmp_path, cluster):
     found = compiled(tmp_path, f"train.cluster={{{cluster}}}", "kubeflow.tfjob={}")
     assert lint.check(found.files[0]) == []
 
@@ -80,7 +80,7 @@ def test_only_the_trainer_has_a_job(genuine):
     assert having == ["trainer"]
 
 
-def test_only_that_step_knows_its_pod_and_its_tasks_do_not(genuine):
+def test_only_the_trainer_has_the_name_of_its_pod(genuine):
     variable = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     having = [
         template["name"]
@@ -91,12 +91,12 @@ def test_only_that_step_knows_its_pod_and_its_tasks_do_not(genuine):
     assert "POD_NAME" not in json.dumps(the_job(genuine))
 
 
-def test_a_step_that_does_not_know_its_pod(workflow):
+def test_a_trainer_without_the_name_of_its_pod_is_refused(workflow):
     step(workflow, "trainer")["container"]["env"].pop()
     assert any("variable POD_NAME to be metadata.name" in line for line in lint.findings(workflow))
 
 
-def test_a_task_s_pod_is_as_the_step_s(genuine):
+def test_the_pod_of_a_task_is_like_the_steps(genuine):
     trainer = step(genuine, "trainer")
     for kind, replica in replicas(genuine).items():
         found, pod = container(the_job(genuine), kind), replica["template"]["spec"]
@@ -113,7 +113,7 @@ def test_a_task_s_pod_is_as_the_step_s(genuine):
         assert replica["template"]["metadata"]["labels"] == {"team": "pricing"}
 
 
-def test_a_task_gets_its_own_resources_or_the_step_s(genuine):
+def test_a_task_gets_its_own_resources_or_the_steps(genuine):
     job = the_job(genuine)
     assert container(job, "Worker")["resources"] == {
         "requests": {"cpu": "4", "memory": "16Gi"},
@@ -148,7 +148,7 @@ def test_a_job_for_one_process_is_refused(tmp_path):
     )
 
 
-def test_engines_of_v2_train_by_processes_and_say_so(files):
+def test_v2_engines_train_with_processes_and_note_it(files):
     (note,) = [note for note in files.notes if "tfjob" in note]
     assert note == (
         "pipeline_job.json, pipeline_spec.yaml: kubeflow.tfjob is not used; the tasks of "
@@ -160,7 +160,7 @@ def test_engines_of_v2_train_by_processes_and_say_so(files):
         assert "max_restarts" in text, "the cluster is still trained"
 
 
-def test_what_is_no_job(workflow):
+def test_a_malformed_job_is_refused(workflow):
     args, place = place_of_the_job(workflow)
     for text, message in [
         ("{", "--tfjob: not a TFJob in JSON: "),
@@ -231,7 +231,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         (f"{TASK}/resources/limits/memory", "1Gi", "requests.memory: found 8Gi, above the limit"),
     ],
 )
-def test_a_broken_job(path, value, message, workflow):
+def test_a_wrong_job_is_refused(path, value, message, workflow):
     args, place = place_of_the_job(workflow)
     job = json.loads(args[place])
     change(job, path, value)

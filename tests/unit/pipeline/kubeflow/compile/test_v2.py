@@ -86,7 +86,7 @@ def defaults(spec: dict) -> dict:
 
 
 @pytest.mark.parametrize("files", ["plain", "full", "bucket"])
-def test_both_are_messages_without_unknown_fields(files, request):
+def test_both_files_parse_without_unknown_fields(files, request):
     found = request.getfixturevalue(files)
     json_format.ParseDict(found.job, pipeline_spec_pb2.PipelineJob())
     for spec in found.both:
@@ -127,7 +127,7 @@ def test_every_reference_resolves(plain):
                     assert list(source["runtimeValue"]) == ["constant"]
 
 
-def test_the_baseline_is_what_was_pushed_when_the_candidate_is_there(plain):
+def test_the_baseline_is_read_after_the_candidate_is_trained(plain):
     for spec in plain.both:
         baseline = tasks(spec)["Baseline"]
         directory = {"componentInputParameter": "serving-directory"}
@@ -140,7 +140,7 @@ def test_the_baseline_is_what_was_pushed_when_the_candidate_is_there(plain):
         assert source["taskOutputArtifact"]["producerTask"] == "Baseline"
 
 
-def test_what_changes_without_its_inputs_is_never_cached(plain):
+def test_steps_that_read_the_deployment_are_never_cached(plain):
     def uncached(spec: dict) -> set[str]:
         found = tasks(spec).items()
         return {name for name, task in found if not task["cachingOptions"].get("enableCache")}
@@ -152,7 +152,7 @@ def test_what_changes_without_its_inputs_is_never_cached(plain):
     assert "lifecycle" not in container(plain.spec, "TableExampleGen")
 
 
-def test_every_step_runs_the_image_with_the_code_in_its_path(plain):
+def test_every_step_runs_the_image_with_its_pythonpath(plain):
     for spec in plain.both:
         for step in STEPS:
             found = container(spec, step)
@@ -174,7 +174,7 @@ def test_runs_have_the_configuration_s_values(plain):
     assert "defaultPipelineRoot" not in plain.spec, "a volume is no place for artifacts"
 
 
-def test_on_vertex_nothing_has_a_volume_s_place(plain):
+def test_vertex_has_no_directories_on_volumes(plain):
     values = defaults(plain.job["pipelineSpec"])
     assert set(values) == {"data-directory", "gates", "max-steps", "new-baseline"}
     assert plain.job["runtimeConfig"] == {"parameterValues": values}
@@ -182,7 +182,7 @@ def test_on_vertex_nothing_has_a_volume_s_place(plain):
     assert "give the pipeline root, training-root, serving-directory (as gs://" in note
 
 
-def test_a_bucket_is_a_place_for_every_step(bucket):
+def test_a_bucket_is_shared_by_every_step(bucket):
     values = defaults(bucket.job["pipelineSpec"])
     assert values["serving-directory"] == "gs://bucket/houses/serving"
     assert values["training-root"] == "gs://bucket/houses/training"
@@ -229,7 +229,7 @@ def test_vertex_takes_the_gpu_s_model_from_the_node_selector(tmp_path):
     assert not any("GPU" in note for note in found.notes)
 
 
-def test_every_step_is_tried_again_with_the_variables_asked_for(full):
+def test_every_step_has_the_retries_and_variables(full):
     for spec, longest in zip(full.both, ("3600s", "2592000s")):
         for step, task in tasks(spec).items():
             assert task["retryPolicy"] == {
@@ -241,7 +241,7 @@ def test_every_step_is_tried_again_with_the_variables_asked_for(full):
             assert {"name": "STAGE", "value": "test"} in container(spec, step)["env"]
 
 
-def test_kubernetes_own_things_are_in_the_second_document(full, plain):
+def test_settings_of_kubernetes_are_in_the_second_document(full, plain):
     (document,) = full.more
     executors = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(executors) == set(full.spec["deploymentSpec"]["executors"])
@@ -260,11 +260,11 @@ def test_kubernetes_own_things_are_in_the_second_document(full, plain):
         }
 
 
-def test_without_any_there_is_no_second_document(tmp_path):
+def test_without_settings_of_kubernetes_there_is_one_document(tmp_path):
     assert Files(tmp_path, *BUCKET).more == []
 
 
-def test_what_a_spec_cannot_carry_is_said(full):
+def test_settings_without_an_equivalent_are_noted(full):
     text = "\n".join(full.notes)
     for part in (
         "give the service account (runner) when submitting",
@@ -280,7 +280,7 @@ def test_the_same_configuration_gives_the_same_bytes(plain, tmp_path):
     assert Files(tmp_path).texts == plain.texts
 
 
-def test_nothing_of_this_machine_is_in_them(plain):
+def test_the_files_name_nothing_of_this_machine(plain):
     for text in plain.texts:
         assert str(ROOT) not in text
         assert str(pathlib.Path.home()) not in text

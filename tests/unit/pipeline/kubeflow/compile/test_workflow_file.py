@@ -13,7 +13,7 @@ def workflow(tmp_path_factory):
     return evaluator.compile_to(tmp_path_factory.mktemp("compiled") / "workflow.yaml")
 
 
-def test_parameters_and_whether_there_will_be_a_verdict(workflow):
+def test_parameters_and_reported_metrics(workflow):
     manifest = Manifest.load(workflow)
     assert manifest.parameters({"rmse": "7"}) == {"rmse": "7", "at_most": "115000"}
     assert manifest.reported == {"blessed"}
@@ -26,7 +26,7 @@ def test_parameters_and_whether_there_will_be_a_verdict(workflow):
     assert not Manifest.parse(yaml.safe_dump(content), "other").reported
 
 
-def test_values_in_the_workflow_itself(workflow):
+def test_parameters_may_be_written_into_the_workflow(workflow):
     manifest = Manifest.load(workflow)
     changed = manifest.having({"rmse": "1"})
     assert Manifest.parse(changed.text, "changed").parameters({})["rmse"] == "1"
@@ -34,7 +34,7 @@ def test_values_in_the_workflow_itself(workflow):
     assert changed.digest != manifest.digest == Manifest.load(workflow).digest
 
 
-def test_values_of_parameters(workflow):
+def test_an_unknown_parameter_is_refused(workflow):
     with pytest.raises(UserError) as caught:
         Manifest.load(workflow).parameters({"rmsee": "1"})
     assert str(caught.value) == (
@@ -43,7 +43,7 @@ def test_values_of_parameters(workflow):
     )
 
 
-def test_a_parameter_without_a_value_is_asked_for(workflow):
+def test_a_parameter_without_a_value_is_refused(workflow):
     content = yaml.safe_load(workflow.read_text())
     del content["spec"]["arguments"]["parameters"][0]["value"]
     with pytest.raises(UserError, match="--param rmse: missing; give it as --param rmse=VALUE"):
@@ -59,7 +59,7 @@ def test_a_parameter_without_a_value_is_asked_for(workflow):
         ("kind: Workflow", ": found no spec, expected an Argo Workflow; write it with"),
     ],
 )
-def test_what_is_no_workflow_is_one_line(tmp_path, content, message):
+def test_another_file_is_one_line(tmp_path, content, message):
     path = tmp_path / "workflow.yaml"
     if content is not None:
         path.write_text(content)

@@ -103,7 +103,7 @@ def volume(claim: str, mount: str) -> dict:
     }
 
 
-def test_a_task_starts_when_those_before_it_have_ended(make, tmp_path):
+def test_a_task_starts_when_its_dependencies_have_ended(make, tmp_path):
     order = tmp_path / "order"
     steps = [shell(name, f"echo {name} >>{order}") for name in "abcd"]
     tasks = [task("d", "b", "c"), task("c", "a"), task("b", "a"), task("a")]
@@ -114,7 +114,7 @@ def test_a_task_starts_when_those_before_it_have_ended(make, tmp_path):
     assert set(states(execution).values()) == {"done"}
 
 
-def test_steps_run_side_by_side_up_to_the_limit(make, tmp_path):
+def test_steps_run_in_parallel_up_to_the_limit(make, tmp_path):
     """Each step waits until another one runs; none may see three at a time."""
     script = (
         f"touch {tmp_path}/$$.busy; n=0; "
@@ -128,7 +128,7 @@ def test_steps_run_side_by_side_up_to_the_limit(make, tmp_path):
     assert max(seen) == 2
 
 
-def test_parameters_go_from_the_workflow_to_the_task(make):
+def test_parameters_are_passed_from_the_workflow_to_the_task(make):
     step = shell("a", "echo {{inputs.parameters.length}} {{workflow.name}}", ("length",))
     text = manifest(
         [step], [task("a", given={"length": "{{workflow.parameters.length}}"})], {"length": "5"}
@@ -218,14 +218,14 @@ def test_a_missing_secret_is_named(make):
         make(manifest([step], [task("a")])).run()
 
 
-def test_nothing_of_our_own_environment_leaks(make, monkeypatch):
+def test_the_environment_of_this_process_does_not_leak(make, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "leaked")
     execution = make(manifest([shell("a", "env")], [task("a")]))
     execution.run()
     assert "leaked" not in said(execution, "a")
 
 
-def test_a_failed_step_is_tried_again_until_it_works(make, tmp_path):
+def test_a_failed_step_is_retried_until_it_succeeds(make, tmp_path):
     script = f"echo try >>{tmp_path}/tries; [ $(wc -l <{tmp_path}/tries) -ge 3 ]"
     step = shell("a", script, retryStrategy={"limit": 3, "backoff": {"duration": "0.01s"}})
     execution = make(manifest([step], [task("a")]))
@@ -244,7 +244,7 @@ def test_a_failed_step_is_tried_again_until_it_works(make, tmp_path):
         ({}, 1),
     ],
 )
-def test_the_policy_says_how_often(make, tmp_path, strategy, tries):
+def test_the_retry_strategy_decides_the_number_of_tries(make, tmp_path, strategy, tries):
     step = shell("a", f"echo try >>{tmp_path}/tries; exit 3", retryStrategy=strategy)
     with pytest.raises(StepFailed) as failure:
         make(manifest([step], [task("a")])).run()
@@ -253,7 +253,7 @@ def test_the_policy_says_how_often(make, tmp_path, strategy, tries):
 
 
 @both
-def test_a_step_that_is_killed_is_tried_again(make, kind, tmp_path):
+def test_a_killed_step_is_retried(make, kind, tmp_path):
     step = shell("a", "if [ -e /mark/1 ]; then exit 0; fi; touch /mark/1; kill -9 $$")
     if kind is Processes:
         (tmp_path / "mark").mkdir()
@@ -269,7 +269,7 @@ def test_a_step_that_is_killed_is_tried_again(make, kind, tmp_path):
     assert execution.progress.nodes["a"].note == "exit code 137; try 2 of 2"
 
 
-def test_what_depends_on_a_failed_step_is_skipped(make):
+def test_steps_after_a_failed_one_are_skipped(make):
     steps = [shell("a", "true"), shell("b", "exit 5"), shell("c", "true"), shell("d", "true")]
     tasks = [task("a"), task("b", "a"), task("c", "b"), task("d", "c")]
     execution = make(manifest(steps, tasks))
@@ -289,7 +289,7 @@ def test_what_depends_on_a_failed_step_is_skipped(make):
         ("{{inputs.parameters.n}} <= 9", "skipped"),
     ],
 )
-def test_a_condition_decides(make, condition, state):
+def test_a_condition_decides_whether_a_task_runs(make, condition, state):
     steps = [shell("a", "true"), shell("b", "true")]
     inner = {
         "name": "inner",
@@ -303,7 +303,7 @@ def test_a_condition_decides(make, condition, state):
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, "Succeeded"), (1, "Failed")])
-def test_on_exit_runs_whatever_happened(make, code, status):
+def test_on_exit_runs_after_success_and_failure(make, code, status):
     steps = [shell("a", f"exit {code}"), shell("last", "echo {{workflow.status}}")]
     execution = make(manifest(steps, [task("a")], onExit="last"))
     if code:
@@ -349,14 +349,14 @@ def test_an_error_at_exit_follows_a_mistake_in_the_workflow(make):
         },
     ],
 )
-def test_what_is_not_understood_is_refused(mutation):
+def test_unsupported_fields_are_refused(mutation):
     found = yaml.safe_load(manifest([shell("a", "true")], [task("a")]))
     found["spec"] |= mutation
     with pytest.raises(UserError, match="`run` does not support this field"):
         Workflow.of(Manifest.parse(yaml.safe_dump(found), "test"))
 
 
-def test_a_reference_to_nothing_is_named(make):
+def test_a_dangling_reference_is_named(make):
     with pytest.raises(UserError, match="inputs.parameters.lenght.* did you mean"):
         make(
             manifest(

@@ -29,7 +29,7 @@ def port(tmp_path):
         yield port
 
 
-def test_what_is_put_is_got_back_also_from_the_file(tmp_path):
+def test_stored_values_are_read_back_also_from_the_file(tmp_path):
     file = tmp_path / "metadata.sqlite"
     with metadata_server.serving(file) as port:
         store = client(port)
@@ -48,14 +48,14 @@ def test_what_is_put_is_got_back_also_from_the_file(tmp_path):
     assert over_the_wire.custom_properties["pushed"].string_value == "Größe"
 
 
-def test_errors_are_the_store_s_own(port):
+def test_errors_of_the_store_are_passed_on(port):
     with pytest.raises(errors.NotFoundError, match="No type found"):
         client(port).get_artifact_type("Nothing")
     with pytest.raises(errors.InvalidArgumentError):
         client(port).put_artifacts([metadata_store_pb2.Artifact(uri="/no/type")])
 
 
-def test_a_lock_of_another_process_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+def test_a_locked_file_is_an_error_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "LONGEST_WAIT", 0.2)
     file = tmp_path / "metadata.sqlite"
     hold = (
@@ -82,7 +82,7 @@ def test_calls_that_the_library_lacks_are_not_implemented(port):
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_clients_may_write_side_by_side(port):
+def test_clients_may_write_in_parallel(port):
     store = client(port)
     type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
 

@@ -146,14 +146,14 @@ def test_the_compiled_workflow_has_no_findings(compiled):
     ],
     ids=["least", "most"],
 )
-def test_every_setting_compiles_to_what_passes(table, section, tmp_path):
+def test_every_setting_compiles_without_findings(table, section, tmp_path):
     config = cluster_config.load(
         pathlib.Path(f"data/{table}/pipeline.yaml"), [f"kubeflow={json.dumps(section)}"]
     )
     assert lint.check(compiler.compile_all(*config, tmp_path).files[0]) == []
 
 
-def test_the_command_says_how_much_there_was(compiled, capsys):
+def test_the_command_prints_how_much_was_checked(compiled, capsys):
     assert lint.check_command(compiled) == OK
     line = f"{compiled}: 12 templates, 11 steps: no problems found\n"
     assert capsys.readouterr().out == line
@@ -182,7 +182,7 @@ def test_the_command_prints_the_findings(workflow, tmp_path, capsys):
         ("kind: Workflow\n---\nkind: Workflow\n", "not valid YAML"),
     ],
 )
-def test_what_is_no_workflow_is_the_users_mistake(text, message, tmp_path):
+def test_another_file_is_a_user_error(text, message, tmp_path):
     path = tmp_path / "workflow.yaml"
     if text is not None:
         path.write_text(text)
@@ -215,7 +215,7 @@ def test_what_is_no_workflow_is_the_users_mistake(text, message, tmp_path):
         ("templates/trainer/metadata/labels", "label", "templates.trainer.metadata.label: unknown"),
     ],
 )
-def test_a_misspelled_key(path, name, message, workflow):
+def test_a_misspelled_key_is_refused(path, name, message, workflow):
     rename(workflow, path, name)
     assert_refused(workflow, message, "unknown key")
 
@@ -261,7 +261,7 @@ def test_a_misspelled_key(path, name, message, workflow):
         ("spec/arguments/parameters/gates/value", "spec.arguments.parameters.gates: found no val"),
     ],
 )
-def test_something_is_gone(path, message, workflow):
+def test_a_missing_key_is_refused(path, message, workflow):
     drop(workflow, path)
     assert_refused(workflow, message)
 
@@ -478,7 +478,7 @@ def test_something_is_gone(path, message, workflow):
         ),
     ],
 )
-def test_a_wrong_value(path, value, message, workflow):
+def test_a_wrong_value_is_refused(path, value, message, workflow):
     put(workflow, path, value)
     assert_refused(workflow, message)
 
@@ -527,7 +527,7 @@ def test_a_wrong_value(path, value, message, workflow):
         ),
     ],
 )
-def test_something_too_much(path, item, message, workflow):
+def test_a_superfluous_entry_is_refused(path, item, message, workflow):
     add(workflow, path, item)
     if message == "twice":
         message = "volumeMounts: mountPath: /mnt/pipelines occurs 2 times"
@@ -558,7 +558,7 @@ def node_input(node):
         ),
     ],
 )
-def test_a_node_that_disagrees_with_its_task(change, message, workflow):
+def test_a_node_that_disagrees_with_its_task_is_refused(change, message, workflow):
     ir_node(workflow, "trainer", change)
     assert_refused(workflow, message)
 
@@ -589,18 +589,18 @@ def executor(content):
         ),
     ],
 )
-def test_a_broken_ir(change, message, workflow):
+def test_a_broken_ir_is_refused(change, message, workflow):
     ir(workflow, "trainer", change)
     assert_refused(workflow, "templates", message)
 
 
-def test_two_templates_run_one_node(workflow):
+def test_two_templates_of_one_node_are_refused(workflow):
     trainer = get(workflow, "templates/trainer")
     put(workflow, "templates/transform", {**trainer, "name": "transform"})
     assert_refused(workflow, "templates: --node_id: Trainer occurs 2 times")
 
 
-def test_a_driver_that_is_gone(workflow):
+def test_a_missing_driver_is_refused(workflow):
     path = "templates/baseline/container/args/--tfx_ir"
     text = get(workflow, path)
     put(workflow, path, text.replace("baseline.driver.Driver", "baseline.driver.Drover"))
@@ -609,7 +609,7 @@ def test_a_driver_that_is_gone(workflow):
     )
 
 
-def test_a_workflow_that_runs_no_step(workflow):
+def test_a_workflow_without_steps_is_refused(workflow):
     put(workflow, "spec/templates", [{"name": "king-county", "suspend": {}}])
     assert_refused(workflow, "templates: none runs a step of the pipeline")
 
@@ -636,7 +636,7 @@ def test_a_workflow_that_runs_no_step(workflow):
         "problem in the IR",
     ],
 )
-def test_a_path_of_this_machine(path, message, place, workflow):
+def test_a_local_path_is_refused(path, message, place, workflow):
     if place == "problem in the IR":
         parameters = {"fieldValue": {"stringValue": json.dumps({"folder": path})}}
         ir_node(
@@ -654,7 +654,7 @@ def test_a_path_of_this_machine(path, message, place, workflow):
     "path",
     ["gs://bucket/home/x", "/mnt/root/x", "data/home/x", "/tmp/outputs/x", "s3://b/tmp/Users/x"],
 )
-def test_a_path_that_only_looks_local(path, workflow):
+def test_a_path_that_only_looks_local_passes(path, workflow):
     put_in_every_step(workflow, "env/PYTHONPATH/value", path)
     assert lint.findings(workflow) == []
 
@@ -679,20 +679,20 @@ def test_a_secret_is_refused_and_not_repeated(secret, message, workflow):
     assert all(hidden not in line for line in lines)
 
 
-def test_an_argument_that_linux_does_not_take(workflow):
+def test_an_argument_too_long_for_linux_is_refused(workflow):
     put(workflow, "spec/arguments/parameters/gates/value", "x" * (2**17 - 1))
     assert lint.findings(workflow) == []
     put(workflow, "spec/arguments/parameters/gates/value", "x" * 2**17)
     assert_refused(workflow, "gates.value: found 131,072 bytes, expected less than 131,072")
 
 
-def test_a_workflow_that_the_store_does_not_take(workflow):
+def test_a_workflow_too_large_for_the_store_is_refused(workflow):
     for number in range(9):
         put(workflow, f"metadata/annotations/n{number}", "x" * 120_000)
     assert_refused(workflow, "workflow: found 1,1", "bytes as JSON, expected less than 1,048,576")
 
 
-def test_what_argo_knows_is_taken(workflow):
+def test_other_features_of_argo_pass(workflow):
     """The workflow has hooks, variables and forms that the current compiler does not write."""
     put(workflow, "metadata/labels/team", "houses")
     put(workflow, "spec/onExit", "tell")
@@ -766,7 +766,7 @@ def test_what_argo_knows_is_taken(workflow):
     assert lint.findings(workflow) == []
 
 
-def test_a_class_that_a_function_component_makes():
+def test_the_class_of_a_function_component_exists():
     assert class_lookup.missing("pipeline.kubeflow.rules.lint.check_Executor") == ""
     assert class_lookup.missing("pipeline.kubeflow.rules.lint.chek_Executor").endswith(
         "no chek_Executor"
@@ -825,19 +825,19 @@ def test_a_class_that_a_function_component_makes():
         (f"{TRAINER}/args/--tfx_ir", "1", "not a tfx.orchestration.Pipeline in JSON"),
     ],
 )
-def test_what_a_cluster_takes_and_a_run_does_not_survive(path, value, message, workflow):
+def test_valid_settings_on_which_a_run_would_fail_are_refused(path, value, message, workflow):
     put(workflow, path, value)
     assert_refused(workflow, message)
 
 
-def test_a_step_without_what_the_metadata_address_is_read_from(workflow):
+def test_a_step_without_the_metadata_address_is_refused(workflow):
     for template in get(workflow, "spec/templates"):
         if "container" in template:
             del template["container"]["envFrom"]
     assert_refused(workflow, "env.METADATA_GRPC_SERVICE_HOST: missing; --kubeflow_metadata_config")
 
 
-def test_a_step_without_the_users_modules(workflow):
+def test_a_step_without_pythonpath_is_refused(workflow):
     put_in_every_step(workflow, "env/PYTHONPATH/value", "")
     assert_refused(workflow, "templates.trainer.container.env.PYTHONPATH: missing")
 
@@ -852,7 +852,7 @@ def test_a_step_without_the_users_modules(workflow):
         ("curatedschema && transfrom", "no task transfrom; did you mean transform?"),
     ],
 )
-def test_dependencies_that_are_an_expression(depends, message, workflow):
+def test_dependencies_may_be_an_expression(depends, message, workflow):
     for task in get(workflow, TASKS):
         task["depends"] = " && ".join(task.pop("dependencies", ()))
     put(workflow, f"{TASKS}/trainer/depends", depends)
@@ -912,7 +912,7 @@ def mappings(tree, key=""):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_no_required_key_can_go(genuine, data):
+def test_no_required_key_can_be_missing(genuine, data):
     workflow = copy.deepcopy(genuine)
     places = [
         (tree, name)
@@ -928,7 +928,7 @@ def test_no_required_key_can_go(genuine, data):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), name=st.from_regex(r"[a-z][A-Za-z]{2,12}", fullmatch=True))
-def test_no_unknown_key_can_come(genuine, data, name):
+def test_no_unknown_key_is_accepted(genuine, data, name):
     known = {key for tree, _ in mappings(genuine) for key in tree}
     assume(name not in known)
     workflow = copy.deepcopy(genuine)

@@ -27,14 +27,14 @@ def refused(**sign_in):
     ("serves", "found"),
     [(("v1beta1",), "v1beta1"), (("v1beta1", "v2beta1"), "v1beta1"), (("v2beta1",), "v2beta1")],
 )
-def test_the_first_generation_that_is_served(serves, found):
+def test_the_first_served_generation_is_used(serves, found):
     with ApiServer(serves=serves) as server:
         api = connect(SignIn(host=f"{server.url}/#/pipelines"))
         assert (api.generation, api.host) == (found, server.url)
         assert [own.name for own in api.experiments()] == ["Default"]
 
 
-def test_a_generation_that_is_asked_for():
+def test_a_requested_generation_is_used():
     with ApiServer(serves=("v1beta1", "v2beta1")) as server:
         assert connect(SignIn(host=server.url), "v2beta1").generation == "v2beta1"
     with ApiServer(serves=("v1beta1",)) as server, pytest.raises(ServerError) as caught:
@@ -47,7 +47,7 @@ def test_a_generation_that_is_asked_for():
 
 @pytest.mark.parametrize("generation", ["v1beta1", "v2beta1"])
 @pytest.mark.parametrize("by", ["token", "token_file", "cookie"])
-def test_a_user_of_several(tmp_path, generation, by):
+def test_a_user_signs_in_to_a_multi_user_server(tmp_path, generation, by):
     (tmp_path / "token").write_text("a-token\n")
     keys = {
         "token": "a-token",
@@ -61,7 +61,7 @@ def test_a_user_of_several(tmp_path, generation, by):
         assert server.cluster.experiments[made.id].namespace == "team"
 
 
-def test_a_token_that_is_renewed(tmp_path):
+def test_a_renewed_token_is_read_again(tmp_path):
     path = tmp_path / "token"
     path.write_text("a-token")
     with ApiServer(users=USERS) as server:
@@ -72,7 +72,7 @@ def test_a_token_that_is_renewed(tmp_path):
 
 
 @pytest.mark.parametrize("generation", ["v1beta1", "v2beta1"])
-def test_who_is_not_signed_in(generation):
+def test_a_user_who_is_not_signed_in_is_refused(generation):
     with ApiServer(serves=(generation,), users=USERS) as server:
         said = refused(host=server.url, namespace="team", token="old")
         assert said == (
@@ -90,7 +90,7 @@ def test_who_is_not_signed_in(generation):
 
 
 @pytest.mark.parametrize("generation", ["v1beta1", "v2beta1"])
-def test_a_namespace_is_needed_and_must_be_ones_own(generation):
+def test_a_namespace_is_required_and_must_be_the_users(generation):
     with ApiServer(serves=(generation,), users=USERS) as server:
         said = refused(host=server.url, token="a-token")
         assert said == f"{server.url}: is a multi-user server; give your namespace as --namespace"
@@ -104,13 +104,13 @@ def test_a_namespace_is_needed_and_must_be_ones_own(generation):
     )
 
 
-def test_a_namespace_does_no_harm_where_there_is_one_user():
+def test_a_single_user_server_ignores_the_namespace():
     with ApiServer() as server:
         api = connect(SignIn(host=server.url, namespace="team"))
         assert [own.name for own in api.experiments()] == ["Default"]
 
 
-def test_nobody_listens():
+def test_a_refused_connection_is_explained():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert refused(host=f"http://127.0.0.1:{port}").startswith(
@@ -120,14 +120,14 @@ def test_nobody_listens():
     assert said == "http://kubeflow.invalid: no such host; check --host"
 
 
-def test_no_answer_in_time(monkeypatch):
+def test_a_timeout_is_explained(monkeypatch):
     monkeypatch.setattr("pipeline.kubeflow.server.transport._READ_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert refused(host=host) == f"{host}: timed out; check --host and the network"
 
 
-def test_something_else_answers():
+def test_another_kind_of_server_is_explained():
     with ApiServer() as server:
         server.fail_next = [(503, "upstream connect error\n")]
         assert refused(host=server.url) == f"{server.url}: upstream connect error"
@@ -153,7 +153,7 @@ def certificate(tmp_path_factory):
     return key, certificate
 
 
-def test_a_certificate_of_ones_own(certificate, tmp_path):
+def test_a_private_ca_must_be_given(certificate, tmp_path):
     key, own = certificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own, key)
@@ -170,13 +170,13 @@ def test_a_certificate_of_ones_own(certificate, tmp_path):
     assert refused(host=server.url, ca_cert=missing) == "--ca-cert no.pem: no such file"
 
 
-def test_tls_where_there_is_none():
+def test_tls_to_a_plain_server_is_explained():
     with ApiServer() as server:
         host = server.url.replace("http:", "https:")
         assert refused(host=host) == f"{host}: does not speak TLS; write http:// in --host"
 
 
-def test_wrong_options(tmp_path):
+def test_wrong_options_are_one_line(tmp_path):
     assert refused(host="localhost:8080").startswith("--host localhost:8080: write http://")
     (tmp_path / "token").write_text("\n")
     assert refused(host="http://x", token_file=tmp_path / "token").endswith("token: is empty")
@@ -186,7 +186,7 @@ def test_wrong_options(tmp_path):
     assert refused(pod=tmp_path).startswith("--host: missing; only in a pod of the cluster")
 
 
-def test_in_a_pod(tmp_path):
+def test_a_pod_finds_its_own_cluster(tmp_path):
     for path, text in [
         ("kubernetes.io/serviceaccount/namespace", "team"),
         ("kubeflow/pipelines/token", "a-token"),

@@ -33,7 +33,7 @@ DAYS = "sun mon tue wed thu fri sat"
         ("5/20 * 1,15 jan/3 *", "0 5-45/20 * 1,15 */3 *"),
     ],
 )
-def test_six_fields(text, six):
+def test_five_fields_become_six(text, six):
     assert cron.to_six_fields(text) == six
 
 
@@ -66,7 +66,7 @@ def test_a_wrong_expression_is_one_line(text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_next_times_are_in_the_zone_of_the_cluster():
+def test_firing_times_are_in_the_clusters_time_zone():
     six = cron.to_six_fields("0 3 * * *")
     utc, berlin = cron.firing_times(six, NOW), cron.firing_times(six, NOW, zone="Europe/Berlin")
     assert [time.isoformat() for time in utc] == [
@@ -79,7 +79,7 @@ def test_the_next_times_are_in_the_zone_of_the_cluster():
         cron.firing_times(six, NOW, zone="Berlin")
 
 
-def test_the_next_time_of_what_others_scheduled():
+def test_the_next_time_of_any_expression_on_the_server():
     # The scheduler reads five fields as seconds to month: the third minute of every hour.
     assert cron.next_time("0 3 * * *", NOW) == NOW.replace(minute=3)
     assert cron.next_time("@every 1h", NOW) is None
@@ -110,7 +110,7 @@ EXPRESSIONS = st.tuples(
 
 @settings(max_examples=300, deadline=None)
 @given(text=EXPRESSIONS, minutes=st.integers(0, 3 * 366 * 24 * 60))
-def test_any_expression_fires_when_crontab_would_have_it(text, minutes):
+def test_any_expression_fires_when_crontab_does(text, minutes):
     start = NOW + datetime.timedelta(minutes=minutes)
     try:
         six = cron.to_six_fields(text)

@@ -60,7 +60,7 @@ def said(console):
         ("dear", FAILED, "Its log: "),
     ],
 )
-def test_the_verdict_of_a_workflow_that_really_runs(v1beta1, workflow, console, rmse, code, last):
+def test_an_executed_workflow_reports_its_verdict(v1beta1, workflow, console, rmse, code, last):
     v1beta1.execute = evaluator.execute
     assert submit(v1beta1, job(workflow, f"rmse={rmse}"), console, wait=True) == code
     lines = said(console).splitlines()
@@ -80,7 +80,7 @@ def test_the_verdict_of_a_workflow_that_really_runs(v1beta1, workflow, console, 
 
 
 @pytest.mark.parametrize(("rmse", "code"), [("120000", OK), ("dear", FAILED)])
-def test_v2beta1_has_no_verdict_and_says_so(workflow, console, rmse, code):
+def test_v2beta1_reports_no_verdict(workflow, console, rmse, code):
     with ApiServer(evaluator.execute, serves=("v2beta1",)) as server:
         assert submit(server, job(workflow, f"rmse={rmse}"), console, wait=True) == code
         (run,) = server.cluster.runs.values()
@@ -123,7 +123,7 @@ def test_a_version_is_found_on_any_page(server, workflow, console):
     assert len(server.cluster.versions) == before
 
 
-def test_an_experiment_must_exist_or_be_asked_for(server, workflow, console):
+def test_an_experiment_must_exist_or_be_created(server, workflow, console):
     with pytest.raises(UserError) as caught:
         submit(server, job(workflow, experiment="default"), console)
     assert str(caught.value) == (
@@ -136,7 +136,7 @@ def test_an_experiment_must_exist_or_be_asked_for(server, workflow, console):
     assert [own.name for own in server.cluster.experiments.values()] == ["Default", "houses"]
 
 
-def test_a_name_that_somebody_else_took_meanwhile(server, workflow, console):
+def test_a_name_taken_in_the_meantime_is_refused(server, workflow, console):
     wanted = job(workflow)
     assert submit(server, wanted, console) == OK
     (pipeline,) = server.cluster.pipelines
@@ -149,7 +149,7 @@ def test_a_name_that_somebody_else_took_meanwhile(server, workflow, console):
     assert str(caught.value).endswith(f": {message}") and "\n" not in str(caught.value)
 
 
-def test_a_schedule_fires_by_the_clock(server, workflow, console):
+def test_a_schedule_starts_runs(server, workflow, console):
     server.execute = evaluator.execute
     schedule(server, job(workflow, "rmse=90000"), console)
     lines = said(console).splitlines()
@@ -172,7 +172,7 @@ def test_a_schedule_fires_by_the_clock(server, workflow, console):
     assert (told.metrics or {}).get("blessed") == (1 if api.takes_parameters else None)
 
 
-def test_steps_run_as_the_service_account_that_was_asked_for(server, workflow, console):
+def test_steps_run_as_the_configured_service_account(server, workflow, console):
     wanted = job(workflow, service_account="pricing")
     submit(server, wanted, console)
     schedule(server, wanted, console)
@@ -182,7 +182,7 @@ def test_steps_run_as_the_service_account_that_was_asked_for(server, workflow, c
     assert accounts == ["pricing", "pipeline-runner", "pricing"]
 
 
-def test_the_times_that_a_paused_schedule_missed(server, workflow, console):
+def test_catchup_makes_up_for_missed_runs(server, workflow, console):
     schedule(server, job(workflow, name="latest only"), console)
     schedule(server, job(workflow, name="every one"), console, catchup=True, max_concurrency=2)
     api = connect(SignIn(host=server.url))
@@ -221,7 +221,7 @@ def test_schedules_are_listed_and_removed(server, workflow, console):
     assert caught.value.status == 404
 
 
-def test_schedules_of_others_by_intervals(server, workflow, console):
+def test_schedules_with_an_interval_are_listed(server, workflow, console):
     schedule(server, job(workflow), console)
     (made,) = server.cluster.jobs.values()
     made.cron, made.every = "", 3600
@@ -229,7 +229,7 @@ def test_schedules_of_others_by_intervals(server, workflow, console):
     assert re.search(r"houses +\S+ +every 3600 s +yes +- *\n", said(console))
 
 
-def test_a_schedule_by_its_name_or_id(server, workflow, console):
+def test_a_schedule_is_found_by_name_or_id(server, workflow, console):
     api = connect(SignIn(host=server.url))
     with pytest.raises(UserError, match=r"^houses: no such schedule \(there are none\)$"):
         service.find_schedule(api, "houses")
@@ -254,7 +254,7 @@ def test_a_schedule_by_its_name_or_id(server, workflow, console):
     assert service.find_schedule(api, twin.id).id == twin.id
 
 
-def test_a_server_that_refuses_the_workflow(server, workflow, tmp_path, console):
+def test_a_refused_workflow_is_one_line(server, workflow, tmp_path, console):
     path = tmp_path / "workflow.yaml"
     path.write_text(workflow.read_text().replace("argoproj.io/v1alpha1", "argoproj.io/v1"))
     with pytest.raises(ServerError) as caught:
@@ -264,7 +264,7 @@ def test_a_server_that_refuses_the_workflow(server, workflow, tmp_path, console)
 
 
 @pytest.mark.parametrize(("serves", "status"), [(("v1beta1",), 500), (("v1beta1", "v2beta1"), 400)])
-def test_a_parameter_that_the_server_does_not_know(serves, status, workflow, console):
+def test_an_unknown_parameter_is_refused_by_the_server(serves, status, workflow, console):
     wanted = job(workflow, "other=1")
     with ApiServer(serves=serves) as server, pytest.raises(ServerError) as caught:
         submit(server, wanted, console)
@@ -322,7 +322,7 @@ def test_a_step_that_recovered_is_done(retried, console):
     assert message not in said(console) and "failed" not in said(console)
 
 
-def test_the_last_try_of_the_step_that_failed_is_blamed(retried, console):
+def test_a_failure_is_explained_by_the_last_try(retried, console):
     server, path = retried
     server.execute = lambda *_: trained("Failed", "no such layer", ["OOMKilled", "Evicted"])
     assert submit(server, job(path), console, wait=True) == FAILED
@@ -335,7 +335,7 @@ def test_the_last_try_of_the_step_that_failed_is_blamed(retried, console):
     assert f"\ntrainer failed: {reason} (try 3 of 3)\n" in said(console)
 
 
-def test_a_step_that_waits_for_its_next_try_has_not_ended(retried, console):
+def test_a_step_between_tries_has_not_ended(retried, console):
     server, path = retried
     api = connect(SignIn(host=server.url))
     server.execute = lambda *_: Result("Running", [Node("trainer", "Running", "", 1, ["Evicted"])])
@@ -346,7 +346,7 @@ def test_a_step_that_waits_for_its_next_try_has_not_ended(retried, console):
     assert (step.name, step.state, step.tries, step.finished) == ("trainer", "running", 2, None)
 
 
-def test_following_survives_a_server_that_is_away_for_a_while(server, workflow, console):
+def test_following_survives_a_short_outage(server, workflow, console):
     go_on = threading.Event()
     server.execute = lambda text, parameters: go_on.wait(20) and Result(nodes=[Node("evaluator")])
     api = connect(SignIn(host=server.url))
@@ -366,7 +366,7 @@ def test_following_survives_a_server_that_is_away_for_a_while(server, workflow, 
     assert said(console).splitlines()[-1].split() == ["evaluator", "done", "1", "s"]
 
 
-def test_following_a_server_that_stays_away(server, workflow, console):
+def test_following_ends_after_a_long_outage(server, workflow, console):
     server.execute = lambda text, parameters: Result(phase="Running")
     api = connect(SignIn(host=server.url))
     run_id = start(api, workflow, console)
@@ -379,7 +379,7 @@ def test_following_a_server_that_stays_away(server, workflow, console):
         run_display.follow(api, run_id, STEPS, console, 0, metrics=())
 
 
-def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
+def test_the_verdict_may_arrive_after_the_end(v1beta1, workflow, console):
     api = connect(SignIn(host=v1beta1.url))
     run_id = start(api, workflow, console)
     v1beta1.cluster.join()
@@ -402,7 +402,7 @@ def test_the_verdict_may_come_later_than_the_end(v1beta1, workflow, console):
         ({"deployed": 0.0, "unchanged": 0.0}, NOT_BLESSED, "Blessed, but not pushed: a person "),
     ],
 )
-def test_what_the_pusher_did_is_told(v1beta1, workflow, console, metrics, code, last):
+def test_the_result_of_the_pusher_is_printed(v1beta1, workflow, console, metrics, code, last):
     v1beta1.execute = lambda *_: Result(metrics={"blessed": 1.0, **metrics})
     assert submit(v1beta1, job(workflow), console, wait=True) == code
     line = said(console).splitlines()[-1]
@@ -411,12 +411,12 @@ def test_what_the_pusher_did_is_told(v1beta1, workflow, console, metrics, code, 
     assert line.endswith(page) == (code == NOT_BLESSED)
 
 
-def test_a_workflow_that_reports_no_verdict(v1beta1, workflow, console):
+def test_a_workflow_may_report_no_verdict(v1beta1, workflow, console):
     assert submit(v1beta1, job(workflow), console, wait=True) == OK
     assert "no step reported whether the model was blessed" in said(console)
 
 
-def test_ctrl_c_leaves_the_run_alone(server, workflow, console, monkeypatch):
+def test_ctrl_c_does_not_stop_the_run(server, workflow, console, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -430,7 +430,7 @@ def test_ctrl_c_leaves_the_run_alone(server, workflow, console, monkeypatch):
 
 
 @pytest.mark.parametrize("generation", ["v1beta1", "v2beta1"])
-def test_a_user_among_several(generation, workflow, console):
+def test_users_of_a_server_are_separate(generation, workflow, console):
     users = {"a-token": ["team"], "b-token": ["others"]}
     with ApiServer(serves=(generation,), users=users) as server:
         for token, namespace in [("a-token", "team"), ("b-token", "others")]:

@@ -70,7 +70,7 @@ def test_from_submit_to_a_schedule_and_back(problem):
         assert len(server.cluster.runs) == 2
 
 
-def test_a_workflow_that_is_older_than_its_configuration_is_noted(problem):
+def test_a_workflow_older_than_its_configuration_is_noted(problem):
     (problem / "workspace" / "houses" / "kubeflow" / "workflow.yaml").touch()
     nowhere = ["submit", "-c", "pipeline.yaml", "--host", "http://127.0.0.1:1"]
     assert "note" not in call(problem, *nowhere).stderr
@@ -115,7 +115,7 @@ def test_a_mistake_is_one_line(problem, arguments, line):
     assert re.match(line, done.stderr) and done.stderr.count("\n") == 1
 
 
-def test_a_store_elsewhere_is_out_of_reach_here(problem):
+def test_run_refuses_a_remote_metadata_store(problem):
     config = (problem / "pipeline.yaml").read_text()
     (problem / "pipeline.yaml").write_text(config.replace("1',", "1', metadata: {host: store},"))
     done = call(problem, "run", "-c", "pipeline.yaml")

@@ -41,7 +41,7 @@ def test_object_stores_are_directories(address, place):
 
 
 @pytest.mark.parametrize("scheme, place", [("minio", "minio"), ("gs", "gcs"), ("s3", "s3")])
-def test_outputs_are_written_as_files_and_told_as_addresses(tmp_path, root, scheme, place):
+def test_outputs_are_written_as_files_and_reported_as_addresses(tmp_path, root, scheme, place):
     deployed = tmp_path / "serving" / "17"
     deployed.mkdir(parents=True)
     (deployed / "saved_model.pb").write_text("graph")
@@ -73,7 +73,7 @@ def test_outputs_are_written_as_files_and_told_as_addresses(tmp_path, root, sche
     assert written["metadata"]["pushed_version"] == "17"
 
 
-def test_an_input_without_its_type_is_what_the_component_says(tmp_path, root):
+def test_an_input_without_a_type_gets_the_components(tmp_path, root):
     """Open-source Kubeflow Pipelines passes no types."""
     anomalies = root / "minio" / "bucket" / "anomalies" / "Split-train"
     anomalies.mkdir(parents=True)

@@ -67,7 +67,7 @@ def launcher_of(monkeypatch):
     return run
 
 
-def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, launcher_of, serve, tmp_path):
+def test_in_a_cluster_the_tasks_are_pods(arguments, launcher_of, serve, tmp_path):
     api = serve(verdict="Succeeded")
     launcher = launcher_of(arguments)
     directory = epath.Path(tmp_path / "training" / "0123456789abcdef")
@@ -83,19 +83,19 @@ def test_in_a_cluster_the_tasks_are_the_pods_of_the_job(arguments, launcher_of, 
     assert list(made["spec"]["tfReplicaSpecs"]) == list(given["spec"]["tfReplicaSpecs"])
 
 
-def test_on_a_machine_of_its_own_the_tasks_are_processes(arguments, launcher_of, monkeypatch):
+def test_outside_a_cluster_the_tasks_are_processes(arguments, launcher_of, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert isinstance(launcher_of(arguments), launchers.OnThisMachine)
 
 
-def test_in_a_cluster_without_the_argument_the_tasks_are_processes(arguments, launcher_of, serve):
+def test_without_the_argument_the_tasks_are_processes(arguments, launcher_of, serve):
     api = serve()
     at = arguments.index(TFJOB_FLAG)
     assert isinstance(launcher_of([*arguments[:at], *arguments[at + 2 :]]), launchers.OnThisMachine)
     assert api.requests == []
 
 
-def test_a_pod_without_a_service_account_ends_before_it_trains(arguments, serve, account):
+def test_a_pod_without_a_service_account_fails_before_training(arguments, serve, account):
     serve()
     (account.pod / "token").unlink()
     with pytest.raises(TaskError, match="kubeflow.tfjob: no service account at "):

@@ -25,7 +25,7 @@ ASKED = {
 }
 
 
-def test_a_job_comes_and_goes(serve, job):
+def test_a_job_is_created_read_and_deleted(serve, job):
     api = serve()
     jobs = Jobs.of_this_pod()
     assert jobs.namespace == NAMESPACE
@@ -38,7 +38,7 @@ def test_a_job_comes_and_goes(serve, job):
     jobs.delete(NAME)  # no error, although it no longer exists
 
 
-def test_a_job_that_is_there_is_left_alone(serve, job):
+def test_an_existing_job_is_not_changed(serve, job):
     serve()
     jobs = Jobs.of_this_pod()
     assert jobs.create(job)
@@ -47,12 +47,12 @@ def test_a_job_that_is_there_is_left_alone(serve, job):
     assert jobs.read(NAME) == first
 
 
-def test_a_job_s_owner_is_the_run_that_owns_the_step_s_pod(serve):
+def test_the_owner_of_a_job_is_the_run_of_the_step(serve):
     serve()
     assert Jobs.of_this_pod().owner() == RUN
 
 
-def test_a_job_goes_with_its_run_and_not_before(serve, job):
+def test_a_job_is_collected_with_its_run_and_not_before(serve, job):
     api = serve()
     assert Jobs.of_this_pod().create(job)
     api.owners.remove(STEP_POD)  # as if finished pods were deleted at once
@@ -72,7 +72,7 @@ def test_a_job_whose_owner_has_another_uid_is_collected(serve, job, uid):
     assert not api.jobs
 
 
-def test_a_pod_that_does_not_know_its_name(serve, monkeypatch):
+def test_a_pod_without_its_name_is_refused(serve, monkeypatch):
     serve()
     monkeypatch.delenv("POD_NAME")
     with pytest.raises(TaskError, match="^kubeflow.tfjob: the variable POD_NAME is not set in the"):
@@ -82,13 +82,13 @@ def test_a_pod_that_does_not_know_its_name(serve, monkeypatch):
         Jobs.of_this_pod().owner()
 
 
-def test_a_pod_that_is_gone_has_no_log(serve):
+def test_a_deleted_pod_has_no_log(serve):
     serve()
     assert Jobs.of_this_pod().log("gone", 10) == []
 
 
 @pytest.mark.parametrize("file", ["token", "ca.crt", "namespace"])
-def test_a_pod_without_its_service_account(account, serve, file):
+def test_a_pod_without_its_service_account_is_refused(account, serve, file):
     serve()
     (account.pod / file).unlink()
     with pytest.raises(TaskError) as error:
@@ -99,7 +99,7 @@ def test_a_pod_without_its_service_account(account, serve, file):
     assert "\n" not in said
 
 
-def test_a_token_that_is_not_known(account, serve):
+def test_an_unknown_token_is_refused(account, serve):
     api = serve()
     (account.pod / "token").write_text("another")
     with pytest.raises(TaskError) as error:
@@ -112,7 +112,7 @@ def test_a_token_that_is_not_known(account, serve):
     assert api.requests[-1].endswith(" 401")
 
 
-def test_the_token_is_shown_only_to_who_the_pod_s_authority_vouches_for(account, serve, tmp_path):
+def test_the_token_is_sent_only_to_a_trusted_server(account, serve, tmp_path):
     api = serve()
     other = tmp_path / "other"
     other.mkdir()
@@ -124,7 +124,7 @@ def test_the_token_is_shown_only_to_who_the_pod_s_authority_vouches_for(account,
 
 
 @pytest.mark.parametrize("what", list(ASKED))
-def test_what_the_service_account_may_not_do(serve, job, what):
+def test_a_missing_permission_is_explained(serve, job, what):
     serve(forbidden=[what])
     with pytest.raises(TaskError) as error:
         ASKED[what](Jobs.of_this_pod(), job)
@@ -139,7 +139,7 @@ def test_what_the_service_account_may_not_do(serve, job, what):
     assert "\n" not in said
 
 
-def test_the_role_of_the_documentation_is_enough(serve, job):
+def test_the_documented_role_is_sufficient(serve, job):
     text = pathlib.Path("docs/distributed.md").read_text()
     (role,) = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", text, re.DOTALL)
     granted = {
@@ -155,7 +155,7 @@ def test_the_role_of_the_documentation_is_enough(serve, job):
     assert granted == set(ASKED), "and no more than that"
 
 
-def test_a_cluster_without_the_training_operator(serve, job):
+def test_a_cluster_without_the_training_operator_is_explained(serve, job):
     serve(has_operator=False)
     jobs = Jobs.of_this_pod()
     assert jobs.read(NAME) is None
@@ -167,7 +167,7 @@ def test_a_cluster_without_the_training_operator(serve, job):
     )
 
 
-def test_a_job_that_the_api_refuses(serve, job):
+def test_a_refused_job_is_one_line(serve, job):
     serve()
     job["spec"]["runPolicies"] = job["spec"].pop("runPolicy")
     with pytest.raises(TaskError) as error:
@@ -178,7 +178,7 @@ def test_a_job_that_the_api_refuses(serve, job):
 
 
 @pytest.mark.parametrize("what", list(ASKED))
-def test_an_api_that_is_shutting_down_is_away(serve, job, what):
+def test_an_api_that_shuts_down_is_unavailable(serve, job, what):
     api = serve()
     jobs = Jobs.of_this_pod()
     api.fail_next = 1
@@ -188,7 +188,7 @@ def test_an_api_that_is_shutting_down_is_away(serve, job, what):
 
 
 @pytest.mark.parametrize("what", list(ASKED))
-def test_an_api_that_goes_within_its_answer_is_away(serve, job, what):
+def test_an_api_that_breaks_off_its_answer_is_unavailable(serve, job, what):
     api = serve()
     jobs = Jobs.of_this_pod()
     jobs.create(job)
@@ -198,7 +198,7 @@ def test_an_api_that_goes_within_its_answer_is_away(serve, job, what):
     ASKED[what](jobs, job)
 
 
-def test_an_api_that_is_not_there_is_away(serve, monkeypatch):
+def test_an_unreachable_api_is_unavailable(serve, monkeypatch):
     serve()
     with socket.socket() as unused:  # bound, but not listening
         unused.bind(("127.0.0.1", 0))

@@ -64,13 +64,13 @@ def methods(api):
     return [request.split()[0] for request in api.requests]
 
 
-def test_where_there_was_none_nothing_is_deleted(serve, make, directory):
+def test_nothing_is_deleted_if_there_is_no_job(serve, make, directory):
     api = serve()
     assert make().clear(directory)
     assert methods(api) == ["GET", "GET"], "the step's own pod, and the job"
 
 
-def test_the_same_job_goes_on(serve, make, earlier, directory):
+def test_an_identical_job_continues(serve, make, earlier, directory):
     api = serve()
     earlier()
     assert not make().clear(directory)
@@ -92,7 +92,7 @@ def test_a_job_that_has_ended_is_replaced(serve, make, earlier, directory, verdi
     assert not api.jobs
 
 
-def test_a_job_is_gone_when_it_was_replaced(serve, make, earlier, directory):
+def test_replacing_a_job_deletes_it(serve, make, earlier, directory):
     api = serve()
     earlier(backoffLimit=7)
     api.linger = 3  # its pods take some time to end
@@ -101,7 +101,7 @@ def test_a_job_is_gone_when_it_was_replaced(serve, make, earlier, directory):
     assert methods(api).count("DELETE") == 1
 
 
-def test_a_job_that_is_being_deleted_is_waited_for(serve, make, earlier, directory):
+def test_the_deletion_of_a_job_is_awaited(serve, make, earlier, directory):
     api = serve()
     earlier()
     api.linger = 3
@@ -123,7 +123,7 @@ def test_a_job_is_created_and_followed_to_its_end(serve, make, train, directory)
     assert told == {**PROBLEM_TOLD, "hyperparameters": None}
 
 
-def test_a_job_lives_as_long_as_its_run(serve, make, train):
+def test_a_job_is_deleted_with_its_run(serve, make, train):
     api = serve(verdict="Succeeded")
     train(make())
     assert api.jobs[NAME].manifest["metadata"]["ownerReferences"] == [RUN]
@@ -134,9 +134,7 @@ def test_a_job_lives_as_long_as_its_run(serve, make, train):
     assert not api.jobs
 
 
-def test_another_try_of_the_step_joins_the_job_whatever_became_of_the_first_pod(
-    serve, make, train, earlier, directory, monkeypatch
-):
+def test_a_retried_step_joins_its_job(serve, make, train, earlier, directory, monkeypatch):
     api = serve()
     earlier()
     again = {**STEP_POD, "name": f"{STEP_POD['name']}-1", "uid": "another"}
@@ -146,7 +144,7 @@ def test_another_try_of_the_step_joins_the_job_whatever_became_of_the_first_pod(
     assert not make().clear(directory)
 
 
-def test_a_job_that_is_collected_at_once_is_not_made_again(serve, make, train, monkeypatch):
+def test_a_job_that_disappears_is_not_created_again(serve, make, train, monkeypatch):
     api = serve()
     monkeypatch.setattr(api, "_create", lambda job: job)  # it is deleted before the first check
     with pytest.raises(TaskError, match=f"TFJob {NAME}: was deleted by someone, or with its run"):
@@ -154,7 +152,7 @@ def test_a_job_that_is_collected_at_once_is_not_made_again(serve, make, train, m
     assert methods(api).count("POST") == 1
 
 
-def test_a_job_that_goes_on_is_joined(serve, make, train, earlier, directory):
+def test_a_running_job_is_joined(serve, make, train, earlier, directory):
     api = serve()
     earlier()
     launcher = make()
@@ -164,7 +162,7 @@ def test_a_job_that_goes_on_is_joined(serve, make, train, earlier, directory):
     assert methods(api).count("POST") == 1
 
 
-def test_a_job_whose_creation_was_not_confirmed_is_not_made_twice(serve, make, train):
+def test_a_job_without_confirmed_creation_is_not_created_twice(serve, make, train):
     api = serve(verdict="Succeeded")
     api.break_next = "POST"
     assert train(make()) == []
@@ -173,7 +171,7 @@ def test_a_job_whose_creation_was_not_confirmed_is_not_made_twice(serve, make, t
 
 
 @pytest.mark.parametrize("moment", ["before", "meanwhile"])
-def test_the_api_may_be_away_for_a_moment(serve, make, train, earlier, directory, moment):
+def test_a_short_outage_of_the_api_is_survived(serve, make, train, earlier, directory, moment):
     api = serve(verdict="Succeeded")
     launcher = make()
     if moment == "before":
@@ -185,7 +183,7 @@ def test_the_api_may_be_away_for_a_moment(serve, make, train, earlier, directory
     assert train(launcher) == []
 
 
-def test_the_api_may_not_be_away_for_long(serve, make, directory, monkeypatch):
+def test_a_long_outage_of_the_api_fails_the_training(serve, make, directory, monkeypatch):
     api = serve()
     monkeypatch.setattr(api_lib, "_PATIENCE", -1.0)
     api.fail_next = 1
@@ -200,14 +198,14 @@ def test_a_job_that_cannot_be_followed_is_deleted(serve, make, train):
     assert not api.jobs
 
 
-def test_a_job_that_has_failed_stays_to_be_looked_at(serve, make, train):
+def test_a_failed_job_is_kept(serve, make, train):
     api = serve(verdict="Failed")
     with pytest.raises(TaskError, match=f"kubectl describe -n pricing tfjob {NAME} says more"):
         train(make())
     assert api.jobs
 
 
-def test_a_cluster_without_the_training_operator(serve, make, train, directory):
+def test_a_cluster_without_the_training_operator_is_explained(serve, make, train, directory):
     serve(has_operator=False)
     launcher = make()
     assert launcher.clear(directory)
