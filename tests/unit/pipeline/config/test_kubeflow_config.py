@@ -43,8 +43,8 @@ def test_two_lines_are_enough(load):
             "data='/mnt/{{a}}'",
             "found /mnt/{{a}}, in which Argo reads {{ as the start of a var",
         ),
-        ("workspace='/mnt/a [v1]'", "found /mnt/a [v1], in which [ begins a pattern; name the"),
-        ("push='/mnt/a?'", "found /mnt/a?, in which ? begins a pattern; name the folder without"),
+        ("workspace='/mnt/a [v1]'", "found /mnt/a [v1], in which [ starts a pattern; rename the"),
+        ("push='/mnt/a?'", "found /mnt/a?, in which ? starts a pattern; rename the folder"),
         ("workspace=relative", "neither in an object store"),
         ("data=/data", "kubeflow.data: /data is neither"),
         ("volumes={Claim_1: /mnt}", "kubeflow.volumes.Claim_1: expected the name of"),
@@ -83,7 +83,7 @@ def test_a_wrong_value_is_one_line(load, setting, message):
 
 
 def test_a_variable_cannot_be_both_plain_and_secret(load):
-    with pytest.raises(UserError, match="kubeflow.secrets.A: stands in environment too"):
+    with pytest.raises(UserError, match="kubeflow.secrets.A: is also in environment"):
         load("kubeflow.environment={A: x}", "kubeflow.secrets={A: db/key}")
 
 

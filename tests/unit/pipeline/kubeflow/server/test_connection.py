@@ -177,7 +177,7 @@ def test_tls_to_a_plain_server_is_explained():
 
 
 def test_wrong_options_are_one_line(tmp_path):
-    assert refused(host="localhost:8080").startswith("--host localhost:8080: write http://")
+    assert refused(host="localhost:8080").startswith("--host localhost:8080: expected http://")
     (tmp_path / "token").write_text("\n")
     assert refused(host="http://x", token_file=tmp_path / "token").endswith("token: is empty")
     assert refused(host="http://x", token_file=tmp_path / "no") == (

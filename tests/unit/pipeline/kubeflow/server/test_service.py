@@ -399,7 +399,7 @@ def test_the_verdict_may_arrive_after_the_end(v1beta1, workflow, console):
     [
         ({"deployed": 1.0, "unchanged": 0.0}, OK, "Blessed and pushed"),
         ({"deployed": 1.0, "unchanged": 1.0}, OK, "Blessed and unchanged; it was deployed before"),
-        ({"deployed": 0.0, "unchanged": 0.0}, NOT_BLESSED, "Blessed, but not pushed: a person "),
+        ({"deployed": 0.0, "unchanged": 0.0}, NOT_BLESSED, "Blessed, but not pushed: someone "),
     ],
 )
 def test_the_result_of_the_pusher_is_printed(v1beta1, workflow, console, metrics, code, last):

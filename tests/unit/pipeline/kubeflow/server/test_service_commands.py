@@ -94,7 +94,10 @@ def test_a_workflow_older_than_its_configuration_is_noted(problem):
         (["submit", "--poll", "0"], "Invalid value for '--poll': 0"),
         (["schedule"], "Missing option '--cron'; see --help"),
         (["schedule", "--cron", "0 25 * * *"], "--cron '0 25 \\* \\* \\*': hour '25': expected"),
-        (["schedule", "--cron", "@daily", "--timezone", "CEST"], "--timezone CEST: unknown; write"),
+        (
+            ["schedule", "--cron", "@daily", "--timezone", "CEST"],
+            "--timezone CEST: unknown; expected",
+        ),
         (
             ["schedule", "--cron", "@daily", "--param", "new-baseline=moved"],
             "--param new-baseline: a schedule would set the deployed model aside every time; give",
@@ -104,7 +107,7 @@ def test_a_workflow_older_than_its_configuration_is_noted(problem):
             ["submit", "--host", "http://x", "--api", "v1beta"],
             "--api v1beta: unknown; did you mean",
         ),
-        (["submit"], "--host: missing; only in a pod"),
+        (["submit"], "--host: missing; only known in a pod"),
         (["schedule", "--cron", "@daily", "--set", "name=x"], "No such option: --set"),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_pod_without_its_name_is_refused(serve, monkeypatch):
     with pytest.raises(TaskError, match="^kubeflow.tfjob: the variable POD_NAME is not set in the"):
         Jobs.of_this_pod()
     monkeypatch.setenv("POD_NAME", "another")
-    with pytest.raises(TaskError, match="^kubeflow.tfjob: there is no pod another in pricing, whi"):
+    with pytest.raises(TaskError, match="^kubeflow.tfjob: there is no pod another in pricing, alt"):
         Jobs.of_this_pod().owner()
 
 
@@ -106,7 +106,7 @@ def test_an_unknown_token_is_refused(account, serve):
         Jobs.of_this_pod().read(NAME)
     assert not isinstance(error.value, Away), "waiting does not help"
     assert str(error.value) == (
-        "kubeflow.tfjob: get tfjobs.kubeflow.org: Unauthorized; let the step's service account get "
+        "kubeflow.tfjob: get tfjobs.kubeflow.org: Unauthorized; allow the step's service account to get "
         'tfjobs.kubeflow.org in the namespace pricing (docs/distributed.md, "On Kubeflow")'
     )
     assert api.requests[-1].endswith(" 401")
@@ -133,7 +133,7 @@ def test_a_missing_permission_is_explained(serve, job, what):
     said = str(error.value)
     assert said.startswith(f"kubeflow.tfjob: {verb}: ")
     assert said.endswith(
-        f"; let the step's service account {verb} in the namespace pricing "
+        f"; allow the step's service account to {verb} in the namespace pricing "
         '(docs/distributed.md, "On Kubeflow")'
     )
     assert "\n" not in said

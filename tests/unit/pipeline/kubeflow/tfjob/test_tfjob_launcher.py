@@ -193,7 +193,9 @@ def test_a_long_outage_of_the_api_fails_the_training(serve, make, directory, mon
 
 def test_a_job_that_cannot_be_followed_is_deleted(serve, make, train):
     api = serve(forbidden=["list pods"])
-    with pytest.raises(TaskError, match="let the step's service account list pods in the names"):
+    with pytest.raises(
+        TaskError, match="allow the step's service account to list pods in the names"
+    ):
         train(make())
     assert not api.jobs
 
