@@ -44,7 +44,7 @@ class Beam(Section):
     workers: Count | None = None
 
     @pydantic.root_validator(skip_on_failure=True)
-    def _one_place(cls, values):
+    def _one_engine(cls, values):
         if values["args"] and values["workers"]:
             refuse(
                 [

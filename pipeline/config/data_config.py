@@ -38,15 +38,15 @@ class Data(Section):
     @property
     def folder(self) -> pathlib.Path:
         """The folder that `pattern` is relative to."""
-        return self._place[0]
+        return self._location[0]
 
     @property
     def pattern(self) -> str:
         """The pattern, relative to `folder`, of the table's files."""
-        return self._place[1]
+        return self._location[1]
 
     @property
-    def _place(self) -> tuple[pathlib.Path, str]:
+    def _location(self) -> tuple[pathlib.Path, str]:
         from components.tables import table_files
 
         return table_files.located(self.path)

@@ -151,7 +151,7 @@ class Kubeflow(Section):
         return self.resources.get(step, self.resources.get(DEFAULT))
 
     @pydantic.validator("retries", pre=True)
-    def _number_of_retries(cls, value):
+    def _limit_in_short(cls, value):
         return {"limit": value} if isinstance(value, int) else value
 
     @pydantic.validator("volumes")
@@ -218,29 +218,29 @@ class Kubeflow(Section):
         return values
 
 
-def misplaced(place: str, volumes: Mapping[str, str], is_written: bool = True) -> str:
+def misplaced(path: str, volumes: Mapping[str, str], is_written: bool = True) -> str:
     """Returns why steps cannot share a directory; an empty string if they can.
 
     Args:
-        place: a directory, or a folder in an object store.
+        path: a directory, or a folder in an object store.
         volumes: mount paths by claim.
         is_written: whether steps write there rather than only read.
     """
-    pattern = re.search(r"[*?[]", place) if is_written else None
+    pattern = re.search(r"[*?[]", path) if is_written else None
     if pattern:
         # Beam and TFX find their files by glob patterns, in which they cannot escape a folder.
-        return f"found {place}, in which {pattern[0]} starts a pattern; rename the folder"
-    if "{{" in place:
-        return f"found {place}, in which Argo reads {{{{ as the start of a variable"
-    store = next((scheme for scheme in OBJECT_STORES if place.startswith(scheme)), None)
+        return f"found {path}, in which {pattern[0]} starts a pattern; rename the folder"
+    if "{{" in path:
+        return f"found {path}, in which Argo reads {{{{ as the start of a variable"
+    store = next((scheme for scheme in OBJECT_STORES if path.startswith(scheme)), None)
     if store:
-        named = re.match(r"[a-z0-9]", place.removeprefix(store))
-        return "" if named else f"found {place}, expected {store}bucket/folder"
+        named = re.match(r"[a-z0-9]", path.removeprefix(store))
+        return "" if named else f"found {path}, expected {store}bucket/folder"
     mounts = [mount.rstrip("/") for mount in volumes.values()]
-    if any(f"{place}/".startswith(f"{mount}/") for mount in mounts):
+    if any(f"{path}/".startswith(f"{mount}/") for mount in mounts):
         return ""
     return (
-        f"{place} is neither in an object store ({', '.join(OBJECT_STORES)}) nor on one of the "
+        f"{path} is neither in an object store ({', '.join(OBJECT_STORES)}) nor on one of the "
         f"volumes ({', '.join(mounts) or 'there are none'}); steps could not read each other's "
         "outputs"
     )

@@ -19,15 +19,15 @@ class Tuning:
         keys: the keys that were searched.
         trials: the trials by number, see `components.tuner.study.Study.trials`.
         best: the best trial.
-        own: trial 0, the configuration as it is.
+        configured_trial: trial 0, the configuration as it is.
     """
 
-    def __init__(self, found: Mapping[str, Any]):
-        self.metric: str = found["tune"]["metric"]
-        self.maximize: bool = found["tune"]["goal"] == "maximize"
-        self.keys = list(found["tune"]["search"])
-        self.trials: list[dict[str, Any]] = found["trials"]
-        self.best, self.own = self.trials[found["best"]], self.trials[0]
+    def __init__(self, results: Mapping[str, Any]):
+        self.metric: str = results["tune"]["metric"]
+        self.maximize: bool = results["tune"]["goal"] == "maximize"
+        self.keys = list(results["tune"]["search"])
+        self.trials: list[dict[str, Any]] = results["trials"]
+        self.best, self.configured_trial = self.trials[results["best"]], self.trials[0]
 
     @property
     def ranked(self) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ class Tuning:
                 str(rank) if complete else "",
                 str(trial["number"]),
                 number(trial["value"]),
-                self._to_own(trial) if complete and trial is not self.own else "",
+                self._change(trial) if complete and trial is not self.configured_trial else "",
                 str(trial["steps"]),
                 f"{trial['seconds']:.0f}",
                 f"[{_STATES[trial['state']]}]{trial['state']}[/]",
@@ -71,7 +71,7 @@ class Tuning:
 
     def conclusion(self) -> str:
         """Returns a sentence that compares the best trial with trial 0."""
-        best, configured = self.best, self.own
+        best, configured = self.best, self.configured_trial
         whose = "the configuration's own parameters"
         if best is configured:
             return f"None of {len(self.trials)} trials is better than {whose}."
@@ -94,7 +94,7 @@ class Tuning:
     def chosen(self) -> str:
         """Returns the best parameters, rounded, on one line."""
         of = f"the best of {len(self.trials)} trials"
-        if self.best is self.own:
+        if self.best is self.configured_trial:
             return f"the configuration's own parameters, {of}"
         values = (
             f"{key.removeprefix('model.params.')} {_shown(value)}"
@@ -102,11 +102,11 @@ class Tuning:
         )
         return f"{', '.join(values)} ({of})"
 
-    def _to_own(self, trial: Mapping[str, Any]) -> str:
+    def _change(self, trial: Mapping[str, Any]) -> str:
         """Formats the change from trial 0, in percent if its value is above 0, else absolute."""
-        if self.own["state"] != "complete":
+        if self.configured_trial["state"] != "complete":
             return ""
-        value, configured = trial["value"], self.own["value"]
+        value, configured = trial["value"], self.configured_trial["value"]
         return f"{value / configured - 1:+.1%}" if configured > 0 else f"{value - configured:+.4g}"
 
 

@@ -70,8 +70,8 @@ def _courses(axes, tuning: Tuning) -> None:
 
 
 def _finish(axes, tuning: Tuning, values: Sequence[float | None]) -> None:
-    if tuning.own["state"] == "complete":
-        configured = tuning.own["value"]
+    if tuning.configured_trial["state"] == "complete":
+        configured = tuning.configured_trial["value"]
         axes.axhline(configured, color="black", linestyle="--", linewidth=1, label="as configured")
     known = [value for value in values if value is not None]
     # Otherwise one diverged trial would flatten all the others.

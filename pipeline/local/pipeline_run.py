@@ -93,7 +93,7 @@ def tune(config: Config, workspace: Workspace) -> int:
             held.console.width = 200  # a file has no width to wrap the table to
         held.console.print(tuning.table())
         messages.say(held.console, escape(tuning.conclusion()))
-        if tuning.best is not tuning.own:
+        if tuning.best is not tuning.configured_trial:
             messages.say(
                 held.console,
                 "`run` uses these parameters as long as the configuration has a `tune:`. "
@@ -143,10 +143,10 @@ def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]
                 console, metadata_store.prepare(workspace.metadata, plain.artifacts)
             )
 
-            def tell(text: str) -> None:
+            def report_exit(text: str) -> None:
                 messages.say(console, f"\n[bold red]Failed:[/] {escape(text)}")
 
-            with exit_guard.guarded(tell):
+            with exit_guard.guarded(report_exit):
                 yield _Held(workspace, plain, console, log, memory_bound.Watch(config.memory_mb))
 
 

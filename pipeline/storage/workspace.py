@@ -206,7 +206,7 @@ def plain_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     if _PLAIN.fullmatch(str(folder)):
         yield folder
         return
-    with tempfile.TemporaryDirectory(dir=_plain_place()) as holder:
+    with tempfile.TemporaryDirectory(dir=_plain_directory()) as holder:
         link = pathlib.Path(holder) / "link"
         link.symlink_to(folder.resolve())
         yield link
@@ -219,10 +219,10 @@ def _is_blocked(folder: pathlib.Path) -> bool:
 def _link_of(root: pathlib.Path) -> pathlib.Path:
     """Returns the path of the link to a workspace: its hash, in a directory of this user."""
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
-    return _plain_place() / f"workspaces-{os.getuid()}" / digest
+    return _plain_directory() / f"workspaces-{os.getuid()}" / digest
 
 
-def _plain_place() -> pathlib.Path:
+def _plain_directory() -> pathlib.Path:
     """Returns a writable directory for temporary files whose path has no special characters."""
     candidates = ("/tmp", "/var/tmp", tempfile.gettempdir())
     usable = (path for path in candidates if os.access(path, os.W_OK) and _PLAIN.fullmatch(path))

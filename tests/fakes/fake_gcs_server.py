@@ -91,8 +91,8 @@ class _Buckets:
             return _error(401, "no credentials")
         with self._lock:
             for way, pattern, do in _ROUTES:
-                if way == method and (found := re.fullmatch(pattern, parts.path)):
-                    names = [urllib.parse.unquote(name) for name in found.groups()]
+                if way == method and (match := re.fullmatch(pattern, parts.path)):
+                    names = [urllib.parse.unquote(name) for name in match.groups()]
                     return do(self, names, query, headers, body)
         with open(self._folder / UNKNOWN, "a") as file:
             file.write(f"{method} {url}\n")
@@ -108,9 +108,11 @@ class _Buckets:
         for name, item in sorted(self._buckets[bucket].items()):
             if not name.startswith(prefix) or name <= query.get("pageToken", ""):
                 continue
-            head, found, _ = name[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
-            if found:
-                prefixes.add(prefix + head + found)
+            head, separator, _ = (
+                name[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+            )
+            if separator:
+                prefixes.add(prefix + head + separator)
             else:
                 items.append(item.resource(bucket))
         answer = {"kind": "storage#objects", "prefixes": sorted(prefixes), "items": items}
@@ -123,23 +125,23 @@ class _Buckets:
         bucket, name = names
         if query.get("alt") == "media":
             return self.download(names, query, headers, body)
-        found = self._buckets[bucket].get(name)
-        return _json(found.resource(bucket)) if found else _error(404, f"no object {name}")
+        stored = self._buckets[bucket].get(name)
+        return _json(stored.resource(bucket)) if stored else _error(404, f"no object {name}")
 
     def download(self, names, query, headers, body) -> _Answer:
         bucket, name = names
-        found = self._buckets[bucket].get(name)
-        if not found:
+        stored = self._buckets[bucket].get(name)
+        if not stored:
             return _error(404, f"no object {name}")
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range", ""))
         if not asked:
-            return _Answer(200, found.content)
-        first, size = int(asked[1]), len(found.content)
+            return _Answer(200, stored.content)
+        first, size = int(asked[1]), len(stored.content)
         if first >= size:
             return _error(416, "behind the end")
-        content = found.content[first : int(asked[2]) + 1 if asked[2] else size]
-        place = f"bytes {first}-{first + len(content) - 1}/{size}"
-        return _Answer(206, content, {"Content-Range": place})
+        content = stored.content[first : int(asked[2]) + 1 if asked[2] else size]
+        content_range = f"bytes {first}-{first + len(content) - 1}/{size}"
+        return _Answer(206, content, {"Content-Range": content_range})
 
     def delete(self, names, query, headers, body) -> _Answer:
         bucket, name = names
@@ -147,13 +149,13 @@ class _Buckets:
 
     def copy(self, names, query, headers, body) -> _Answer:
         source, name, way, target, copy = names
-        found = self._buckets[source].get(name)
-        if not found:
+        stored = self._buckets[source].get(name)
+        if not stored:
             return _error(404, f"no object {name}")
-        answer = self._put(target, copy, found.content)
+        answer = self._put(target, copy, stored.content)
         if way == "copy" or answer.status != 200:
             return answer
-        size = str(len(found.content))
+        size = str(len(stored.content))
         done = {"kind": "storage#rewriteResponse", "done": True, "objectSize": size}
         resource = json.loads(answer.body)
         return _json({**done, "totalBytesRewritten": size, "resource": resource})
@@ -169,18 +171,20 @@ class _Buckets:
             described, content = _parts(headers, body)
             return self._put(bucket, json.loads(described.content)["name"], content.content)
         name = name or json.loads(body)["name"]
-        number = str(len(self._uploads))
-        self._uploads[number] = (bucket, name, bytearray())
+        upload_id = str(len(self._uploads))
+        self._uploads[upload_id] = (bucket, name, bytearray())
         return _Answer(
-            200, headers={"Location": f"https://storage.googleapis.com/uploads/{number}"}
+            200, headers={"Location": f"https://storage.googleapis.com/uploads/{upload_id}"}
         )
 
     def _go_on(self, upload: str, headers: Message, body: bytes) -> _Answer:
         """Takes a part of a resumable upload; stores the object at the last part."""
         bucket, name, content = self._uploads[upload]
         content += body
-        place = re.fullmatch(r"bytes (?:\*|\d+-\d+)/(\d+|\*)", headers.get("Content-Range", ""))
-        if place and (place[1] == "*" or len(content) < int(place[1])):
+        content_range = re.fullmatch(
+            r"bytes (?:\*|\d+-\d+)/(\d+|\*)", headers.get("Content-Range", "")
+        )
+        if content_range and (content_range[1] == "*" or len(content) < int(content_range[1])):
             return _Answer(308, headers={"Range": f"bytes=0-{len(content) - 1}"} if content else {})
         with self._lock:
             return self._put(bucket, name, bytes(content))

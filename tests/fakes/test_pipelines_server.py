@@ -49,19 +49,19 @@ def test_kubeflows_client_works_against_the_fake(workflow, monkeypatch, tmp_path
         pipeline = client.upload_pipeline(str(workflow), "houses")
         version = client.upload_pipeline_version(str(workflow), "second", pipeline.id)
         assert client.get_pipeline_id("houses") == pipeline.id
-        names = [own.name for own in client.list_pipeline_versions(pipeline.id).versions]
+        names = [entry.name for entry in client.list_pipeline_versions(pipeline.id).versions]
         assert names == ["houses", "second"]
         run = client.run_pipeline(experiment.id, "a run", params={"rmse": 1}, version_id=version.id)
         detail = client.wait_for_run_completion(run.id, timeout=30)
         assert (detail.run.status, detail.run.metrics[0].number_value) == ("Succeeded", 0.0)
         nodes = json.loads(detail.pipeline_runtime.workflow_manifest)["status"]["nodes"]
-        kinds = {own["displayName"]: own["type"] for own in nodes.values()}
+        kinds = {entry["displayName"]: entry["type"] for entry in nodes.values()}
         assert kinds == {f"houses-{run.id[:5]}": "DAG", "evaluator": "Pod"}
         job = client.create_recurring_run(
             experiment.id, "nightly", cron_expression="0 0 3 * * *", version_id=version.id
         )
         client.disable_job(job.id)
-        assert [own.enabled for own in client.list_recurring_runs().jobs] == [None]
+        assert [entry.enabled for entry in client.list_recurring_runs().jobs] == [None]
         client.delete_job(job.id)
         assert client.list_recurring_runs().jobs is None
         by_file = client.run_pipeline(experiment.id, "b", pipeline_package_path=str(workflow))
@@ -127,7 +127,7 @@ def order(server, **changes):
         "enabled": True,
         "trigger": {"cron_schedule": {"cron": "0 0 3 * * *"}},
         "resource_references": [
-            {"key": {"type": kind, "id": own}, "relationship": how} for kind, own, how in keys
+            {"key": {"type": kind, "id": entry}, "relationship": how} for kind, entry, how in keys
         ],
         **changes,
     }
@@ -156,11 +156,11 @@ def test_a_valid_schedule_is_accepted(server):
 def test_scheduled_runs_have_the_names_of_their_workflows(server):
     assert ask(server, "POST", f"{V1}/jobs", order(server, name="Every night, 3h"))[0] == 200
     (made,) = server.cluster.jobs.values()
-    names = [own.name for own in server.tick(START.replace(day=27))]
+    names = [entry.name for entry in server.tick(START.replace(day=27))]
     assert [name.rpartition("-")[0] for name in names] == [
         f"everynight3h{made.id[:5]}-{number}" for number in (1, 2)
     ]
-    workflows = [own.workflow["metadata"]["name"] for own in server.cluster.runs.values()]
+    workflows = [entry.workflow["metadata"]["name"] for entry in server.cluster.runs.values()]
     assert workflows == names
 
 
@@ -171,7 +171,7 @@ def test_a_page_token_keeps_the_order_and_the_filter(server):
     _, first = ask(server, "GET", path)
     token = urllib.parse.quote(first["next_page_token"])
     _, second = ask(server, "GET", f"{V2}/experiments?page_size=2&page_token={token}")
-    names = [own["display_name"] for page in (first, second) for own in page["experiments"]]
+    names = [entry["display_name"] for page in (first, second) for entry in page["experiments"]]
     assert names == ["c", "b", "a", "Default"]
     for other, message in [
         ("&sort_by=name", "page token does not match the supplied sort by"),

@@ -15,14 +15,14 @@ class Call:
     """A task of a `dag` template or a step of a `steps` template.
 
     Attributes:
-        place, name: the place and the name of the call.
+        location, name: the location and the name of the call.
         body: the content of the call.
         group: `tasks` or `steps`, the prefix of its variables.
         dependencies: the names of the calls that it directly waits for.
         upstream: the names of all calls that are done before it.
     """
 
-    place: str
+    location: str
     name: str
     body: Mapping[str, Any]
     group: str
@@ -35,14 +35,14 @@ class Call:
         return self.body.get("template")
 
 
-def calls(place: str, template: Mapping[str, Any]) -> list[Call]:
+def calls(location: str, template: Mapping[str, Any]) -> list[Call]:
     """Returns the calls that a template makes."""
     if template.get("dag"):
         tasks = template["dag"]["tasks"]
         direct = {task["name"]: _dependencies(task) for task in tasks}
         return [
             Call(
-                f"{place}.dag.tasks.{task['name']}",
+                f"{location}.dag.tasks.{task['name']}",
                 task["name"],
                 task,
                 "tasks",
@@ -54,7 +54,7 @@ def calls(place: str, template: Mapping[str, Any]) -> list[Call]:
     step_calls: list[Call] = []
     for index, group in enumerate(template.get("steps") or ()):
         before = frozenset(call.name for call in step_calls)
-        for inner, step in locations.entries(f"{place}.steps[{index}]", group):
+        for inner, step in locations.entries(f"{location}.steps[{index}]", group):
             name = step.get("name", "")
             step_calls.append(Call(inner, name, step, "steps", tuple(before), before))
     return step_calls

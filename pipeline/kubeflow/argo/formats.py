@@ -56,11 +56,11 @@ def fits(text: Any, form: tuple[str, str]) -> bool:
     return isinstance(text, str) and re.fullmatch(form[0], text) is not None
 
 
-def wrong(place: str, text: Any, form: tuple[str, str]) -> list[str]:
+def wrong(location: str, text: Any, form: tuple[str, str]) -> list[str]:
     """Returns the problem if text does not match a form; ignores text with a variable in it."""
     if fits(text, form) or (isinstance(text, str) and "{{" in text):
         return []
-    return [f"{place}: found {shown(text)}, expected {form[1]}"]
+    return [f"{location}: found {shown(text)}, expected {form[1]}"]
 
 
 def amount(value: Any) -> decimal.Decimal | None:

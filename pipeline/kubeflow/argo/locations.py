@@ -1,4 +1,4 @@
-"""Places in a workflow: their names in messages, and iterators over them."""
+"""Locations in a workflow: their names in messages, and iterators over them."""
 
 import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,45 +7,48 @@ from typing import Any
 TEMPLATES = "templates"
 
 
-def entries(place: str, items: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:
-    """Yields the entries of a list with their places: by name if they have one, else by index."""
+def entries(location: str, items: Sequence[Any] | None) -> Iterator[tuple[str, Any]]:
+    """Yields the entries of a list with their locations: by name if any, else by index."""
     for index, item in enumerate(items or ()):
         name = item.get("name") if isinstance(item, Mapping) else None
-        yield (f"{place}.{name}" if isinstance(name, str) and name else f"{place}[{index}]"), item
+        yield (
+            (f"{location}.{name}" if isinstance(name, str) and name else f"{location}[{index}]"),
+            item,
+        )
 
 
-def below(place: str, key: Any) -> str:
-    """Returns the place of a key in a mapping."""
-    return f"{place}.{key}" if place else str(key)
+def below(location: str, key: Any) -> str:
+    """Returns the location of a key in a mapping."""
+    return f"{location}.{key}" if location else str(key)
 
 
 def templates(workflow: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Returns an iterator over the templates with their places."""
+    """Returns an iterator over the templates with their locations."""
     return entries(TEMPLATES, workflow["spec"]["templates"])
 
 
-def containers(place: str, template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the containers of a template's pod with their places."""
+def containers(location: str, template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the containers of a template's pod with their locations."""
     for key in ("container", "script"):
         if template.get(key):
-            yield f"{place}.{key}", template[key]
+            yield f"{location}.{key}", template[key]
     for key in ("initContainers", "sidecars"):
-        yield from entries(f"{place}.{key}", template.get(key))
+        yield from entries(f"{location}.{key}", template.get(key))
     group = template.get("containerSet") or {}
-    yield from entries(f"{place}.containerSet.containers", group.get("containers"))
+    yield from entries(f"{location}.containerSet.containers", group.get("containers"))
 
 
-def texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yields every text at any depth, including keys, with its place."""
+def texts(location: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yields every text at any depth, including keys, with its location."""
     if isinstance(value, str):
-        yield place, value
+        yield location, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield place, str(key)
-            inner = TEMPLATES if (place, key) == ("spec", TEMPLATES) else below(place, key)
+            yield location, str(key)
+            inner = TEMPLATES if (location, key) == ("spec", TEMPLATES) else below(location, key)
             yield from texts(inner, item)
     elif isinstance(value, list):
-        for inner, item in entries(place, value):
+        for inner, item in entries(location, value):
             yield from texts(inner, item)
 
 
@@ -70,17 +73,17 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
-def named(place: str, items: Sequence[Mapping[str, Any]] | None) -> tuple[dict, list[str]]:
+def named(location: str, items: Sequence[Mapping[str, Any]] | None) -> tuple[dict, list[str]]:
     """Returns items by name, and the problems of names that occur more than once."""
     names = [item["name"] for item in items or ()]
-    return {item["name"]: item for item in items or ()}, twice(place, names)
+    return {item["name"]: item for item in items or ()}, twice(location, names)
 
 
-def twice(place: str, found: Iterable[str]) -> list[str]:
+def twice(location: str, values: Iterable[str]) -> list[str]:
     """Returns the problems of values that occur more than once."""
-    counts = collections.Counter(found)
+    counts = collections.Counter(values)
     return [
-        f"{place}: {value} occurs {count} times, expected once"
+        f"{location}: {value} occurs {count} times, expected once"
         for value, count in counts.items()
         if count > 1
     ]

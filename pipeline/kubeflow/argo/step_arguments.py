@@ -28,7 +28,7 @@ class Step:
     """The parsed arguments of a step.
 
     Attributes:
-        place: the place of the arguments.
+        location: the location of the arguments.
         node_id: the node that the step runs.
         root: the pipeline root.
         metadata_variables: the variables with the address of the metadata store.
@@ -39,7 +39,7 @@ class Step:
         tfjob: the TFJob of the step's tasks as JSON, if there is one.
     """
 
-    place: str
+    location: str
     node_id: str
     root: str
     metadata_variables: tuple[str, ...]
@@ -60,17 +60,17 @@ class Step:
         return frozenset(self.node.get("upstreamNodes") or ())
 
 
-def read(place: str, args: Sequence[str]) -> Step:
+def read(location: str, args: Sequence[str]) -> Step:
     """Parses the arguments of one step.
 
     Args:
-        place: the place of the arguments.
+        location: the location of the arguments.
         args: the arguments.
 
     Raises:
         Unreadable: TFX's entry point would not accept the arguments.
     """
-    parser = _Parser(place)
+    parser = _Parser(location)
     for flag in ("pipeline_root", "kubeflow_metadata_config", "tfx_ir", "node_id"):
         parser.add_argument(f"--{flag}", required=True)
     parser.add_argument("--metadata_ui_path", required=True)
@@ -78,11 +78,11 @@ def read(place: str, args: Sequence[str]) -> Step:
     parser.add_argument(TFJOB_FLAG)
     options = parser.parse_args(list(args))
     metadata = _message(
-        f"{place} --kubeflow_metadata_config",
+        f"{location} --kubeflow_metadata_config",
         options.kubeflow_metadata_config,
         kubeflow_pb2.KubeflowMetadataConfig(),
     )
-    where = f"{place} --tfx_ir"
+    where = f"{location} --tfx_ir"
     ir = _message(where, options.tfx_ir, pipeline_pb2.Pipeline())
     nodes = [
         node.get("pipelineNode", {}).get("nodeInfo", {}).get("id") for node in ir.get("nodes", [])
@@ -93,12 +93,12 @@ def read(place: str, args: Sequence[str]) -> Step:
             f"{where}: found nodes {nodes_text}, expected {options.node_id} (--node_id)"
         )
     return Step(
-        place,
+        location,
         options.node_id,
         options.pipeline_root,
         tuple(locations.values(metadata, "environmentVariable")),
         options.metadata_ui_path,
-        _passed(f"{place} --runtime_parameter", options.runtime_parameter),
+        _passed(f"{location} --runtime_parameter", options.runtime_parameter),
         {
             item.get("name", ""): item.get("type", "")
             for item in locations.values(ir, "runtimeParameter")
@@ -111,12 +111,12 @@ def read(place: str, args: Sequence[str]) -> Step:
 class _Parser(argparse.ArgumentParser):
     """A parser that raises instead of exiting, and accepts no abbreviated flags."""
 
-    def __init__(self, place: str):
+    def __init__(self, location: str):
         super().__init__(add_help=False, allow_abbrev=False)
-        self._place = place
+        self._location = location
 
     def error(self, message: str):
-        raise Unreadable(f"{self._place}: {message}")
+        raise Unreadable(f"{self._location}: {message}")
 
 
 def _message(location: str, text: str, message: Message) -> dict[str, Any]:

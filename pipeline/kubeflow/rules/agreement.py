@@ -129,7 +129,7 @@ def _described(workflow: Mapping[str, Any]) -> Iterator[str]:
 def _channels(step: Step, by_node: Mapping[str, Step]) -> Iterator[str]:
     """Checks that a node's inputs are outputs of its upstream nodes."""
     for name, node_input in (step.node.get("inputs", {}).get("inputs") or {}).items():
-        where = f"{step.place} --tfx_ir: input {name} of {step.node_id}"
+        where = f"{step.location} --tfx_ir: input {name} of {step.node_id}"
         for channel in node_input.get("channels") or ():
             producer = (channel.get("producerNodeQuery") or {}).get("id")
             if producer is None:
@@ -165,18 +165,19 @@ def _task(call: Call, step: Step, nodes: Mapping[str, str]) -> Iterator[str]:
     node_ids = {nodes.get(name, name) for name in call.dependencies}
     if node_ids != step.upstream:
         yield (
-            f"{call.place}.dependencies: found {_list(node_ids)}, expected {_list(step.upstream)}, "
-            f"the upstream nodes of {step.node_id} in the IR"
+            f"{call.location}.dependencies: found {_list(node_ids)}, expected "
+            f"{_list(step.upstream)}, the upstream nodes of {step.node_id} in the IR"
         )
     for key in _CONDITIONS:
         if call.body.get(key):
-            yield f"{call.place}.{key}: found {shown(call.body[key])}, expected a node to run once"
+            value = shown(call.body[key])
+            yield f"{call.location}.{key}: found {value}, expected a node to run once"
     if not _ALL_OF.fullmatch(call.body.get("depends") or ""):
-        yield f"{call.place}.depends: expected names joined by &&, all of which must succeed"
+        yield f"{call.location}.depends: expected names joined by &&, all of which must succeed"
     for argument in (call.body.get("arguments") or {}).get("parameters") or ():
         name, value = argument["name"], argument.get("value")
         if value != variable_of(name):
-            location = f"{call.place}.arguments.parameters.{name}.value"
+            location = f"{call.location}.arguments.parameters.{name}.value"
             yield f"{location}: found {value!r}, expected {variable_of(name)}"
 
 

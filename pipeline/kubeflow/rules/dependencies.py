@@ -127,7 +127,7 @@ def _dag(location: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterat
     if len(both) > 1:
         yield f"{location}.dag: found both depends and dependencies, expected one of the two"
     for task in tasks:
-        inner = f"{task.place}.{'depends' if task.body.get('depends') else 'dependencies'}"
+        inner = f"{task.location}.{'depends' if task.body.get('depends') else 'dependencies'}"
         yield from locations.twice(inner, task.body.get("dependencies") or ())
         for name in task.dependencies:
             if name not in names:
@@ -144,27 +144,27 @@ def _dag(location: str, dag: Mapping[str, Any], tasks: Sequence[Call]) -> Iterat
 
 
 def _call(call: Call, templates: Mapping[str, Any]) -> Iterator[str]:
-    yield from formats.wrong(f"{call.place}.name", call.name, formats.TASK)
+    yield from formats.wrong(f"{call.location}.name", call.name, formats.TASK)
     kinds = [key for key in ("template", "templateRef", "inline") if call.body.get(key)]
     if kinds not in (["template"], ["templateRef"]):
         kinds_text = " and ".join(kinds) or "none"
-        yield f"{call.place}: found {kinds_text}, expected one of template, templateRef"
+        yield f"{call.location}: found {kinds_text}, expected one of template, templateRef"
     arguments = call.body.get("arguments") or {}
-    yield from _valued(f"{call.place}.arguments", arguments)
-    for location, name in _aside(call.place, call.body):
+    yield from _valued(f"{call.location}.arguments", arguments)
+    for location, name in _aside(call.location, call.body):
         yield from _known(location, name, templates)
     if call.template is None:
         return
-    yield from _known(f"{call.place}.template", call.template, templates)
+    yield from _known(f"{call.location}.template", call.template, templates)
     if call.template not in templates:
         return
     template = templates[call.template]
-    yield from _supplied(f"{call.place}.arguments", arguments, template)
+    yield from _supplied(f"{call.location}.arguments", arguments, template)
     for kind in ("parameters", "artifacts"):
         declared = _by_name(template.get("inputs"), kind)
         for name in _by_name(arguments, kind):
             if name not in declared:
-                location = f"{call.place}.arguments.{kind}.{name}"
+                location = f"{call.location}.arguments.{kind}.{name}"
                 yield f"{location}: template {call.template} does not declare it"
 
 

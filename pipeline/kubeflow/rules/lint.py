@@ -19,7 +19,7 @@ def check(path: pathlib.Path) -> list[str]:
         path: the YAML file.
 
     Returns:
-        One line per problem: the place, what was found and what was expected.
+        One line per problem: the location, what was found and what was expected.
 
     Raises:
         UserError: the file is not a workflow.

@@ -11,13 +11,13 @@ _BYTES = ("memory", "ephemeral-storage")
 _EXTENDED = r"([-a-z0-9.]+/[-A-Za-z0-9_.]+|hugepages-\w+)"
 
 
-def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
+def requested(location: str, resources: Mapping[str, Any]) -> Iterator[str]:
     """Yields the problems of a container's `resources`."""
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
     amounts = {}
     for kind, values in (("requests", requests), ("limits", limits)):
         for name, value in values.items():
-            inner = f"{place}.{kind}.{name}"
+            inner = f"{location}.{kind}.{name}"
             if name not in _RESOURCES and name != "storage" and not re.fullmatch(_EXTENDED, name):
                 yield f"{inner}: unknown resource, expected {', '.join(_RESOURCES)} or one with /"
             amount = formats.amount(value)
@@ -32,20 +32,21 @@ def requested(place: str, resources: Mapping[str, Any]) -> Iterator[str]:
     for name, value in requests.items():
         request, most = amounts.get(("requests", name)), amounts.get(("limits", name))
         if request is not None and most is not None and request > most:
-            yield f"{place}.requests.{name}: found {value}, above the limit of {limits[name]}"
+            yield f"{location}.requests.{name}: found {value}, above the limit of {limits[name]}"
         if "/" in name and request != most:
-            yield f"{place}.limits.{name}: found {limits.get(name)}, expected the request, {value}"
+            limit = limits.get(name)
+            yield f"{location}.limits.{name}: found {limit}, expected the request, {value}"
 
 
-def retried(place: str, retries: Mapping[str, Any]) -> Iterator[str]:
+def retried(location: str, retries: Mapping[str, Any]) -> Iterator[str]:
     """Yields the problems of a `retryStrategy`."""
     limit = retries.get("limit")
     if limit is not None and not re.fullmatch(r"\d+|\{\{.*\}\}", str(limit)):
-        yield f"{place}.limit: found {limit!r}, expected a whole number"
+        yield f"{location}.limit: found {limit!r}, expected a whole number"
     backoff = retries.get("backoff") or {}
     for key in ("duration", "maxDuration", "cap"):
         if key in backoff:
-            yield from formats.wrong(f"{place}.backoff.{key}", backoff[key], formats.DURATION)
+            yield from formats.wrong(f"{location}.backoff.{key}", backoff[key], formats.DURATION)
     factor = backoff.get("factor")
     if factor is not None and not re.fullmatch(r"[1-9]\d*(\.0+)?|\{\{.*\}\}", str(factor)):
-        yield f"{place}.backoff.factor: found {factor!r}, expected a whole number from 1"
+        yield f"{location}.backoff.factor: found {factor!r}, expected a whole number from 1"

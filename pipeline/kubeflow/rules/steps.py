@@ -38,7 +38,7 @@ def check(workflow: Mapping[str, Any]) -> list[str]:
         problems += _parameters(step)
         problems += _classes(step)
         if step.tfjob is not None:
-            problems += tfjobs.check(f"{step.place} {TFJOB_FLAG}", step.tfjob, template)
+            problems += tfjobs.check(f"{step.location} {TFJOB_FLAG}", step.tfjob, template)
     # Whether the steps fit together is only checked if each of them is correct.
     return problems or agreement.check(workflow, steps)
 
@@ -75,7 +75,7 @@ def _container(location: str, template: Mapping[str, Any], step: Step) -> Iterat
 
 
 def _parameters(step: Step) -> Iterator[str]:
-    where = f"{step.place} --runtime_parameter"
+    where = f"{step.location} --runtime_parameter"
     expected = {name: kind for name, kind in step.used.items() if name != _RUN_ID}
     for name, kind in expected.items():
         if name not in step.passed:
@@ -89,7 +89,7 @@ def _parameters(step: Step) -> Iterator[str]:
             yield f"{where} {name}: found {value!r}, expected {variable_of(name)}"
     if step.root != variable_of(PIPELINE_ROOT):
         expected_root = variable_of(PIPELINE_ROOT)
-        yield f"{step.place} --pipeline_root: found {step.root!r}, expected {expected_root}"
+        yield f"{step.location} --pipeline_root: found {step.root!r}, expected {expected_root}"
 
 
 def _classes(step: Step) -> Iterator[str]:
@@ -98,9 +98,9 @@ def _classes(step: Step) -> Iterator[str]:
         specs = deployment.get(kind) or {}
         for name in specs:
             if name != step.node_id:
-                yield f"{step.place} --tfx_ir: {kind} is of {name}, expected {step.node_id}"
+                yield f"{step.location} --tfx_ir: {kind} is of {name}, expected {step.node_id}"
         for path in locations.values(specs, "classPath"):
             if problem := class_lookup.missing(path):
-                yield f"{step.place} --tfx_ir: {kind} of {step.node_id} names {path}: {problem}"
+                yield f"{step.location} --tfx_ir: {kind} of {step.node_id} names {path}: {problem}"
     if step.node_id not in (deployment.get("executorSpecs") or {}):
-        yield f"{step.place} --tfx_ir: no executor for node {step.node_id}"
+        yield f"{step.location} --tfx_ir: no executor for node {step.node_id}"

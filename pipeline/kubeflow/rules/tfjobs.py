@@ -16,27 +16,30 @@ _NEEDED = ("Chief", "PS")
 _ALONE = ("Chief", "Evaluator")
 
 
-def check(place: str, text: str, step: Mapping[str, Any]) -> list[str]:
+def check(location: str, text: str, step: Mapping[str, Any]) -> list[str]:
     """Returns the problems of a TFJob.
 
     Args:
-        place: the place of the argument that contains it.
+        location: the location of the argument that contains it.
         text: the TFJob, as JSON.
         step: the template of the step that creates it.
     """
     try:
         job = json.loads(text)
     except ValueError as error:
-        return [f"{place}: not a {KIND} in JSON: {error}"]
+        return [f"{location}: not a {KIND} in JSON: {error}"]
     if not isinstance(job, Mapping):
-        return [f"{place}: found {shown(job)}, expected a {KIND}"]
+        return [f"{location}: found {shown(job)}, expected a {KIND}"]
     problems = workflow_schema.of(TFJob, job)
     # The other rules rely on correct types.
     problems = problems or list(_check(locations.without_nulls(job), step))
-    problems = [f"{place} {finding}" for finding in problems]
-    own_name = {"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    if own_name not in (step["container"].get("env") or ()):
-        problems.append(f"{place}: expected the step's variable {POD_NAME} to be metadata.name")
+    problems = [f"{location} {finding}" for finding in problems]
+    pod_name_variable = {
+        "name": POD_NAME,
+        "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
+    }
+    if pod_name_variable not in (step["container"].get("env") or ()):
+        problems.append(f"{location}: expected the step's variable {POD_NAME} to be metadata.name")
     return problems
 
 

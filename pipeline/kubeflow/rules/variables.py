@@ -77,7 +77,7 @@ def _check(workflow: Mapping[str, Any]) -> Iterator[str]:
             for other in template_calls:
                 if other.name in call.upstream:
                     known |= _of_call(other, templates)
-            yield from _unknown(call.place, call.body, known)
+            yield from _unknown(call.location, call.body, known)
         for key, value in template.items():
             if key not in ("dag", "steps"):
                 more = _OF_METRICS if key == "metrics" else set()

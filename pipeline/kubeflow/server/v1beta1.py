@@ -179,8 +179,8 @@ def _references(order: pipelines_api.Order) -> list[kfp.ApiResourceReference]:
     ]
 
 
-def _reference(kind: str, own_id: str, relationship: str = "OWNER") -> kfp.ApiResourceReference:
-    key = kfp.ApiResourceKey(type=kind, id=own_id)
+def _reference(kind: str, object_id: str, relationship: str = "OWNER") -> kfp.ApiResourceReference:
+    key = kfp.ApiResourceKey(type=kind, id=object_id)
     return kfp.ApiResourceReference(key=key, relationship=relationship)
 
 

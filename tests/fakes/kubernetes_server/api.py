@@ -113,7 +113,7 @@ class Api:
         """
         for name, job in list(self.jobs.items()):
             references = job.manifest["metadata"].get("ownerReferences") or ()
-            if references and not any(own in self.owners for own in references):
+            if references and not any(reference in self.owners for reference in references):
                 job.delete()
                 del self.jobs[name]
 

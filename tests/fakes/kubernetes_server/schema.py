@@ -35,31 +35,31 @@ TYPES = ("Chief", "Master", "PS", "Worker", "Evaluator")
 
 def mistakes(job):
     """Returns the mistakes of a TFJob, one message each."""
-    found = strict.mistakes(job, "TFJob", {"models": MODELS, "enums": {}}, "TFJob")
-    if found:
-        return found
+    problems = strict.mistakes(job, "TFJob", {"models": MODELS, "enums": {}}, "TFJob")
+    if problems:
+        return problems
     if (job["apiVersion"], job["kind"]) != ("kubeflow.org/v1", "TFJob"):
         return ["TFJob: wrong apiVersion or kind"]
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", job["metadata"]["name"]):
-        found.append("metadata.name: no DNS-1035 label")
+        problems.append("metadata.name: no DNS-1035 label")
     # apimachinery/pkg/api/validation/objectmeta.go, validateOwnerReference.
     for owner in job["metadata"].get("ownerReferences") or ():
-        found += [
+        problems += [
             f"metadata.ownerReferences.{key}: must not be empty"
             for key in ("apiVersion", "kind", "name", "uid")
             if not owner.get(key)
         ]
     policy = job["spec"]["runPolicy"].get("cleanPodPolicy", "Running")
     if policy not in ("All", "Running", "None"):
-        found.append(f"runPolicy.cleanPodPolicy: {policy!r}")
+        problems.append(f"runPolicy.cleanPodPolicy: {policy!r}")
     for kind, replica in job["spec"]["tfReplicaSpecs"].items():
         if kind not in TYPES:
-            found.append(f"tfReplicaSpecs: {kind!r} is none of {TYPES}")
+            problems.append(f"tfReplicaSpecs: {kind!r} is none of {TYPES}")
         if replica["restartPolicy"] not in ("Always", "OnFailure", "Never", "ExitCode"):
-            found.append(f"{kind}.restartPolicy: {replica['restartPolicy']!r}")
+            problems.append(f"{kind}.restartPolicy: {replica['restartPolicy']!r}")
         containers = replica["template"]["spec"]["containers"]
         if "tensorflow" not in [container["name"] for container in containers]:
-            found.append(f"{kind}: there is no container named tensorflow")
+            problems.append(f"{kind}: there is no container named tensorflow")
         if any("{{" in str(container) for container in containers):
-            found.append(f"{kind}: a variable that nobody has filled in")
-    return found
+            problems.append(f"{kind}: a variable that nobody has filled in")
+    return problems

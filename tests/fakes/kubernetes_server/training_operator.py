@@ -193,9 +193,9 @@ class Job:
     def shown(self):
         counts: dict[str, dict[str, int]] = {}
         for pod in self.pods.values():
-            own = counts.setdefault(pod.kind, {})
+            of_kind = counts.setdefault(pod.kind, {})
             key = {"Running": "active", "Succeeded": "succeeded", "Failed": "failed"}[pod.phase]
-            own[key] = own.get(key, 0) + 1
+            of_kind[key] = of_kind.get(key, 0) + 1
         status = {"conditions": self._conditions, "replicaStatuses": counts}
         return {**self.manifest, "status": status}
 

@@ -57,10 +57,12 @@ class ApiServer:
         if not users:
             self.cluster.create_experiment("Default")
         self._routes = []
-        for own in serves:
-            api = APIS[own]()
-            handlers = VIEWS[own](self.cluster).handlers()
-            handlers["GET", f"/apis/{own}/healthz"] = lambda call: {"multi_user": bool(users)}
+        for generation in serves:
+            api = APIS[generation]()
+            handlers = VIEWS[generation](self.cluster).handlers()
+            handlers["GET", f"/apis/{generation}/healthz"] = lambda call: {
+                "multi_user": bool(users)
+            }
             # Fixed paths take precedence over paths with ids.
             for route in sorted(api["routes"], key=lambda route: "{" in route["path"]):
                 pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", route["path"])
@@ -194,7 +196,7 @@ class ApiServer:
 def _filled(value):
     """Removes empty values, as the real server does."""
     if isinstance(value, dict):
-        kept = {key: _filled(own) for key, own in value.items()}
+        filled = {key: _filled(item) for key, item in value.items()}
         # A metric's value is in a oneof, which is sent even if it is 0.
-        return {k: own for k, own in kept.items() if own or k == "number_value"}
-    return [_filled(own) for own in value] if isinstance(value, list) else value
+        return {k: item for k, item in filled.items() if item or k == "number_value"}
+    return [_filled(item) for item in value] if isinstance(value, list) else value

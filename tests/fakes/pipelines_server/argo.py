@@ -18,10 +18,10 @@ OMITTED = "omitted: depends condition not met"
 
 
 def fnv32a(text):
-    found = 2166136261
+    digest = 2166136261
     for byte in text.encode():
-        found = ((found ^ byte) * 16777619) % 2**32
-    return found
+        digest = ((digest ^ byte) * 16777619) % 2**32
+    return digest
 
 
 def with_status(run):
@@ -68,18 +68,18 @@ class Nodes:
             self._follows(pod)
             return
         tries = []
-        for number, message in enumerate([*node.failed_tries, node.message]):
+        for index, message in enumerate([*node.failed_tries, node.message]):
             began_try = self.time
             self.time += datetime.timedelta(seconds=node.seconds)
-            last = number == len(node.failed_tries)
+            last = index == len(node.failed_tries)
             phase = node.phase if last else "Failed"
             end = self.time if ended or not last else None
-            tries.append(self._put(f"{name}({number})", "Pod", phase, began_try, end, message))
+            tries.append(self._put(f"{name}({index})", "Pod", phase, began_try, end, message))
         # The last try has the error; the Retry node only says that there are no more tries.
         message = "No more retries left" if node.phase in ("Failed", "Error") else ""
         whole = self._put(name, "Retry", node.phase, began, self.time if ended else None, message)
         self._follows(whole)
-        whole["children"] = [own["id"] for own in tries]
+        whole["children"] = [attempt["id"] for attempt in tries]
         self.last = tries[-1]
 
     def omit_the_rest(self):
@@ -96,9 +96,9 @@ class Nodes:
         self.last = node
 
     def _put(self, name, kind, phase, began, ended, message=""):
-        own_id = self.workflow if name == self.workflow else f"{self.workflow}-{fnv32a(name)}"
-        self.nodes[own_id] = {
-            "id": own_id,
+        node_id = self.workflow if name == self.workflow else f"{self.workflow}-{fnv32a(name)}"
+        self.nodes[node_id] = {
+            "id": node_id,
             "name": name,
             "displayName": name.removeprefix(f"{self.workflow}."),
             "type": kind,
@@ -107,7 +107,7 @@ class Nodes:
             "finishedAt": rfc3339(ended) if ended else None,
             **({"message": message} if message else {}),
         }
-        return self.nodes[own_id]
+        return self.nodes[node_id]
 
 
 def rfc3339(time):

@@ -66,9 +66,9 @@ class Call:
                 raise c.Refused(c.INVALID, "In single-user mode, cannot filter by namespace.")
             return entries
         self.allow(namespace)
-        return [own for own in entries if own.namespace == namespace]
+        return [entry for entry in entries if entry.namespace == namespace]
 
-    def page(self, field, entries, tell):
+    def page(self, field, entries, view):
         """Returns a page of a list, filtered and sorted as requested.
 
         apiserver/list/list.go, and apiserver/server/list_request_util.go, validatedListOptions: a
@@ -87,11 +87,13 @@ class Call:
                 )
             order = bound
         wanted = self._wanted_names(order["filter"])
-        entries = self._sorted([own for own in entries if {own.name} >= wanted], order["sort_by"])
+        entries = self._sorted(
+            [entry for entry in entries if {entry.name} >= wanted], order["sort_by"]
+        )
         last = first + int(self.query.get("page_size", 20))
         token = base64.b64encode(json.dumps([last, order]).encode()).decode()
         return {
-            field: [tell(own) for own in entries[first:last]],
+            field: [view(entry) for entry in entries[first:last]],
             "total_size": len(entries),
             "next_page_token": token if last < len(entries) else "",
         }
@@ -102,12 +104,12 @@ class Call:
         first = "ApiRun" in self._api["models"]
         operation, keys = ("op", {"name"}) if first else ("operation", {"name", "display_name"})
         names = set()
-        for own in json.loads(text or '{"predicates": []}')["predicates"]:
+        for entry in json.loads(text or '{"predicates": []}')["predicates"]:
             known = {operation, "key", "stringValue", "string_value"}
-            equals = own.get(operation) in ("EQUALS", 1)
-            if set(own) - known or not equals or own.get("key") not in keys:
-                raise c.Refused(c.INVALID, f"Invalid filter: {own}")
-            names.add(own.get("stringValue", own.get("string_value")))
+            equals = entry.get(operation) in ("EQUALS", 1)
+            if set(entry) - known or not equals or entry.get("key") not in keys:
+                raise c.Refused(c.INVALID, f"Invalid filter: {entry}")
+            names.add(entry.get("stringValue", entry.get("string_value")))
         return names
 
     def _sorted(self, entries, sort_by):
@@ -117,8 +119,7 @@ class Call:
         key = {"created_at": "created", "name": "name"}[field]
         # Within the same second, the later entry is the newer.
         ordered = sorted(enumerate(entries), key=lambda pair: (getattr(pair[1], key), pair[0]))
-        found = [own for _, own in ordered]
-        return found[::-1] if order == "desc" else found
+        return [entry for _, entry in (ordered[::-1] if order == "desc" else ordered)]
 
     def _read_body(self, kind, wrong):
         try:

@@ -101,11 +101,11 @@ class Cluster:
         self.experiments, self.pipelines, self.versions = {}, {}, {}
         self.runs, self.jobs = {}, {}
 
-    def find(self, kind, own_id):
-        found = getattr(self, f"{kind}s").get(own_id)
-        if found is None:
-            raise Refused(NOT_FOUND, f"{kind.capitalize()} {own_id} not found.")
-        return found
+    def find(self, kind, entry_id):
+        entry = getattr(self, f"{kind}s").get(entry_id)
+        if entry is None:
+            raise Refused(NOT_FOUND, f"{kind.capitalize()} {entry_id} not found.")
+        return entry
 
     def create_experiment(self, name, namespace=""):
         if not name:
@@ -190,8 +190,8 @@ class Cluster:
             )
             raise Refused(INTERNAL, f"{what}: {inner}")  # 1.8.5 raises another
         workflow = json.loads(json.dumps(template).replace("{{workflow.uid}}", run_id))
-        for own in workflow["spec"].get("arguments", {}).get("parameters", ()):
-            own["value"] = values.get(own["name"], own.get("value"))
+        for entry in workflow["spec"].get("arguments", {}).get("parameters", ()):
+            entry["value"] = values.get(entry["name"], entry.get("value"))
         return workflow
 
     def create_job(self, name, experiment_id, version_id, parameters, **options):
@@ -232,12 +232,12 @@ class Cluster:
         """
         fired: list[Run] = []
         while True:
-            due = {own.id: self._due(own) for own in self.jobs.values() if own.enabled}
-            due = {own: time for own, time in due.items() if time is not None and time <= to}
+            due = {entry.id: self._due(entry) for entry in self.jobs.values() if entry.enabled}
+            due = {entry: time for entry, time in due.items() if time is not None and time <= to}
             if not due:
                 self.now = to
                 return fired
-            job = self.jobs[min(due, key=lambda own: due[own])]
+            job = self.jobs[min(due, key=lambda entry: due[entry])]
             self.now = max(self.now, due[job.id])
             job.last = self._due(job)
             order = (
@@ -290,10 +290,10 @@ class Cluster:
             seconds=sum(node.seconds for node in run.result.nodes)
         )
 
-    def _keep(self, kind, entry, **fields):
-        own = entry(id=str(uuid.uuid4()), created=self.now, **fields)
-        getattr(self, f"{kind}s")[own.id] = own
-        return own
+    def _keep(self, kind, entry_type, **fields):
+        entry = entry_type(id=str(uuid.uuid4()), created=self.now, **fields)
+        getattr(self, f"{kind}s")[entry.id] = entry
+        return entry
 
 
 def read_workflow(text):
@@ -309,5 +309,5 @@ def read_workflow(text):
 
 
 def arguments(workflow):
-    found = workflow["spec"].get("arguments", {}).get("parameters", ())
-    return {own["name"]: own.get("value", "") for own in found}
+    parameters = workflow["spec"].get("arguments", {}).get("parameters", ())
+    return {entry["name"]: entry.get("value", "") for entry in parameters}

@@ -52,13 +52,13 @@ def compile_to(path):
 def execute(text, parameters):
     """Runs each step's command in a process and reads the metrics that it wrote."""
     spec = json.loads(text)["spec"]
-    steps = [own for own in spec["templates"] if "container" in own]
+    steps = [part for part in spec["templates"] if "container" in part]
     nodes, metrics = [], dict[str, float]()
     for step in steps:
         with tempfile.TemporaryDirectory() as folder:
-            node, own = _run(step, parameters, folder)
+            node, reported = _run(step, parameters, folder)
         nodes.append(node)
-        metrics |= own
+        metrics |= reported
         if node.phase != "Succeeded":
             return Result(phase="Failed", nodes=nodes, metrics=metrics)
     return Result(nodes=nodes, metrics=metrics)
@@ -68,12 +68,12 @@ def _run(step, parameters, folder):
     container = step["container"]
     command = [*container.get("command", ()), *container.get("args", ())]
     for name, value in parameters.items():
-        command = [own.replace(f"{{{{inputs.parameters.{name}}}}}", value) for own in command]
+        command = [part.replace(f"{{{{inputs.parameters.{name}}}}}", value) for part in command]
     paths = {}
     for artifact in step.get("outputs", {}).get("artifacts", ()):
         paths[artifact["name"]] = f"{folder}/{artifact['name']}/data"
-        command = [own.replace(artifact["path"], paths[artifact["name"]]) for own in command]
-    command = [sys.executable if own == "python3" else own for own in command]
+        command = [part.replace(artifact["path"], paths[artifact["name"]]) for part in command]
+    command = [sys.executable if part == "python3" else part for part in command]
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.monotonic() - started

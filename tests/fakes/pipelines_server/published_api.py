@@ -68,10 +68,10 @@ if __name__ == "__main__":
     import importlib.metadata
 
     sys.path.pop(0)  # this folder, whose modules must not shadow installed ones
-    import kfp_server_api as own
+    import kfp_server_api as library
 
     source = (
         f"Generated from kfp-server-api {importlib.metadata.version('kfp-server-api')} "
         "(The Kubeflow Authors, Apache-2.0) by published_api.py."
     )
-    print(json.dumps({"source": source, "api": describe(own)}, indent=1))
+    print(json.dumps({"source": source, "api": describe(library)}, indent=1))

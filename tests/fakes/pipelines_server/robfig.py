@@ -33,9 +33,9 @@ class Schedule:
                 for hour in sorted(self.hour):
                     for minute in sorted(self.minute):
                         for second in sorted(self.second):
-                            found = day.replace(hour=hour, minute=minute, second=second)
-                            if found >= time:
-                                return found
+                            candidate = day.replace(hour=hour, minute=minute, second=second)
+                            if candidate >= time:
+                                return candidate
             day += datetime.timedelta(days=1)
         return None
 

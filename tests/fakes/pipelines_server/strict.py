@@ -21,12 +21,12 @@ def mistakes(value, kind, api, where="body"):
         if not isinstance(value, list):
             return [f"{where}: {value!r} is no list"]
         each = (mistakes(v, match[1], api, f"{where}[{i}]") for i, v in enumerate(value))
-        return [found for own in each for found in own]
+        return [problem for problems in each for problem in problems]
     if match := re.fullmatch(r"dict\(str, (.*)\)", kind):
         if not isinstance(value, dict):
             return [f"{where}: {value!r} is no object"]
         each = (mistakes(v, match[1], api, f"{where}.{k}") for k, v in value.items())
-        return [found for own in each for found in own]
+        return [problem for problems in each for problem in problems]
     if kind == "datetime":
         return [] if _is_time(value) else [f"{where}: {value!r} is no time"]
     if kind == "object":
@@ -40,11 +40,11 @@ def mistakes(value, kind, api, where="body"):
 def _of_model(value, fields, api, where):
     if not isinstance(value, dict):
         return [f"{where}: {value!r} is no object"]
-    found = [f"{where}: unknown field {name!r}" for name in value if name not in fields]
+    problems = [f"{where}: unknown field {name!r}" for name in value if name not in fields]
     for name, kind in fields.items():
         if name in value:
-            found += mistakes(value[name], kind, api, f"{where}.{name}")
-    return found
+            problems += mistakes(value[name], kind, api, f"{where}.{name}")
+    return problems
 
 
 def _is_time(value):

@@ -44,9 +44,9 @@ class V1Beta1:
         )
 
     def get_experiment(self, call):
-        found = self.cluster.find("experiment", call.path["id"])
-        call.allow(found.namespace)
-        return self._experiment(found)
+        experiment = self.cluster.find("experiment", call.path["id"])
+        call.allow(experiment.namespace)
+        return self._experiment(experiment)
 
     def list_pipelines(self, call):
         return call.page("pipelines", list(self.cluster.pipelines.values()), self._pipeline)
@@ -66,8 +66,8 @@ class V1Beta1:
         if call.query.get("resource_key.type") != "PIPELINE":
             raise c.Refused(c.INVALID, "ListPipelineVersions needs a pipeline as resource key")
         pipeline = self.cluster.find("pipeline", call.query.get("resource_key.id"))
-        own = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
-        return call.page("versions", own, self._version)
+        versions = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
+        return call.page("versions", versions, self._version)
 
     def create_run(self, call):
         account = call.body.get("service_account", "")
@@ -122,7 +122,7 @@ class V1Beta1:
         every = list(getattr(self.cluster, kind).values())
         if key == "EXPERIMENT":
             call.allow(self.cluster.find("experiment", value).namespace)
-            return [own for own in every if own.experiment == value]
+            return [entry for entry in every if entry.experiment == value]
         return call.of_namespace(every, value if key == "NAMESPACE" and value else None)
 
     def _order(self, call):
@@ -143,96 +143,98 @@ class V1Beta1:
                 "Please specify a pipeline by providing a (workflow manifest or pipeline manifest) "
                 "or (pipeline id or/and pipeline version)",
             )
-        values = {own["name"]: own.get("value", "") for own in spec.get("parameters", ())}
+        values = {entry["name"]: entry.get("value", "") for entry in spec.get("parameters", ())}
         return experiment, version, values
 
-    def _experiment(self, own):
+    def _experiment(self, entry):
         return {
-            "id": own.id,
-            "name": own.name,
-            "created_at": argo.rfc3339(own.created),
-            "resource_references": _owner("NAMESPACE", own.namespace),
+            "id": entry.id,
+            "name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
+            "resource_references": _owner("NAMESPACE", entry.namespace),
             "storage_state": "STORAGESTATE_AVAILABLE",
         }
 
-    def _pipeline(self, own):
-        versions = [v for v in self.cluster.versions.values() if v.pipeline == own.id]
+    def _pipeline(self, entry):
+        versions = [v for v in self.cluster.versions.values() if v.pipeline == entry.id]
         default = self._version(versions[-1]) if versions else {}
         return {
-            "id": own.id,
-            "name": own.name,
-            "created_at": argo.rfc3339(own.created),
+            "id": entry.id,
+            "name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
             "parameters": default.get("parameters"),
             "default_version": default,
         }
 
-    def _version(self, own):
-        values = c.arguments(own.workflow).items()
+    def _version(self, entry):
+        values = c.arguments(entry.workflow).items()
         return {
-            "id": own.id,
-            "name": own.name,
-            "created_at": argo.rfc3339(own.created),
+            "id": entry.id,
+            "name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
             "parameters": [{"name": name, "value": value} for name, value in values],
-            "resource_references": _owner("PIPELINE", own.pipeline),
+            "resource_references": _owner("PIPELINE", entry.pipeline),
         }
 
-    def _run(self, own):
+    def _run(self, entry):
         return {
-            "id": own.id,
-            "name": own.name,
-            "status": own.result.phase,
-            "created_at": argo.rfc3339(own.created),
-            "scheduled_at": argo.rfc3339(own.scheduled),
-            "finished_at": argo.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
-            "pipeline_spec": {"parameters": _parameters(own.parameters)},
+            "id": entry.id,
+            "name": entry.name,
+            "status": entry.result.phase,
+            "created_at": argo.rfc3339(entry.created),
+            "scheduled_at": argo.rfc3339(entry.scheduled),
+            "finished_at": argo.rfc3339(entry.finished)
+            if entry.finished
+            else "1970-01-01T00:00:00Z",
+            "pipeline_spec": {"parameters": _parameters(entry.parameters)},
             "resource_references": [
-                *_owner("EXPERIMENT", own.experiment),
-                *_owner("PIPELINE_VERSION", own.version, "CREATOR"),
-                *_owner("JOB", own.job, "CREATOR"),
+                *_owner("EXPERIMENT", entry.experiment),
+                *_owner("PIPELINE_VERSION", entry.version, "CREATOR"),
+                *_owner("JOB", entry.job, "CREATOR"),
             ],
             "metrics": [
-                {"name": name, "node_id": own.id, "number_value": value, "format": "RAW"}
-                for name, value in own.result.metrics.items()
+                {"name": name, "node_id": entry.id, "number_value": value, "format": "RAW"}
+                for name, value in entry.result.metrics.items()
             ],
         }
 
-    def _runtime(self, own):
-        return {"workflow_manifest": json.dumps(argo.with_status(own))}
+    def _runtime(self, entry):
+        return {"workflow_manifest": json.dumps(argo.with_status(entry))}
 
-    def _job(self, own):
-        if own.cron:
-            trigger = {"cron_schedule": {"cron": own.cron}}
+    def _job(self, entry):
+        if entry.cron:
+            trigger = {"cron_schedule": {"cron": entry.cron}}
         else:
-            trigger = {"periodic_schedule": {"interval_second": str(own.every)}}
+            trigger = {"periodic_schedule": {"interval_second": str(entry.every)}}
         return {
-            "id": own.id,
-            "name": own.name,
-            "created_at": argo.rfc3339(own.created),
-            "enabled": own.enabled,
-            "mode": "ENABLED" if own.enabled else "DISABLED",
-            "status": "Enabled" if own.enabled else "Disabled",
-            "max_concurrency": str(own.max_concurrency),
-            "no_catchup": own.no_catchup,
+            "id": entry.id,
+            "name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
+            "enabled": entry.enabled,
+            "mode": "ENABLED" if entry.enabled else "DISABLED",
+            "status": "Enabled" if entry.enabled else "Disabled",
+            "max_concurrency": str(entry.max_concurrency),
+            "no_catchup": entry.no_catchup,
             "trigger": trigger,
-            "pipeline_spec": {"parameters": _parameters(own.parameters)},
+            "pipeline_spec": {"parameters": _parameters(entry.parameters)},
             "resource_references": [
-                *_owner("EXPERIMENT", own.experiment),
-                *_owner("PIPELINE_VERSION", own.version, "CREATOR"),
+                *_owner("EXPERIMENT", entry.experiment),
+                *_owner("PIPELINE_VERSION", entry.version, "CREATOR"),
             ],
         }
 
 
 def _referred(body, kind, relationship):
-    for own in body.get("resource_references", ()):
-        if (own["key"]["type"], own.get("relationship")) == (kind, relationship):
-            return own["key"]["id"]
+    for entry in body.get("resource_references", ()):
+        if (entry["key"]["type"], entry.get("relationship")) == (kind, relationship):
+            return entry["key"]["id"]
     return ""
 
 
-def _owner(kind, own_id, relationship="OWNER"):
-    if not own_id:
+def _owner(kind, entry_id, relationship="OWNER"):
+    if not entry_id:
         return []
-    return [{"key": {"type": kind, "id": own_id}, "relationship": relationship}]
+    return [{"key": {"type": kind, "id": entry_id}, "relationship": relationship}]
 
 
 def _parameters(values):

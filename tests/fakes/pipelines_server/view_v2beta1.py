@@ -60,9 +60,9 @@ class V2Beta1:
         )
 
     def get_experiment(self, call):
-        found = self.cluster.find("experiment", call.path["experiment_id"])
-        call.allow(found.namespace)
-        return self._experiment(found)
+        experiment = self.cluster.find("experiment", call.path["experiment_id"])
+        call.allow(experiment.namespace)
+        return self._experiment(experiment)
 
     def list_pipelines(self, call):
         return call.page("pipelines", self._mine(call, "pipelines"), self._pipeline)
@@ -87,8 +87,8 @@ class V2Beta1:
 
     def list_versions(self, call):
         pipeline = self.cluster.find("pipeline", call.path["pipeline_id"])
-        own = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
-        return call.page("pipeline_versions", own, self._version)
+        versions = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
+        return call.page("pipeline_versions", versions, self._version)
 
     def create_run(self, call):
         account = call.body.get("service_account", "")
@@ -147,36 +147,36 @@ class V2Beta1:
         # As on the real server, runtime_config does not reach an Argo Workflow.
         return experiment, version.id, {}
 
-    def _experiment(self, own):
+    def _experiment(self, entry):
         return {
-            "experiment_id": own.id,
-            "display_name": own.name,
-            "created_at": argo.rfc3339(own.created),
-            "namespace": own.namespace,
+            "experiment_id": entry.id,
+            "display_name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
+            "namespace": entry.namespace,
             "storage_state": "AVAILABLE",
         }
 
-    def _pipeline(self, own):
+    def _pipeline(self, entry):
         return {
-            "pipeline_id": own.id,
-            "display_name": own.name,
-            "created_at": argo.rfc3339(own.created),
-            "namespace": own.namespace,
+            "pipeline_id": entry.id,
+            "display_name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
+            "namespace": entry.namespace,
         }
 
-    def _version(self, own):
+    def _version(self, entry):
         return {
-            "pipeline_id": own.pipeline,
-            "pipeline_version_id": own.id,
-            "display_name": own.name,
-            "created_at": argo.rfc3339(own.created),
-            "pipeline_spec": own.workflow,
+            "pipeline_id": entry.pipeline,
+            "pipeline_version_id": entry.id,
+            "display_name": entry.name,
+            "created_at": argo.rfc3339(entry.created),
+            "pipeline_spec": entry.workflow,
         }
 
-    def _run(self, own):
+    def _run(self, entry):
         tasks = [
             {
-                "run_id": own.id,
+                "run_id": entry.id,
                 "task_id": str(uuid.uuid5(uuid.NAMESPACE_OID, key)),
                 "display_name": node["displayName"],
                 # Phases without a counterpart, such as Omitted, are unspecified and so left out.
@@ -186,40 +186,42 @@ class V2Beta1:
                 "end_time": node["finishedAt"] or "0001-01-01T00:00:00Z",
                 "child_tasks": [{"pod_name": child} for child in node.get("children", ())],
             }
-            for key, node in argo.with_status(own)["status"]["nodes"].items()
+            for key, node in argo.with_status(entry)["status"]["nodes"].items()
         ]
         return {
-            "run_id": own.id,
-            "display_name": own.name,
-            "experiment_id": own.experiment,
-            "recurring_run_id": own.job,
-            "state": self.STATES[own.result.phase],
-            "created_at": argo.rfc3339(own.created),
-            "scheduled_at": argo.rfc3339(own.scheduled),
-            "finished_at": argo.rfc3339(own.finished) if own.finished else "1970-01-01T00:00:00Z",
-            "pipeline_version_reference": self._reference(own),
+            "run_id": entry.id,
+            "display_name": entry.name,
+            "experiment_id": entry.experiment,
+            "recurring_run_id": entry.job,
+            "state": self.STATES[entry.result.phase],
+            "created_at": argo.rfc3339(entry.created),
+            "scheduled_at": argo.rfc3339(entry.scheduled),
+            "finished_at": argo.rfc3339(entry.finished)
+            if entry.finished
+            else "1970-01-01T00:00:00Z",
+            "pipeline_version_reference": self._reference(entry),
             "run_details": {"task_details": tasks},
         }
 
-    def _job(self, own):
-        if own.cron:
-            trigger = {"cron_schedule": {"cron": own.cron}}
+    def _job(self, entry):
+        if entry.cron:
+            trigger = {"cron_schedule": {"cron": entry.cron}}
         else:
-            trigger = {"periodic_schedule": {"interval_second": str(own.every)}}
+            trigger = {"periodic_schedule": {"interval_second": str(entry.every)}}
         return {
-            "recurring_run_id": own.id,
-            "display_name": own.name,
-            "experiment_id": own.experiment,
-            "created_at": argo.rfc3339(own.created),
-            "status": "ENABLED" if own.enabled else "DISABLED",
-            "mode": "ENABLE" if own.enabled else "DISABLE",
-            "max_concurrency": str(own.max_concurrency),
-            "no_catchup": own.no_catchup,
-            "namespace": own.namespace,
+            "recurring_run_id": entry.id,
+            "display_name": entry.name,
+            "experiment_id": entry.experiment,
+            "created_at": argo.rfc3339(entry.created),
+            "status": "ENABLED" if entry.enabled else "DISABLED",
+            "mode": "ENABLE" if entry.enabled else "DISABLE",
+            "max_concurrency": str(entry.max_concurrency),
+            "no_catchup": entry.no_catchup,
+            "namespace": entry.namespace,
             "trigger": trigger,
-            "pipeline_version_reference": self._reference(own),
+            "pipeline_version_reference": self._reference(entry),
         }
 
-    def _reference(self, own):
-        version = self.cluster.versions[own.version]
+    def _reference(self, entry):
+        version = self.cluster.versions[entry.version]
         return {"pipeline_id": version.pipeline, "pipeline_version_id": version.id}

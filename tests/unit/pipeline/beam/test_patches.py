@@ -100,7 +100,7 @@ def test_the_arguments_of_a_method_are_inspected_once(spared, monkeypatch):
         assert core.get_function_arguments(AddsUp(), "process")[0] == ["element", "window"]
         assert core.get_function_args_defaults(lambda x, y=2: x) == (["x", "y"], [2])
         assert userstate.get_dofn_specs(Counts()) == ({Counts.STATE}, set())
-    methods = [found.__func__ for found in looks if found.__name__ != "<lambda>"]
+    methods = [look.__func__ for look in looks if look.__name__ != "<lambda>"]
     assert len(methods) == len(set(methods))
     # A caller that changes its list does not change the cached one.
     core.get_function_arguments(Counts(), "process")[0].clear()

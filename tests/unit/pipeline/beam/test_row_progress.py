@@ -49,9 +49,9 @@ def test_rows_and_remaining_time_are_reported(to_read, total):
         run(beam.ParDo(Reads()))
     assert reports[0] == "2 rows"
     first = next(text for text in reports if text.startswith("7"))
-    found = re.fullmatch(rf"7 of {total} rows, (\d+) s left", first)
+    match = re.fullmatch(rf"7 of {total} rows, (\d+) s left", first)
     # Five rows took half a second: three take less, and a thousand take about a hundred seconds.
-    assert found and (int(found[1]) <= 1 if not to_read else 50 <= int(found[1]) <= 500)
+    assert match and (int(match[1]) <= 1 if not to_read else 50 <= int(match[1]) <= 500)
     assert reports[-1] == "10 rows"
 
 

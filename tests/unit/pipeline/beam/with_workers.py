@@ -62,22 +62,22 @@ class Meets(beam.DoFn):
 
 def run(folder: pathlib.Path, name: str, step: Any) -> Any:
     """Runs a step on `ELEMENTS`; returns its outputs in order."""
-    place = folder / f"{name}.json"
+    path = folder / f"{name}.json"
     with beam.Pipeline(argv=beam_args.for_components(Beam())) as pipeline:
         _ = (
             pipeline
             | beam.Create(ELEMENTS)
             | step
             | beam.CombineGlobally(Listed())
-            | "Keep" >> beam.Map(lambda found: place.write_text(json.dumps(found)))
+            | "Keep" >> beam.Map(lambda results: path.write_text(json.dumps(results)))
         )
-    return json.loads(place.read_text())
+    return json.loads(path.read_text())
 
 
 def meet(folder: pathlib.Path, last: int) -> list:
-    place = folder / f"last-{last}"
-    place.mkdir()
-    return run(place, "found", beam.ParDo(Meets(place, last)))
+    path = folder / f"last-{last}"
+    path.mkdir()
+    return run(path, "found", beam.ParDo(Meets(path, last)))
 
 
 def kill_worker(element: int) -> int:
@@ -110,18 +110,18 @@ def main(folder: pathlib.Path) -> None:
     reports: list[str] = []
     arguments = beam_args.for_components(Beam())
     with patches.applied(arguments), workers.ready(2):
-        found: dict[str, Any] = {"pid": os.getpid()}
+        results: dict[str, Any] = {"pid": os.getpid()}
         with row_progress.reporting(reports.append, len(ELEMENTS)):
-            found["first last"] = meet(folder, 0)
-        found["report"] = reports[-1]
-        found["second last"] = meet(folder, 1)
-        found["killed"] = refused(folder, "killed", kill_worker)
-        found["failed"] = refused(folder, "failed", fail)
-        found["after"] = run(folder, "after", beam.Map(lambda element: element + 1))
-        found["server killed"] = refused(folder, "server", kill_server)
-        found["without a server"] = refused(folder, "none", lambda element: element)
-    found["alone"] = run(folder, "alone", beam.Map(lambda element: os.getpid()))
-    print(json.dumps(found))
+            results["first last"] = meet(folder, 0)
+        results["report"] = reports[-1]
+        results["second last"] = meet(folder, 1)
+        results["killed"] = refused(folder, "killed", kill_worker)
+        results["failed"] = refused(folder, "failed", fail)
+        results["after"] = run(folder, "after", beam.Map(lambda element: element + 1))
+        results["server killed"] = refused(folder, "server", kill_server)
+        results["without a server"] = refused(folder, "none", lambda element: element)
+    results["alone"] = run(folder, "alone", beam.Map(lambda element: os.getpid()))
+    print(json.dumps(results))
 
 
 def hang(folder: pathlib.Path) -> None:

@@ -35,24 +35,26 @@ def test_a_folder_of_folders_named_after_columns(tmp_path):
 @pytest.mark.parametrize("folder", ["[v1] {a}", "x*y?", "day-{SPAN}", "[v1]/{a}"])
 class TestAFolderWithLettersOfPatterns:
     @pytest.fixture
-    def place(self, tmp_path, folder):
+    def directory(self, tmp_path, folder):
         for name in (folder, "v", "xAyB", "day-1"):
             (tmp_path / name).mkdir(parents=True)
             (tmp_path / name / "part-1.csv").write_text("size\n1\n")
         return tmp_path / folder
 
     @pytest.mark.parametrize("pattern", ["part-*.csv", "part-1.csv", "part-[0-9].csv", ""])
-    def test_an_existing_path_is_not_a_pattern(self, place, pattern):
-        data = Data.parse_obj({"path": str(place / pattern)})
-        assert data.folder == place
-        assert table_files.matching(str(data.folder), data.pattern) == [str(place / "part-1.csv")]
+    def test_an_existing_path_is_not_a_pattern(self, directory, pattern):
+        data = Data.parse_obj({"path": str(directory / pattern)})
+        assert data.folder == directory
+        assert table_files.matching(str(data.folder), data.pattern) == [
+            str(directory / "part-1.csv")
+        ]
 
-    def test_a_folder_with_special_characters_may_precede_a_pattern(self, place):
-        (place / "town=Ash").mkdir()
-        (place / "town=Ash" / "part-2.csv").write_text("size\n1\n")
-        data = Data.parse_obj({"path": str(place / "town=*" / "part-*.csv")})
-        assert (data.folder, data.pattern) == (place, "town=*/part-*.csv")
-        assert Data.parse_obj({"path": str(place)}).pattern == "*/*"
+    def test_a_folder_with_special_characters_may_precede_a_pattern(self, directory):
+        (directory / "town=Ash").mkdir()
+        (directory / "town=Ash" / "part-2.csv").write_text("size\n1\n")
+        data = Data.parse_obj({"path": str(directory / "town=*" / "part-*.csv")})
+        assert (data.folder, data.pattern) == (directory, "town=*/part-*.csv")
+        assert Data.parse_obj({"path": str(directory)}).pattern == "*/*"
 
 
 def test_a_pattern_of_folders(tmp_path):

@@ -24,12 +24,12 @@ def load(tmp_path):
 
 
 def test_two_lines_are_enough(load):
-    found = load()
-    assert (found.image, found.workspace) == (
+    kubeflow = load()
+    assert (kubeflow.image, kubeflow.workspace) == (
         "registry.example.com/houses:1.0",
         "gs://bucket/houses",
     )
-    assert found.retries.limit == 0
+    assert kubeflow.retries.limit == 0
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_a_variable_cannot_be_both_plain_and_secret(load):
         load("kubeflow.environment={A: x}", "kubeflow.secrets={A: db/key}")
 
 
-@pytest.mark.parametrize("place", ["/mnt/p", "/mnt/p/", "/mnt/p/houses"])
-def test_a_workspace_may_be_on_a_volume(load, place):
-    assert load(f"kubeflow.workspace={place}", "kubeflow.volumes={claim: /mnt/p/}")
+@pytest.mark.parametrize("path", ["/mnt/p", "/mnt/p/", "/mnt/p/houses"])
+def test_a_workspace_may_be_on_a_volume(load, path):
+    assert load(f"kubeflow.workspace={path}", "kubeflow.volumes={claim: /mnt/p/}")
 
 
 def test_a_sibling_of_a_volume_is_not_on_it(load):

@@ -48,8 +48,8 @@ def test_a_range_is_of_whole_numbers_if_all_its_numbers_are(load):
         model.params.dropout: {low: 0, high: 1, step: 0.25},
         model.params.hidden: {choices: [[128, 64], [256]]}}}"""
     members, dropout, hidden = load(search).tune.search.values()
-    assert [type(number) for number in (members.low, members.high, members.step)] == [int] * 3
-    assert [type(number) for number in (dropout.low, dropout.high, dropout.step)] == [float] * 3
+    assert [type(value) for value in (members.low, members.high, members.step)] == [int] * 3
+    assert [type(value) for value in (dropout.low, dropout.high, dropout.step)] == [float] * 3
     assert list(hidden.choices) == [[128, 64], [256]]
 
 
@@ -143,8 +143,8 @@ def test_a_score_is_maximized_by_default(load, metric, goal):
     ],
 )
 def test_mistakes(mistakes, tune, line):
-    found = mistakes(tune)
-    assert len(found) == 1 and found[0].startswith(line)
+    lines = mistakes(tune)
+    assert len(lines) == 1 and lines[0].startswith(line)
 
 
 def test_without_pruning_trials_need_no_intermediate_evaluation(load):

@@ -27,12 +27,12 @@ WAIT = "print('ready', flush=True); signal.pause()"
 @pytest.fixture(autouse=True)
 def heeded():
     """Restores default handling of signals that a shell's background jobs pass on as ignored."""
-    ignored = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
+    ignored = [signum for signum in SIGNALS if signal.getsignal(signum) == signal.SIG_IGN]
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_DFL)
     yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def start(*arguments, **options):
@@ -46,10 +46,10 @@ def start(*arguments, **options):
     )
 
 
-def interrupted(process, number) -> tuple[int, str, str]:
+def interrupted(process, signum) -> tuple[int, str, str]:
     with process:
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
+        process.send_signal(signum)
         try:
             rest, errors = process.communicate(timeout=60)
         finally:
@@ -57,17 +57,17 @@ def interrupted(process, number) -> tuple[int, str, str]:
     return process.returncode, rest, errors
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_an_interrupted_command_ends_with_130(number):
-    assert interrupted(start("-c", COMMAND.format(WAIT)), number) == (130, "", LINE)
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_an_interrupted_command_ends_with_130(signum):
+    assert interrupted(start("-c", COMMAND.format(WAIT)), signum) == (130, "", LINE)
 
 
 @pytest.mark.parametrize("runner", ["local_runner.py", "kubeflow_runner.py"])
-@pytest.mark.parametrize("number", SIGNALS)
-def test_an_interrupt_during_the_first_imports_ends_the_runner(tmp_path, runner, number):
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_an_interrupt_during_the_first_imports_ends_the_runner(tmp_path, runner, signum):
     (tmp_path / "typer.py").write_text(f"import signal\n{WAIT}\n")
     process = start(runner, env={"PYTHONPATH": str(tmp_path)})
-    assert interrupted(process, number) == (130, "", LINE)
+    assert interrupted(process, signum) == (130, "", LINE)
 
 
 def test_an_interrupt_that_a_library_turns_into_another_error():

@@ -26,7 +26,7 @@ def trial(number, state, value, rate, hidden=(8,), evaluations=((10, 3.0),), err
     }
 
 
-FOUND: dict[str, Any] = {
+RESULTS: dict[str, Any] = {
     "tune": {
         "metric": "rmse",
         "goal": "minimize",
@@ -43,8 +43,8 @@ FOUND: dict[str, Any] = {
 
 
 @pytest.fixture
-def found():
-    return copy.deepcopy(FOUND)
+def results():
+    return copy.deepcopy(RESULTS)
 
 
 def rows(tuning: Tuning) -> list[list[str]]:
@@ -54,8 +54,8 @@ def rows(tuning: Tuning) -> list[list[str]]:
     return [line.split() for line in captured.get().splitlines() if line.strip()]
 
 
-def test_the_table_starts_with_the_best_trial(found):
-    title, _, *lines, caption = rows(Tuning(found))
+def test_the_table_starts_with_the_best_trial(results):
+    title, _, *lines, caption = rows(Tuning(results))
     assert title[:3] == ["rank", "trial", "rmse"] and title[-3:] == [
         "learning_rate", "hidden", "batch_size",
     ]  # fmt: skip
@@ -68,38 +68,38 @@ def test_the_table_starts_with_the_best_trial(found):
     ]
 
 
-def test_parameters_that_are_not_set_are_shown_as_default(found):
-    del found["trials"][0]["values"][RATE]
-    assert rows(Tuning(found))[3][-4:] == ["complete", "default", "[8]", "64"]
+def test_parameters_that_are_not_set_are_shown_as_default(results):
+    del results["trials"][0]["values"][RATE]
+    assert rows(Tuning(results))[3][-4:] == ["complete", "default", "[8]", "64"]
 
 
-def test_a_metric_may_be_maximized(found):
-    found["tune"]["goal"], found["best"] = "maximize", 0
-    assert [line[0] for line in rows(Tuning(found))[2:4]] == ["1", "2"]
-    assert Tuning(found).ranked[0]["number"] == 0
+def test_a_metric_may_be_maximized(results):
+    results["tune"]["goal"], results["best"] = "maximize", 0
+    assert [line[0] for line in rows(Tuning(results))[2:4]] == ["1", "2"]
+    assert Tuning(results).ranked[0]["number"] == 0
 
 
-def test_the_conclusion_compares_with_the_configuration(found):
-    assert Tuning(found).conclusion() == (
+def test_the_conclusion_compares_with_the_configuration(results):
+    assert Tuning(results).conclusion() == (
         "Trial 2 is the best: rmse 18,000 against 20,000 of the configuration's own parameters "
         "(-10.0%)."
     )
-    found["trials"][0].update(state="failed", value=None, error="out of memory")
-    assert Tuning(found).conclusion().endswith("own parameters failed: out of memory.")
-    found = copy.deepcopy(FOUND) | {"best": 0}
-    assert Tuning(found).conclusion() == (
+    results["trials"][0].update(state="failed", value=None, error="out of memory")
+    assert Tuning(results).conclusion().endswith("own parameters failed: out of memory.")
+    results = copy.deepcopy(RESULTS) | {"best": 0}
+    assert Tuning(results).conclusion() == (
         "None of 4 trials is better than the configuration's own parameters."
     )
 
 
-def test_a_loss_around_zero_is_compared_by_absolute_difference(found):
-    found["trials"][0]["value"], found["trials"][2]["value"] = -0.5, -0.75
-    assert "rmse -0.75 against -0.5 " in Tuning(found).conclusion()
-    assert Tuning(found).conclusion().endswith("(-0.25).")
+def test_a_loss_around_zero_is_compared_by_absolute_difference(results):
+    results["trials"][0]["value"], results["trials"][2]["value"] = -0.5, -0.75
+    assert "rmse -0.75 against -0.5 " in Tuning(results).conclusion()
+    assert Tuning(results).conclusion().endswith("(-0.25).")
 
 
-def test_the_yaml_fits_into_the_configuration(found):
-    text = Tuning(found).yaml()
+def test_the_yaml_fits_into_the_configuration(results):
+    text = Tuning(results).yaml()
     assert "hidden: [16, 8]" in text
     assert yaml.safe_load(text) == {
         "model": {"params": {"learning_rate": 0.00123456, "hidden": [16, 8]}},
@@ -107,21 +107,21 @@ def test_the_yaml_fits_into_the_configuration(found):
     }
 
 
-def test_a_run_prints_the_parameters_it_trains_with(found):
-    assert Tuning(found).chosen() == (
+def test_a_run_prints_the_parameters_it_trains_with(results):
+    assert Tuning(results).chosen() == (
         "learning_rate 0.001235, hidden [16, 8], train.batch_size 64 (the best of 4 trials)"
     )
-    found["best"] = 0
-    assert Tuning(found).chosen() == "the configuration's own parameters, the best of 4 trials"
+    results["best"] = 0
+    assert Tuning(results).chosen() == "the configuration's own parameters, the best of 4 trials"
 
 
 @pytest.mark.parametrize("change", [None, "one trial", "own failed", "negative"])
-def test_the_chart_is_drawn(found, tmp_path, change):
+def test_the_chart_is_drawn(results, tmp_path, change):
     if change == "one trial":
-        found["trials"], found["best"] = found["trials"][:1], 0
+        results["trials"], results["best"] = results["trials"][:1], 0
     elif change == "own failed":
-        found["trials"][0].update(state="failed", value=None, evaluations=[[10, None]])
+        results["trials"][0].update(state="failed", value=None, evaluations=[[10, None]])
     elif change == "negative":
-        found["trials"][2]["value"] = -1.0
-    tuning_chart.draw(Tuning(found), tmp_path / "chart.png")
+        results["trials"][2]["value"] = -1.0
+    tuning_chart.draw(Tuning(results), tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")

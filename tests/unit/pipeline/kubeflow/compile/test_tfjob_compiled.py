@@ -36,14 +36,14 @@ def workflow(genuine):
     return copy.deepcopy(genuine)
 
 
-def place_of_the_job(workflow):
+def index_of_the_job(workflow):
     args = step(workflow, "trainer")["container"]["args"]
     return args, args.index(TFJOB_FLAG) + 1
 
 
 def the_job(workflow):
-    args, place = place_of_the_job(workflow)
-    return json.loads(args[place])
+    args, index = index_of_the_job(workflow)
+    return json.loads(args[index])
 
 
 def replicas(workflow):
@@ -120,8 +120,8 @@ def test_a_task_gets_its_own_resources_or_the_steps(genuine):
         "limits": {"memory": "16Gi", "nvidia.com/gpu": "1"},
     }
     assert container(job, "PS")["resources"] == {"limits": {"cpu": "2"}}
-    own = step(genuine, "trainer")["container"]["resources"]
-    assert container(job, "Chief")["resources"] == own
+    resources = step(genuine, "trainer")["container"]["resources"]
+    assert container(job, "Chief")["resources"] == resources
 
 
 def test_without_the_section_there_is_no_job(tmp_path):
@@ -161,12 +161,12 @@ def test_v2_engines_train_with_processes_and_note_it(files):
 
 
 def test_a_malformed_job_is_refused(workflow):
-    args, place = place_of_the_job(workflow)
+    args, index = index_of_the_job(workflow)
     for text, message in [
         ("{", "--tfjob: not a TFJob in JSON: "),
         ("[]", "--tfjob: found [], expected a TFJob"),
     ]:
-        args[place] = text
+        args[index] = text
         assert any(message in line for line in lint.findings(workflow))
 
 
@@ -232,12 +232,12 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
     ],
 )
 def test_a_wrong_job_is_refused(path, value, message, workflow):
-    args, place = place_of_the_job(workflow)
-    job = json.loads(args[place])
+    args, index = index_of_the_job(workflow)
+    job = json.loads(args[index])
     change(job, path, value)
-    args[place] = json.dumps(job)
+    args[index] = json.dumps(job)
     found = lint.findings(workflow)
-    of_place = [line for line in found if message in line]
-    assert of_place, found
-    assert all(line.startswith("templates.trainer.container.args --tfjob ") for line in of_place)
+    matching = [line for line in found if message in line]
+    assert matching, found
+    assert all(line.startswith("templates.trainer.container.args --tfjob ") for line in matching)
     assert all("\n" not in line for line in found)

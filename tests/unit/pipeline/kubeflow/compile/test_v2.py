@@ -270,8 +270,8 @@ def test_settings_without_an_equivalent_are_noted(full):
         "give the service account (runner) when submitting",
         "kubeflow.metadata is not used",
         "kubeflow.retries.policy is not used",
-        "no equivalent of kubeflow.volumes, kubeflow.secrets, kubeflow.labels, kubeflow.node_selector, "
-        "kubeflow.image_pull_secrets;",
+        "no equivalent of kubeflow.volumes, kubeflow.secrets, kubeflow.labels, "
+        "kubeflow.node_selector, kubeflow.image_pull_secrets;",
     ):
         assert part in text
 

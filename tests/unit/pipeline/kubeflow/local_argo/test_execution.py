@@ -197,9 +197,9 @@ def test_downward_api_config_maps_and_secrets(make):
         secrets={"db": {"password": "s3cret"}},
     )
     execution.run()
-    found = dict(line.split("=", 1) for line in said(execution, "a").splitlines())
-    assert re.fullmatch(r"houses-1-a-[0-9a-f]{8}", found.pop("POD"))
-    assert found == {
+    variables = dict(line.split("=", 1) for line in said(execution, "a").splitlines())
+    assert re.fullmatch(r"houses-1-a-[0-9a-f]{8}", variables.pop("POD"))
+    assert variables == {
         "PLAIN": "1",
         "RUN": "houses-1",
         "ID": "7",
@@ -350,10 +350,10 @@ def test_an_error_at_exit_follows_a_mistake_in_the_workflow(make):
     ],
 )
 def test_unsupported_fields_are_refused(mutation):
-    found = yaml.safe_load(manifest([shell("a", "true")], [task("a")]))
-    found["spec"] |= mutation
+    content = yaml.safe_load(manifest([shell("a", "true")], [task("a")]))
+    content["spec"] |= mutation
     with pytest.raises(UserError, match="`run` does not support this field"):
-        Workflow.of(Manifest.parse(yaml.safe_dump(found), "test"))
+        Workflow.of(Manifest.parse(yaml.safe_dump(content), "test"))
 
 
 def test_a_dangling_reference_is_named(make):
@@ -397,8 +397,8 @@ def test_a_container_shares_only_its_volumes(make, tmp_path):
 
 
 def alive(marker: str) -> list[str]:
-    found = subprocess.run(["ps", "axo", "args"], capture_output=True, text=True).stdout
-    return [line for line in found.splitlines() if marker in line and "ps axo" not in line]
+    listing = subprocess.run(["ps", "axo", "args"], capture_output=True, text=True).stdout
+    return [line for line in listing.splitlines() if marker in line and "ps axo" not in line]
 
 
 @both
@@ -488,11 +488,11 @@ def test_a_full_disk_is_one_line(tmp_path, text, free):
     output = io.StringIO()
     run_command._show_failure(Console(file=output), StepFailed("trainer", 1, log), free)
     lines = output.getvalue().splitlines()
-    place = "" if text else f"{tmp_path}: "
+    prefix = "" if text else f"{tmp_path}: "
     full = "the disk is full; free some space, then run the same command again: it continues"
     assert lines == [
         "",
         "trainer failed (exit code 1):",
-        f"  {place}{full}",
+        f"  {prefix}{full}",
         f"Its log: {log}",
     ]

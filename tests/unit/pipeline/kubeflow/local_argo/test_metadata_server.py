@@ -86,13 +86,15 @@ def test_clients_may_write_in_parallel(port):
     store = client(port)
     type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
 
-    def put(number: int) -> None:
-        own = client(port)
+    def put(index_of_client: int) -> None:
+        store = client(port)
         for index in range(20):
-            uri = str(pathlib.Path(f"/{number}/{index}"))
-            own.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri=uri)])
+            uri = str(pathlib.Path(f"/{index_of_client}/{index}"))
+            store.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri=uri)])
 
-    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    threads = [
+        threading.Thread(target=put, args=(index_of_client,)) for index_of_client in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

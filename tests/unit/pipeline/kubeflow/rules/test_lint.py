@@ -107,9 +107,9 @@ def ir_node(workflow, template, change):
 
 
 def assert_refused(workflow, *parts):
-    found = lint.findings(workflow)
-    assert any(all(part in line for part in parts) for line in found), found
-    assert all("\n" not in line for line in found)
+    problems = lint.findings(workflow)
+    assert any(all(part in line for part in parts) for line in problems), problems
+    assert all("\n" not in line for line in problems)
 
 
 TRAINER = "templates/trainer/container"
@@ -628,7 +628,7 @@ def test_a_workflow_without_steps_is_refused(workflow):
     ],
 )
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         f"{TRAINER}/env/PYTHONPATH/value",
         "spec/arguments/parameters/data-directory/value",
@@ -636,8 +636,8 @@ def test_a_workflow_without_steps_is_refused(workflow):
         "problem in the IR",
     ],
 )
-def test_a_local_path_is_refused(path, message, place, workflow):
-    if place == "problem in the IR":
+def test_a_local_path_is_refused(path, message, location, workflow):
+    if location == "problem in the IR":
         parameters = {"fieldValue": {"stringValue": json.dumps({"folder": path})}}
         ir_node(
             workflow,
@@ -646,8 +646,8 @@ def test_a_local_path_is_refused(path, message, place, workflow):
         )
         assert_refused(workflow, "templates.trainer.container.args[", message)
     else:
-        put(workflow, place, path)
-        assert_refused(workflow, place.split("/")[-2], message, "the cluster does not have")
+        put(workflow, location, path)
+        assert_refused(workflow, location.split("/")[-2], message, "the cluster does not have")
 
 
 @pytest.mark.parametrize(
@@ -687,8 +687,8 @@ def test_an_argument_too_long_for_linux_is_refused(workflow):
 
 
 def test_a_workflow_too_large_for_the_store_is_refused(workflow):
-    for number in range(9):
-        put(workflow, f"metadata/annotations/n{number}", "x" * 120_000)
+    for index in range(9):
+        put(workflow, f"metadata/annotations/n{index}", "x" * 120_000)
     assert_refused(workflow, "workflow: found 1,1", "bytes as JSON, expected less than 1,048,576")
 
 

@@ -24,14 +24,14 @@ def refused(**sign_in):
 
 
 @pytest.mark.parametrize(
-    ("serves", "found"),
+    ("serves", "expected"),
     [(("v1beta1",), "v1beta1"), (("v1beta1", "v2beta1"), "v1beta1"), (("v2beta1",), "v2beta1")],
 )
-def test_the_first_served_generation_is_used(serves, found):
+def test_the_first_served_generation_is_used(serves, expected):
     with ApiServer(serves=serves) as server:
         api = connect(SignIn(host=f"{server.url}/#/pipelines"))
-        assert (api.generation, api.host) == (found, server.url)
-        assert [own.name for own in api.experiments()] == ["Default"]
+        assert (api.generation, api.host) == (expected, server.url)
+        assert [experiment.name for experiment in api.experiments()] == ["Default"]
 
 
 def test_a_requested_generation_is_used():
@@ -107,7 +107,7 @@ def test_a_namespace_is_required_and_must_be_the_users(generation):
 def test_a_single_user_server_ignores_the_namespace():
     with ApiServer() as server:
         api = connect(SignIn(host=server.url, namespace="team"))
-        assert [own.name for own in api.experiments()] == ["Default"]
+        assert [experiment.name for experiment in api.experiments()] == ["Default"]
 
 
 def test_a_refused_connection_is_explained():
@@ -154,11 +154,11 @@ def certificate(tmp_path_factory):
 
 
 def test_a_private_ca_must_be_given(certificate, tmp_path):
-    key, own = certificate
+    key, ca_cert = certificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own, key)
+    context.load_cert_chain(ca_cert, key)
     with ApiServer(tls=context) as server:
-        assert connect(SignIn(host=server.url, ca_cert=own)).generation == "v1beta1"
+        assert connect(SignIn(host=server.url, ca_cert=ca_cert)).generation == "v1beta1"
         assert refused(host=server.url) == (
             f"{server.url}: its certificate is not trusted; give the CA that signed it as --ca-cert"
         )
@@ -198,4 +198,6 @@ def test_a_pod_finds_its_own_cluster(tmp_path):
         patch.setattr("pipeline.kubeflow.server.connection._POD_HOST", server.url)
         api = connect(SignIn(pod=tmp_path))
         assert api.create_experiment("houses").name == "houses"
-        assert [own.namespace for own in server.cluster.experiments.values()] == ["team"]
+        assert [experiment.namespace for experiment in server.cluster.experiments.values()] == [
+            "team"
+        ]

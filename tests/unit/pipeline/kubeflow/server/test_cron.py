@@ -92,7 +92,7 @@ def field(low, high, names=""):
     value = st.one_of(number, st.sampled_from(names)) if names else number
     # croniter reads 3-3 as everything and wraps 5-3 around, which no crontab does.
     ends = st.tuples(st.integers(low, high), st.integers(low, high))
-    span = ends.filter(lambda own: own[0] < own[1]).map(lambda own: f"{own[0]}-{own[1]}")
+    span = ends.filter(lambda pair: pair[0] < pair[1]).map(lambda pair: f"{pair[0]}-{pair[1]}")
     step = st.integers(1, high).map(str)
     part = st.one_of(
         value,

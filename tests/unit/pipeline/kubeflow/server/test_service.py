@@ -35,7 +35,7 @@ def v1beta1():
 
 
 def job(workflow, *params, **options):
-    values = dict(own.split("=") for own in params)
+    values = dict(entry.split("=") for entry in params)
     return service.Job("houses", Manifest.load(workflow), values, **options)
 
 
@@ -105,9 +105,9 @@ def test_an_unchanged_workflow_is_uploaded_once(server, workflow, console):
     for params in ([], [], ["rmse=1"]):
         assert submit(server, job(workflow, *params), console) == OK
     server.cluster.join()
-    assert [own["rmse"] for own in seen] == ["100000", "100000", "1"]
+    assert [entry["rmse"] for entry in seen] == ["100000", "100000", "1"]
     assert len(server.cluster.pipelines) == 1
-    names = [own.name for own in server.cluster.versions.values()]
+    names = [entry.name for entry in server.cluster.versions.values()]
     # v1beta1 creates the first version with the pipeline; v2beta1 needs one for other values.
     assert len(names) == 2 and all(name == "houses" or "-" in name for name in names)
 
@@ -116,8 +116,8 @@ def test_a_version_is_found_on_any_page(server, workflow, console):
     assert submit(server, job(workflow), console) == OK
     (pipeline,) = server.cluster.pipelines
     text = workflow.read_text()
-    for number in range(150):
-        server.cluster.create_version(pipeline, f"another {number}", text)
+    for index in range(150):
+        server.cluster.create_version(pipeline, f"another {index}", text)
     before = len(server.cluster.versions)
     assert submit(server, job(workflow), console) == OK
     assert len(server.cluster.versions) == before
@@ -133,7 +133,7 @@ def test_an_experiment_must_exist_or_be_created(server, workflow, console):
     assert not server.cluster.pipelines
     wanted = job(workflow, experiment="houses", create_experiment=True)
     assert submit(server, wanted, console) == submit(server, wanted, console) == OK
-    assert [own.name for own in server.cluster.experiments.values()] == ["Default", "houses"]
+    assert [entry.name for entry in server.cluster.experiments.values()] == ["Default", "houses"]
 
 
 def test_a_name_taken_in_the_meantime_is_refused(server, workflow, console):
@@ -164,12 +164,12 @@ def test_a_schedule_starts_runs(server, workflow, console):
     assert (made.cron, made.max_concurrency, made.no_catchup) == (SIX, 1, True)
     assert server.tick(START + datetime.timedelta(hours=17)) == []
     runs = server.tick(START + 3 * DAY)
-    assert [own.scheduled for own in runs] == cron.firing_times(SIX, START)
-    assert {own.result.metrics["rmse"] for own in runs} == {90000}
+    assert [entry.scheduled for entry in runs] == cron.firing_times(SIX, START)
+    assert {entry.result.metrics["rmse"] for entry in runs} == {90000}
     api = connect(SignIn(host=server.url))
-    told = run_display.follow(api, runs[0].id, STEPS, console, 0.01, metrics={"blessed"})
-    assert told.state == "done"
-    assert (told.metrics or {}).get("blessed") == (1 if api.takes_parameters else None)
+    run = run_display.follow(api, runs[0].id, STEPS, console, 0.01, metrics={"blessed"})
+    assert run.state == "done"
+    assert (run.metrics or {}).get("blessed") == (1 if api.takes_parameters else None)
 
 
 def test_steps_run_as_the_configured_service_account(server, workflow, console):
@@ -178,7 +178,9 @@ def test_steps_run_as_the_configured_service_account(server, workflow, console):
     schedule(server, wanted, console)
     submit(server, job(workflow), console)
     server.tick(START + DAY)
-    accounts = [own.workflow["spec"]["serviceAccountName"] for own in server.cluster.runs.values()]
+    accounts = [
+        entry.workflow["spec"]["serviceAccountName"] for entry in server.cluster.runs.values()
+    ]
     assert accounts == ["pricing", "pipeline-runner", "pricing"]
 
 
@@ -192,8 +194,8 @@ def test_catchup_makes_up_for_missed_runs(server, workflow, console):
     for name in ("latest only", "every one"):
         api.resume(service.find_schedule(api, name).id)
     runs = server.tick(START + 3 * DAY)
-    jobs = {own.id: own.name for own in server.cluster.jobs.values()}
-    assert sorted((jobs[own.job], own.scheduled.day) for own in runs) == [
+    jobs = {entry.id: entry.name for entry in server.cluster.jobs.values()}
+    assert sorted((jobs[entry.job], entry.scheduled.day) for entry in runs) == [
         ("every one", 26),
         ("every one", 27),
         ("every one", 28),
@@ -206,18 +208,18 @@ def test_schedules_are_listed_and_removed(server, workflow, console):
     service.list_schedules(api, console, START)
     assert said(console) == "no schedules\n"
     schedule(server, job(workflow), console)
-    own = service.find_schedule(api, "houses")
-    api.pause(own.id)
+    entry = service.find_schedule(api, "houses")
+    api.pause(entry.id)
     schedule(server, job(workflow, name="other"), console)
     service.list_schedules(api, console, START, zone="Asia/Tokyo")
     rows = [re.split(r"\s{2,}", line.strip()) for line in said(console).splitlines()]
-    assert ["houses", own.id, SIX, "no", "paused"] in rows
+    assert ["houses", entry.id, SIX, "no", "paused"] in rows
     other = service.find_schedule(api, "other").id
     assert ["other", other, SIX, "yes", "2026-11-26 03:00:00 JST"] in rows
-    api.delete(own.id)
+    api.delete(entry.id)
     assert list(server.cluster.jobs) == [other]
     with pytest.raises(ServerError) as caught:
-        api.delete(own.id)
+        api.delete(entry.id)
     assert caught.value.status == 404
 
 
@@ -285,8 +287,8 @@ def retried(request, tmp_path):
     retry = {"limit": 2, "retryPolicy": "Always"}
     steps = ["transform", "trainer", "evaluator"]
     tasks = [
-        {"name": name, "template": name, "dependencies": steps[:number][-1:]}
-        for number, name in enumerate(steps)
+        {"name": name, "template": name, "dependencies": steps[:index][-1:]}
+        for index, name in enumerate(steps)
     ]
     templates: list[dict] = [
         {"name": name, "container": {"image": "a:1"}, "retryStrategy": retry} for name in steps
@@ -305,8 +307,8 @@ def retried(request, tmp_path):
 
 
 def lines_of_steps(console):
-    found = [line.split() for line in said(console).splitlines()]
-    return [words for words in found if words and words[0] in ("transform", "trainer", "evaluator")]
+    lines = [line.split() for line in said(console).splitlines()]
+    return [words for words in lines if words and words[0] in ("transform", "trainer", "evaluator")]
 
 
 def test_a_step_that_recovered_is_done(retried, console):
@@ -439,8 +441,10 @@ def test_users_of_a_server_are_separate(generation, workflow, console):
             assert service.submit(api, wanted, console, START, wait=True, poll=0.01) == OK
             service.schedule(api, wanted, console, START, SIX)
             assert len(api.recurring_runs()) == 1
-        assert [own.namespace for own in server.cluster.runs.values()] == ["team", "others"]
-        theirs = next(own.id for own in server.cluster.jobs.values() if own.namespace == "team")
+        assert [entry.namespace for entry in server.cluster.runs.values()] == ["team", "others"]
+        theirs = next(
+            entry.id for entry in server.cluster.jobs.values() if entry.namespace == "team"
+        )
         with pytest.raises(ServerError) as caught:
             api.pause(theirs)
         assert caught.value.status == 403

@@ -27,7 +27,7 @@ def root(tmp_path, monkeypatch) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    "address, place",
+    "address, directory",
     [
         ("gs://bucket/a/b", "/gcs/bucket/a/b"),
         ("minio://mlpipeline/v2/x", "/minio/mlpipeline/v2/x"),
@@ -36,12 +36,12 @@ def root(tmp_path, monkeypatch) -> pathlib.Path:
         ("data/king_county", "data/king_county"),
     ],
 )
-def test_object_stores_are_directories(address, place):
-    assert mounts.local(address) == place
+def test_object_stores_are_directories(address, directory):
+    assert mounts.local(address) == directory
 
 
-@pytest.mark.parametrize("scheme, place", [("minio", "minio"), ("gs", "gcs"), ("s3", "s3")])
-def test_outputs_are_written_as_files_and_reported_as_addresses(tmp_path, root, scheme, place):
+@pytest.mark.parametrize("scheme, directory", [("minio", "minio"), ("gs", "gcs"), ("s3", "s3")])
+def test_outputs_are_written_as_files_and_reported_as_addresses(tmp_path, root, scheme, directory):
     deployed = tmp_path / "serving" / "17"
     deployed.mkdir(parents=True)
     (deployed / "saved_model.pb").write_text("graph")
@@ -66,7 +66,7 @@ def test_outputs_are_written_as_files_and_reported_as_addresses(tmp_path, root, 
         "artifacts": {"candidate": {"artifactType": MODEL}},
     }
     run("components.baseline.executor.Executor", given, definitions)
-    files = root / place / "bucket" / "Baseline" / "model"
+    files = root / directory / "bucket" / "Baseline" / "model"
     assert (files / "Format-Serving" / "saved_model.pb").read_text() == "graph"
     (written,) = json.loads(output.read_text())["artifacts"]["model"]["artifacts"]
     assert written["uri"] == address

@@ -26,9 +26,9 @@ def account(tmp_path, monkeypatch) -> ServiceAccount:
     """Writes the service account of the pod that this process plays."""
     folder = tmp_path / "account"
     folder.mkdir()
-    found = ServiceAccount(folder)
-    monkeypatch.setattr(tfjob_client, "SERVICE_ACCOUNT", found.pod)
-    return found
+    account = ServiceAccount(folder)
+    monkeypatch.setattr(tfjob_client, "SERVICE_ACCOUNT", account.pod)
+    return account
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def serve(account, tmp_path, monkeypatch) -> Iterator[Callable[..., Api]]:
 
         def start(**settings: Any) -> Api:
             settings = {"verdict": "Running", **settings}
-            found = stack.enter_context(Api(tmp_path, account=account, **settings))
+            api = stack.enter_context(Api(tmp_path, account=account, **settings))
             monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-            monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(found.port))
+            monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(api.port))
             monkeypatch.setenv("POD_NAME", STEP_POD["name"])
-            return found
+            return api
 
         yield start
 

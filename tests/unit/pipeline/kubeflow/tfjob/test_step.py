@@ -45,11 +45,11 @@ def arguments(tmp_path, monkeypatch):
         # As in a run's manifest, where Kubeflow Pipelines replaces the uid with the run's id.
         values |= {"workflow.name": RUN["name"], "workflow.uid": "the run's id"}
         templates = {item["name"]: item for item in workflow["spec"]["templates"]}
-        found = templates["trainer"]["container"]["args"]
+        arguments = templates["trainer"]["container"]["args"]
         for name, value in values.items():
-            found = [text.replace(f"{{{{{name}}}}}", value) for text in found]
-        found[found.index("--metadata_ui_path") + 1] = str(tmp_path / "outputs" / "ui.json")
-        yield found
+            arguments = [text.replace(f"{{{{{name}}}}}", value) for text in arguments]
+        arguments[arguments.index("--metadata_ui_path") + 1] = str(tmp_path / "outputs" / "ui.json")
+        yield arguments
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ def test_a_job_is_created_read_and_deleted(serve, job):
     assert jobs.namespace == NAMESPACE
     assert jobs.read(NAME) is None
     assert jobs.create(job)
-    found = jobs.read(NAME)
-    assert found and found["spec"] == job["spec"] and found["metadata"]["uid"]
+    job = jobs.read(NAME)
+    assert job and job["spec"] == job["spec"] and job["metadata"]["uid"]
     jobs.delete(NAME)
     assert jobs.read(NAME) is None and not api.jobs
     jobs.delete(NAME)  # no error, although it no longer exists
@@ -106,8 +106,8 @@ def test_an_unknown_token_is_refused(account, serve):
         Jobs.of_this_pod().read(NAME)
     assert not isinstance(error.value, Away), "waiting does not help"
     assert str(error.value) == (
-        "kubeflow.tfjob: get tfjobs.kubeflow.org: Unauthorized; allow the step's service account to get "
-        'tfjobs.kubeflow.org in the namespace pricing (docs/distributed.md, "On Kubeflow")'
+        "kubeflow.tfjob: get tfjobs.kubeflow.org: Unauthorized; allow the step's service account "
+        'to get tfjobs.kubeflow.org in the namespace pricing (docs/distributed.md, "On Kubeflow")'
     )
     assert api.requests[-1].endswith(" 401")
 

@@ -17,7 +17,7 @@ from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 
 NAME = "king-county-0123456789abcdef"
 CLUSTER = Tasks(max_restarts=3)
-PROBLEM_TOLD = {
+PROBLEM_CONTENT = {
     "train_files": ["/train"],
     "eval_files": ["/eval"],
     "schema_path": "/schema.pbtxt",
@@ -40,7 +40,7 @@ def make(compiled):
 @pytest.fixture
 def train(directory):
     def train(launcher):
-        fn_args = types.SimpleNamespace(**PROBLEM_TOLD)
+        fn_args = types.SimpleNamespace(**PROBLEM_CONTENT)
         return launcher.train(CLUSTER, directory, fn_args, Progress(10))
 
     return train
@@ -119,8 +119,8 @@ def test_a_job_is_created_and_followed_to_its_end(serve, make, train, directory)
     for replica in made["spec"]["tfReplicaSpecs"].values():
         (container,) = replica["template"]["spec"]["containers"]
         assert container["args"] == [str(directory), str(directory / PROBLEM)]
-    told = json.loads((directory / PROBLEM).read_text())
-    assert told == {**PROBLEM_TOLD, "hyperparameters": None}
+    problem = json.loads((directory / PROBLEM).read_text())
+    assert problem == {**PROBLEM_CONTENT, "hyperparameters": None}
 
 
 def test_a_job_is_deleted_with_its_run(serve, make, train):
