@@ -12,10 +12,10 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from models.settings import fn_args as fn_args_lib
 from models.distributed.supervisor import TaskError
-from models.settings.training_settings import Tasks
 from models.progress.training_progress import Progress
+from models.settings import fn_args as fn_args_lib
+from models.settings.training_settings import Tasks
 from pipeline.kubeflow.tfjob import job_follower, tfjob_client, tfjob_manifest
 from pipeline.kubeflow.tfjob.job_follower import JobEnded
 from pipeline.kubeflow.tfjob.tfjob_client import Jobs
