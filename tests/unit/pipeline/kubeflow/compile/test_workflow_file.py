@@ -57,6 +57,11 @@ def test_a_parameter_without_a_value_is_refused(workflow):
         ("a: [", ":1: not valid YAML: "),
         ("pipelineInfo: {name: x}", ": found no kind, expected an Argo Workflow; write it with"),
         ("kind: Workflow", ": found no spec, expected an Argo Workflow; write it with"),
+        ("kind: Pod", ": found kind Pod, expected an Argo Workflow; write it with"),
+        ("- 1", ": found no kind, expected an Argo Workflow; write it with"),
+        ("", ": found no kind, expected an Argo Workflow; write it with"),
+        ("kind: Workflow\nkind: Workflow", ":2: not valid YAML: duplicate key 'kind'; write it"),
+        ("kind: Workflow\n---\nkind: Workflow", ":2: not valid YAML: several documents, expected"),
     ],
 )
 def test_another_file_is_one_line(tmp_path, content, message):

@@ -138,12 +138,6 @@ def test_parameters_are_passed_from_the_workflow_to_the_task(make):
     assert said(execution, "a") == "7 houses-1\n"
 
 
-def test_an_unknown_parameter_is_refused():
-    text = manifest([shell("a", "true")], [task("a")], {"length": "5"})
-    with pytest.raises(UserError, match="--param lenght: .* did you mean length?"):
-        Manifest.parse(text, "test").parameters({"lenght": "7"})
-
-
 def test_outputs_of_a_step_reach_later_ones(make, tmp_path):
     output = {"parameters": [{"name": "n", "valueFrom": {"path": str(tmp_path / "n")}}]}
     steps = [
