@@ -78,7 +78,7 @@ class Tuning:
         verdict = f"Trial {best['number']} is the best: {self.metric} {number(best['value'])}"
         if configured["state"] != "complete":
             return f"{verdict}; {whose} failed: {configured['error']}."
-        return f"{verdict} against {number(configured['value'])} of {whose} ({self._to_own(best)})."
+        return f"{verdict} against {number(configured['value'])} of {whose} ({self._change(best)})."
 
     def yaml(self) -> str:
         """Returns the best parameters as the YAML of a configuration."""
