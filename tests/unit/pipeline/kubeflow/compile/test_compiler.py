@@ -84,7 +84,10 @@ def test_names_with_braces_are_not_variables_of_argo(tmp_path):
     found = yaml.safe_load(compiled.read_text())
     variables = set(re.findall("{{.*?}}", compiled.read_text()))
     assert {variable.partition(".")[0] for variable in variables} == {"{{inputs"}
-    values = {own["name"]: own["value"] for own in found["spec"]["arguments"]["parameters"]}
+    values = {
+        parameter["name"]: parameter["value"]
+        for parameter in found["spec"]["arguments"]["parameters"]
+    }
     assert json.loads(values["gates"])["{{label}}/auc"] == {"at_least": 0.6}
     assert values["data-directory"] == "/mnt/daten [v1] {b}"
     args = step(found, "transform")["container"]["args"]
@@ -99,7 +102,9 @@ def test_names_with_braces_are_not_variables_of_argo(tmp_path):
 
 def test_without_gates_a_run_has_no_parameter_for_them(tmp_path):
     found = workflow(tmp_path, "gates=never")
-    assert "gates" not in [own["name"] for own in found["spec"]["arguments"]["parameters"]]
+    assert "gates" not in [
+        parameter["name"] for parameter in found["spec"]["arguments"]["parameters"]
+    ]
     assert lint.check(tmp_path / compile_lib.WORKFLOW) == []
 
 

@@ -73,8 +73,8 @@ def tasks(spec: dict) -> dict[str, dict]:
 
 
 def defaults(spec: dict) -> dict:
-    found = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(found) == {
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert set(parameters) == {
         "data-directory",
         "gates",
         "max-steps",
@@ -82,7 +82,9 @@ def defaults(spec: dict) -> dict:
         "serving-directory",
         "training-root",
     }
-    return {name: item["defaultValue"] for name, item in found.items() if "defaultValue" in item}
+    return {
+        name: item["defaultValue"] for name, item in parameters.items() if "defaultValue" in item
+    }
 
 
 @pytest.mark.parametrize("files", ["plain", "full", "bucket"])
