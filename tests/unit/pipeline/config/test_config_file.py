@@ -459,7 +459,7 @@ def test_a_mistake_is_one_line_with_its_key_and_the_allowed_values(mistakes, tex
     keys = {line.partition(":")[0] for line in text.splitlines()}
     base = [line for line in BASE.splitlines() if line.partition(":")[0] not in keys]
     (line,) = mistakes("\n".join([*base, text, ""]))
-    start, *further = start.split("...")
+    start, *further = (part.strip() for part in start.split("..."))
     assert line[: len(start)] == start
     assert all(part in line for part in further), line
 

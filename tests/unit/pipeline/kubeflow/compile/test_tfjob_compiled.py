@@ -214,7 +214,7 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         ("metadata/ownerReferences", OWNERS, "metadata.ownerReferences: found in the manifest, w"),
         ("spec/runPolicy/cleanPodPolicy", "None", "runPolicy.cleanPodPolicy: found 'None', expect"),
         (CHIEF, None, "spec.tfReplicaSpecs.Chief: missing; training needs it"),
-        ("spec/tfReplicaSpecs/PS", None, "spec.tfReplicaSpecs.PS: missing; nothing is trained"),
+        ("spec/tfReplicaSpecs/PS", None, "spec.tfReplicaSpecs.PS: missing; training needs it"),
         ("spec/tfReplicaSpecs/Workers", A_REPLICA, "Workers: unknown kind of task; did you mean"),
         (f"{CHIEF}/replicas", 2, "spec.tfReplicaSpecs.Chief.replicas: found 2, expected 1"),
         ("spec/tfReplicaSpecs/Worker/replicas", 0, "Worker.replicas: found 0, expected at least 1"),

@@ -486,9 +486,9 @@ def test_a_wrong_value_is_refused(path, value, message, workflow):
             "x.value: found '1', expected one of its enum",
         ),
         (f"{TRAINER}/args", "--dry_run", "container.args: unrecognized arguments: --dry_run"),
-        (f"{TRAINER}/env", {"name": "DB_PASSWORD", "value": "x"}, "DB_PASSWORD: found a secret's"),
-        (f"{TRAINER}/env", {"name": "API_KEY", "value": "x"}, "API_KEY: found a secret's name"),
-        (f"{TRAINER}/env", {"name": "hf_token"}, "env.hf_token: found a secret's name"),
+        (f"{TRAINER}/env", {"name": "DB_PASSWORD", "value": "x"}, "DB_PASSWORD: found a plain"),
+        (f"{TRAINER}/env", {"name": "API_KEY", "value": "x"}, "API_KEY: found a plain value"),
+        (f"{TRAINER}/env", {"name": "hf_token"}, "env.hf_token: found a plain value"),
         (
             f"{TRAINER}/env",
             {

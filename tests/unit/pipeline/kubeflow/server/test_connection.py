@@ -183,7 +183,7 @@ def test_wrong_options_are_one_line(tmp_path):
     assert refused(host="http://x", token_file=tmp_path / "no") == (
         f"--token-file {tmp_path / 'no'}: cannot be read: No such file or directory"
     )
-    assert refused(pod=tmp_path).startswith("--host: missing; only in a pod of the cluster")
+    assert refused(pod=tmp_path).startswith("--host: missing; only known in a pod of the cluster")
 
 
 def test_a_pod_finds_its_own_cluster(tmp_path):
