@@ -307,8 +307,8 @@ derived: [a]  ->  derived: expected keys and values, found ['a']
 derived: {d: 3}  ->  derived.d: expected text, found 3; put it in quotes
 derived: {d: }  ->  derived.d: is empty; give a value or remove the key
 derived: {d: 'a // b'}  ->  derived.d: found 'a // b', expected columns (in quotes if the
-derived: {d: 'min(a)'}  ->  derived.d: found 'min(a)', expected two or more arguments of
-derived: {d: '1 + 2'}  ->  derived.d: found '1 + 2', expected at least one column in it
+derived: {d: 'min(a)'}  ->  derived.d: found 'min(a)', expected two or more arguments to
+derived: {d: '1 + 2'}  ->  derived.d: found '1 + 2', expected at least one column
 interval: 1  ->  interval: expected a share of the labels between 0 and 1, as 0.9, found 1
 interval: 0  ->  interval: expected a share of the labels between 0 and 1, as 0.9, found 0
 interval: true  ->  interval: expected a number, found true
