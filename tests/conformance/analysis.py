@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Mapping
 
+import beam_steps
 import rich_table
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -45,15 +46,16 @@ def metrics(
         tfma.default_eval_shared_model(export, model_name=name, eval_config=config)
         for name, export in exports.items()
     ]
-    tfma.run_model_analysis(
-        eval_shared_model=models,
-        eval_config=config,
-        data_location=str(data),
-        output_path=str(folder / "results"),
-        extractors=extractors.custom_extractors(models, config, None),
-        pipeline_options=PipelineOptions(runner=rich_table.RUNNER),
-        schema=table.schema,
-    )
+    with beam_steps.patched():
+        tfma.run_model_analysis(
+            eval_shared_model=models,
+            eval_config=config,
+            data_location=str(data),
+            output_path=str(folder / "results"),
+            extractors=extractors.custom_extractors(models, config, None),
+            pipeline_options=PipelineOptions(beam_steps.ARGUMENTS),
+            schema=table.schema,
+        )
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name in exports:
         result = tfma.load_eval_result(str(folder / "results"), model_name=name)

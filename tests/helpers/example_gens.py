@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from typing import Any
 
+import beam_steps
 import tensorflow as tf
 from google.protobuf import json_format
 from tfx.components.example_gen import base_example_gen_executor
@@ -22,8 +23,6 @@ from tfx_bsl.coders import csv_decoder
 
 from components.table_example_gen import Options, executor, shards
 from components.tables import column_kinds, reader
-from pipeline.config.configuration import Beam
-from pipeline.graph import beam_args
 
 SPLITS = {"train": 2, "eval": 1, "test": 1}
 SMALL: dict[str, Any] = {"format": "csv", "block_bytes": 300, "shard_bytes": 900}
@@ -143,9 +142,10 @@ def _run(run, folder, key, pattern, splits, **more) -> Examples:
         **more,
     }
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=beam_args.for_components(Beam()), tmp_dir=artifact.uri, unique_id="1"
+        beam_pipeline_args=beam_steps.ARGUMENTS, tmp_dir=artifact.uri, unique_id="1"
     )
-    run(context).Do({}, {"examples": [artifact]}, properties)
+    with beam_steps.patched():
+        run(context).Do({}, {"examples": [artifact]}, properties)
     return Examples(artifact)
 
 

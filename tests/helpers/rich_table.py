@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import beam_steps
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -22,8 +23,6 @@ from models.features import preprocessing
 from models.features.features import Feature
 from models.settings.column_settings import ColumnSettings
 from tests.helpers.column_builder import column_settings
-
-RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 
 _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
 RICH_SCHEMA = f"""
@@ -41,7 +40,7 @@ feature {{ name: "sold" type: BYTES bool_domain {{}} }}
 feature {{ name: "day" type: BYTES }}
 feature {{ name: "price" type: FLOAT {_REQUIRED} }}
 """
-RICH_OVERRIDES = {
+RICH_OVERRIDES: dict[str, dict[str, Any]] = {
     "id": {"kind": "ignore"},
     "zone": {"kind": "categorical", "min_count": 1, "vocabulary": 4},
     "city": {"oov_buckets": 3},
@@ -153,7 +152,8 @@ def transform(
         return preprocessing.preprocessing_fn(inputs, config)
 
     with (
-        beam.Pipeline(runner=RUNNER) as pipeline,
+        beam_steps.patched(),
+        beam.Pipeline(argv=beam_steps.ARGUMENTS) as pipeline,
         tft_beam.Context(str(folder / "temporary"), force_tf_compat_v1=True),
     ):
         raw = {
@@ -199,6 +199,19 @@ def transform(
 def _encode(element, schema):
     batch, _ = element
     return example_coder.RecordBatchToExamplesEncoder(schema).encode(batch)
+
+
+def transform_rich(folder: pathlib.Path) -> Transformed:
+    """Transforms the rich table, with a regression label."""
+    return transform(
+        folder,
+        RICH_SCHEMA,
+        RICH_OVERRIDES,
+        "price",
+        "regression",
+        rich_rows(640, seed=1),
+        rich_rows(200, seed=2),
+    )
 
 
 FULL_SCHEMA = f"""

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import beam_steps
 import numpy as np
 import tensorflow as tf
 from etils import epath
@@ -24,10 +25,6 @@ from models.features.export_inputs import Input
 from models.features.label import Label
 from models.training import export_manifest
 
-BEAM: list[Any] = [
-    "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
-    "--sdk_container_image=unused",
-]
 _KEYS = {"regression": "predictions", "binary": "logistic", "multiclass": "probabilities"}
 _TFX_VERSION = "1.15.1"
 
@@ -188,17 +185,17 @@ def evaluate(
     evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation", 902)
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing", 903)
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=BEAM, tmp_dir=str(folder / "temporary"), unique_id="1"
+        beam_pipeline_args=beam_steps.ARGUMENTS, tmp_dir=str(folder / "temporary"), unique_id="1"
     )
-    executor.Executor(context).Do(
-        inputs,
-        {"evaluation": [evaluation], "blessing": [blessing]},
-        {
-            "criteria": criteria.to_json(),
-            "example_splits": json.dumps(["test"]),
-            "code": "1",
-            "new_baseline": new_baseline,
-        },
-    )
+    properties = {
+        "criteria": criteria.to_json(),
+        "example_splits": json.dumps(["test"]),
+        "code": "1",
+        "new_baseline": new_baseline,
+    }
+    with beam_steps.patched():
+        executor.Executor(context).Do(
+            inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties
+        )
     written = (folder / "evaluation" / artifact_names.VERDICT_FILE).read_text()
     return json.loads(written), blessing

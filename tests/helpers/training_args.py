@@ -8,7 +8,7 @@ from tfx.components.trainer import fn_args_utils
 from models.settings.training_settings import Model, Settings, Train
 
 TRAIN = Train(
-    max_steps=60, batch_size=64, evaluate_every=10, keep_checkpoints=2, cache_mb=64, seed=1
+    max_steps=40, batch_size=64, evaluate_every=10, keep_checkpoints=2, cache_mb=64, seed=1
 )
 
 

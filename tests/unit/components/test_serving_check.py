@@ -136,14 +136,17 @@ def test_a_python_function_is_refused(tmp_path, here, function, op):
     assert not found.can_be_scored
 
 
-def test_a_model_that_hangs_is_stopped_and_reported(tmp_path):
+# One second passes before TensorFlow is imported.
+@pytest.mark.parametrize("seconds", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_model_that_hangs_is_stopped_and_reported(tmp_path, seconds):
     def answer(size):
         endless = tf.while_loop(lambda i: i < 1.0, lambda i: (i * 0.5,), [tf.reduce_min(size) * 0])
         return {"predictions": size + endless}
 
-    found = check(export(tmp_path, predict=answer), seconds=3)
+    found = check(export(tmp_path, predict=answer), seconds)
     assert found.findings == (
-        "In a process that has only TensorFlow, the model did not answer 64 examples within 3 s",
+        "In a process that has only TensorFlow, the model did not answer 64 examples within "
+        f"{seconds} s",
     )
     assert not found.can_be_scored
 

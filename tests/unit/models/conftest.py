@@ -1,5 +1,11 @@
 """Fixtures with transformed tables, created once for all tests of this folder."""
 
+import fcntl
+import functools
+import pathlib
+import pickle
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import rich_table
@@ -7,21 +13,33 @@ from rich_table import Server, Transformed
 
 from models.features import packed_tensors
 
+Once = Callable[[str, Callable[[pathlib.Path], Transformed]], Transformed]
+
 _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
 
 
 @pytest.fixture(scope="session")
-def rich(tmp_path_factory) -> Transformed:
+def once(request, tmp_path_factory) -> Once:
+    """Returns a function that builds a table once for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent
+
+    def build(name: str, transform: Callable[[pathlib.Path], Transformed]) -> Transformed:
+        kept = folder / f"{name}.pickle"
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(transform(folder / name)))
+        return pickle.loads(kept.read_bytes())
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def rich(once) -> Transformed:
     """Returns the transformed rich table, with a regression label."""
-    return rich_table.transform(
-        tmp_path_factory.mktemp("rich"),
-        rich_table.RICH_SCHEMA,
-        rich_table.RICH_OVERRIDES,
-        "price",
-        "regression",
-        rich_table.rich_rows(640, seed=1),
-        rich_table.rich_rows(200, seed=2),
-    )
+    return once("rich", rich_table.transform_rich)
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +58,9 @@ def by_row(table, files, rows) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def full(tmp_path_factory) -> Transformed:
+def full(once) -> Transformed:
     """Returns a table with ordinal columns, lists, derived features, a weight and three labels."""
-    return rich_table.full_table(tmp_path_factory.mktemp("full"))
+    return once("full", rich_table.full_table)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +84,9 @@ def _class_rows(count: int, seed: int, classes: list, weights: list[float]) -> l
     return rows
 
 
-def _class_table(folder, task: str, dtype: str, classes: list, weights: list[float]) -> Transformed:
+def _class_table(
+    task: str, dtype: str, classes: list, weights: list[float], folder: pathlib.Path
+) -> Transformed:
     schema = f"""
         feature {{ name: "x" type: FLOAT {_REQUIRED} }}
         feature {{ name: "side" type: BYTES {_REQUIRED} }}
@@ -77,16 +97,14 @@ def _class_table(folder, task: str, dtype: str, classes: list, weights: list[flo
 
 
 @pytest.fixture(scope="session")
-def binary(tmp_path_factory) -> Transformed:
+def binary(once) -> Transformed:
     """Returns a table with a text label of two classes, of which the rarer one is positive."""
-    return _class_table(
-        tmp_path_factory.mktemp("binary"), "binary", "BYTES", ["no", "yes"], [0.7, 0.3]
-    )
+    arguments = ("binary", "BYTES", ["no", "yes"], [0.7, 0.3])
+    return once("binary", functools.partial(_class_table, *arguments))
 
 
 @pytest.fixture(scope="session")
-def multiclass(tmp_path_factory) -> Transformed:
+def multiclass(once) -> Transformed:
     """Returns a table with an integer label of three classes, which sort differently as text."""
-    return _class_table(
-        tmp_path_factory.mktemp("multiclass"), "multiclass", "INT", [9, 10, 11], [0.2, 0.5, 0.3]
-    )
+    arguments = ("multiclass", "INT", [9, 10, 11], [0.2, 0.5, 0.3])
+    return once("multiclass", functools.partial(_class_table, *arguments))

@@ -6,11 +6,13 @@ import io
 import pathlib
 
 import apache_beam as beam
+import beam_steps
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from tfx.components.transform import executor as transform
 from tfx.components.util import tfxio_utils
 from tfx.proto import example_gen_pb2
@@ -18,8 +20,6 @@ from tfx_bsl.tfxio import tf_example_record
 
 from components.example_io import beam_io
 from components.tables import tfrecords
-from pipeline.config.configuration import Beam
-from pipeline.graph import beam_args
 
 ROWS = 2500
 RAW = "raw"
@@ -50,7 +50,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 
 def run(*steps) -> None:
-    with beam.Pipeline(argv=beam_args.for_components(Beam())) as pipeline:
+    with beam_steps.patched(), beam.Pipeline(argv=beam_steps.ARGUMENTS) as pipeline:
         collection = pipeline
         for step in steps:
             collection = collection | step
@@ -144,7 +144,7 @@ def test_transform_writes_what_tfx_writes(folder, tmp_path):
     assert not list(tmp_path.glob("*temp*"))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(st.binary(max_size=40) | st.just(b"long" * 700_000), max_size=12),
     st.integers(1, 5),

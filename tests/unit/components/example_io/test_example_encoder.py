@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from tfx_bsl.coders import example_coder
 
 from components.example_io import encoder
@@ -37,7 +38,7 @@ def batches(draw):
     return pa.RecordBatch.from_arrays(columns, names).slice(start)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(batches())
 def test_bytes_equal_the_librarys_and_are_canonical(batch):
     ours = encoder.encode(batch).to_pylist()

@@ -8,8 +8,9 @@ import string
 
 import example_gens
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from components.tables import cell_values as values_lib
 from components.tables.column_kinds import Held
@@ -108,9 +109,7 @@ def _odd(value: str) -> bool:
     return any(character in value for character in ',"\r\n')
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(60)
 @given(text=tables(), size=st.integers(1, 200))
 def test_any_table_in_blocks_of_any_size(tmp_path, text, size):
     file = tmp_path / "table.csv"

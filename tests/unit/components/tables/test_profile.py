@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import table_rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from components.tables import column_profile, reader
 from components.tables import profile as profile_lib
@@ -157,7 +158,7 @@ value = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.tuples(value, value), max_size=5), st.booleans())
 def test_rows_parsed_one_by_one_have_the_profile_of_arrow(rows, as_text):
     """An unreadable row makes the reader parse the others one by one."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 import test_inputs
 from rich_table import Server, Transformed
 
-from models.features import inputs, vocabularies
+from models.features import inputs, preprocessing, vocabularies
 from models.features.packed_tensors import (
     CATEGORICAL,
     INDICATOR,
@@ -214,29 +214,6 @@ def table(folder, columns: str, rows, **more) -> Transformed:
     return rich_table.transform(folder, schema, {}, "y", "regression", rows, rows, **more)
 
 
-def test_lists_that_are_all_empty(tmp_path):
-    columns = (
-        f'feature {{ name: "x" type: INT {REQUIRED} }}'
-        'feature { name: "w" type: INT value_count { min: 0 max: 9 } }'
-    )
-    made = table(tmp_path, columns, [{"x": 1, "w": None}, {"x": 2, "w": None}])
-    found = Server(made)([{"x": 1, "w": None}, {"x": 1, "w": [3, 3]}])[sequence_name("w")]
-    assert np.diff(found.row_splits).tolist() == [0, 2]
-    assert np.all(np.isfinite(found.flat_values))
-
-
-def test_numbers_missing_throughout_the_train_split_are_neutral(tmp_path):
-    columns = f"""feature {{ name: "x" type: INT {REQUIRED} }} feature {{ name: "n" type: FLOAT }}
-        feature {{ name: "day" type: BYTES time_domain {{}} }}"""
-    made = table(tmp_path, columns, [{"x": number, "day": "soon"} for number in range(9)])
-    seen = Server(made)([{"x": 4, "n": 7.0, "day": "2014-10-13"}, {"x": 4}])
-    places = Layout.of(made.features).numeric
-    for name in ("n", "day"):
-        assert not seen[SCALED][:, places.index(name)].any()
-        assert np.all(seen[QUANTILE][:, places.index(name)] == 0.5)
-    assert seen[QUANTILE][0, places.index("x")] == pytest.approx(0.5, abs=0.1)
-
-
 NAMES = (
     "größe ort",
     "examples",
@@ -249,29 +226,75 @@ NAMES = (
     "x",
     "X",
 )
+SIGNS = ["tab\there", "two\nlines", "end\r", "0:a", ""]
+ODD_ROWS: list[dict] = [
+    {
+        **{name: f"{name}-{number % 3}" for name in NAMES},
+        "sign": SIGNS[number % 5],
+        "plain": f"b{number % 5}",
+        "count": number,
+        "day": "soon",
+        "nothing": None,
+        "lists": None,
+    }
+    for number in range(30)
+]
 
 
-def test_columns_may_have_any_name(tmp_path):
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Transformed:
+    """Returns a table with all odd columns, as each run of Transform takes seconds."""
     columns = "".join(
         f"feature {{ name: {json.dumps(name, ensure_ascii=False)} type: BYTES {REQUIRED} }}"
-        for name in NAMES
+        for name in (*NAMES, "sign", "plain")
     )
-    words = [dict(zip(NAMES, [f"{name}-{number % 3}" for name in NAMES])) for number in range(30)]
-    made = table(tmp_path, columns, words)
-    found = Server(made)(words[:3])[CATEGORICAL]
+    columns += f"""
+        feature {{ name: "count" type: INT {REQUIRED} }} feature {{ name: "nothing" type: FLOAT }}
+        feature {{ name: "day" type: BYTES time_domain {{}} }}
+        feature {{ name: "lists" type: INT value_count {{ min: 0 max: 9 }} }}"""
+    return table(tmp_path_factory.mktemp("odd"), columns, ODD_ROWS)
+
+
+@pytest.fixture(scope="module")
+def serve_odd(odd) -> Server:
+    return Server(odd)
+
+
+def test_lists_that_are_all_empty(serve_odd):
+    found = serve_odd([ODD_ROWS[0], {**ODD_ROWS[0], "lists": [3, 3]}])[sequence_name("lists")]
+    assert np.diff(found.row_splits).tolist() == [0, 2]
+    assert np.all(np.isfinite(found.flat_values))
+
+
+def test_numbers_missing_throughout_the_train_split_are_neutral(odd, serve_odd):
+    seen = serve_odd([{**ODD_ROWS[15], "nothing": 7.0, "day": "2014-10-13"}, ODD_ROWS[15]])
+    places = Layout.of(odd.features).numeric
+    for name in ("nothing", "day"):
+        assert not seen[SCALED][:, places.index(name)].any()
+        assert np.all(seen[QUANTILE][:, places.index(name)] == 0.5)
+    assert seen[QUANTILE][0, places.index("count")] == pytest.approx(0.5, abs=0.1)
+
+
+def categories(odd, served, *names) -> list[list[int]]:
+    places = [Layout.of(odd.features).categorical.index(name) for name in names]
+    return served[CATEGORICAL][:, places].tolist()
+
+
+def test_columns_may_have_any_name(odd, serve_odd):
+    found = categories(odd, serve_odd(ODD_ROWS[:3]), *NAMES)
     # Values with the same frequency are numbered in descending order.
-    assert found.tolist() == [[2] * len(NAMES), [1] * len(NAMES), [0] * len(NAMES)]
+    assert found == [[2] * len(NAMES), [1] * len(NAMES), [0] * len(NAMES)]
 
 
-def test_each_column_has_its_own_vocabulary_of_any_characters(tmp_path):
-    columns = "".join(f'feature {{ name: "{name}" type: BYTES {REQUIRED} }}' for name in "ab")
-    signs = ["tab\there", "two\nlines", "end\r", "0:a", ""]
-    rows = [{"a": sign, "b": f"b{number}"} for number, sign in enumerate(signs)] * 6
-    made = table(tmp_path, columns, rows)
-    assert vocabularies.sizes(made.output, 2) == (5, 5)
-    found = Server(made)([*rows[:5], {"a": "b0", "b": "0:a"}])[CATEGORICAL]
-    assert sorted(found[:5, 0]) == sorted(found[:5, 1]) == [0, 1, 2, 3, 4]
-    assert found[5].tolist() == [5, 5]
+def test_each_column_has_its_own_vocabulary_of_any_characters(odd, serve_odd):
+    columns = Layout.of(odd.features).categorical
+    sizes = dict(zip(columns, vocabularies.sizes(odd.output, len(columns))))
+    assert (sizes["sign"], sizes["plain"]) == (5, 5)
+    swapped = {**ODD_ROWS[0], "sign": "b0", "plain": "0:a"}
+    found = categories(odd, serve_odd([*ODD_ROWS[:5], swapped]), "sign", "plain")
+    signs, words = zip(*found[:5])
+    assert sorted(signs) == sorted(words) == [0, 1, 2, 3, 4]
+    assert found[5] == [5, 5]
 
 
 def test_a_missing_weight_is_refused(tmp_path):
@@ -286,8 +309,12 @@ def test_a_text_weight_is_refused(tmp_path):
         table(tmp_path, columns, [{"x": 1, "w": "a"}], weight="w")
 
 
-@pytest.mark.parametrize("wrong", [-1.0, math.nan])
-def test_a_negative_weight_is_refused(tmp_path, wrong):
+def test_a_negative_weight_is_refused(tmp_path):
     columns = f'feature {{ name: "x" type: INT }} feature {{ name: "w" type: FLOAT {REQUIRED} }}'
     with pytest.raises(Exception, match="weight w: found a value that is negative or not a number"):
-        table(tmp_path, columns, [{"x": 1, "w": 1.0}, {"x": 1, "w": wrong}], weight="w")
+        table(tmp_path, columns, [{"x": 1, "w": 1.0}, {"x": 1, "w": -1.0}], weight="w")
+
+
+def test_a_weight_that_is_not_a_number_is_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="weight w: .* not a number"):
+        preprocessing._weight("w", tf.constant([1.0, math.nan]))

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 
 from models.features import expressions, number_features
 
@@ -122,7 +123,7 @@ def test_everything_else_is_refused_in_one_line(text, start):
     assert message.isprintable()
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.one_of(st.text(max_size=20), st.text("ab()+-*/'\"12.,e _min\\\n", max_size=30)))
 def test_any_text_is_parsed_or_refused(text):
     try:
@@ -154,7 +155,7 @@ def _combined(inner):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.recursive(_LEAVES, _combined, max_leaves=8))
 @example("(-abs((b ** b)))")
 @example("(-log1p((b ** b)))")

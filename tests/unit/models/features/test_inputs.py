@@ -132,15 +132,22 @@ def test_chunks_are_shuffled_and_each_row_still_comes_once(rich, monkeypatch):
     assert passes[0] != passes[1]
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+@pytest.fixture(scope="module", params=[0, 1 << 30], ids=["streamed", "cached"])
+def undisturbed(rich, request):
+    """Returns settings and their batches in chunks that are not a multiple of the batch."""
+    settings = {"cache_bytes": request.param, "seed": 3}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "CHUNK", 150)
+        return settings, batches(rich, rich.train_files, 32, **settings)
+
+
 @pytest.mark.parametrize("start", [1, 9, 10, 11, 25])
-def test_a_resumed_run_sees_the_batches_it_would_have_seen(rich, monkeypatch, cache_bytes, start):
-    """Holds across passes, and with chunks that are not a multiple of the batch."""
+def test_a_resumed_run_sees_the_batches_it_would_have_seen(rich, undisturbed, monkeypatch, start):
+    """Holds across passes."""
     monkeypatch.setattr(inputs, "CHUNK", 150)
-    settings = {"cache_bytes": cache_bytes, "seed": 3}
-    undisturbed = batches(rich, rich.train_files, 32, **settings)
+    settings, whole = undisturbed
     resumed = batches(rich, rich.train_files, 32 - start, start_step=start, **settings)
-    for (features, label), (resumed_features, resumed_label) in zip(undisturbed[start:], resumed):
+    for (features, label), (resumed_features, resumed_label) in zip(whole[start:], resumed):
         np.testing.assert_array_equal(label, resumed_label)
         for name, values in features.items():
             np.testing.assert_array_equal(values, resumed_features[name])
@@ -157,7 +164,7 @@ def test_rows_are_counted(rich, halves):
     assert inputs.count_rows(rich.eval_files) == len(rich.eval_rows)
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("count", [2, 3, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
 def test_workers_share_the_rows_for_any_number_of_files(
     rich, halves, monkeypatch, cache_bytes, count

@@ -5,8 +5,9 @@ import datetime
 import numpy as np
 import pytest
 import rich_table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from models.features import packed_tensors, raw_columns, vocabularies
 from models.features.packed_tensors import CATEGORICAL, INDICATOR, QUANTILE, SCALED, Layout
@@ -261,7 +262,7 @@ def test_class_labels_are_text(binary, multiclass):
 DATES = st.dates(datetime.date(1900, 1, 1), datetime.date(2100, 12, 31))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(days=st.lists(DATES, min_size=2, max_size=20))
 def test_dates_agree_with_the_calendar(serve, typical, layout, days):
     arrays = serve([{**typical, "day": day.isoformat()} for day in days])
@@ -283,7 +284,7 @@ def test_dates_agree_with_the_calendar(serve, typical, layout, days):
     np.testing.assert_allclose(apart(year - year[0] - passed, 365.2425), 0, atol=0.2)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(first=st.dates(datetime.date(2004, 1, 1), datetime.date(2013, 12, 30)))
 def test_dates_increase_by_one_each_day(rich, serve, typical, layout, first):
     days = numbers(rich.train_rows, "day")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from models.estimator_api import ModeKeys
 from models.features.label import Label
@@ -65,7 +66,7 @@ def test_a_negative_label_counts_as_zero_on_the_log_scale():
 
 
 @pytest.mark.parametrize("label", [PLAIN, LOG])
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(st.floats(0, 1e7, width=32), min_size=1, max_size=20))
 def test_predictions_undo_the_scale(label, values):
     """Logits without a loss predict the label."""

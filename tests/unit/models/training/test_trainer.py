@@ -52,7 +52,7 @@ def test_the_best_checkpoint_is_exported_not_the_last(rich, bump):
     assert (
         estimator_api.Estimator(lambda features: None, str(directory))
         .latest_checkpoint()
-        .endswith("model.ckpt-60")
+        .endswith("model.ckpt-40")
     )
     record = json.loads((directory / "best" / "best.json").read_text())
     assert (record["checkpoint"], record["step"], record["loss"]) == ("model.ckpt-30", 30, 0.0)
@@ -83,7 +83,7 @@ def test_summaries_and_a_record_go_to_the_run_and_checkpoints_do_not(bump):
     assert files and all(name.startswith("events.out.tfevents") for name in files)
     assert list((bump / "run" / "eval").iterdir())
     record = json.loads((bump / "run" / trainer.RECORD).read_text())
-    assert (record["rows"], record["max_steps"], record["best"]["step"]) == (640, 60, 30)
+    assert (record["rows"], record["max_steps"], record["best"]["step"]) == (640, 40, 30)
     assert record["seconds"] > 0
 
 
@@ -159,7 +159,7 @@ class TestCalibration:
         labels = (LabelSettings("price", "regression", request.param, interval=0.8),)
         table = dataclasses.replace(rich, columns=dataclasses.replace(rich.columns, labels=labels))
         folder = tmp_path_factory.mktemp("interval")
-        arguments = fn_args(table, folder, ("mlp", {}), max_steps=150, evaluate_every=50)
+        arguments = fn_args(table, folder, ("mlp", {}), max_steps=30, evaluate_every=30)
         trainer.run_fn(arguments)
         return pathlib.Path(arguments.serving_model_dir)
 
@@ -184,7 +184,7 @@ def test_a_repeated_run_resumes_and_exports_the_same(rich, bump, tmp_path):
     trainer.run_fn(arguments)
     assert directories(bump) == [directory]
     assert (directory / "best" / "best.json").read_text() == before
-    assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-60")
+    assert tf.train.latest_checkpoint(str(directory)).endswith("model.ckpt-40")
     predictions = score(tmp_path / "model", rich.eval_rows[:1])["predictions"]
     assert predictions == [[30.0]]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from models.errors import UserError
 from pipeline.config import config_file
@@ -774,9 +775,7 @@ def _mutated(draw):
     return config
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(300)
 @given(_mutated())
 def test_any_configuration_loads_or_is_refused_in_plain_lines(load, raw):
     try:

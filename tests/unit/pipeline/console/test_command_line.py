@@ -1,26 +1,24 @@
 """Tests of the command line: exit codes, and one line for each mistake."""
 
-import os
 import pathlib
 import subprocess
 import sys
 
+import forks
 import pytest
 
 from pipeline.config import config_file
 
 ROOT = pathlib.Path(__file__).parents[4]
+READS_OPTIONS = ("pipeline.console.command_line", "pipeline.config.config_file")
 
 
 def call(*arguments, cwd=ROOT, **environment):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "local_runner.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **environment},
-        timeout=60,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return forks.run([str(ROOT / "local_runner.py"), *map(str, arguments)], READS_OPTIONS)
 
 
 @pytest.fixture

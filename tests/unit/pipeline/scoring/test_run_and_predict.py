@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import table_rows
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from components.example_io import encoder
 from components.tables import byte_arrays, reader
@@ -116,9 +117,7 @@ def tables(draw):
 @given(
     text=tables(), sizes=st.tuples(st.integers(1, 200), st.integers(1, 200)), words=st.booleans()
 )
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(100)
 def test_any_csv(tmp_path, monkeypatch, text, sizes, words):
     path = tmp_path / "t.csv"
     path.write_text(text, encoding="utf-8", newline="")
@@ -140,9 +139,7 @@ TYPES = {"unsigned": pa.uint64(), "lists": pa.list_(pa.float64()), "number": pa.
 
 
 @given(data=st.data(), size=st.integers(1, 200))
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(50)
 def test_any_parquet(tmp_path, monkeypatch, data, size):
     path = tmp_path / "t.parquet"
     rows = data.draw(st.integers(1, 6))

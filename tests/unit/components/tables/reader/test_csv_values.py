@@ -5,8 +5,9 @@ import math
 import pyarrow as pa
 import pytest
 import table_rows
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from components.tables import cell_values, column_kinds, reader
 from components.tables.column_kinds import Held, Kind
@@ -114,9 +115,7 @@ def test_a_field_has_the_same_value_whatever_is_beside_it(tmp_path, text, beside
     ),
     size=st.integers(1, 60),
 )
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(150)
 def test_inferred_kinds_can_be_read_in_blocks_of_any_size(tmp_path, fields, size):
     """The values are the same as when Python reads them one by one."""
     path = tmp_path / "t.csv"

@@ -7,8 +7,9 @@ import tempfile
 
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import examples
 
 from models.errors import BAD_INPUT, OK
 from pipeline.config import yaml_file
@@ -860,25 +861,48 @@ def mappings(tree, key=""):
             yield from mappings(item, name)
 
 
-@settings(max_examples=150, deadline=None)
+def required_keys(workflow):
+    """Yields every required key as its mapping, the key of that, and its name."""
+    for tree, key in mappings(workflow):
+        for name in tree:
+            # A pod need not have labels of its own.
+            if name in REQUIRED and (key, name) != ("templates", "metadata"):
+                yield tree, key, name
+
+
+def test_no_required_key_can_be_missing(genuine):
+    """Each key is taken from the first mapping of its kind."""
+    for wanted in dict.fromkeys((key, name) for _, key, name in required_keys(genuine)):
+        workflow = copy.deepcopy(genuine)
+        tree, _, name = next(place for place in required_keys(workflow) if place[1:] == wanted)
+        del tree[name]
+        assert lint.findings(workflow), wanted
+
+
+@pytest.mark.slow
+@examples(150)
 @given(data=st.data())
-def test_no_required_key_can_be_missing(genuine, data):
+def test_no_required_key_can_be_missing_anywhere(genuine, data):
     workflow = copy.deepcopy(genuine)
-    places = [
-        (tree, name)
-        for tree, key in mappings(workflow)
-        for name in tree
-        # A pod need not have labels of its own.
-        if name in REQUIRED and (key, name) != ("templates", "metadata")
-    ]
-    tree, name = data.draw(st.sampled_from(places))
+    tree, _, name = data.draw(st.sampled_from(list(required_keys(workflow))))
     del tree[name]
     assert lint.findings(workflow)
 
 
-@settings(max_examples=150, deadline=None)
+def test_no_unknown_key_is_accepted(genuine):
+    """Every kind of mapping has one; the findings name them all."""
+    workflow = copy.deepcopy(genuine)
+    by_key = {key: tree for tree, key in mappings(workflow)}
+    for key, tree in by_key.items():
+        tree[f"odd{key}"] = "x"
+    for key in by_key:
+        assert_refused(workflow, f"odd{key}")
+
+
+@pytest.mark.slow
+@examples(150)
 @given(data=st.data(), name=st.from_regex(r"[a-z][A-Za-z]{2,12}", fullmatch=True))
-def test_no_unknown_key_is_accepted(genuine, data, name):
+def test_no_unknown_key_is_accepted_anywhere(genuine, data, name):
     known = {key for tree, _ in mappings(genuine) for key in tree}
     assume(name not in known)
     workflow = copy.deepcopy(genuine)

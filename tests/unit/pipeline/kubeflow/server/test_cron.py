@@ -4,9 +4,10 @@ import datetime
 
 import pytest
 from croniter import CroniterBadDateError, croniter
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pipelines_server import robfig
+from properties import examples
 
 from models.errors import UserError
 from pipeline.kubeflow.server import cron
@@ -108,7 +109,7 @@ EXPRESSIONS = st.tuples(
 ).map(" ".join)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(text=EXPRESSIONS, minutes=st.integers(0, 3 * 366 * 24 * 60))
 def test_any_expression_fires_when_crontab_does(text, minutes):
     start = NOW + datetime.timedelta(minutes=minutes)
