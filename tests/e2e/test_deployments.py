@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import Problem, problem, states
+
+from tests.e2e.conftest import Problem, problem, states
 
 B = "train.seed=5"
 WORSE = "model.params.learning_rate=0.0000001"
