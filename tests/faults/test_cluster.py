@@ -151,7 +151,7 @@ def test_a_killed_task_is_restarted(long, name):
     os.kill(long.task(name), signal.SIGKILL)
     [restart] = ended_well(long, name)
     assert restart["reason"] == "ended with signal 9"
-    assert any(f"again: {name}" in line for line in long.said)
+    assert any(f"restarting: {name}" in line for line in long.said)
 
 
 @pytest.mark.slow
