@@ -57,19 +57,29 @@ def addresses(tasks: Sequence[Name]) -> Iterator[dict[str, list[str]]]:
     """Context manager: reserves a local port per task, except the evaluator, which needs none.
 
     It yields the addresses by role. The ports stay bound without listening, so that no other
-    program takes the port of a task that is about to restart. TensorFlow's server shares a bound
-    port if `TF_GRPC_REUSE_PORT` is set.
+    program takes the port of a task that is about to restart. They are bound on every address of
+    the machine, as TensorFlow's server listens on all of them: it would not start if another
+    program used the port on one. The server shares a bound port if `TF_GRPC_REUSE_PORT` is set.
     """
     by_role: dict[str, list[str]] = {}
     with ExitStack() as stack:
         for task in tasks:
             if task.role == EVALUATOR:
                 continue
-            reserved = stack.enter_context(socket.socket())
-            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            reserved.bind(("127.0.0.1", 0))
+            reserved = stack.enter_context(_bound())
             by_role.setdefault(task.role, []).append(f"127.0.0.1:{reserved.getsockname()[1]}")
         yield by_role
+
+
+def _bound() -> socket.socket:
+    """Returns a socket that shares its free port, on every address of the machine."""
+    dual_stack = socket.has_dualstack_ipv6()
+    bound = socket.socket(socket.AF_INET6 if dual_stack else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if dual_stack:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    bound.bind(("", 0))
+    return bound
 
 
 def tf_config(cluster: Mapping[str, Sequence[str]], task: Name) -> str:

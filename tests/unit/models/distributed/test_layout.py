@@ -1,6 +1,7 @@
 """Tests of reading a process's task from `TF_CONFIG`, and of the errors."""
 
 import json
+import socket
 
 import pytest
 
@@ -77,3 +78,15 @@ def test_an_invalid_tf_config_is_refused_in_one_line(text, what):
     line = str(refusal.value)
     assert line.startswith("TF_CONFIG: ") and what in line
     assert line.endswith("unset it or correct it") and "\n" not in line and len(line) < 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])
+def test_a_tasks_port_is_kept_from_other_programs_on_every_address(host):
+    with layout.addresses([Name(layout.CHIEF, 0)]) as by_role:
+        [address] = by_role[layout.CHIEF]
+        port = int(address.rpartition(":")[2])
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((host, port))
+        with socket.socket() as task:
+            task.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            task.bind((host, port))
