@@ -2,8 +2,9 @@
 
 import argparse
 import dataclasses
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format
@@ -80,10 +81,10 @@ def read(location: str, args: Sequence[str]) -> Step:
     metadata = _message(
         f"{location} --kubeflow_metadata_config",
         options.kubeflow_metadata_config,
-        kubeflow_pb2.KubeflowMetadataConfig(),
+        kubeflow_pb2.KubeflowMetadataConfig,
     )
     where = f"{location} --tfx_ir"
-    ir = _message(where, options.tfx_ir, pipeline_pb2.Pipeline())
+    ir = _message(where, options.tfx_ir, pipeline_pb2.Pipeline)
     nodes = [
         node.get("pipelineNode", {}).get("nodeInfo", {}).get("id") for node in ir.get("nodes", [])
     ]
@@ -119,14 +120,18 @@ class _Parser(argparse.ArgumentParser):
         raise Unreadable(f"{self._location}: {message}")
 
 
-def _message(location: str, text: str, message: Message) -> dict[str, Any]:
+def _message(location: str, text: str, kind: Callable[[], Message]) -> Mapping[str, Any]:
     try:
-        json_format.Parse(text, message)
+        return _parsed(text, kind)
     except (json_format.ParseError, TypeError) as error:  # TypeError: JSON, but not an object
-        kind = message.DESCRIPTOR.full_name
         reason = " ".join(str(error).split())
-        raise Unreadable(f"{location}: not a {kind} in JSON: {reason}") from None
-    return json_format.MessageToDict(message)
+        name = kind().DESCRIPTOR.full_name
+        raise Unreadable(f"{location}: not a {name} in JSON: {reason}") from None
+
+
+@functools.lru_cache  # all steps have the same metadata configuration
+def _parsed(text: str, kind: Callable[[], Message]) -> Mapping[str, Any]:
+    return json_format.MessageToDict(json_format.Parse(text, kind()))
 
 
 def _passed(location: str, parameters: Sequence[str]) -> dict[str, tuple[str, str]]:

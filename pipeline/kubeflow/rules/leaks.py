@@ -1,5 +1,6 @@
 """Rules for what a workflow must not contain: local paths, secrets and too many bytes."""
 
+import functools
 import json
 import pathlib
 import re
@@ -38,13 +39,13 @@ _PLACE_NAME = re.compile(r"\w+_(FILE|PATH|DIR)|GOOGLE_APPLICATION_CREDENTIALS", 
 def check(workflow: Any) -> list[str]:
     """Returns the problems of paths, secrets and sizes; the tree need not be a workflow."""
     problems = list(_size(workflow))
-    paths = _paths()
     for location, text in locations.texts("", workflow):
-        problems += _leaks(location or "workflow", text, paths)
+        problems += _text(location or "workflow", text)
     problems += _variables("", workflow)
     return problems
 
 
+@functools.cache
 def _paths() -> list[tuple[re.Pattern[str], str]]:
     """Returns patterns for the start of a local path, each with a description."""
     directories = {"the project's checkout": REPOSITORY, "the home directory": pathlib.Path.home()}
@@ -63,22 +64,33 @@ def _paths() -> list[tuple[re.Pattern[str], str]]:
     ]
 
 
-def _leaks(location: str, text: str, paths: list[tuple[re.Pattern[str], str]]) -> Iterator[str]:
-    for pattern, kind in paths:
-        match = pattern.search(text)
-        if match:
-            shown = text[match.start() : match.start() + 60].split("\n")[0]
-            yield f"{location}: found {shown!r}, in {kind}, which the cluster does not have"
-            break
-    for kind, expression in _SECRETS.items():
-        if re.search(expression, text):
-            yield f"{location}: found {kind}, expected a reference to a secret (kubeflow.secrets)"
+def _text(location: str, text: str) -> Iterator[str]:
+    for problem in _leaks(text):
+        yield f"{location}: {problem}"
     size = len(text.encode())
     if size >= ARGUMENT_BYTES and not location.startswith("metadata."):
         yield (
             f"{location}: found {size:,} bytes, expected less than {ARGUMENT_BYTES:,} "
             "(Linux's limit)"
         )
+
+
+@functools.lru_cache(1024)  # most texts are the same in every step
+def _leaks(text: str) -> tuple[str, ...]:
+    """Returns the problems of local paths and secrets in a text."""
+    problems = []
+    for pattern, kind in _paths():
+        match = pattern.search(text)
+        if match:
+            shown = text[match.start() : match.start() + 60].split("\n")[0]
+            problems.append(f"found {shown!r}, in {kind}, which the cluster does not have")
+            break
+    problems += [
+        f"found {kind}, expected a reference to a secret (kubeflow.secrets)"
+        for kind, expression in _SECRETS.items()
+        if re.search(expression, text)
+    ]
+    return tuple(problems)
 
 
 def _size(workflow: Any) -> Iterator[str]:
