@@ -197,9 +197,11 @@ def _make_tables(file: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _connected(file: pathlib.Path, patience: float = _PATIENCE) -> Iterator[sqlite3.Connection]:
+def _connected(file: pathlib.Path, patience: float | None = None) -> Iterator[sqlite3.Connection]:
+    """Context manager: connects to the store; waits `patience` seconds, or `_PATIENCE`, for it."""
     uri = f"file:{urllib.parse.quote(os.fsencode(file))}?mode=rw"
-    store = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
+    timeout = _PATIENCE if patience is None else patience
+    store = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
     with contextlib.closing(store):
         yield store
 
