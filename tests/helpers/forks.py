@@ -96,7 +96,8 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Sends it a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Kills it."""
