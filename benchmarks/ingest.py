@@ -73,7 +73,7 @@ def _pipeline(way: str, folder: pathlib.Path, target: pathlib.Path):
     from tfx.proto import example_gen_pb2
 
     from components.table_example_gen import Options, TableExampleGen
-    from pipeline.config.configuration import Beam
+    from pipeline.config.beam_config import Beam
     from pipeline.graph import beam_args
 
     splits = [

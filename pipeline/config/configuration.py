@@ -13,6 +13,7 @@ from components.evaluator.bounds import Bound
 from components.evaluator.criteria import Criteria
 from models.features import expressions
 from pipeline.config import gates
+from pipeline.config.beam_config import Beam
 from pipeline.config.column_config import Feature, FurtherLabel, Slice, Task, unfit_for_task
 from pipeline.config.data_config import Data, Splits
 from pipeline.config.kubeflow_config import Kubeflow
@@ -29,33 +30,6 @@ from pipeline.config.pydantic_types import (
 )
 from pipeline.config.train_config import Model, Train
 from pipeline.config.tune_config import Tune, fits_training
-
-
-class Beam(Section):
-    """The `beam` section: where the data-parallel steps run.
-
-    Attributes:
-        args: arguments of Beam's command line; by default the steps run on this machine.
-        workers: the number of worker processes on this machine; by default
-            `pipeline.local.worker_count`.
-    """
-
-    args: tuple[pydantic.StrictStr, ...] = ()
-    workers: Count | None = None
-
-    @pydantic.root_validator(skip_on_failure=True)
-    def _one_engine(cls, values):
-        if values["args"] and values["workers"]:
-            refuse(
-                [
-                    (
-                        ("workers",),
-                        "only for runs on this machine, but beam.args name an engine; remove "
-                        "one of the two",
-                    )
-                ]
-            )
-        return values
 
 
 class Push(Section):

@@ -1,6 +1,7 @@
 """Types of configuration values that explain what is wrong with an invalid value."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,32 @@ class Text(pydantic.StrictStr):
     """Non-empty text."""
 
     min_length = 1
+
+
+class Address(str):
+    """A host and a port."""
+
+    @classmethod
+    def __get_validators__(cls):
+        yield cls.validate
+
+    @classmethod
+    def validate(cls, value: Any) -> "Address":
+        """Returns a valid value, or raises `ValueError`."""
+        match = re.fullmatch(r"[^\s/:=]+:(\d{1,5})|\[[\da-fA-F:]+\]:(\d{1,5})", str(value))
+        if not isinstance(value, str) or not match or not 0 < int(match[1] or match[2]) < 1 << 16:
+            raise ValueError("expected a host and a port, as localhost:8081")
+        return cls(value)
+
+    @property
+    def host(self) -> str:
+        """The host, without the brackets of an IPv6 address."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.rpartition(":")[2])
 
 
 class _Code:

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from pipeline.config.configuration import Beam
+from pipeline.config.beam_config import Beam
 
 # The full name, because Beam's default runner first tries to download another one.
 _IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
@@ -11,7 +11,7 @@ RUNNER = "pipeline.beam.runner.Runner"
 """The in-process runner with worker processes."""
 
 # Unless a container image is named, every component makes TFX build a source distribution of itself
-# for remote workers (1.5 s and 19 MB each). Local workers never read it.
+# for remote workers (1.5 s and 19 MB each). Local workers and those of a pool never read it.
 _NO_PACKAGING = "--sdk_container_image=unused"
 
 # Beam measures every object that it puts into its cache of side inputs, and checks types that are
@@ -22,6 +22,8 @@ _NO_TYPE_CHECK = "--no_pipeline_type_check"
 
 def for_components(beam: Beam) -> list[Any]:
     """Returns the components' Beam arguments: the configured ones or defaults for this machine."""
+    if beam.engine:
+        return [_NO_PACKAGING, _NO_TYPE_CHECK, *beam.arguments()]
     return list(beam.args) or [f"--runner={RUNNER}", _NO_PACKAGING, _NO_CACHE, _NO_TYPE_CHECK]
 
 

@@ -24,7 +24,7 @@ from pipeline.console import node_progress as progress_lib
 from pipeline.console.node_progress import Node, Progress
 from pipeline.graph import nodes
 from pipeline.local import memory_bound
-from pipeline.preflight import data_check, model_check
+from pipeline.preflight import data_check, engine_check, model_check
 from pipeline.storage import metadata_store
 from pipeline.storage.workspace import Workspace
 
@@ -41,8 +41,8 @@ def run(config: Config, workspace: Workspace, new_baseline: str = "") -> int:
         An exit code of `models.errors`.
 
     Raises:
-        UserError: the data or the model does not fit the configuration, the workspace is in use, or
-            the record of deployments cannot be read.
+        UserError: the data or the model does not fit the configuration, the engine does not answer,
+            the workspace is in use, or the record of deployments cannot be read.
     """
     deployments.read(epath.Path(config.push.directory or workspace.serving))
     with _held(config, workspace, "run") as held:
@@ -76,7 +76,8 @@ def tune(config: Config, workspace: Workspace) -> int:
     See `run` for the arguments and exit codes.
 
     Raises:
-        UserError: the data or the model does not fit the configuration, or the workspace is in use.
+        UserError: the data or the model does not fit the configuration, the engine does not answer,
+            or the workspace is in use.
     """
     with _held(config, workspace, "tune") as held:
         executions, _, code = _execute(held, config, last=nodes.TUNER)
@@ -129,11 +130,12 @@ class _Held:
 
 @contextlib.contextmanager
 def _held(config: Config, workspace: Workspace, command: str) -> Iterator[_Held]:
-    """Context manager: locks a workspace for a command and checks the data."""
+    """Context manager: locks a workspace for a command and checks the engine and the data."""
     _check_no_task()
     with workspace.locked(), workspace.plain() as plain, plain.temporary():
         log = workspace.new_log(command)
         with terminal.logging_to(log) as console:
+            engine_check.check_engine(config.beam)
             report = data_check.check_data(config)
             messages.say(console, f"log: {messages.escaped(log)}")
             if report:
@@ -241,7 +243,7 @@ def _print_exceeded(held: _Held, progress: Progress) -> None:
         held.console,
         f"\n[bold red]Too much memory{''.join(where)}:[/] {held.watch.peak_mb:,} MB, more than "
         f"memory_mb ({held.watch.bound_mb:,}); raise it, lower train.cache_mb (for the Trainer) or "
-        "beam.workers (for other steps), or use an engine (beam.args)",
+        "beam.workers (for other steps), or use an engine (beam.engine)",
     )
 
 

@@ -18,10 +18,10 @@ _RUN_MB, _WORKER_MB = 1000, 550
 def of_run(config: Config) -> int:
     """Returns the number of workers: as configured, or by the table's size, cores and memory.
 
-    The memory that may be used is `memory_mb`, by default half of the machine's. With `beam.args`,
+    The memory that may be used is `memory_mb`, by default half of the machine's. With an engine,
     or on systems other than Linux, the default is 1 worker.
     """
-    if config.beam.workers or config.beam.args or sys.platform != "linux":
+    if config.beam.workers or config.beam.is_elsewhere or sys.platform != "linux":
         return config.beam.workers or 1
     table_bytes = sum(file.stat().st_size for file in data_check.data_files(config))
     memory_mb = config.memory_mb or (psutil.virtual_memory().total >> 21)

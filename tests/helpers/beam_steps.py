@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from pipeline.beam import patches
-from pipeline.config.configuration import Beam
+from pipeline.config.beam_config import Beam
 from pipeline.graph import beam_args
 
 ARGUMENTS: list[Any] = beam_args.for_components(Beam())

@@ -248,10 +248,10 @@ def _notes(config: Config, settings: Kubeflow) -> list[str]:
         notes.append(
             f"{JOB}, {SPEC}: kubeflow.retries.policy is not used; all failures are retried"
         )
-    if config.beam.args:
+    if config.beam.is_elsewhere:
         notes.append(
             f"{JOB}, {SPEC}: V2 steps keep their artifacts in files, which Beam workers outside "
-            "the step's container (beam.args) cannot see"
+            "the step's container (beam.engine, beam.args) cannot see"
         )
     if settings.tfjob:
         notes.append(

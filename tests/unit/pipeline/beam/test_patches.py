@@ -11,7 +11,7 @@ from apache_beam.transforms import core, userstate
 
 from components import statistics_gen
 from pipeline.beam import patches
-from pipeline.config.configuration import Beam
+from pipeline.config.beam_config import Beam
 from pipeline.graph import beam_args
 
 OURS = beam_args.for_components(Beam())

@@ -8,7 +8,7 @@ import pytest
 
 from components.example_io import counters
 from pipeline.beam import row_progress
-from pipeline.config.configuration import Beam
+from pipeline.config.beam_config import Beam
 from pipeline.graph import beam_args
 
 TOLD = threading.Event()

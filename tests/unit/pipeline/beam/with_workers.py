@@ -13,7 +13,7 @@ import apache_beam as beam
 from components.example_io import counters
 from models.errors import UserError
 from pipeline.beam import patches, row_progress, workers
-from pipeline.config.configuration import Beam
+from pipeline.config.beam_config import Beam
 from pipeline.graph import beam_args
 
 ELEMENTS = list(range(8))

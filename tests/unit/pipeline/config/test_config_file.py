@@ -236,7 +236,7 @@ train: {early_stopping: {patience: 9}, cluster: {mirrored: 3}}
 train: {cluster: 3}  ->  train.cluster:
 splits: {trian: 1}  ->  splits.trian: unknown key; did you mean train? (known: train, eval
 model: {parms: {}}  ->  model.parms: unknown key; did you mean params? (known: name, params)
-beam: {arg: []}  ->  beam.arg: unknown key; did you mean args? (known: args, workers)
+beam: {arg: []}  ->  beam.arg: unknown key; did you mean args? (known: engine,
 push: {directry: x}  ->  push.directry: unknown key; did you mean directory? (known: directory)
 slices: [{column: a, gat: true}]  ->  slices.0.gat: unknown key; did you mean gate? (known:
 train: {early_stopping: {patience: 3, min: 1}}
@@ -262,6 +262,36 @@ log_label: 1  ->  log_label: expected true or false, found 1
 beam: {args: [--a, 3]}  ->  beam.args.1: expected text, found 3; put it in quotes
 beam: {args: [--a], workers: 2}
     ->  beam.workers: only for runs on this machine, but beam.args name an engine; remove one of
+beam: {engine: spark, workers: 2, master: 'a:1', worker_pool: 'a:1'}
+    ->  beam.workers: only for runs on this machine, but beam.engine names another one; remove one
+beam: {engine: dataflow, args: ['--region=a', '--temp_location=gs://a']}
+    ->  beam.args: dataflow needs --project, --sdk_container_image too; add them
+beam: {engine: flik}  ->  beam.engine: unknown value 'flik'; did you mean flink? (known: prism,
+beam: {engine: prism}  ->  beam.master: missing; add the address of Prism's job endpoint, as
+beam: {engine: prism, master: 'a:1', args: ['--job_endpoint=a:1']}
+    ->  beam.args: --job_endpoint is set by beam.master; remove it and give beam.master
+beam: {engine: prism, master: 'a:1', parallelism: 2}
+    ->  beam.parallelism: prism has no such option; remove it
+beam: {engine: flink, master: 'a:1', parallelism: 0}
+    ->  beam.parallelism: expected a whole number above zero, found 0
+beam: {engine: flink, master: 'http://a:1'}
+    ->  beam.master: expected a host and a port, as localhost:8081, found 'http://a:1'
+beam: {engine: flink, master: 'a:99999'}  ->  beam.master: expected a host and a port
+beam: {engine: flink, master: 8081}  ->  beam.master: expected a host and a port
+beam: {engine: flink, worker_pool: 'a:1'}
+    ->  beam.master: missing; add the address of Flink's job manager, as host:8081
+beam: {engine: flink, master: 'a:1'}
+    ->  beam.worker_pool: missing; add where each of the engine's machines finds its worker pool
+beam: {engine: flink, master: 'a:1', worker_pool: 'a:1', args: [--runner=X]}
+    ->  beam.args: --runner beside beam.engine, which sets it; remove one of the two
+beam: {engine: flink, master: 'a:1', worker_pool: 'a:1', args: [--spark_version=3]}
+    ->  beam.args: --spark_version is an option of spark, but beam.engine is flink; remove it
+beam: {engine: flink, master: 'a:1', worker_pool: 'a:1', args: [--parallelism=2]}
+    ->  beam.args: --parallelism is set by beam.parallelism; remove it and give beam.parallelism
+beam: {engine: spark, worker_pool: 'a:1', args: ['--job_endpoint=a:1', --environment_type=DOCKER]}
+    ->  beam.args: --environment_type is set by beam.worker_pool; remove it and give beam.worker
+beam: {parallelism: 2}
+    ->  beam.parallelism: only beside beam.engine; add it (prism, flink, spark, dataflow) or remove
 splits: {key: 5}  ->  splits.key: expected text, found 5; put it in quotes
 model: {name: true}  ->  model.name: expected text, found true; put it in quotes
 splits: {key: 2014-10-13}  ->  splits.key: expected text, found 2014-10-13; put it in quotes
