@@ -23,7 +23,7 @@ _WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 
 
 class StepFailed(Exception):
-    """A step has failed and is not retried any more.
+    """A step has failed for good: it has no retries left.
 
     Attributes:
         step: the path of the step.
@@ -66,7 +66,8 @@ class Execution:
 
     def __post_init__(self):
         self.uid = str(uuid.uuid4())
-        self.exit_error: StepFailed | UserError | None = None  # of `onExit`, after a failed step
+        # Beside the error that `run` raises: those of parallel steps and of `onExit`.
+        self.further_errors: list[BaseException] = []
         self.containers = Containers(
             self.cluster,
             self.isolation,
@@ -79,7 +80,7 @@ class Execution:
         """Executes the workflow and then, unless it was stopped, its `onExit` template.
 
         Raises:
-            StepFailed: a step failed for good; raised after the steps beside it have ended.
+            StepFailed: a step failed for good; raised once the steps beside it have ended.
             UserError: the workflow refers to something that does not exist.
         """
         scope = {f"workflow.parameters.{key}": value for key, value in self.parameters.items()}
@@ -90,7 +91,7 @@ class Execution:
             try:
                 self._on_exit(scope, FAILED)
             except (StepFailed, UserError) as error:
-                self.exit_error = error
+                self.further_errors.append(error)
             raise
         self._on_exit(scope, SUCCEEDED)
 
@@ -121,12 +122,12 @@ class Execution:
         tasks = {task["name"]: task for task in template["dag"]["tasks"]}
         scope = dict(scope)
         ended: set[str] = set()
-        error: BaseException | None = None
+        errors: list[BaseException] = []
         with futures.ThreadPoolExecutor(len(tasks)) as pool:
             running: dict[futures.Future, str] = {}
             try:
                 while True:
-                    for name in list(tasks) if error is None else []:
+                    for name in list(tasks) if not errors else []:
                         if ended.issuperset(tasks[name].get("dependencies", [])):
                             task = tasks.pop(name)
                             running[pool.submit(self._task, task, scope, path)] = name
@@ -135,9 +136,9 @@ class Execution:
                     for future in futures.wait(running, return_when="FIRST_COMPLETED").done:
                         name = running.pop(future)
                         ended.add(name)
-                        if failed := future.exception():
+                        if error := future.exception():
                             # Like Argo: running tasks may finish, but no others start.
-                            error = error or failed
+                            errors.append(error)
                         else:
                             scope.update(future.result())
             except BaseException:
@@ -145,8 +146,9 @@ class Execution:
                 raise
         for task in tasks.values():
             self._skip(task["template"], join(path, task["name"]))
-        if error:
-            raise error
+        if errors:
+            self.further_errors += errors[1:]
+            raise errors[0]
 
     def _task(self, task: Mapping[str, Any], scope: Mapping[str, str], path: str) -> dict[str, str]:
         task_path = join(path, task["name"])

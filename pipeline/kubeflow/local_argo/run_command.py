@@ -136,15 +136,13 @@ def _execute(execution: Execution, records: Records, console: Console) -> int:
         messages.say(console, "\nInterrupted; the steps were ended. The same command continues.")
         return INTERRUPTED
     except UserError as error:
-        if execution.exit_error:
-            raise UserError(f"{error}\n{execution.exit_error}") from error
-        raise
+        raise UserError("\n".join(map(str, (error, *execution.further_errors)))) from error
     except StepFailed as failure:
-        _show_failure(console, failure, execution.containers.least_free)
-        if isinstance(execution.exit_error, StepFailed):
-            _show_failure(console, execution.exit_error, execution.containers.least_free)
-        elif execution.exit_error:
-            messages.say(console, escape(str(execution.exit_error)))
+        for failed in (failure, *execution.further_errors):
+            if isinstance(failed, StepFailed):
+                _show_failure(console, failed, execution.containers.least_free)
+            else:
+                messages.say(console, escape(str(failed)))
         return BAD_INPUT if failure.exit_code == BAD_INPUT else FAILED
     verdict, push = records.verdict(), records.push()
     if verdict is None:

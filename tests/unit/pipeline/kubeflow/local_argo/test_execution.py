@@ -321,6 +321,22 @@ def test_an_error_at_exit_is_shown_after_the_error_of_the_step(make, on_exit, sh
     assert 0 < output.getvalue().index("  bad table") < output.getvalue().index(shown)
 
 
+def test_every_step_that_failed_in_parallel_is_shown(make, tmp_path):
+    """Each step waits until the other one runs, so both have started before one fails."""
+    script = f"touch {tmp_path}/$0; until [ $(ls {tmp_path}/[ab] | wc -l) = 2 ]; do :; done; "
+    steps = [
+        shell(name, f"{script} echo {name} broke; exit 4", container={"command": ["sh", "-c"]})
+        for name in "ab"
+    ]
+    for step in steps:
+        step["container"]["args"].append(step["name"])
+    execution = make(manifest(steps, [task(name) for name in "ab"]))
+    output = io.StringIO()
+    assert run_command._execute(execution, RECORDS, Console(file=output)) == 1
+    assert "  a broke" in output.getvalue()
+    assert "  b broke" in output.getvalue()
+
+
 def test_an_error_at_exit_follows_a_mistake_in_the_workflow(make):
     steps = [shell("a", "echo {{nothing}}"), shell("last", "exit 4")]
     execution = make(manifest(steps, [task("a")], onExit="last"))
