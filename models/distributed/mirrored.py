@@ -16,19 +16,6 @@ from models.errors import UserError
 _CPU = "CPU"
 
 
-def check_batch(batch_size: int, count: int) -> None:
-    """Checks that the replicas can share a batch equally.
-
-    Raises:
-        UserError: the replicas would receive different numbers of rows.
-    """
-    if batch_size % count:
-        raise UserError(
-            f"train.batch_size: found {batch_size}, expected a multiple of train.cluster.mirrored "
-            f"({count}), such as {max(batch_size // count, 1) * count}: replicas get equal parts"
-        )
-
-
 def run_config(count: int) -> dict[str, Any]:
     """Returns the arguments of a `RunConfig` for `count` replicas; empty for one.
 

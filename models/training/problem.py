@@ -13,7 +13,6 @@ from etils import epath
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from models.distributed import mirrored
 from models.features import features as features_lib
 from models.features import inputs, label_statistics, packed_tensors, vocabularies
 from models.settings.training_settings import Settings, Train
@@ -52,9 +51,6 @@ class Problem:
         """Builds the problem from the `FnArgs` of TFX's Trainer or Tuner.
 
         Hyperparameters found by tuning override the configuration's.
-
-        Raises:
-            ValueError: replicas cannot share a batch equally, see `mirrored.check_batch`.
         """
         schema_text = epath.Path(fn_args.schema_path).read_text()
         problem = cls(
@@ -77,8 +73,6 @@ class Problem:
         These defaults did well on some twenty tables of all sizes.
         """
         train = self.settings.train
-        if train.batch_size:
-            mirrored.check_batch(train.batch_size, train.replicas)
         if train.batch_size and train.evaluate_every and (train.max_steps or train.epochs):
             return self
         rows = inputs.count_rows(self.train_files)

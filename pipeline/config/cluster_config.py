@@ -27,6 +27,15 @@ class Cluster(Section):
     hang_seconds: Count = 300
     mirrored: Count | None = None
 
+    def unequal_parts(self, batch_size: int) -> str:
+        """Returns why the replicas cannot share a batch equally; empty if they can."""
+        if not self.mirrored or not batch_size % self.mirrored:
+            return ""
+        return (
+            f"found {batch_size}, expected a multiple of train.cluster.mirrored, {self.mirrored}: "
+            "each replica gets an equal part of a batch"
+        )
+
     @pydantic.root_validator(pre=True)
     def _one_kind(cls, values):
         of_processes = [key for key in values if key in cls.__fields__ and key != "mirrored"]

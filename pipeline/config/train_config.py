@@ -71,10 +71,6 @@ class Train(Section):
                 "not supported with cluster.mirrored, which trains to the end; remove one of them"
             )
             refuse([(("early_stopping",), message)])
-        if size and size % cluster.mirrored:
-            message = (
-                f"found {size}, expected a multiple of train.cluster.mirrored, {cluster.mirrored}: "
-                "each replica gets an equal part of a batch"
-            )
+        if size and (message := cluster.unequal_parts(size)):
             refuse([(("batch_size",), message)])
         return values

@@ -20,7 +20,8 @@ from pipeline.config.pydantic_types import (
 )
 
 LENGTHS = ("train.max_steps", "train.epochs")
-_COUNTS = ("train.batch_size", *LENGTHS)
+_BATCH_SIZE = "train.batch_size"
+_COUNTS = (_BATCH_SIZE, *LENGTHS)
 
 _SCORES = (
     *(metric.name for metric in metric_catalogue.METRICS if not metric.lower_is_better),
@@ -182,9 +183,28 @@ def _meant(key: str) -> str:
 
 
 def fits_training(cls, value: Tune | None, values: dict[str, Any]) -> Tune | None:
-    """Validates `tune` against `train`: trials can be pruned only if evaluated before their end."""
+    """Validates `tune` against `train`.
+
+    Trials can be pruned only if they are evaluated before their end. Replicas must be able to share
+    a batch of every searched size: trials have no replicas, so only the Trainer would fail.
+    """
     train = values.get("train")
-    if value is None or train is None or any(key in value.search for key in LENGTHS):
+    if value is None or train is None:
+        return value
+    if train.cluster and (sizes := value.search.get(_BATCH_SIZE)):
+        numbers = (
+            [("choices", choice) for choice in sizes.choices]
+            if sizes.choices
+            else [("low", sizes.low), ("step", sizes.step or 1)]
+        )
+        refuse(
+            [
+                (("search", _BATCH_SIZE, key), message)
+                for key, number in numbers
+                if (message := train.cluster.unequal_parts(number))
+            ]
+        )
+    if any(key in value.search for key in LENGTHS):
         return value
     steps = value.max_steps or train.max_steps
     every = value.evaluate_every or (None if value.max_steps else train.evaluate_every)

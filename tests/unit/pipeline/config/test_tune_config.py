@@ -147,6 +147,25 @@ def test_mistakes(mistakes, tune, line):
     assert len(lines) == 1 and lines[0].startswith(line)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "keys"),
+    [
+        ("choices: [96, 99, 100, 64]", ["choices", "choices"]),
+        ("low: 64, high: 128", ["low", "step"]),
+        ("low: 33, high: 128, step: 33", []),
+        ("choices: [96, 99]", []),
+    ],
+)
+def test_replicas_can_share_a_batch_of_every_searched_size(load, mistakes, sizes, keys):
+    search = f"{{search: {{train.batch_size: {{{sizes}}}}}}}"
+    assert load(search).tune.search, "one process takes any size"
+    mirrored = "train: {cluster: {mirrored: 3}}"
+    lines = mistakes(search, mirrored) if keys else []
+    assert [line.partition(": ")[0].rpartition(".")[2] for line in lines] == keys
+    assert all("expected a multiple of train.cluster.mirrored, 3" in line for line in lines)
+    assert keys or load(search, mirrored).tune.search
+
+
 def test_without_pruning_trials_need_no_intermediate_evaluation(load):
     rare = load(f"{{search: {{{RATE}}}, max_steps: 800, evaluate_every: 1000, pruner: none}}").tune
     assert (rare.pruner, rare.max_steps, rare.evaluate_every) == ("none", 800, 1000)
