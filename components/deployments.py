@@ -87,7 +87,7 @@ def locked(directory: epath.Path) -> Iterator[None]:
         directory: the serving directory, created if missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    if _is_in_object_store(directory):
+    if is_in_object_store(directory):
         yield
         return
     with open(directory / LOCK, "a") as lock:
@@ -103,7 +103,8 @@ def locked(directory: epath.Path) -> Iterator[None]:
         yield
 
 
-def _is_in_object_store(directory: epath.Path) -> bool:
+def is_in_object_store(directory: epath.Path) -> bool:
+    """Returns whether a serving directory is in an object store: no locks and no atomic renames."""
     return "://" in str(directory)
 
 
@@ -131,7 +132,7 @@ def add(directory: epath.Path, deployment: Deployment) -> None:
     entries = [dataclasses.asdict(entry) for entry in (*read(directory), deployment)]
     text = json.dumps({"deployments": entries}, indent=2) + "\n"
     file = directory / RECORD
-    if _is_in_object_store(directory):  # replaces an object atomically
+    if is_in_object_store(directory):  # which replaces an object atomically
         file.write_text(text)
         return
     partial = file.with_name(f".{RECORD}.partial")

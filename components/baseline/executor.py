@@ -55,10 +55,8 @@ def find(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> d
     Raises:
         BadRecord: see `components.deployments.read`.
     """
-    artifact = artifact_utils.get_single_instance(input_dict[CANDIDATE])
-    candidate = epath.Path(
-        path_utils.serving_model_path(artifact.uri, path_utils.is_old_model_artifact(artifact))
-    )
+    uri = artifact_utils.get_single_uri(input_dict[CANDIDATE])
+    candidate = epath.Path(path_utils.serving_model_dir(uri))
     directory = epath.Path(exec_properties[DIRECTORY])
     version = deployments.serving(directory)
     if version is None or deployments.is_same_model(candidate, version):

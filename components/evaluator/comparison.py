@@ -70,14 +70,9 @@ def make(
     baseline = Baseline.from_json((epath.Path(uri) / deployments.BASELINE).read_text())
     if baseline.version is None:
         return Comparison()
-    problem = baseline.damage or why_not_comparable(candidate, export_directory(models), schema)
+    export = path_utils.serving_model_dir(uri)
+    problem = baseline.damage or why_not_comparable(candidate, export, schema)
     return Comparison(baseline.version, problem, set_aside)
-
-
-def export_directory(models) -> str:
-    """Returns the directory of the SavedModel in the only artifact of a channel."""
-    model = artifact_utils.get_single_instance(models)
-    return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
 
 
 def why_not_comparable(candidate: Sequence[Label], baseline: str, schema: schema_pb2.Schema) -> str:

@@ -11,7 +11,7 @@ from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import constants, executor
 from tfx.types import Artifact, artifact_utils, standard_component_specs
-from tfx.utils import io_utils, proto_utils
+from tfx.utils import io_utils, path_utils, proto_utils
 
 from components import artifact_names
 from components.evaluator import comparison as comparisons
@@ -47,8 +47,7 @@ class Executor(executor.Executor):
             _write(evaluation, verdict.unscored(report))
             _bless(blessing, False, candidate)
             return
-        model = comparisons.export_directory([candidate])
-        labels = labels_of_export(model)
+        labels = labels_of_export(path_utils.serving_model_dir(candidate.uri))
         baseline = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
         comparison = comparisons.make(
             labels, baseline, _schema(input_dict), exec_properties.get("new_baseline") or ""

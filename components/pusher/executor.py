@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from typing import Optional
 
-from apache_beam.io.filesystems import FileSystems
 from etils import epath
 from tfx.components.pusher import executor
 from tfx.types import Artifact, artifact_utils, standard_component_specs
@@ -162,10 +161,10 @@ def deploy(model: epath.Path, serving: epath.Path) -> epath.Path:
     known += [entry.version for entry in deployments.read(serving)]
     above = [int(name) + 1 for name in known]
     version = serving / str(max(int(time.time()), *above, 0))
-    if FileSystems.get_scheme(str(serving)) is None:
-        _copy_beside(model, version)
-    else:
+    if deployments.is_in_object_store(serving):
         _copy_graph_last(model, version)
+    else:
+        _copy_beside(model, version)
     return version
 
 

@@ -40,10 +40,7 @@ class Executor(base_executor.BaseExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties):
         """Writes the report on the export; a bad one fails the verdict, not this component."""
-        artifact = artifact_utils.get_single_instance(input_dict[MODEL])
-        export = path_utils.serving_model_path(
-            artifact.uri, path_utils.is_old_model_artifact(artifact)
-        )
+        export = path_utils.serving_model_dir(artifact_utils.get_single_uri(input_dict[MODEL]))
         report = check(export, self._sample(input_dict), exec_properties[SECONDS])
         folder = epath.Path(artifact_utils.get_single_uri(output_dict[CHECK]))
         (folder / FILE_NAME).write_text(report.to_json())
