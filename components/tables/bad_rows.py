@@ -1,4 +1,4 @@
-"""Rows of a table that cannot be read: how many there are, and how many are too many."""
+"""Rows of a table that cannot be read: counting them, and refusing too many."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,6 +26,6 @@ def check_share(count: int, rows: int, most: float, first: BadRow | str | None) 
     """Raises `BadTable` if the share of bad rows, `count` of `rows`, is larger than `most`."""
     if count > most * rows:
         raise BadTable(
-            f"{count} of {rows} rows cannot be read, more than data.max_bad_share ({most:g}); the "
-            f"first is {first}"
+            f"{count} of {rows} rows cannot be read, more than data.max_bad_share ({most:g}); "
+            f"fix them or raise it; the first is {first}"
         )

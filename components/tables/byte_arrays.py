@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def by_code(codes: np.ndarray, of_code: Callable[[int], bytes]) -> pa.LargeBinaryArray:
-    """Maps codes to bytes, calling `of_code` once per distinct code."""
+def by_code(codes: np.ndarray, encode: Callable[[int], bytes]) -> pa.LargeBinaryArray:
+    """Maps codes to bytes, calling `encode` once per distinct code."""
     encoded = pa.array(codes).dictionary_encode()
-    values = pa.array([of_code(code.as_py()) for code in encoded.dictionary], pa.large_binary())
+    values = pa.array([encode(code.as_py()) for code in encoded.dictionary], pa.large_binary())
     return values.take(encoded.indices)
 
 

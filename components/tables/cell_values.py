@@ -20,7 +20,8 @@ from components.tables.column_kinds import Held, Kind
 EXACT_IN_DOUBLES = 2.0**53
 """Below this, 64-bit floats represent every whole number exactly."""
 
-_EXACT_IN_FLOATS = 2**24
+EXACT_IN_FLOATS = 2**24
+"""Up to this, 32-bit floats represent every whole number exactly."""
 _INT64 = range(-(2**63), 2**63)
 _WHOLE = r"[ \t]*[+-]?[0-9]+[ \t]*"
 _NUMBER = r"[ \t]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*"
@@ -28,6 +29,7 @@ _NAN = r"(?i)[ \t]*[+-]?nan[ \t]*"
 _INFINITE = r"(?i)[ \t]*[+-]?inf(?:inity)?[ \t]*"
 _TRUE, _FALSE = r"(?i)[ \t]*true[ \t]*", r"(?i)[ \t]*false[ \t]*"
 _FEW = 64
+"""Values of a column that are looked at first, since most fractions are found there."""
 _LONGEST = 4000
 """Length from which a text is not converted to an `int`; Python's own limit is 4300 digits."""
 
@@ -40,15 +42,15 @@ _IS_WHOLE, _IS_NUMBER, _IS_NAN = _pattern(_WHOLE), _pattern(_NUMBER), _pattern(_
 _IS_INFINITE, _IS_TRUE, _IS_FALSE = _pattern(_INFINITE), _pattern(_TRUE), _pattern(_FALSE)
 
 
-class NoNumber(ValueError):
-    """A text is not a number of the expected kind."""
+class NotANumber(ValueError):
+    """A text is not a number of the expected kind; the message is the text."""
 
 
 def parse_number(text: str, kind: Kind) -> int | float | None:
     """Parses the text of a field as a number; returns None if it is missing.
 
     Raises:
-        NoNumber: the text is not a number of the kind.
+        NotANumber: the text is not a number of the kind.
     """
     if not text or _IS_NAN.fullmatch(text):
         return None
@@ -56,12 +58,12 @@ def parse_number(text: str, kind: Kind) -> int | float | None:
         return int(bool(_IS_TRUE.fullmatch(text)))
     value = _whole(text) if kind == Kind.INT else _float(text)
     if value is None:
-        raise NoNumber(text)
+        raise NotANumber(text)
     return value
 
 
 def held(text: str) -> Held:
-    """Returns what a value in a column is."""
+    """Classifies a value of a column."""
     if not text or _IS_NAN.fullmatch(text):
         return Held.NOTHING
     if _IS_WHOLE.fullmatch(text):
@@ -76,7 +78,7 @@ def held(text: str) -> Held:
 
 
 def held_class(text: str) -> Held:
-    """Returns what a value in a column of classes is; classes keep their spelling."""
+    """Classifies a value of a column of classes, which keep their spelling."""
     if held(text) == Held.NOTHING:
         return Held.NOTHING
     whole = _whole(text)
@@ -84,7 +86,7 @@ def held_class(text: str) -> Held:
 
 
 def _large(value: float) -> Held:
-    if abs(value) <= _EXACT_IN_FLOATS or math.isinf(value):
+    if abs(value) <= EXACT_IN_FLOATS or math.isinf(value):
         return Held.NOTHING
     if abs(value) >= EXACT_IN_DOUBLES:
         return Held.LARGE
@@ -143,13 +145,13 @@ def _large_in(column: pa.Array) -> Held:
         return Held.NOTHING
     ends = pc.min_max(column).as_py()
     most = max(abs(ends["min"]), abs(ends["max"]))
-    if most <= _EXACT_IN_FLOATS:
+    if most <= EXACT_IN_FLOATS:
         return Held.NOTHING
     if most >= EXACT_IN_DOUBLES:
         return Held.LARGE
     numbers = column.to_numpy()
     with np.errstate(over="ignore"):
-        large = (numbers.astype(np.float32) != numbers) & (np.abs(numbers) > _EXACT_IN_FLOATS)
+        large = (numbers.astype(np.float32) != numbers) & (np.abs(numbers) > EXACT_IN_FLOATS)
     return Held.LARGE if large.any() else Held.NOTHING
 
 
@@ -177,7 +179,7 @@ def parse_numbers(texts: pa.Array, kind: Kind) -> pa.Array:
     """Parses a column of strings as numbers.
 
     Raises:
-        NoNumber: a text is not a number of the kind.
+        NotANumber: a text is not a number of the kind.
     """
     parsed = arrow_numbers(texts, kind)
     if parsed is not None:

@@ -1,4 +1,4 @@
-"""Kinds of columns, how they follow from the values that columns hold, and columns as features."""
+"""Kinds of columns, how they follow from the values in a column, and conversion to features."""
 
 import enum
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ Kinds = Mapping[str, Kind]
 
 
 class Held(enum.IntFlag):
-    """The values that a column holds; for a whole column, the union over its parts."""
+    """The sorts of values that a column holds; for a whole column, the union over its parts."""
 
     NOTHING = 0
     WHOLE = 1

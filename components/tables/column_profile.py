@@ -23,7 +23,7 @@ class Sighting:
 
 @dataclasses.dataclass(frozen=True)
 class Misfits:
-    """Values of a column that are of one sort, usually an unwanted one.
+    """The rows of a column whose values are of one sort, usually an unwanted one.
 
     Attributes:
         count: number of rows with such a value.
@@ -78,9 +78,9 @@ class ColumnProfile:
         mean, deviation: of the finite numbers, if `Wanted.located`; otherwise NaN.
         words: values that are not numbers.
         figures: words that look like numbers to a person, such as `$1,234` and `12,5`.
-        is_text: whether most values are words; words and figures are then not counted to the end.
-        is_truth: whether all values are `true` or `false` in one spelling (`True`, `TRUE`), which
-            SchemaGen takes for a boolean.
+        is_text: whether most values are words; words and figures are then counted in part.
+        is_boolean: whether all values are `true` or `false` in one spelling (`True`, `TRUE`), as
+            in columns that SchemaGen infers to be boolean.
         misfits: values that do not match `Wanted.pattern`.
         first_gap, first_not_finite, low_at, high_at: where these occur, if `Wanted.located`; an
             extreme beyond `FAR` is located in any column.
@@ -101,7 +101,7 @@ class ColumnProfile:
     words: Misfits | None = None
     figures: Misfits | None = None
     is_text: bool = False
-    is_truth: bool = False
+    is_boolean: bool = False
     misfits: Misfits | None = None
     first_gap: str = ""
     first_not_finite: Sighting | None = None

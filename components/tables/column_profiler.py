@@ -1,4 +1,4 @@
-"""Computes the profile of a column, one block after the other."""
+"""Computes the profile of a column, one block at a time."""
 
 import dataclasses
 import math
@@ -37,8 +37,8 @@ class ColumnProfiler:
         self._missing = self._not_finite = 0
         self._moments = _Moments()
         self._low, self._high = math.inf, -math.inf
-        self._is_truth = True
-        self._truths: set[str] = set()
+        self._is_boolean = True
+        self._booleans: set[str] = set()
         self._locations: dict[str, str] = {}
         self._first_not_finite: Sighting | None = None
         self._words = _Counted()
@@ -59,7 +59,7 @@ class ColumnProfiler:
             self._is_list = True
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             self._add_numbers(column, scan)
-        elif self._wanted.as_text or not self.is_text or self._is_truth:
+        elif self._wanted.as_text or not self.is_text or self._is_boolean:
             self._add_texts(column, scan)
 
     def _add_numbers(self, column: pa.Array, scan: Scan) -> None:
@@ -98,10 +98,11 @@ class ColumnProfiler:
         texts = encoded.dictionary
         indices = encoded.indices.drop_null().to_numpy()
         counts = np.bincount(indices, minlength=len(texts))
-        if self._is_truth:
+        if self._is_boolean:
             # A boolean has six spellings; a column of text may have a million values.
-            self._truths.update(texts[:7].to_pylist())
-            self._is_truth = not self._truths or bool(text_values.spelling_of_truths(self._truths))
+            self._booleans.update(texts[:7].to_pylist())
+            spelling = text_values.spelling_of_truths(self._booleans)
+            self._is_boolean = not self._booleans or bool(spelling)
         if not self.is_text:
             are_numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
             words = int(counts[~are_numbers].sum())
@@ -130,7 +131,7 @@ class ColumnProfiler:
             known.count += count
 
     def profile(self, rows: int) -> ColumnProfile:
-        """Returns the profile of all values added, in a table of so many rows."""
+        """Returns the profile of all values added, in a table of `rows` rows."""
         has_numbers = self._low <= self._high
         values = self._values
         return ColumnProfile(
@@ -147,7 +148,7 @@ class ColumnProfiler:
             self._words.misfits(),
             self._figures.misfits(),
             self.is_text,
-            self._is_truth and self._words.count > 0,
+            self._is_boolean and self._words.count > 0,
             self._misfits.misfits(),
             values=None
             if values is None
@@ -212,9 +213,9 @@ class _Moments:
             self.count, self.mean, self._squares = len(numbers), mean, squares
             return
         total = self.count + len(numbers)
-        apart = mean - self.mean
-        self._squares += squares + apart * apart * self.count * len(numbers) / total
-        self.mean += apart * len(numbers) / total
+        delta = mean - self.mean
+        self._squares += squares + delta * delta * self.count * len(numbers) / total
+        self.mean += delta * len(numbers) / total
         self.count = total
 
     @property

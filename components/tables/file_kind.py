@@ -1,4 +1,4 @@
-"""Recognition of file formats by their first bytes, whatever the file's name."""
+"""Recognition of file formats by their first bytes, whatever the files are called."""
 
 import re
 import struct
@@ -14,7 +14,7 @@ HEAD_BYTES = 1 << 12
 GZIP = b"\x1f\x8b\x08"
 PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
-_UNPACK = "extract the table and name its file"
+_UNPACK = "extract the table and give the path of that file"
 
 # First bytes of a format, what the file is, and what to do about it.
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -27,7 +27,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x9d", "is compressed with compress", "unpack it (uncompress); only gzip is supported"),
     (b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", _UNPACK),
     (b"Rar!\x1a\x07", "is a RAR archive", _UNPACK),
-    (b"PK\x05\x06", "is an empty zip archive", "name the table"),
+    (b"PK\x05\x06", "is an empty zip archive", "give the path of the table"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Office document", "save the sheet as CSV"),
     (b"ORC", "is an ORC file", "convert it to Parquet"),
     (b"ARROW1", "is an Arrow (Feather) file", "convert it to Parquet"),

@@ -153,10 +153,10 @@ class Scan:
 
 
 class Block(Protocol):
-    """Some rows of a table, a few megabytes; each method converts them anew."""
+    """Some rows of a table, a few megabytes; each call converts them again."""
 
     def features(self, kinds: Kinds) -> Rows:
-        """Returns the rows as features; only of the columns that `kinds` has."""
+        """Returns the rows as features, for the columns in `kinds` only."""
 
     def features_and_texts(self, kinds: Kinds) -> TextRows:
         """Returns the rows as `features` does, and the text of all columns."""

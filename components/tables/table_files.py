@@ -115,7 +115,7 @@ def open_file(path: str) -> BinaryIO:
     file = _opened(path)
     head = file.read(file_kind.HEAD_BYTES)
     file.seek(0)
-    # The class lacks some methods of the type, but none that Arrow and the readers call.
+    # `_Unzipped` lacks some methods of `BinaryIO`, but none that Arrow and the readers call.
     return cast(BinaryIO, _Unzipped(file, path)) if _begins_zipped(head) else file
 
 
@@ -137,8 +137,8 @@ def _opened(path: str) -> BinaryIO:
         return open(path, "rb")
     from apache_beam.io import filesystem, filesystems
 
-    as_it_is = filesystem.CompressionTypes.UNCOMPRESSED
-    return filesystems.FileSystems.open(path, compression_type=as_it_is)
+    uncompressed = filesystem.CompressionTypes.UNCOMPRESSED  # `open_file` unzips
+    return filesystems.FileSystems.open(path, compression_type=uncompressed)
 
 
 class _Unzipped(io.BufferedIOBase):

@@ -146,6 +146,6 @@ def _inferred(config: Config, profile: TableProfile) -> schema_pb2.Schema:
         elif not column.missing:
             feature.shape.dim.add(size=1)
         is_bit = column.kind == Kind.INT and column.low >= 0 and column.high == 1
-        if column.is_truth or (is_bit and not column.is_list):
+        if column.is_boolean or (is_bit and not column.is_list):
             feature.bool_domain.SetInParent()
     return schema

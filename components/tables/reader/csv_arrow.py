@@ -1,4 +1,4 @@
-"""Arrow's parser of CSV, for blocks in which it reads every field by our rules."""
+"""Arrow's CSV parser, for blocks in which it reads every field as our rules do."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _BEFORE_A_NUMBER = np.isin(np.arange(256), list(b',"\n\r\t +-'))
 
 @dataclasses.dataclass(frozen=True)
 class ArrowParser:
-    """Parser of whole blocks, which returns None where records have to be parsed one by one.
+    """Parser of whole blocks; returns None for a block that has to be parsed row by row.
 
     Attributes:
         names: names of the columns.

@@ -1,4 +1,4 @@
-"""Headers of CSV files: reading, and refusal of first lines that are no header."""
+"""Headers of CSV files: reads them, and refuses first lines that are not headers."""
 
 import collections
 import contextlib

@@ -14,6 +14,7 @@ import numpy as np
 from components.tables.table import BadTable
 
 LONGEST_RECORD = 64 << 20
+"""Bytes after which a quote counts as never closed, before the rest of the file is in memory."""
 _WINDOW = 4096
 BOM = b"\xef\xbb\xbf"
 _QUOTE, _LINE_FEED, _CARRIAGE_RETURN = b'"\n\r'
@@ -79,8 +80,7 @@ def blocks(file: BinaryIO, size: int, path: str) -> Iterator[Records]:
     """Cuts an open file into blocks of complete records of about `size` bytes.
 
     Raises:
-        BadTable: a quote is not closed, or not within `LONGEST_RECORD` bytes; or lines end with CR
-            alone.
+        BadTable: a quote is not closed within `LONGEST_RECORD` bytes, or lines end with CR alone.
     """
     start, line, rest = 0, 1, b""
     while True:
@@ -92,7 +92,7 @@ def blocks(file: BinaryIO, size: int, path: str) -> Iterator[Records]:
         ends = _ends(data, last=not read)
         cut = int(ends[-1]) if len(ends) else 0
         if (not read and cut < len(data)) or len(data) - cut > LONGEST_RECORD:
-            _refuse_unended(path, line + data.count(b"\n", 0, cut), data[cut:])
+            _refuse_open_quote(path, line + data.count(b"\n", 0, cut), data[cut:])
         if cut:
             block = data[:cut]
             row_count = len(ends) - int(_is_blank(block, ends).sum())
@@ -110,8 +110,8 @@ def check_line_ends(path: str, data: bytes) -> None:
         raise BadTable(f"{path}: lines end with CR alone; convert them (tr '\\r' '\\n')")
 
 
-def _refuse_unended(path: str, line: int, record: bytes) -> NoReturn:
-    """Raises an error that says why a record does not end."""
+def _refuse_open_quote(path: str, line: int, record: bytes) -> NoReturn:
+    """Raises an error that says why the end of a record was not found."""
     if line == 1:
         check_line_ends(path, record)
     raise BadTable(

@@ -1,4 +1,4 @@
-"""Rows of CSV files that are parsed one by one, to find what is wrong with which."""
+"""Parses CSV rows one at a time, to find which of them are bad, and why."""
 
 import csv
 import dataclasses
@@ -30,7 +30,7 @@ class ParsedRows:
 
 @dataclasses.dataclass(frozen=True)
 class RowParser:
-    """Parser of one record after the other.
+    """Parser of single records.
 
     Attributes:
         names: names of the columns.
@@ -59,7 +59,7 @@ class RowParser:
         return ParsedRows(columns, lines, bad)
 
     def _row(self, record: bytes, kinds: Kinds) -> tuple[list[str], str, str]:
-        """Returns a record's values, the wrong column and the reason; "" twice if it is good."""
+        """Returns a record's values and, if it is bad, the column at fault and the reason."""
         # Undecodable bytes are reported below, with the column that has them.
         text = record.decode(self.reading.encoding, "surrogateescape")
         try:
@@ -89,7 +89,7 @@ class RowParser:
         if kind in column_kinds.EXPECTED and value not in self.reading.missing:
             try:
                 cell_values.parse_number(value, kind)
-            except cell_values.NoNumber:
+            except cell_values.NotANumber:
                 return f"found {table.shown(value)}, expected {column_kinds.EXPECTED[kind]}"
         return ""
 

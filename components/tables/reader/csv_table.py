@@ -1,4 +1,4 @@
-"""CSV tables: read by Arrow where all rows of a block are good, else one row at a time."""
+"""CSV tables: blocks are read by Arrow if all their rows are good, otherwise row by row."""
 
 import dataclasses
 import functools
@@ -18,6 +18,7 @@ from components.tables.reader.csv_rows import ParsedRows, RowParser
 from components.tables.table import BadRow, Piece, Reading, Rows, Scan, TextRows
 
 _FEW = 64
+"""Values of a column that are looked at first, since one word among them makes it text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ class CsvBlock:
         return TextRows(rows, texts, self._location(lines))
 
     def scan(self, texts: Collection[str] | None) -> Scan:
-        """See `table.Block`; if `texts` is None, the values are not used, only what they are."""
+        """See `table.Block`; if `texts` is None, only `held` and `bad` of the result are used."""
         columns = ArrowParser(self.names, self.reading).columns(
             self.records, dict.fromkeys(texts or (), Kind.BYTES)
         )
@@ -183,11 +184,11 @@ class CsvBlock:
         return held | self._held(name, column.unique().cast(pa.string()).to_pylist())
 
     def _held(self, name: str, texts: Iterable[str | None]) -> Held:
-        of_value = cell_values.held_class if name in self.reading.classes else cell_values.held
+        classify = cell_values.held_class if name in self.reading.classes else cell_values.held
         held = Held.NOTHING
         for text in texts:
             if text:
-                held |= of_value(text)
+                held |= classify(text)
                 if Held.TEXT in held:
                     break
         return held
@@ -206,7 +207,11 @@ class CsvBlock:
         return RowParser(self.names, reading).parse(self.records, self.file, kinds)
 
     def _location(self, lines: Sequence[int] | None = None) -> Callable[[int], str]:
-        """Returns a function from the index of a good row to its location; by default, all are."""
+        """Returns a function from the index of a good row to its location.
+
+        Args:
+            lines: the lines of the good rows; by default, all rows are good.
+        """
         return lambda row: f"{self.file}:{(self.records.lines if lines is None else lines)[row]}"
 
 

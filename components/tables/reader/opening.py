@@ -1,4 +1,4 @@
-"""Opening of tables in any format."""
+"""Opens tables in any format."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,8 +25,8 @@ def open_table(
         reading: how the files are read.
         kinds: kinds of columns, where known; the others are inferred. For CSV and partitions only.
         block_bytes: how much of a file is read at once.
-        folder: folder below which the names of folders (`town=Ash`) are read as columns, if any.
-        partition_columns: the columns to read from names of folders; by default all.
+        folder: folder below which folder names (`town=Ash`) are read as columns, if any.
+        partition_columns: the columns to read from folder names; by default all.
 
     Raises:
         BadTable: a file is in another format, or the files do not have the same columns.
@@ -37,7 +37,7 @@ def open_table(
 
         if any(by_file.values()):
             raise BadTable(
-                f"{files[0]}: columns in the names of folders are read for csv and parquet only; "
+                f"{files[0]}: columns in folder names are read for csv and parquet only; "
                 "name the files by a pattern that begins below these folders"
             )
         return tfrecord_table.open_table(files, block_bytes)

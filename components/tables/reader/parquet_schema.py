@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.tables import table_files
+from components.tables import cell_values, table_files
 from components.tables.column_kinds import Held, Kind
 from components.tables.reader import parquet_values
 from components.tables.table import BadTable
 
 _ROW_INDEX = re.compile(r"__index_level_\d+__")
-_EXACT_IN_FLOATS = 2**24
 
 
 def common(files: Sequence[str]) -> tuple[dict[str, "Column"], tuple[str, ...]]:
-    """Returns the columns that all files but empty ones have, and notes on decisions for the user.
+    """Returns the columns that all files have, ignoring empty ones, and notes for the user.
 
     Raises:
         BadTable: a file is not Parquet or is damaged, the files do not have the same columns, or a
@@ -52,7 +51,7 @@ def common(files: Sequence[str]) -> tuple[dict[str, "Column"], tuple[str, ...]]:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """The information on a column that its type gives.
+    """What the type of a column says about it.
 
     Attributes:
         held: what it holds.
@@ -147,6 +146,6 @@ def _is_small(leaf: int, metadata: pa.parquet.FileMetaData) -> bool:
         ends = chunk.is_stats_set and chunk.statistics
         if not ends or not ends.has_min_max:
             return False
-        if not max(abs(ends.min), abs(ends.max)) <= _EXACT_IN_FLOATS:
+        if not max(abs(ends.min), abs(ends.max)) <= cell_values.EXACT_IN_FLOATS:
             return False
     return True

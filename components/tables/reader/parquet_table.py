@@ -45,7 +45,7 @@ class ParquetTable:
         return None if self.uncertain else column_kinds.kinds(self.held)
 
     def pieces(self, file: str, split: int = 0) -> Iterator[Piece]:
-        """Yields runs of row groups, each at least as large as a block, but for the last."""
+        """Yields runs of row groups, each at least as large as a block, except the last."""
         if table_files.is_empty(file):
             return
         with table_files.open_file(file) as opened:
@@ -157,7 +157,7 @@ class ParquetBlock:
 
 
 def open_table(files: Sequence[str], missing: Sequence[str], block_bytes: int) -> ParquetTable:
-    """Checks the columns of all files but empty ones; raises as `parquet_schema.common`."""
+    """Checks the columns of all files that are not empty; raises as `parquet_schema.common`."""
     columns, notes = parquet_schema.common(files)
     return ParquetTable(
         {name: column.held for name, column in columns.items()},

@@ -132,7 +132,7 @@ def _numbers(column: pa.Array, kind: Kind, missing: Sequence[str]) -> pa.Array:
     """Parses texts as numbers by the rules for CSV."""
     try:
         return cell_values.parse_numbers(without(texts_of(column), ["", *missing]), kind)
-    except cell_values.NoNumber as error:
+    except cell_values.NotANumber as error:
         raise _Unfit(table.shown(str(error))) from None
 
 
@@ -177,7 +177,7 @@ def scanned(column: pa.Array, kind: Kind, as_text: bool) -> pa.Array:
 
 
 def held_by(column: pa.Array) -> Held:
-    """Returns what a column of numbers holds, also of decimals and unsigned numbers."""
+    """Returns what a column of numbers holds, including decimals and unsigned numbers."""
     if not pa.types.is_decimal(column.type) and not pa.types.is_uint64(column.type):
         return cell_values.held_by(column)
     if column.null_count == len(column):

@@ -1,4 +1,4 @@
-"""Partition columns: columns in the names of folders, as in `out/town=Ash/part-0.parquet`.
+"""Partition columns: columns in folder names, as in `out/town=Ash/part-0.parquet`.
 
 Hive and Spark write tables this way. The values are inferred from the text in the names by the same
 rules as in CSV. Names and values are percent-decoded: `%20` is a space.
@@ -61,7 +61,7 @@ class PartitionedTable:
     def notes(self) -> tuple[str, ...]:
         """See `table.Table`."""
         more = ", ".join(self.more)
-        return (*self.table.notes, f"from the names of the folders: {more}")
+        return (*self.table.notes, f"columns taken from folder names: {more}")
 
     def pieces(self, file: str, split: int = 0) -> Iterator[Piece]:
         """See `table.Table`."""
@@ -128,9 +128,9 @@ class _PartitionedBlock:
             return column
         try:
             return cell_values.parse_numbers(column, kind)
-        except cell_values.NoNumber:
+        except cell_values.NotANumber:
             raise BadTable(
-                f"{self.file}: {name}: found {table.shown(text or '')} in the name of the folder, "
+                f"{self.file}: {name}: found {table.shown(text or '')} in the folder's name, "
                 f"expected {column_kinds.EXPECTED[kind]}"
             ) from None
 
@@ -142,7 +142,7 @@ def columns(
 
     Args:
         files: paths of the files.
-        folder: the folder below which names of folders are read.
+        folder: the folder below which folder names are read.
         names: the columns to return; by default all.
 
     Raises:
@@ -153,8 +153,9 @@ def columns(
     for file, values in by_file.items():
         if values.keys() != first.keys():
             raise BadTable(
-                f"{file}: the columns in its folders' names are {', '.join(values) or 'none'}, but "
-                f"those of {files[0]} are {', '.join(first) or 'none'}; give all files the same"
+                f"{file}: the columns in its folder names are {', '.join(values) or 'none'}, but "
+                f"those of {files[0]} are {', '.join(first) or 'none'}; they must be the same for "
+                "all files"
             )
     if names is None:
         return by_file
@@ -203,5 +204,5 @@ def wrapped(
 
 
 def _held(name: str, text: str | None, reading: Reading) -> Held:
-    of_value = cell_values.held_class if name in reading.classes else cell_values.held
-    return of_value(text or "")
+    classify = cell_values.held_class if name in reading.classes else cell_values.held
+    return classify(text or "")

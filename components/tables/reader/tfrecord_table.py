@@ -117,7 +117,7 @@ def open_table(files: Sequence[str], block_bytes: int) -> TFRecordTable:
     """Checks the first bytes of all files, and reads the names of the features.
 
     Raises:
-        BadTable: a file is in another format, or its first records are no `tf.Example`s.
+        BadTable: a file is in another format, or its first records are not `tf.Example`s.
     """
     for file in files:
         table_files.check_kind(file, "tfrecord")
@@ -128,4 +128,4 @@ def open_table(files: Sequence[str], block_bytes: int) -> TFRecordTable:
 
 
 def _damaged(file: str, before: int) -> str:
-    return f"{file}: record {before + 1} is damaged or truncated; create the file again"
+    return f"{file}: record {before + 1} is damaged or truncated; {table_files.RECREATE}"

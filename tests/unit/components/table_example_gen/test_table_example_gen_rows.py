@@ -96,7 +96,8 @@ def test_too_many_bad_rows_are_refused(table):
     with pytest.raises(BadTable) as caught:
         example_gens.ours(folder, on_bad_rows="quarantine")
     assert str(caught.value) == (
-        "50 of 250 rows cannot be read, more than data.max_bad_share (0.01); the first is "
+        "50 of 250 rows cannot be read, more than data.max_bad_share (0.01); fix them or raise it; "
+        "the first is "
         f"{folder / 'table.csv'}:202: found 2 fields, expected 3 as in the header: '1,2'"
     )
 

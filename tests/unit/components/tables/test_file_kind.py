@@ -60,7 +60,7 @@ NOT_CSV = {
     "xlsx": (zipped("[Content_Types].xml"), "is an Excel workbook (xlsx); save the sheet as CSV"),
     "xlsx in another order": (zipped("xl/workbook.xml"), "is an Excel workbook (xlsx)"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Office document"),
-    "zip": (zipped("t.csv"), "is a zip archive; extract the table and name its file"),
+    "zip": (zipped("t.csv"), "is a zip archive; extract the table and give the path of that file"),
     "bz2": (bz2.compress(ROWS), "is compressed with bzip2; unpack it (bunzip2)"),
     "xz": (lzma.compress(ROWS), "is compressed with xz; unpack it (unxz); only gzip is supported"),
     "zst": (pa.compress(ROWS, "zstd", asbytes=True), "is compressed with zstd; unpack it (unzstd)"),

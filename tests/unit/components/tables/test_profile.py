@@ -243,7 +243,7 @@ def test_a_number_near_the_limit_of_floats_is_located_in_any_column(profile):
     ],
 )
 def test_columns_that_schema_gen_makes_boolean(profile, values, truth):
-    assert profile(numbered(values)).columns["x"].is_truth == truth
+    assert profile(numbered(values)).columns["x"].is_boolean == truth
 
 
 def test_profiling_can_stop_at_the_first_bad_row(tmp_path):

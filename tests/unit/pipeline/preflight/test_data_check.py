@@ -358,7 +358,7 @@ def test_tfrecord_columns(problem, name, compression):
 
     path.write_bytes(b"not a record of anything")
     (line,) = mistakes(problem(data=name))
-    assert line == f"data.path: {path}: record 1 is damaged or truncated; create the file again"
+    assert line.startswith(f"data.path: {path}: record 1 is damaged or truncated; copy or create")
 
 
 @pytest.mark.parametrize("name", registry.ON_ONE_DEVICE)

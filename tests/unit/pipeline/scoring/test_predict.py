@@ -457,7 +457,7 @@ class TestOtherFiles:
         source.parent.mkdir(parents=True)
         source.write_text("rooms\n3\n")
         found, notes = self.predictions(model, source, tmp_path / "out.csv")
-        assert (found, notes) == (["300.5"], ("from the names of the folders: kind",))
+        assert (found, notes) == (["300.5"], ("columns taken from folder names: kind",))
 
     def test_latin_1_and_words_for_missing_values(self, model, tmp_path):
         source = tmp_path / "in.csv"
@@ -561,7 +561,8 @@ class TestBadRows:
         with pytest.raises(UserError) as caught:
             predict(model, source, target, max_bad_share=0.3)
         assert str(caught.value).startswith(
-            f"2 of 5 rows cannot be read, more than data.max_bad_share (0.3); the first is {source}"
+            "2 of 5 rows cannot be read, more than data.max_bad_share (0.3); fix them or raise it; "
+            f"the first is {source}"
         )
         with pytest.raises(UserError, match="in.csv:3: found 1 field"):
             predict(model, source, target)

@@ -1,4 +1,4 @@
-"""Tests of columns in the names of folders."""
+"""Tests of columns in folder names."""
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -46,7 +46,7 @@ def test_partition_folders_become_columns(written, format):
         format,
     )
     assert list(source.names) == ["size", "town", "year"]
-    assert source.notes == ("from the names of the folders: town, year",)
+    assert source.notes == ("columns taken from folder names: town, year",)
     kinds, rows = read(source, paths)
     assert kinds == {"size": Kind.INT, "town": Kind.BYTES, "year": Kind.INT}
     assert rows == [
@@ -72,7 +72,7 @@ def test_missing_values_and_columns_that_the_files_have_too(written):
 
 
 def test_files_with_different_partition_columns(written):
-    with pytest.raises(BadTable, match="/year=2020/b: the columns in its folders' names are year"):
+    with pytest.raises(BadTable, match="/year=2020/b: the columns in its folder names are year"):
         written(["town=Elm/a", "year=2020/b"])
 
 
