@@ -1,4 +1,4 @@
-"""Parts of messages that several rules share: unwanted values, and what to do about them."""
+"""What several rules share: tests for unwanted values, and parts of messages about them."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _YAML_WORDS = ("null", "none", "nan", "true", "false", "yes", "no", "on", "off",
 def not_numbers(
     view: TableView, column: ColumnProfile, expected: str, expected_kind: str
 ) -> Iterator[str]:
-    """Yields a mistake for the first value of a column that is not a number."""
+    """Yields a mistake for the first value that is not a number, in a column that needs numbers."""
     if words_are_bad_rows(view):
         return
     if not view.is_csv and (column.is_list or column.kind == Kind.BYTES):
@@ -56,7 +56,7 @@ def how_to_fix(view: TableView, column: ColumnProfile, word: str) -> str:
     """Returns advice on a word in a column of numbers."""
     them = "it" if column.words and column.words.count == 1 else "them"
     if view.is_csv and (is_missing_word(word) or not column.is_text):
-        return f"data: {{missing: [{_yaml(word)}]}} reads {them} as missing"
+        return f"to read {them} as missing, set data: {{missing: [{_yaml(word)}]}}"
     return f"convert it, or remove features.{column.name}"
 
 

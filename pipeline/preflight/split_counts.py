@@ -1,8 +1,8 @@
 """Counts the rows of each split before a run, with the hash that ingestion uses.
 
 Rows are hashed one by one until every split has enough of them and the labels vary in the train
-split. So an empty or very small split is found however long the table is and however often its rows
-repeat. If the key has few values, their row counts are summed instead.
+split, so an empty or very small split is found however long or repetitive the table is. If the key
+has few values, their row counts are summed instead.
 """
 
 import dataclasses
@@ -96,24 +96,26 @@ def _by_row(
         for block in table.blocks(piece, kinds):
             part = block.features(kinds)
             texts = byte_arrays.texts(encoder.encode(part.batch))
-            of_rows = splits.of_rows(part, texts, piece)
-            rows += np.bincount(of_rows, minlength=len(NAMES))
+            indices = splits.of_rows(part, texts, piece)
+            rows += np.bincount(indices, minlength=len(NAMES))
             for index in range(len(NAMES)):
-                of_split = part.batch.filter(pa.array(of_rows == index))
+                in_split = part.batch.filter(pa.array(indices == index))
                 for name, values in seen.items():
-                    values[index].update(of_split.column(name).flatten().to_pylist())
+                    values[index].update(in_split.column(name).flatten().to_pylist())
                 if index == 0:
                     used = [
                         name
                         for name, candidate in unusable.items()
-                        if _is_used(candidate, of_split)
+                        if _is_used(candidate, in_split)
                     ]
                     for name in used:
                         del unusable[name]
             differ = all(len(values[0]) > 1 for values in seen.values())
             if rows.sum() > MOST_ROWS and rows.min() >= FEW_ROWS and differ:
                 return SplitCounts(dict(zip(NAMES, rows.tolist())))
-    constants = {name: _text(*values[0]) for name, values in seen.items() if len(values[0]) == 1}
+    constants = {
+        name: label_text(*values[0]) for name, values in seen.items() if len(values[0]) == 1
+    }
     return SplitCounts(
         dict(zip(NAMES, rows.tolist())),
         constants,
@@ -151,7 +153,7 @@ def _is_used(feature: Feature, batch: pa.RecordBatch) -> bool:
 
 
 def _derived(feature: Feature, batch: pa.RecordBatch) -> np.ndarray | None:
-    """Returns a derived feature's values, NaN if missing; None if an operand is no number."""
+    """Returns a derived feature's values, NaN if missing; None if an operand is not a number."""
     operands: dict[str, np.ndarray] = {}
     for operand in feature.operands:
         if operand.kind == features_lib.DERIVED:
@@ -211,11 +213,12 @@ def _by_key(splits: Splits, kinds: Kinds, profile: TableProfile) -> SplitCounts:
     else:
         keys = pa.array([text.encode() for text in values], pa.large_binary())
     batch = pa.RecordBatch.from_pydict({splits.key: lists(keys)})
-    of_keys = splits.of_rows(Rows(len(keys), batch), [b""] * len(keys), Piece.whole(""))
+    indices = splits.of_rows(Rows(len(keys), batch), [b""] * len(keys), Piece.whole(""))
     weights = [occurrences.count for occurrences in values.values()]
-    rows = np.bincount(of_keys, weights, minlength=len(NAMES)).astype(int)
+    rows = np.bincount(indices, weights, minlength=len(NAMES)).astype(int)
     return SplitCounts(dict(zip(NAMES, rows.tolist())))
 
 
-def _text(value: bytes | float) -> str:
+def label_text(value: bytes | float) -> str:
+    """Formats a value of a label for a message."""
     return repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"

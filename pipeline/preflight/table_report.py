@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from components.tables import column_kinds, table
+from components.tables import column_kinds
 from components.tables.column_kinds import Kind
 from components.tables.column_profile import ColumnProfile, Misfits
 from models.features import features as features_lib
 from models.features import text_values
 from pipeline.preflight import column_values
-from pipeline.preflight.split_counts import FEW_ROWS, SplitCounts
+from pipeline.preflight.split_counts import FEW_ROWS, SplitCounts, label_text
 from pipeline.preflight.table_view import TableView
 
 
@@ -125,47 +125,52 @@ def _roles(view: TableView) -> dict[str, str]:
 def _odd(view: TableView, column: ColumnProfile, role: str) -> tuple[Misfits | None, Iterable[str]]:
     """Returns the values of a column that do not fit its role, and notes about them."""
     name, kind = column.name, column.kind
-    share = f"of {column.present:,} values"
     if role == "empty":
         return None, [f"{name}: is empty in every row, so the model does not see it"]
     if role == features_lib.CATEGORICAL and _is_figures(view, column):
         assert column.figures
         first = column.figures.first
         return column.figures, [
-            f"{name}: text, because its numbers are written like {first.value!r} "
+            f"{name}: read as text because its numbers are written like {first.value!r} "
             f"({first.location}); write them like 1234 or 12.5 for a column of numbers, or set "
             f"features.{name}: categorical"
         ]
     if role == features_lib.CATEGORICAL and _is_numbers_with_words(view, column):
         assert column.words
         first = column.words.first
-        number_count = column.present - column.words.count
-        advice = column_values.how_to_fix(view, column, first.value)
+        values = _values_that(column, column.words.count, "is not a number", "are not numbers")
         return column.words, [
-            f"{name}: text, because of {table.counted(column.words.count, 'value')} such as "
-            f"{first.value!r} ({first.location}); {number_count:,} {share} are numbers: {advice}"
+            f"{name}: read as text because {values}, for example {first.value!r} "
+            f"({first.location}); {column_values.how_to_fix(view, column, first.value)}"
         ]
     if column.misfits and role in (features_lib.DATE, features_lib.ORDINAL):
-        what = "are not dates" if role == features_lib.DATE else "are not in the order"
-        return column.misfits, [_misfit_note(column, f"{what}, and count as missing", share)]
+        one, many = (
+            ("is not a date", "are not dates")
+            if role == features_lib.DATE
+            else ("is not in the order", "are not in the order")
+        )
+        return column.misfits, [_misfit_note(column, one, many, "missing")]
     if column.misfits and role == features_lib.BOOLEAN:
         effect = "missing" if kind == Kind.BYTES else "true"
-        return column.misfits, [
-            _misfit_note(column, f"are not {text_values.TRUTHS}, and count as {effect}", share)
-        ]
+        words = f"not {text_values.TRUTHS}"
+        return column.misfits, [_misfit_note(column, f"is {words}", f"are {words}", effect)]
     if column.not_finite and role not in ("ignored", "key"):
-        count = f"{column.not_finite:,} of {column.present:,}"
-        return None, [f"{name}: {count} values are infinite, and count as missing"]
+        one, many = "is infinite, and counts", "are infinite, and count"
+        values = _values_that(column, column.not_finite, one, many)
+        return None, [f"{name}: {values} as missing"]
     return None, []
 
 
-def _misfit_note(column: ColumnProfile, what: str, share: str) -> str:
+def _misfit_note(column: ColumnProfile, one: str, many: str, effect: str) -> str:
     assert column.misfits
-    first = column.misfits.first
-    return (
-        f"{column.name}: {column.misfits.count:,} {share} {what}, for example {first.value!r} "
-        f"({first.location})"
-    )
+    first, count = column.misfits.first, column.misfits.count
+    values = _values_that(column, count, f"{one}, and counts", f"{many}, and count")
+    return f"{column.name}: {values} as {effect}, for example {first.value!r} ({first.location})"
+
+
+def _values_that(column: ColumnProfile, count: int, one: str, many: str) -> str:
+    """Returns `1 of 60 values is …` or `2 of 60 values are …`."""
+    return f"{count:,} of {column.present:,} values {one if count == 1 else many}"
 
 
 def _is_figures(view: TableView, column: ColumnProfile) -> bool:
@@ -251,8 +256,8 @@ def _class_notes(splits: SplitCounts, classes: Iterable[str]) -> Iterator[str]:
     """Yields a note for each split that lacks some classes of a label."""
     effects = {
         "train": "the model cannot learn",
-        "eval": "the training is not steered by",
-        "test": "the model is not judged by",
+        "eval": "checkpoints are chosen without",
+        "test": "the model is judged without",
     }
     for label, by_split in splits.labels.items():
         if label not in classes:
@@ -261,14 +266,13 @@ def _class_notes(splits: SplitCounts, classes: Iterable[str]) -> Iterator[str]:
         for split, effect in effects.items():
             lacking = sorted(known - by_split[split], key=str)
             if lacking:
-                shown = ", ".join(
-                    repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
-                    for value in lacking[:_SHOWN]
-                )
+                shown = ", ".join(map(label_text, lacking[:_SHOWN]))
                 more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
-                noun = "class" if len(lacking) == 1 else "classes"
+                one = len(lacking) == 1
+                which = f"class {shown} is" if one else f"classes {shown}{more} are"
                 yield (
-                    f"label {label}: {effect} {noun} {shown}{more}: no row is in the {split} split"
+                    f"label {label}: {which} not in the {split} split, so {effect} "
+                    f"{'it' if one else 'them'}"
                 )
 
 

@@ -201,9 +201,7 @@ def test_a_damaged_record(records, offset):
     content = bytearray((records / "a.tfrecord").read_bytes())
     content[offset] ^= 1
     (records / "a.tfrecord").write_bytes(content)
-    with pytest.raises(
-        BadTable, match=r"a.tfrecord: record \d+ is damaged or truncated; copy or create"
-    ):
+    with pytest.raises(BadTable, match=r"a.tfrecord: record \d+ is damaged or truncated; copy"):
         example_gens.ours(records, format="tfrecord", block_bytes=500)
 
 

@@ -124,8 +124,8 @@ def test_numbers_with_a_few_words_are_reported(report, tmp_path, capsys):
     found = report({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n + 0.5, "NA", 15, 20))
     location = f"{tmp_path}/t.csv:17"
     assert found.notes == (
-        f"size: text, because of 2 values such as 'NA' ({location}); 58 of 60 values are numbers: "
-        "data: {missing: [NA]} reads them as missing",
+        "size: read as text because 2 of 60 values are not numbers, for example 'NA' "
+        f"({location}); to read them as missing, set data: {{missing: [NA]}}",
     )
     assert found.columns[0].odd == f"'NA' ({location})"
     messages.show_table(Console(width=200), found)
@@ -150,8 +150,8 @@ def test_numbers_that_are_written_as_text_are_reported(notes, form, first):
     values = [form.format(number % 17) for number in range(ROWS)]
     (note,) = notes(settings, size=values)
     assert note == (
-        f"size: text, because its numbers are written like {first!r} (t.csv:2); write them like "
-        "1234 or 12.5 for a column of numbers, or set features.size: categorical"
+        f"size: read as text because its numbers are written like {first!r} (t.csv:2); write them "
+        "like 1234 or 12.5 for a column of numbers, or set features.size: categorical"
     )
     assert notes({**settings, "features": {"size": "categorical"}}, size=values) == []
 
@@ -182,7 +182,7 @@ def test_a_numeric_column_that_holds_words(refusal, word, shown):
     line = refusal({"features": {"size": "numeric"}}, size=some(lambda n: n, word, 15))
     assert line == (
         f"t.csv:17: size: found {word!r}, expected a number because of features.size: numeric; "
-        f"data: {{missing: [{shown}]}} reads it as missing"
+        f"to read it as missing, set data: {{missing: [{shown}]}}"
     )
 
 
@@ -203,7 +203,7 @@ def test_values_that_are_not_booleans(refusal, notes):
         "missing, for example 'broken' (t.csv:6)"
     )
     (note,) = notes(settings, size=some(lambda n: n % 2, 2, 7))
-    assert note.endswith("and count as true, for example '2' (t.csv:9)")
+    assert note.endswith("and counts as true, for example '2' (t.csv:9)")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_values_that_are_not_dates(refusal, notes):
     assert "no value is a date" in line
     (note,) = notes(settings, size=some(lambda n: f"2018-1-{n % 28 + 1}", "soon", 3))
     assert note == (
-        "size: 1 of 60 values are not dates, and count as missing, for example 'soon' (t.csv:5)"
+        "size: 1 of 60 values is not a date, and counts as missing, for example 'soon' (t.csv:5)"
     )
 
 
@@ -481,10 +481,10 @@ class TestSplits:
         classes = ["a", "b"] * (ROWS // 2)
         classes[2] = "rare"
         assert notes(CLASSES, cost=classes) == [
-            "label cost: the model cannot learn class 'rare': no row is in the train split",
-            "label cost: the training is not steered by classes 'a', 'b': no row is in the eval "
-            "split",
-            "label cost: the model is not judged by class 'rare': no row is in the test split",
+            "label cost: class 'rare' is not in the train split, so the model cannot learn it",
+            "label cost: classes 'a', 'b' are not in the eval split, so checkpoints are chosen "
+            "without them",
+            "label cost: class 'rare' is not in the test split, so the model is judged without it",
         ]
 
 
@@ -500,7 +500,9 @@ def test_bytes_that_are_not_text(refusal):
 )
 def test_formatted_numbers_are_not_reported_as_missing(notes, odd):
     (note,) = notes({"splits": {"eval": 3, "test": 4}}, size=some(lambda n: n, odd, 4, 9))
-    assert note.startswith(f"size: text, because its numbers are written like {odd!r} (t.csv:6)")
+    assert note.startswith(
+        f"size: read as text because its numbers are written like {odd!r} (t.csv:6)"
+    )
 
 
 def to_splits():
