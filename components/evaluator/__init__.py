@@ -1,5 +1,5 @@
 """TFX's Evaluator, with gates against a constant predictor and a verdict in sentences.
 
-The package imports nothing, because a configuration reads the catalogue of metrics in it and must
-not wait for TFX.
+This module imports nothing: the configuration reads the catalogue of metrics in the package, and
+must not wait for TFX.
 """

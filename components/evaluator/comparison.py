@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Optional
 
 from etils import epath
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -30,7 +29,7 @@ class Comparison:
         set_aside: why a person set the comparison aside; empty if nobody did.
     """
 
-    version: Optional[str] = None
+    version: str | None = None
     problem: str = ""
     set_aside: str = ""
 
@@ -88,7 +87,7 @@ def why_not_comparable(candidate: Sequence[Label], baseline: str, schema: schema
     try:
         labels, inputs = labels_of_export(baseline), export_inputs.of_export(baseline)
     except (KeyError, OSError, TypeError, ValueError):
-        return "was exported in an earlier form"
+        return "was exported in an older format"
     predicted = {label.name: label for label in labels}
     for label in candidate:
         if label.name not in predicted:
@@ -97,7 +96,7 @@ def why_not_comparable(candidate: Sequence[Label], baseline: str, schema: schema
         if before.task != label.task:
             return f"predicts {label.name} as {before.task}, not {label.task}"
         if before.classes != label.classes:
-            return f"has other classes of {label.name}: {_difference(before, label)}"
+            return f"has other classes for {label.name}: {_difference(before, label)}"
     columns = {column.name: column for column in schema.feature}
     problems = (_why_unreadable(columns.get(read.name), read) for read in inputs)
     return next(filter(None, problems), "")
@@ -114,10 +113,10 @@ def _difference(before: Label, now: Label) -> str:
     return "; ".join(parts) or "they are in another order"
 
 
-def _why_unreadable(column: Optional[schema_pb2.Feature], read: export_inputs.Input) -> str:
+def _why_unreadable(column: schema_pb2.Feature | None, read: export_inputs.Input) -> str:
     """Returns why a model with the input `read` cannot read the column; empty if it can."""
     if column is None:
-        return f"reads the column {read.name}, which is not there any more"
+        return f"reads the column {read.name}, which no longer exists"
     dtype = features.DTYPES.get(column.type)
     if dtype != read.dtype:
         return f"reads {read.dtype} in the column {read.name}, which has {dtype} now"

@@ -4,9 +4,8 @@ Inputs: `examples` (raw, with a `test` split), `model` (a serving export), `serv
 report on it), `schema` and optionally `baseline_model`. Outputs: `evaluation` (TFMA's results and
 `verdict.json`) and `blessing`.
 
-Metrics and bounds depend on the constant predictor, that is on the label in the train split, which
-is known only at run time. So the component takes `Criteria`, from which the executor makes
-TFMA's `EvalConfig`.
+Metrics and bounds depend on the constant predictor, which is computed from the train split at run
+time. So the component takes `Criteria`, from which the executor makes TFMA's `EvalConfig`.
 """
 
 from typing import Optional, Union

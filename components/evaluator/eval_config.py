@@ -34,11 +34,11 @@ def make(criteria: Criteria, labels: Sequence[Label]) -> tfma.EvalConfig:
     slices = [tfma.SlicingSpec()]
     slices += [tfma.SlicingSpec(feature_keys=[part.key]) for part in criteria.slices]
     names = [CANDIDATE, BASELINE]
-    of_no_label = [
+    without_label = [
         tfma.MetricConfig(class_name=kind.__name__, module=tfma_metrics.__name__)
         for kind in (tfma_metrics.ExampleCount, tfma_metrics.RowFindings)
     ]
-    specs = [tfma.MetricsSpec(metrics=of_no_label, model_names=names)]
+    specs = [tfma.MetricsSpec(metrics=without_label, model_names=names)]
     for label in labels:
         settings = {"label": label_lib.to_json([label]), "metrics": criteria.metrics[label.name]}
         config = tfma.MetricConfig(

@@ -67,7 +67,7 @@ class Executor(executor.Executor):
         with beam_io.in_batches():
             try:
                 super().Do(inputs, output_dict, properties)
-            except Exception as error:
+            except Exception as error:  # Beam and TensorFlow raise many kinds for a bad baseline
                 if not comparison.is_made:
                     raise
                 logging.exception("Evaluated again without the baseline")

@@ -29,11 +29,11 @@ def custom_extractors(
 ) -> list[tfma.extractors.Extractor]:
     """Returns the extractors that replace TFMA's: predictions, features, labels and slices."""
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
-    of_models = {model.model_name: labels_of_export(model.model_path) for model in models}
+    model_labels = {model.model_name: labels_of_export(model.model_path) for model in models}
     keys = [key for spec in eval_config.slicing_specs for key in spec.feature_keys]
     adjust = _Adjust(
-        of_models[models[0].model_name],
-        of_models,
+        model_labels[models[0].model_name],
+        model_labels,
         [part for part in map(Slice.of_key, keys) if part.bands],
     )
     return [
@@ -139,7 +139,7 @@ class _Predict(beam.DoFn):
 
 
 class _Adjust:
-    """Callable that puts labels, predictions and bands of a batch into the form our metrics take.
+    """Callable that brings the labels, predictions and bands of a batch into our metrics' form.
 
     All are arrays with one row per example. TFMA keeps labels and predictions by model, if there
     are several, and then by output.
@@ -221,7 +221,7 @@ def _map_array(array, function):
 
 
 def _class_number(label: Label, value: str) -> int:
-    """Returns a class's index. For one not in the train split: -1, or an error if binary."""
+    """Returns a class's index; -1 if the train split lacks it, which a binary label may not."""
     if value in label.classes:
         return label.classes.index(value)
     if label.task == "binary":

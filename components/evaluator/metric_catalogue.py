@@ -64,7 +64,7 @@ class Rows:
 
 
 Sum = Callable[[Rows], float | np.ndarray]
-"""Function whose results are added up over all batches; of module level, as Beam pickles it."""
+"""Function whose results are added up over all batches; at module level, since Beam pickles it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Metric:
         sums: the sums that the metric is computed from.
         value: function of the sums, each divided by the number of rows.
         constant_sums: `sums` of the best constant predictor; empty if its value is known in advance
-            or says nothing.
+            or means nothing.
         reached_by_constant: the value that every constant reaches, if it is known in advance.
         needs_intervals: whether only labels with prediction intervals have the metric.
     """
@@ -152,7 +152,7 @@ def _log1p(values: np.ndarray) -> np.ndarray:
 
 
 def _labels_within_interval(rows: Rows) -> float:
-    """Counts them; NaN if a row has no interval."""
+    """Counts the labels within their intervals; NaN if a row has no interval."""
     lower, upper = rows.interval
     within = (lower <= rows.truth) & (rows.truth <= upper)
     return np.where(np.isnan(upper - lower), math.nan, within).sum()
@@ -164,7 +164,7 @@ def _interval_width(rows: Rows) -> float:
 
 
 def _hits(rows: Rows) -> float:
-    """Counts them; NaN if a row without valid probabilities is neither a hit nor a miss."""
+    """Counts the hits; NaN if a row has no valid probabilities, and so is neither hit nor miss."""
     hits = rows.probabilities.argmax(axis=1) == rows.truth
     return np.where(np.isnan(rows.probabilities[:, 0]), math.nan, hits).sum()
 

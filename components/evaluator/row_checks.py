@@ -133,7 +133,7 @@ class _Batch:
     def nothing(self, name: str, label: Label) -> np.ndarray:
         """Adds the finding that an output is missing; returns NaN in its shape."""
         detail = f"it has {', '.join(sorted(self._outputs))}" if self._outputs else "it has none"
-        self._refuse_all(name, "is no output of the signature predict", detail)
+        self._refuse_all(name, "is not an output of the signature predict", detail)
         width = len(label.classes) if name == heads.PROBABILITIES else 1
         return np.full((self._rows, width), np.nan)
 
@@ -159,7 +159,7 @@ def _values(batch: _Batch) -> dict[str, np.ndarray | None]:
         with np.errstate(invalid="ignore"):  # NaN has its own finding already
             slack = _ROUNDING * np.abs(values)
             wrong = ((lower > values + slack) | (values > upper + slack))[:, 0]
-        what = "lower, predictions and upper are not in rising order"
+        what = "lower, predictions and upper are not in ascending order"
         batch.refuse(wrong, what, lower, values, upper)
         lower, upper = (np.where(wrong[:, np.newaxis], np.nan, end) for end in (lower, upper))
     return {heads.PREDICTIONS: values, heads.LOWER: lower, heads.UPPER: upper}

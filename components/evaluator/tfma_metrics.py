@@ -74,10 +74,10 @@ def _label_computations(
     )
     computations: list = []
     for model_name, output_name in itertools.product(model_names, output_names):
-        of_what = {"model_name": model_name, "output_name": output_name}
-        shared = metric_types.MetricKey(name="_sums", **of_what)
+        owner = {"model_name": model_name, "output_name": output_name}
+        shared = metric_types.MetricKey(name="_sums", **owner)
         keys = {
-            name: metric_types.MetricKey(name=name, **of_what)
+            name: metric_types.MetricKey(name=name, **owner)
             for metric in metrics
             for name in metric.names
         }
@@ -147,7 +147,7 @@ class _Sums(beam.CombineFn):
 
     def merge_accumulators(self, accumulators):
         totals, counts = zip(*accumulators)
-        return [sum(of_all) for of_all in zip(*totals)], sum(counts)
+        return [sum(parts) for parts in zip(*totals)], sum(counts)
 
     def extract_output(self, accumulator):
         return {self._key: accumulator}

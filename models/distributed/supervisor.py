@@ -228,7 +228,7 @@ class Supervisor:
         if len(self.restarts) >= self._settings.max_restarts:
             raise TaskError(
                 f"{task.name} {reason} at step {step}, after {len(self.restarts)} restarts of the "
-                f"cluster's tasks; its log is {self._logs / f'{task.name}.log'}; to allow more "
+                f"cluster's tasks; its log is {self._logs / f'{task.name}.log'}; to allow more, "
                 "raise train.cluster.max_restarts"
             )
         self.restarts.append({"task": str(task.name), "step": step, "reason": reason})

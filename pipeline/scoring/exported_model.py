@@ -1,4 +1,4 @@
-"""An exported model as it was deployed: where it is, what it reads and what it predicts."""
+"""A deployed model: where its files are, what it reads and what it predicts."""
 
 import dataclasses
 import json
@@ -81,15 +81,15 @@ def read(directory: pathlib.Path) -> ExportedModel:
     """Reads what a pushed model says about itself.
 
     Raises:
-        UserError: the model's files changed since deployment, or it was exported in an earlier
-            form, with one label only.
+        UserError: the model's files changed since deployment, or it was exported in an older
+            format, with one label only.
     """
     _check_files(directory)
     extra = directory / "assets.extra"
     described = json.loads((extra / "label.json").read_text())
     if "labels" not in described:
         raise UserError(
-            f"{directory}: was exported in an earlier form; `run` makes and pushes a new one"
+            f"{directory}: was exported in an older format; `run` trains and pushes a new one"
         )
     signature = json.loads((extra / "features.json").read_text())
     missing = signature.get("missing")
@@ -110,7 +110,9 @@ def _check_files(directory: pathlib.Path) -> None:
     if damage == export_manifest.NO_CHECKSUMS:
         raise UserError(
             f"{directory}: {damage}: it was deployed by an earlier version, or the file was "
-            "removed; `run` makes and pushes a new one"
+            "removed; `run` trains and pushes a new one"
         )
     if damage:
-        raise UserError(f"{directory}: {damage}; restore its files, or `run`, which pushes it anew")
+        raise UserError(
+            f"{directory}: {damage}; restore its files, or `run`, which pushes it again"
+        )

@@ -30,7 +30,7 @@ def check_columns(source: pathlib.Path, header: Sequence[str], model: ExportedMo
         if name not in header and not column.optional
     ]
     mistakes += [
-        f"{source}: column {name}: the model knows no such column{nearest(name, model.columns)}"
+        f"{source}: column {name}: the model was trained without it{nearest(name, model.columns)}"
         for name in header
         if name not in model.columns
     ]

@@ -14,7 +14,7 @@ Scorer = Callable[[list[bytes]], dict[str, list[str]]]
 
 
 def scorer(model: ExportedModel) -> Scorer:
-    """Loads a model and returns a function that asks it.
+    """Loads a model and returns a function that scores examples with it.
 
     Raises:
         UserError: the model cannot be loaded; the function raises it if the model fails.
@@ -44,7 +44,7 @@ def _unusable(model: ExportedModel, how: str, error: Exception) -> str:
     lines = getattr(error, "message", str(error)).strip().splitlines() or [""]
     return (
         f"{model.directory}: cannot be {how}: {type(error).__name__}: {lines[0][:200]}; "
-        "`run` makes and pushes a new one"
+        "`run` trains and pushes a new one"
     )
 
 

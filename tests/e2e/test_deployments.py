@@ -92,7 +92,7 @@ def test_a_renamed_column_needs_a_persons_decision(table):
     refused = table.run(WORSE, code=3)
     assert (
         f"The deployed model (version {before[-1]}) cannot be used as the baseline: it reads "
-        "the column rooms, which is not there any more; to accept this model by the absolute "
+        "the column rooms, which no longer exists; to accept this model by the absolute "
         "bounds alone"
     ) in refused
     assert table.versions == before

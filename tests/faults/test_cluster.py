@@ -177,7 +177,7 @@ def test_a_cluster_that_exceeds_its_restarts_says_so_and_ends(train):
     assert not tasks(training.folder)
     last = training.errors.splitlines()[-1]
     assert "worker-0 ended with signal 9 at step" in last
-    assert "to allow more raise train.cluster.max_restarts" in last
+    assert "to allow more, raise train.cluster.max_restarts" in last
 
 
 @pytest.mark.parametrize("role", ["chief", pytest.param("worker", marks=pytest.mark.slow)])

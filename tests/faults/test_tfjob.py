@@ -87,7 +87,7 @@ def test_too_many_restarts_end_the_job(step, api):
     assert training.end() == 1
     last = training.errors.splitlines()[-1]
     assert "worker-0 ended with exit code 137 at step " in last
-    assert "after 0 restarts" in last and "to allow more raise train.cluster.max_restarts" in last
+    assert "after 0 restarts" in last and "to allow more, raise train.cluster.max_restarts" in last
     assert "backoff limit" in the_job(api).shown()["status"]["conditions"][-1]["message"]
     wait_until_gone(training.folder)
 

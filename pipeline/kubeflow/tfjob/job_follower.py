@@ -163,7 +163,7 @@ class Follower:
 def _too_many_restarts(task: str, reason: str, step: int, max_restarts: int) -> TaskError:
     return TaskError(
         f"{task} {reason} at step {step}, after {max_restarts} restarts of the cluster's tasks; "
-        "to allow more raise train.cluster.max_restarts"
+        "to allow more, raise train.cluster.max_restarts"
     )
 
 

@@ -38,7 +38,7 @@ feature {{ name: "counts" type: INT {REQUIRED.replace("size: 1", "size: 3")} }}
         (Input("area", "text", True), "reads text in the column area, which has numbers now"),
         (
             Input("gone", "numbers", True),
-            "reads the column gone, which is not there any more",
+            "reads the column gone, which no longer exists",
         ),
         (Input("age", "whole numbers", True), ""),
         (
@@ -92,12 +92,12 @@ def write_export(folder, label: str, features: str) -> str:
         (
             [GRADE],
             [dataclasses.replace(GRADE, classes=("9", "10", "12"))],
-            "has other classes of grade: it does not know 12; it also knows 11",
+            "has other classes for grade: it does not know 12; it also knows 11",
         ),
         (
             [GRADE],
             [dataclasses.replace(GRADE, classes=("10", "9", "11"))],
-            "has other classes of grade: they are in another order",
+            "has other classes for grade: they are in another order",
         ),
         ([PRICE], [dataclasses.replace(PRICE, mean=7.0, log=False)], ""),
         ([PRICE], [dataclasses.replace(PRICE, interval=0.8)], ""),
@@ -121,4 +121,4 @@ def test_a_baseline_must_predict_the_same_labels(tmp_path, before, now, problem)
 def test_a_baseline_exported_in_an_earlier_form_is_not_compared(tmp_path, label, features):
     export = write_export(tmp_path, label, features)
     problem = comparison.why_not_comparable([PRICE], export, schema_pb2.Schema())
-    assert problem == "was exported in an earlier form"
+    assert problem == "was exported in an older format"

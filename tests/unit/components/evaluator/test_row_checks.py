@@ -95,18 +95,18 @@ def test_plausible_outputs_are_scored_unchanged(label, outputs):
         (
             PRICE,
             {"value": VALUES},
-            "predictions is no output of the signature predict in 3 of 3 rows: it has value",
+            "predictions is not an output of the signature predict in 3 of 3 rows: it has value",
         ),
         (
             PRICE,
             {"predictions": VALUES, "lower": put(VALUES - 1, 2, 3.5), "upper": VALUES + 1},
-            "lower, predictions and upper are not in rising order in 1 of 3 rows: 3.5 and 3 and 4 "
-            "where row is 2",
+            "lower, predictions and upper are not in ascending order in 1 of 3 rows: 3.5 and 3 "
+            "and 4 where row is 2",
         ),
         (
             PRICE,
             {"predictions": VALUES, "lower": VALUES + 1, "upper": VALUES - 1},
-            "lower, predictions and upper are not in rising order in 3 of 3 rows: 2 and 1 and 0 "
+            "lower, predictions and upper are not in ascending order in 3 of 3 rows: 2 and 1 and 0 "
             "where row is 0",
         ),
         (

@@ -240,7 +240,7 @@ def test_a_model_that_was_exported_in_an_earlier_form(mistake, tmp_path_factory)
     model = export(_Rooms(), [], tmp_path_factory.mktemp("earlier") / "1")
     (model / "assets.extra" / "label.json").write_text('{"name": "price", "task": "regression"}')
     export_manifest.write(epath.Path(model))
-    score_it = "was exported in an earlier form; `run` makes and pushes a new one"
+    score_it = "was exported in an older format; `run` trains and pushes a new one"
     assert mistake("rooms\n1\n", model) == f"{model}: {score_it}"
 
 
@@ -260,7 +260,7 @@ def test_a_deployed_model_with_changed_files_is_refused(mistake, deployed):
     (deployed / "assets.extra" / "features.json").unlink()
     assert mistake("rooms\n1\n", deployed) == (
         f"{deployed}: is damaged: assets.extra/features.json is missing; restore its files, or "
-        "`run`, which pushes it anew"
+        "`run`, which pushes it again"
     )
 
 
@@ -274,7 +274,7 @@ def test_a_model_without_checksums(mistake, deployed):
     (deployed / "assets.extra" / "manifest.json").unlink()
     assert mistake("rooms\n1\n", deployed) == (
         f"{deployed}: has no checksums (assets.extra/manifest.json): it was deployed by an earlier "
-        "version, or the file was removed; `run` makes and pushes a new one"
+        "version, or the file was removed; `run` trains and pushes a new one"
     )
 
 
@@ -307,7 +307,7 @@ def test_an_unusable_model_is_reported_in_one_line(mistake, tmp_path, tmp_path_f
     export_manifest.write(epath.Path(folder))
     line = mistake("rooms\n1\n", folder)
     assert line.startswith(f"{folder}: {said}") and "\n" not in line
-    assert line.endswith("; `run` makes and pushes a new one")
+    assert line.endswith("; `run` trains and pushes a new one")
 
 
 def test_block_size_does_not_change_the_output(score, monkeypatch):
@@ -360,7 +360,7 @@ def test_ways_to_write_the_same_rows(score, text):
         ("area,id\n1,2\n", "column rooms is missing; the model needs it (whole numbers)"),
         (
             "rooms,aera\n1,2\n",
-            "column aera: the model knows no such column; did you mean area? "
+            "column aera: the model was trained without it; did you mean area? "
             "(known: id, rooms, area, kind, note, price)",
         ),
         ("rooms\n1\nx\n", ":3: rooms: found 'x', expected a whole number"),
