@@ -10,8 +10,7 @@ import os
 from tfx.components.example_gen import driver, input_processor
 
 from components.tables import table_files
-
-_BLOCK_BYTES = 1 << 20
+from models import file_digest
 
 
 class Driver(driver.FileBasedDriver):
@@ -26,7 +25,7 @@ class _Processor(input_processor.FileBasedInputProcessor):
     """Fingerprints local files by content; in object stores nobody can set a modification time."""
 
     def get_input_fingerprint(self, span, version):
-        if "://" in self._input_base_uri:
+        if not table_files.is_local(self._input_base_uri):
             return super().get_input_fingerprint(span, version)
         return fingerprint(
             self._input_base_uri,
@@ -50,14 +49,6 @@ def fingerprint(folder: str, patterns: dict[str, str]) -> str:
         digest = hashlib.sha256()
         for file in files:
             digest.update(f"{os.path.relpath(file, folder)}\0".encode(errors="surrogateescape"))
-            digest.update(_digest(file))
+            digest.update(file_digest.sha256(file))
         lines.append(f"split:{split},num_files:{len(files)},sha256:{digest.hexdigest()}")
     return "\n".join(lines)
-
-
-def _digest(file: str) -> bytes:
-    digest = hashlib.sha256()
-    with open(file, "rb") as content:
-        while block := content.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.digest()

@@ -4,12 +4,13 @@ This module does not import TensorFlow, which takes seconds: `predict` checks an
 loads the model.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from importlib import metadata
 
 from etils import epath
+
+from models import file_digest
 
 FILE_NAME = "manifest.json"
 """Name of the file with the checksums in an export's `assets.extra/`."""
@@ -23,14 +24,13 @@ GRAPH = "saved_model.pb"
 NO_CHECKSUMS = "has no checksums (assets.extra/manifest.json)"
 
 _EXTRA = "assets.extra"
-_BLOCK = 1 << 20
 _LIBRARIES = ("tensorflow", "tfx")
 
 
 def write(export: epath.Path) -> None:
     """Writes the SHA-256 of every file of an export, and the versions of the libraries."""
     content = {
-        "files": {name: _sha256(export / name) for name in sorted(_files(export))},
+        "files": {name: file_digest.sha256(export / name).hex() for name in sorted(_files(export))},
         "versions": {library: metadata.version(library) for library in _LIBRARIES},
     }
     (export / _EXTRA).mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write(export: epath.Path) -> None:
 def digest(export: epath.Path) -> str:
     """Returns the SHA-256 of an export's checksums, which identifies it; empty without any."""
     file = export / _EXTRA / FILE_NAME
-    return _sha256(file) if file.is_file() else ""
+    return file_digest.sha256(file).hex() if file.is_file() else ""
 
 
 def damage(export: epath.Path, without: str = "") -> str:
@@ -65,7 +65,7 @@ def damage(export: epath.Path, without: str = "") -> str:
             *(
                 f"{name} differs from what was exported (SHA-256)"
                 for name in sorted(present & set(expected))
-                if _sha256(export / name) != expected[name]
+                if file_digest.sha256(export / name).hex() != expected[name]
             ),
         ]
     except OSError as error:
@@ -86,11 +86,3 @@ def _files(export: epath.Path) -> Iterator[str]:
             is_own = str(path) == f"{_EXTRA}/{FILE_NAME}"
             if name and not name.startswith(".") and not is_own and (export / path).is_file():
                 yield str(path)
-
-
-def _sha256(file: epath.Path) -> str:
-    sha256 = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(_BLOCK):
-            sha256.update(block)
-    return sha256.hexdigest()

@@ -6,9 +6,10 @@ import os
 import pathlib
 from collections.abc import Collection, Iterable, Iterator
 
+from models import file_digest
+
 _LARGE_BYTES = 1 << 28
 """Larger files are identified by size and modification time, without reading them."""
-_BLOCK_BYTES = 1 << 20
 _NOT_CODE = ("workspace", "__pycache__")
 
 
@@ -70,11 +71,7 @@ def _content(path: pathlib.Path) -> bytes:
     status = path.stat()
     if status.st_size > _LARGE_BYTES:
         return f"{status.st_size} {status.st_mtime_ns}".encode()
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.digest()
+    return file_digest.sha256(path)
 
 
 def _sources(name: str) -> Iterable[pathlib.Path]:
