@@ -44,7 +44,7 @@ FileOption = Annotated[
 ]
 ParamOption = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the run."),
+    typer.Option("--param", metavar="NAME=VALUE", help="Sets a parameter of the run; repeatable."),
 ]
 
 
@@ -89,7 +89,11 @@ def run(
     param: ParamOption = None,
     secret: Annotated[
         list[str] | None,
-        typer.Option("--secret", metavar="NAME/KEY=VALUE", help="A secret of the cluster."),
+        typer.Option(
+            "--secret",
+            metavar="NAME/KEY=VALUE",
+            help="Stands in for a secret of the cluster; repeatable.",
+        ),
     ] = None,
     parallel: Annotated[
         int, typer.Option(min=1, help="Maximum number of steps that run at a time.")

@@ -41,7 +41,7 @@ NewBaselineOption = Annotated[
     "  local_runner.py run\n\n"
     "  local_runner.py run --config my_problem/pipeline.yaml\n\n"
     "  local_runner.py run --set train.max_steps=500 --set model.params.dropout=0.2\n\n"
-    '  local_runner.py run --new-baseline "the column rooms is counted in another way"'
+    '  local_runner.py run --new-baseline "rooms are counted differently now"'
 )
 def run(
     config: ConfigOption = command_line.DEFAULT_CONFIG,
@@ -56,7 +56,7 @@ def run(
 
     if new_baseline is not None and not new_baseline.strip():
         raise errors.UserError(
-            "--new-baseline: is empty; give the reason not to compare with the deployed model"
+            "--new-baseline: is empty; give the reason for not comparing with the deployed model"
         )
     problem = command_line.load(config, set_, preset)
     if new_baseline is not None and problem.gates is None:
@@ -93,7 +93,9 @@ def predict(
     csv: Annotated[
         pathlib.Path, typer.Option(help="The rows to score: CSV (also .gz) or Parquet files.")
     ],
-    out: Annotated[pathlib.Path, typer.Option(help="The same rows with predictions.")],
+    out: Annotated[
+        pathlib.Path, typer.Option(help="The CSV file to write: the same rows with predictions.")
+    ],
     config: ConfigOption = command_line.DEFAULT_CONFIG,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,

@@ -25,8 +25,8 @@ from models.errors import StepError
 from models.training import export_manifest
 
 _ABANDONED_AFTER = 24 * 3600
-"""Seconds without a change after which a partial copy counts as left by a killed push; a younger
-one may still be in the making by another run."""
+"""Seconds without a change after which a partial copy counts as left by a killed push; until then,
+another run may still be making it."""
 
 
 class Executor(executor.Executor):
@@ -91,7 +91,7 @@ class Executor(executor.Executor):
 
 
 def _make_sure_it_is_recorded(version: epath.Path) -> None:
-    """Records a version that a push deployed before it was killed and could record it."""
+    """Records a version whose push was killed before it could record it."""
     recorded = {entry.version for entry in deployments.read(version.parent)}
     if version.name not in recorded:
         _record(version, "found in the serving directory, not in the record", None)
@@ -134,7 +134,7 @@ def _replaced_by_hand(model: epath.Path, serving: epath.Path, version: Optional[
     if (serving / last).exists():
         how = f"version {version.name} was added by hand"
     else:
-        how = f"that was removed by hand, and version {version.name} serves now"
+        how = f"that version was removed by hand, and version {version.name} serves now"
     return f"this model was deployed before, as version {last}; {how}"
 
 

@@ -144,16 +144,16 @@ def _same_question(
         (`predict`'s output, the signature's output, its name in `predict`) by the signature's name
         for the output.
     """
-    of_value = heads.scored_outputs(labels[0])[0]
-    values = predict[of_value]
+    scored = heads.scored_outputs(labels[0])[0]
+    values = predict[scored]
     if method == _REGRESS:
-        return {"outputs": (values, outputs["outputs"], of_value)} if "outputs" in outputs else {}
+        return {"outputs": (values, outputs["outputs"], scored)} if "outputs" in outputs else {}
     if method == _CLASSIFY:
         if "scores" not in outputs or labels[0].task == "regression":
             return {}
-        if of_value == heads.LOGISTIC:
+        if scored == heads.LOGISTIC:
             values = np.concatenate([1 - values, values], axis=1) if values.ndim == 2 else values
-        return {"scores": (values, _by_class(outputs, labels[0]), of_value)}
+        return {"scores": (values, _by_class(outputs, labels[0]), scored)}
     return {name: (predict[name], outputs[name], name) for name in outputs if name in predict}
 
 
@@ -161,10 +161,10 @@ def _by_another_name(
     outputs: Batch, predict: Batch, labels: Sequence[Label]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
     """Pairs the only output of the default signature, whatever its name, with the scored one."""
-    of_value = heads.scored_outputs(labels[0])[0]
-    values = predict[of_value]
+    scored = heads.scored_outputs(labels[0])[0]
+    values = predict[scored]
     return {
-        name: (values, output, of_value)
+        name: (values, output, scored)
         for name, output in outputs.items()
         if len(outputs) == 1 and output.dtype.kind == "f" and output.size == values.size
     }

@@ -25,7 +25,7 @@ ConfigOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the configuration."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Sets a key of the configuration; repeatable."),
 ]
 PresetOption = Annotated[
     str | None,
@@ -76,10 +76,10 @@ def workspace(config: "Config", root: pathlib.Path | None) -> Workspace:
 
 
 def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
-    """Parses the values of a repeatable option of the form NAME=VALUE.
+    """Parses the values of a repeatable option that takes NAME=VALUE.
 
     Raises:
-        UserError: a value has another form.
+        UserError: a value is not of this form.
     """
     values = {}
     for text in given or ():

@@ -1,4 +1,4 @@
-"""Presents the result of a hyperparameter search: as a table, a sentence or YAML."""
+"""Presents the result of a hyperparameter search as a table, a sentence or YAML."""
 
 import json
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Tuning:
         table = Table(
             box=box.SIMPLE_HEAD,
             collapse_padding=True,
-            caption="change: to trial 0, the configuration as it is",
+            caption="change: relative to trial 0, the configuration as it is",
             caption_justify="left",
         )
         for title in ("rank", "trial", self.metric, "change", "steps", "seconds"):
@@ -72,13 +72,13 @@ class Tuning:
     def conclusion(self) -> str:
         """Returns a sentence that compares the best trial with trial 0."""
         best, configured = self.best, self.configured_trial
-        whose = "the configuration's own parameters"
+        own = "the configuration's own parameters"
         if best is configured:
-            return f"None of {len(self.trials)} trials is better than {whose}."
+            return f"None of {len(self.trials)} trials is better than {own}."
         verdict = f"Trial {best['number']} is the best: {self.metric} {number(best['value'])}"
         if configured["state"] != "complete":
-            return f"{verdict}; {whose} failed: {configured['error']}."
-        return f"{verdict} against {number(configured['value'])} of {whose} ({self._change(best)})."
+            return f"{verdict}; {own} failed: {configured['error']}."
+        return f"{verdict} against {number(configured['value'])} for {own} ({self._change(best)})."
 
     def yaml(self) -> str:
         """Returns the best parameters as the YAML of a configuration."""
@@ -93,14 +93,14 @@ class Tuning:
 
     def chosen(self) -> str:
         """Returns the best parameters, rounded, on one line."""
-        of = f"the best of {len(self.trials)} trials"
+        rank = f"the best of {len(self.trials)} trials"
         if self.best is self.configured_trial:
-            return f"the configuration's own parameters, {of}"
+            return f"the configuration's own parameters, {rank}"
         values = (
             f"{key.removeprefix('model.params.')} {_shown(value)}"
             for key, value in self.best["values"].items()
         )
-        return f"{', '.join(values)} ({of})"
+        return f"{', '.join(values)} ({rank})"
 
     def _change(self, trial: Mapping[str, Any]) -> str:
         """Formats the change from trial 0, in percent if its value is above 0, else absolute."""

@@ -5,7 +5,7 @@ import errno
 _FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 _NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
 """How the dynamic loader, the operating system and Python report a lack of memory."""
-_AGAIN = "then run the same command again: it continues"
+_AGAIN = "then run the same command again to continue"
 
 
 def advice(error: BaseException | None) -> str | None:

@@ -19,7 +19,7 @@ def draw(tuning: Tuning, path: pathlib.Path) -> None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _values(left, tuning)
-    _courses(right, tuning)
+    _evaluations(right, tuning)
     figure.savefig(path, dpi=120)
 
 
@@ -51,20 +51,20 @@ def _values(axes, tuning: Tuning) -> None:
     _finish(axes, tuning, [trial["value"] for trial in tuning.trials])
 
 
-def _courses(axes, tuning: Tuning) -> None:
+def _evaluations(axes, tuning: Tuning) -> None:
     """Plots the evaluations of each trial; pruned and failed ones end in a cross."""
     for trial in reversed(tuning.ranked):
-        course = [(step, value) for step, value in trial["evaluations"] if value is not None]
-        if not course:
+        curve = [(step, value) for step, value in trial["evaluations"] if value is not None]
+        if not curve:
             continue
         style: dict = {"color": _COLORS[trial["state"]], "linewidth": 1, "label": trial["state"]}
         if trial is tuning.best:
             style.update(linewidth=2.5, label=f"trial {trial['number']}, the best")
         elif trial["state"] == "complete":
             style.update(color=_PALE)
-        if trial["state"] != "complete" or len(course) == 1:
+        if trial["state"] != "complete" or len(curve) == 1:
             style.update(marker="o" if trial["state"] == "complete" else "x", markevery=[-1])
-        axes.plot(*zip(*course), **style)
+        axes.plot(*zip(*curve), **style)
     axes.set(title="Evaluations on the way", xlabel="training step", ylabel=tuning.metric)
     _finish(axes, tuning, [v for trial in tuning.trials for _, v in trial["evaluations"]])
 

@@ -239,7 +239,9 @@ def test_a_model_replaced_by_hand_is_not_pushed_again(setting, is_removed):
         setting.push()
         second = setting.versions()[-1]
         shutil.rmtree(setting.serving / second)
-        how = f"as version {second}; that was removed by hand, and version {first} serves now"
+        how = (
+            f"as version {second}; that version was removed by hand, and version {first} serves now"
+        )
     else:
         other = str(int(first) + 10)
         shutil.copytree(setting.serving / first, setting.serving / other)

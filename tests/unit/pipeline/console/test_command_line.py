@@ -103,7 +103,7 @@ def test_a_new_baseline_needs_a_reason(problem, reason):
     done = call("run", "--config", problem, "--new-baseline", reason)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "--new-baseline: is empty; give the reason not to compare with the deployed model\n"
+        "--new-baseline: is empty; give the reason for not comparing with the deployed model\n"
     )
 
 

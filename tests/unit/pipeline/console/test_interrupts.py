@@ -124,7 +124,7 @@ def test_ignored_signals_stay_ignored():
 def test_shortages_are_explained(error, line):
     with start("-c", COMMAND.format(f"raise {error}")) as process:
         said = process.communicate(timeout=60)
-    assert said == ("", f"{line}, then run the same command again: it continues\n")
+    assert said == ("", f"{line}, then run the same command again to continue\n")
     assert process.returncode == 1
 
 

@@ -59,7 +59,7 @@ def test_the_table_starts_with_the_best_trial(results):
     assert title[:3] == ["rank", "trial", "rmse"] and title[-3:] == [
         "learning_rate", "hidden", "batch_size",
     ]  # fmt: skip
-    assert " ".join(caption) == "change: to trial 0, the configuration as it is"
+    assert " ".join(caption) == "change: relative to trial 0, the configuration as it is"
     assert lines == [
         ["1", "2", "18,000", "-10.0%", "20", "4", "complete", "0.001235", "[16,", "8]", "64"],
         ["2", "0", "20,000", "10", "4", "complete", "0.003", "[8]", "64"],
@@ -81,7 +81,7 @@ def test_a_metric_may_be_maximized(results):
 
 def test_the_conclusion_compares_with_the_configuration(results):
     assert Tuning(results).conclusion() == (
-        "Trial 2 is the best: rmse 18,000 against 20,000 of the configuration's own parameters "
+        "Trial 2 is the best: rmse 18,000 against 20,000 for the configuration's own parameters "
         "(-10.0%)."
     )
     results["trials"][0].update(state="failed", value=None, error="out of memory")

@@ -499,7 +499,7 @@ def test_a_full_disk_is_one_line(tmp_path, text, free):
     run_command._show_failure(Console(file=output), StepFailed("trainer", 1, log), free)
     lines = output.getvalue().splitlines()
     prefix = "" if text else f"{tmp_path}: "
-    full = "the disk is full; free some space, then run the same command again: it continues"
+    full = "the disk is full; free some space, then run the same command again to continue"
     assert lines == [
         "",
         "trainer failed (exit code 1):",
