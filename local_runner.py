@@ -112,8 +112,9 @@ def predict(
 
     problem = command_line.load(config, set_)
     resolved_workspace = command_line.workspace(problem, workspace)
-    model = exported_model.latest_version(problem.push.directory or resolved_workspace.serving)
-    exported_model.check_label(model, problem.label, problem.task)
+    serving = problem.push.directory or resolved_workspace.serving
+    model = exported_model.read(exported_model.latest_version(serving))
+    model.check_label(problem.label, problem.task)
     with (
         resolved_workspace.temporary(),
         terminal.logging_to(resolved_workspace.new_log("predict")) as console,
@@ -123,7 +124,7 @@ def predict(
         scored = predict_lib.predict(model, csv, out, data.reading, most)
         for note in scored.notes:
             messages.say(console, f"note  {escape(note)}")
-        text = f"{scored.rows:,} rows scored by version {model.name}"
+        text = f"{scored.rows:,} rows scored by version {model.directory.name}"
         messages.say(console, f"{messages.escaped(out)}: {text}")
 
 

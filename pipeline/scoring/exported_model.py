@@ -46,6 +46,19 @@ class ExportedModel:
     columns: tuple[str, ...]
     missing: tuple[str, ...] | None
 
+    def check_label(self, name: str, task: str) -> None:
+        """Checks that the model belongs to the problem with this label.
+
+        Raises:
+            UserError: it predicts another label or task, because two problems share a workspace.
+        """
+        label = self.labels[0]
+        if (label.name, label.task) != (name, task):
+            raise UserError(
+                f"{self.directory}: predicts {label.name} ({label.task}), not {name} ({task}) as "
+                "configured; give each problem a name of its own (name: ...) and run it"
+            )
+
 
 def latest_version(serving: pathlib.Path) -> pathlib.Path:
     """Returns the directory of the deployed version.
@@ -60,21 +73,6 @@ def latest_version(serving: pathlib.Path) -> pathlib.Path:
     if version is None:
         raise UserError(f"{serving}: no model was pushed yet; `run` trains and pushes one")
     return pathlib.Path(version)
-
-
-def check_label(directory: pathlib.Path, name: str, task: str) -> None:
-    """Checks that a pushed model belongs to this problem.
-
-    Raises:
-        UserError: it predicts another label or task, because two problems share a workspace; or
-            see `read`.
-    """
-    label = read(directory).labels[0]
-    if (label.name, label.task) != (name, task):
-        raise UserError(
-            f"{directory}: predicts {label.name} ({label.task}), not {name} ({task}) as "
-            "configured; give each problem a name of its own (name: ...) and run it"
-        )
 
 
 def read(directory: pathlib.Path) -> ExportedModel:

@@ -9,7 +9,7 @@ from components.tables import bad_rows, byte_arrays, reader, table_files
 from components.tables.bad_rows import BadRows
 from components.tables.table import NO_ROWS, Reading, Table, TextRows
 from models.errors import UserError
-from pipeline.scoring import exported_model, model_inputs, output_file, predictions
+from pipeline.scoring import model_inputs, output_file, predictions
 from pipeline.scoring.exported_model import ExportedModel
 
 _BLOCK_BYTES = 4 << 20
@@ -32,7 +32,7 @@ _PLAIN = Reading("csv")
 
 
 def predict(
-    model: pathlib.Path,
+    model: ExportedModel,
     source: pathlib.Path,
     target: pathlib.Path,
     reading: Reading = _PLAIN,
@@ -45,7 +45,7 @@ def predict(
     a list is written as JSON in its field: `[1.5, 2]`.
 
     Args:
-        model: the directory of a pushed version.
+        model: the model, see `exported_model.read`.
         source: a CSV file with a header, gzipped or not, or a Parquet file; or a folder or a
             pattern of such files, as in `data.path` of a configuration.
         target: the output; written to a temporary file and renamed, so it is never incomplete.
@@ -57,11 +57,10 @@ def predict(
         The number of rows written, and notes for the user.
 
     Raises:
-        UserError: the input, the output, the model, a column or a value is unusable; the message
-            names it.
+        UserError: the input, the output, a column or a value is unusable, or the model cannot be
+            loaded; the message names it.
     """
-    exported = exported_model.read(model)
-    missing = reading.missing if exported.missing is None else exported.missing
+    missing = reading.missing if model.missing is None else model.missing
     notes = _notes_on_missing(missing, reading.missing)
     try:
         paths = _files(source)
@@ -69,18 +68,18 @@ def predict(
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror or error}") from None
     reading = Reading("parquet" if is_parquet else "csv", reading.encoding, missing)
-    table = _open_table(paths, reading, exported)
-    model_inputs.check_columns(source, table.names, exported)
+    table = _open_table(paths, reading, model)
+    model_inputs.check_columns(source, table.names, model)
     output_file.check(target, source, paths)
-    score = predictions.scorer(exported)
+    score = predictions.scorer(model)
     bad = BadRows()
     with output_file.opened(target, table.names) as output:
-        for block in _blocks(table, paths, exported, is_parquet):
+        for block in _blocks(table, paths, model, is_parquet):
             bad.add(block.rows.bad)
             if bad.first and not max_bad_share:
                 raise UserError(f"{bad.first}; {bad_rows.ADVICE}")
             if block.rows.good:
-                features = model_inputs.features(block, table.names, exported.inputs)
+                features = model_inputs.features(block, table.names, model.inputs)
                 output.write(block.texts, score(byte_arrays.texts(encoder.encode(features))))
         bad_rows.check_share(bad.count, output.rows + bad.count, max_bad_share, bad.first)
         if not output.rows:

@@ -23,10 +23,15 @@ from models.features import label as label_lib
 from models.features.export_inputs import Input
 from models.features.label import Label
 from models.training import export_manifest
-from pipeline.scoring import model_inputs, predictions
+from pipeline.scoring import exported_model, model_inputs, predictions
 from pipeline.scoring import predict as predict_lib
 from pipeline.scoring.exported_model import PredictedLabel, latest_version
-from pipeline.scoring.predict import predict
+from pipeline.scoring.predict import Scored
+
+
+def predict(model: pathlib.Path, *arguments, **more) -> Scored:
+    return predict_lib.predict(exported_model.read(model), *arguments, **more)
+
 
 INPUTS = [
     Input("rooms", "whole numbers", optional=False),
@@ -665,3 +670,11 @@ def test_a_model_may_leave_out_classes(outputs, written):
         "probability_no": ["0.75", "0.25"],
         "probability_yes": ["0.25", "0.75"],
     }
+
+
+@pytest.mark.parametrize(("name", "task"), [("rent", "regression"), ("price", "binary")])
+def test_the_model_of_another_problem_is_refused(model, name, task):
+    exported = exported_model.read(model)
+    exported.check_label("price", "regression")
+    with pytest.raises(UserError, match=rf"{model}: predicts price \(regression\), not {name}"):
+        exported.check_label(name, task)
