@@ -169,19 +169,19 @@ class Study:
         """Returns all trials, ordered by number."""
         trials = []
         for trial in self._trials():
-            course = sorted(trial.intermediate_values.items())
+            evaluations = sorted(trial.intermediate_values.items())
             value = trial.value
-            if trial.state == TrialState.PRUNED and course:
-                value = course[-1][1]
+            if trial.state == TrialState.PRUNED and evaluations:
+                value = evaluations[-1][1]
             trials.append(
                 Trial(
                     number=trial.number,
                     state=_STATES.get(trial.state, "waiting"),
                     values=trial.user_attrs.get(_VALUES, {}),
                     value=_finite(value),
-                    steps=course[-1][0] if course else 0,
+                    steps=evaluations[-1][0] if evaluations else 0,
                     seconds=trial.user_attrs.get(_SECONDS, 0.0),
-                    evaluations=tuple((step, _finite(value)) for step, value in course),
+                    evaluations=tuple((step, _finite(value)) for step, value in evaluations),
                     error=trial.user_attrs.get(_ERROR),
                 )
             )
