@@ -84,7 +84,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"NoneType",
-        "if this is about labels: they are None when serving, so return the predictions before",
+        "if this is about labels: they are None when serving, so return the predictions before you "
+        "use them",
     ),
     (
         r"[Ii]ncompatible shapes|[Dd]imensions must be equal|must be compatible|must have the same "

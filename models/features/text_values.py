@@ -53,7 +53,7 @@ digits are not a date, since they are usually seconds since 1970.
 DATE_YEAR, DATE_MONTH, DATE_DAY = r"\1\4", r"\2\5", r"\3\6"
 """Rewrites that extract a part of the date from a match of `DATE`."""
 
-DATES = "year, month and day, as 2014-10-13, 2014/1/5 or 20141013"
+DATES = "year, month and day, such as 2014-10-13, 2014/1/5 or 20141013"
 """`DATE` in words."""
 
 MOST_DIGITS_OF_A_CLASS = 6

@@ -42,7 +42,7 @@ class Cluster(Section):
         if values.get("mirrored") is not None and of_processes:
             message = (
                 f"found beside {', '.join(of_processes)}, for several processes; expected it "
-                "alone, as {mirrored: 2}"
+                "alone, such as {mirrored: 2}"
             )
             refuse([(("mirrored",), message)])
         return values

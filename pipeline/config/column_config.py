@@ -43,7 +43,7 @@ class Feature(Section):
             raise ValueError(f"expected each value once, but {repeated[0]!r} is repeated")
         if value is not None and len(value) < 2:
             raise ValueError(
-                "expected two or more values in ascending order, as [low, medium, high]"
+                "expected two or more values in ascending order, such as [low, medium, high]"
             )
         if len({type(code) for code in value or ()}) > 1:
             raise ValueError("expected only text or only whole numbers")
@@ -53,7 +53,7 @@ class Feature(Section):
     def _order_of_ordinals(cls, values):
         if values["kind"] == "ordinal" and not values["order"]:
             raise ValueError(
-                "missing its order; add the values in ascending order, as "
+                "missing its order; add the values in ascending order, such as "
                 "'order: [low, medium, high]'"
             )
         if values["kind"] != "ordinal" and values["order"]:
@@ -109,5 +109,5 @@ class Slice(Section):
     @pydantic.validator("bands")
     def _rising(cls, value):
         if value is not None and (not value or list(value) != sorted(set(value))):
-            raise ValueError("expected edges in ascending order, as [250000, 500000]")
+            raise ValueError("expected edges in ascending order, such as [250000, 500000]")
         return value

@@ -74,7 +74,7 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     option = f"--set {_plain(override)}"
     if not separator or not all(key.split(".")):
-        raise UserError(f"{option}: expected key.path=value, as train.max_steps=500")
+        raise UserError(f"{option}: expected key.path=value, such as train.max_steps=500")
     try:
         value = yaml.load(text, Loader=yaml_file.Loader)
     except yaml.YAMLError as error:
@@ -200,15 +200,15 @@ def _expectation(location: Sequence[Any]) -> str:
     return {
         "task": "regression, binary or multiclass",
         "label": "the column to predict",
-        "data": "the table, as houses.csv",
-        "gates": "at least one bound, as rmse: {at_most: 140000}; or never",
-        "path": "the table, as houses.csv",
+        "data": "the table, such as houses.csv",
+        "gates": "at least one bound, such as rmse: {at_most: 140000}; or never",
+        "path": "the table, such as houses.csv",
         "format": "csv, parquet or tfrecord; the path's ending does not say it",
         "kind": "numeric, ordinal, categorical, boolean, date, sequence or ignore",
         "column": "the column whose values or bands are the slices",
         "patience": "steps",
-        "image": "the container image, as registry.example.com/houses:1.0",
-        "workspace": "a place that all steps reach, as gs://bucket/houses or /mnt/pipelines/houses",
+        "image": "the container image, such as registry.example.com/houses:1.0",
+        "workspace": "where all steps write, such as gs://bucket/houses or /mnt/pipelines/houses",
     }.get(str(location[-1]), "required")
 
 

@@ -80,8 +80,8 @@ class Config(Section):
             raise pydantic.NoneIsNotAllowedError()
         if not isinstance(value, dict):
             raise ValueError(
-                f"expected bounds, as {{rmse: {{at_most: 140000}}}}, or {gates.NEVER} to bless and "
-                "push no model"
+                f"expected bounds, such as {{rmse: {{at_most: 140000}}}}, or {gates.NEVER} to "
+                "bless and push no model"
             )
         if not {"task", "label", "interval", "more_labels"} <= values.keys():
             return None  # the mistakes in these are reported; until then no metric is known
@@ -94,7 +94,7 @@ class Config(Section):
     @pydantic.validator("interval")
     def _coverage(cls, value):
         if value is not None and not 0 < value < 1:
-            raise ValueError("expected a share of the labels between 0 and 1, as 0.9")
+            raise ValueError("expected a share of the labels between 0 and 1, such as 0.9")
         return value
 
     @pydantic.validator("derived")
@@ -142,7 +142,7 @@ class Config(Section):
         if weight in (label, *more):
             mistakes.append((("weight",), f"{weight} is a label; name another column"))
         if any(part.column == label and not part.bands for part in values["slices"]):
-            message = f"{label} is the label; give bands, as [250000, 500000]"
+            message = f"{label} is the label; give bands, such as [250000, 500000]"
             mistakes.append((("slices",), message))
         refuse(mistakes)
         return values

@@ -186,7 +186,7 @@ class Kubeflow(Section):
     def _references(cls, value):
         refuse(
             [
-                ((name,), "expected the secret's name and a key of it, as database/password")
+                ((name,), "expected the secret's name and a key of it, such as database/password")
                 for name, reference in value.items()
                 if not re.fullmatch(rf"{ObjectName.pattern.pattern}/[-._a-zA-Z0-9]+", reference)
             ]
@@ -197,7 +197,7 @@ class Kubeflow(Section):
     def _label_names(cls, value):
         refuse(
             [
-                ((name,), "expected a label's name, as team or example.com/team")
+                ((name,), "expected a label's name, such as team or example.com/team")
                 for name in value
                 if not LABEL_KEY.fullmatch(name)
             ]

@@ -33,21 +33,21 @@ class Image(_Pattern):
     """A container image with a tag or digest, which says what runs."""
 
     pattern = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})")
-    expected = "an image with its tag or digest, as registry.example.com/houses:1.0"
+    expected = "an image with its tag or digest, such as registry.example.com/houses:1.0"
 
 
 class Memory(_Pattern):
     """An amount of memory; Kubeflow's compiler accepts no fractions."""
 
     pattern = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti)")
-    expected = "a whole amount with its unit, as 512Mi or 8Gi"
+    expected = "a whole amount with its unit, such as 512Mi or 8Gi"
 
 
 class Cpu(_Pattern):
     """A number of cores or of thousandths of a core."""
 
     pattern = re.compile(r"[1-9]\d*m?|\d+\.\d+")
-    expected = "cores or thousandths of one, as 2, 0.5 or 500m"
+    expected = "cores or thousandths of one, such as 2, 0.5 or 500m"
 
 
 class ObjectName(_Pattern):

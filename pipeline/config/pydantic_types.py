@@ -165,7 +165,7 @@ class _ClassWeights:
         if value == "balanced":
             return value
         if not isinstance(value, dict) or not value:
-            raise ValueError("expected balanced, or a number for each class, as {'yes': 5}")
+            raise ValueError("expected balanced, or a number for each class, such as {'yes': 5}")
         weights, mistakes = {}, []
         for name, weight in value.items():
             try:

@@ -142,7 +142,7 @@ class Tune(Section):
     def _known(cls, value):
         if not value:
             raise ValueError(
-                "nothing to search; add a dimension, as "
+                "nothing to search; add a dimension, such as "
                 "search: {model.params.learning_rate: {low: 0.0003, high: 0.03, log: true}}"
             )
         mistakes: Mistakes = []

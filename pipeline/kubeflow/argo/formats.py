@@ -42,7 +42,7 @@ DURATION = (
 IMAGE = (
     rf"({_HOST}/)?{_PART}(/{_PART})*(:(?P<tag>\w[\w.-]{{0,127}}))?"
     r"(@(?P<digest>sha256:[0-9a-f]{64}))?",
-    "an image, as registry.example.com/houses:1.0",
+    "an image, such as registry.example.com/houses:1.0",
 )
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|[munkMGTPE]|[eE][+-]?\d+)?"

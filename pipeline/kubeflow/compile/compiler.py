@@ -78,7 +78,7 @@ def _check(config: Config, kubeflow: Kubeflow, steps: list[str]) -> None:
         )
     if kubeflow.tfjob and not config.train.cluster:
         mistakes.append(
-            "kubeflow.tfjob: found without train.cluster, whose tasks it runs; set it, as "
+            "kubeflow.tfjob: found without train.cluster, whose tasks it runs; set it, such as "
             "train.cluster: {workers: 2}, or remove it"
         )
     elif kubeflow.tfjob and config.train.cluster and config.train.cluster.mirrored:

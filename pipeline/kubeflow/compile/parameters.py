@@ -87,7 +87,7 @@ def _in_image(config: Config) -> str:
         raise UserError(
             f"kubeflow.data: missing; {config.data.folder} is not in the image, which contains "
             f"{', '.join(IMAGE_FOLDERS)} of this project; move it into data/, or name the folder "
-            "that has the table on the cluster, as gs://bucket/houses"
+            "that has the table on the cluster, such as gs://bucket/houses"
         )
     if "{{" in folder:
         raise UserError(

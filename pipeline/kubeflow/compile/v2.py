@@ -148,7 +148,7 @@ def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -
     if without_gpu:
         notes.append(
             f"{JOB}: {', '.join(without_gpu)} gets no GPU, as Vertex AI needs its model; name "
-            f"it, as kubeflow.node_selector: {{{_ACCELERATOR}: nvidia-tesla-t4}}"
+            f"it, such as kubeflow.node_selector: {{{_ACCELERATOR}: nvidia-tesla-t4}}"
         )
     return notes
 

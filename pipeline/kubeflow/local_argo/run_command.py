@@ -122,7 +122,7 @@ def _secrets(options: Sequence[str] | None) -> dict[str, dict[str, str]]:
     for path, value in command_line.pairs("--secret", options).items():
         name, separator, key = path.partition("/")
         if not separator:
-            raise UserError(f"--secret {path}: expected NAME/KEY=VALUE, as db/password=x")
+            raise UserError(f"--secret {path}: expected NAME/KEY=VALUE, such as db/password=x")
         secrets.setdefault(name, {})[key] = value
     return secrets
 

@@ -140,7 +140,7 @@ def is_true(condition: str) -> bool:
     """
     match = _COMPARISON.fullmatch(condition.strip())
     if not match or "&&" in condition or "||" in condition:
-        raise UserError(f"workflow: when: {condition!r}: expected a comparison, as 'a == b'")
+        raise UserError(f"workflow: when: {condition!r}: expected a comparison, such as 'a == b'")
     left, sign, right = match.group(2), match.group(3), match.group(5)
     try:
         return _OPERATORS[sign](float(left), float(right))

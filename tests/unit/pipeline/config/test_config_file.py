@@ -319,10 +319,10 @@ features: {zip: {}}  ->  features.zip.kind: missing; add 'kind: ...' (numeric, o
 slices: [{}]  ->  slices.0.column: missing; add 'column: ...' (the column
 train: {early_stopping: {}}  ->  train.early_stopping.patience: missing; add 'patience: ...'
 features: {q: ordinal}
-    ->  features.q: missing its order; add the values in ascending order, as 'order: [low,
+    ->  features.q: missing its order; add the values in ascending order, such as 'order: [low,
 features: {q: {kind: ordinal, order: a}}  ->  features.q.order: expected a list, found 'a'
 features: {q: {kind: ordinal, order: [a]}}
-    ->  features.q.order: expected two or more values in ascending order, as [low, medium,
+    ->  features.q.order: expected two or more values in ascending order, such as [low, medium,
 features: {q: {kind: ordinal, order: []}}  ->  features.q.order: expected two or more values in
 features: {q: {kind: ordinal, order: [a, b, a]}}
     ->  features.q.order: expected each value once, but 'a' is repeated, found ['a', 'b', 'a']
@@ -340,12 +340,12 @@ derived: {d: }  ->  derived.d: is empty; give a value or remove the key
 derived: {d: 'a // b'}  ->  derived.d: found 'a // b', expected columns (in quotes if the
 derived: {d: 'min(a)'}  ->  derived.d: found 'min(a)', expected two or more arguments to
 derived: {d: '1 + 2'}  ->  derived.d: found '1 + 2', expected at least one column
-interval: 1  ->  interval: expected a share of the labels between 0 and 1, as 0.9, found 1
-interval: 0  ->  interval: expected a share of the labels between 0 and 1, as 0.9, found 0
+interval: 1  ->  interval: expected a share of the labels between 0 and 1, such as 0.9, found 1
+interval: 0  ->  interval: expected a share of the labels between 0 and 1, such as 0.9, found 0
 interval: true  ->  interval: expected a number, found true
 class_weights: balanced  ->  class_weights: only for classes, but the task is regression
 class_weights: balance
-    ->  class_weights: expected balanced, or a number for each class, as {'yes': 5}, found 'bal
+    ->  class_weights: expected balanced, or a number for each class, such as {'yes': 5}, found 'bal
 class_weights: {}  ->  class_weights: expected balanced, or a number for each class
 class_weights: {a: 0}  ->  class_weights.a: expected a number above zero, found 0
 class_weights: {a: x}  ->  class_weights.a: expected a number, found 'x'
@@ -372,9 +372,9 @@ features: {a: date}
     ->  features.a: this is the weight; remove it from features
 train: {max_steps: 3, epochs: 3}  ->  train: expected max_steps or epochs, found both: remove
 features: {price: numeric}  ->  features.price: this is the label; remove it from features
-slices: [price]  ->  slices: price is the label; give bands, as [250000, 500000]
+slices: [price]  ->  slices: price is the label; give bands, such as [250000, 500000]
 slices: [{column: x, bands: [3, 2]}]
-    ->  slices.0.bands: expected edges in ascending order, as [250000, 500000], found [3, 2]
+    ->  slices.0.bands: expected edges in ascending order, such as [250000, 500000], found [3, 2]
 slices: [{column: x, bands: []}]  ->  slices.0.bands: expected edges in ascending order
 slices: [{column: x, bands: [2, 2]}]  ->  slices.0.bands: expected edges in ascending order
 task:  ->  task: is empty; give a value or remove the key
@@ -388,7 +388,7 @@ data:  ->  data: is empty; give a value or remove the key
 data: ''  ->  data.path: expected a path, found ''
 data: 5  ->  data: expected keys and values, found 5
 data: []  ->  data: expected keys and values, found []
-data: {}  ->  data.path: missing; add 'path: ...' (the table, as houses.csv)
+data: {}  ->  data.path: missing; add 'path: ...' (the table, such as houses.csv)
 data: {path: 5}  ->  data.path: expected a path, found 5; put it in quotes
 data: {path: }  ->  data.path: is empty; give a value or remove the key
 data: a.dat  ->  data.format: missing; add 'format: ...' (csv, parquet or tfrecord; the
@@ -406,9 +406,9 @@ data: {path: a.parquet, on_bad_rows: quarantine}
     ->  data.on_bad_rows: only for csv, but the format is parquet; remove it
 gates:  ->  gates: is empty; give a value or remove the key
 gates: 5
-    ->  gates: expected bounds, as {rmse: {at_most: 140000}}, or never to bless ..., found 5
+    ->  gates: expected bounds, such as {rmse: {at_most: 140000}}, or never to bless ..., found 5
 gates: none
-    ->  gates: expected bounds, as {rmse: {at_most: 140000}}, or never to bless ..., found 'none'
+    ->  gates: expected bounds, such as {rmse: {at_most: 140000}}, or never to ..., found 'none'
 gates: {}  ->  gates: no absolute bound: without one the first model would be blessed
 gates: {rmse: {}}  ->  gates: no absolute bound
 gates: {rmse: {may_worsen_by: 0.1}}
@@ -500,8 +500,8 @@ def test_a_mistake_is_one_line_with_its_key_and_the_allowed_values(mistakes, tex
     [
         ("task", ": task: missing; add 'task: ...' (regression, binary or multiclass)"),
         ("label", ": label: missing; add 'label: ...' (the column to predict)"),
-        ("data", ": data: missing; add 'data: ...' (the table, as houses.csv)"),
-        ("gates", ": gates: missing; add 'gates: ...' (at least one bound, as rmse:"),
+        ("data", ": data: missing; add 'data: ...' (the table, such as houses.csv)"),
+        ("gates", ": gates: missing; add 'gates: ...' (at least one bound, such as rmse:"),
     ],
 )
 def test_a_missing_required_key_is_one_line(mistakes, key, start):
@@ -681,7 +681,7 @@ class TestOverrides:
     @pytest.mark.parametrize("override", ["a", "", "=3", "a..b=3", ".a=3", "a.=3"])
     def test_an_override_must_be_key_and_value(self, mistakes, override):
         assert mistakes(BASE, override) == [
-            f"--set {override}: expected key.path=value, as train.max_steps=500"
+            f"--set {override}: expected key.path=value, such as train.max_steps=500"
         ]
 
     @pytest.mark.parametrize(

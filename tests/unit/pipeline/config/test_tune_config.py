@@ -72,7 +72,10 @@ def test_a_score_is_maximized_by_default(load, metric, goal):
 @pytest.mark.parametrize(
     ("tune", "line"),
     [
-        ("{}", "search: nothing to search; add a dimension, as search: {model.params.learning"),
+        (
+            "{}",
+            "search: nothing to search; add a dimension, such as search: {model.params.learning",
+        ),
         ("{search: [1]}", "search: expected keys and values, found [1]"),
         (
             "{search: {learning_rate: {low: 1, high: 2}}}",

@@ -57,7 +57,7 @@ def test_help_needs_no_tensorflow():
         ),
         (["predict", "--csv", "x"], "Missing option '--out'; see --help"),
         (["run", "--config", "no.yaml"], "no.yaml: no such configuration file"),
-        (["run", "--set", "x"], "--set x: expected key.path=value, as train.max_steps=500"),
+        (["run", "--set", "x"], "--set x: expected key.path=value, such as train.max_steps=500"),
     ],
 )
 def test_a_wrong_option_is_one_line(arguments, line):

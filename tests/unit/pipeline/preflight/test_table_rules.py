@@ -220,7 +220,7 @@ def test_values_that_are_not_dates(refusal, notes):
     line = refusal(settings, size=[f"{number % 28 + 1}.01.2018" for number in range(ROWS)])
     assert line == (
         "t.csv:2: size: found '1.01.2018', and no value is a date; expected year, month and day, "
-        "as 2014-10-13, 2014/1/5 or 20141013; convert the column, or change features.size"
+        "such as 2014-10-13, 2014/1/5 or 20141013; convert the column, or change features.size"
     )
     line = refusal(settings, size=[1.6e9 + number for number in range(ROWS)])
     assert "no value is a date" in line

@@ -133,7 +133,7 @@ def test_a_job_without_a_cluster_is_refused(tmp_path):
     with pytest.raises(UserError) as error:
         compiled(tmp_path, "kubeflow.tfjob={}")
     assert str(error.value) == (
-        "kubeflow.tfjob: found without train.cluster, whose tasks it runs; set it, as "
+        "kubeflow.tfjob: found without train.cluster, whose tasks it runs; set it, such as "
         "train.cluster: {workers: 2}, or remove it"
     )
     assert not list(tmp_path.iterdir())
