@@ -90,7 +90,7 @@ class Criteria:
             gates = None
         if not isinstance(gates, dict):
             example = '{"rmse": {"at_most": 115000}}'
-            raise UserError(f"gates: found {text!r}, expected JSON as {example}")
+            raise UserError(f"gates: found {text!r}, expected JSON such as {example}")
         changed = {bound.metric: bound for bound in self.bounds}
         mistakes = []
         for metric, values in gates.items():

@@ -30,6 +30,8 @@ DEFAULT = "default"
 
 OBJECT_STORES = ("gs://",)
 """Object stores that may hold a workspace: both TensorFlow and Beam read and write them."""
+WORKING_DIRECTORY = "/app"
+"""The image's working directory, which contains the project; no volume may hide it."""
 _TAKEN = ("WORKFLOW_ID", "PYTHONPATH")
 
 
@@ -160,8 +162,9 @@ class Kubeflow(Section):
         for claim, mount in value.items():
             if not ObjectName.pattern.fullmatch(claim):
                 mistakes.append(((claim,), f"expected {ObjectName.expected}"))
-            if not mount.startswith("/") or mount.rstrip("/") in ("", "/app"):
-                mistakes.append(((claim,), "expected an absolute path that is not / or /app"))
+            if not mount.startswith("/") or mount.rstrip("/") in ("", WORKING_DIRECTORY):
+                message = f"expected an absolute path that is not / or {WORKING_DIRECTORY}"
+                mistakes.append(((claim,), message))
         refuse(mistakes)
         return value
 

@@ -16,5 +16,3 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 """The project's root directory."""
 IMAGE_FOLDERS = ("components", "data", "models", "pipeline")
 """The folders of the project that the image contains, in addition to the runners."""
-WORKING_DIRECTORY = "/app"
-"""The image's working directory, which contains the project."""

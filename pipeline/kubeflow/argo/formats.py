@@ -22,7 +22,7 @@ GENERATED = (
 )
 LABEL_KEY = (
     rf"((?=[^/]{{1,253}}/){_LABEL}(\.{_LABEL})*/)?{_QUALIFIED}",
-    "a label's key, as team or example.com/team",
+    "a label's key, such as team or example.com/team",
 )
 LABEL_VALUE = (rf"({_QUALIFIED})?", "at most 63 letters, digits, - _ and .")
 ARGO_NAME = (
@@ -37,7 +37,7 @@ ABSOLUTE = (r"/(?!.*(^|/)\.\.(/|$))[^:]*", "an absolute path without .. and :")
 RELATIVE = (r"(?!/)(?!(.*/)?\.\.(/|$)).*", "a relative path without ..")
 DURATION = (
     r"\d+|(\d+(\.\d+)?(ns|us|ms|s|m|h))+",
-    "seconds, or a time as 30s, 5m or 1h30m",
+    "seconds, or a time such as 30s, 5m or 1h30m",
 )
 IMAGE = (
     rf"({_HOST}/)?{_PART}(/{_PART})*(:(?P<tag>\w[\w.-]{{0,127}}))?"

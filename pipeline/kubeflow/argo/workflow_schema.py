@@ -203,9 +203,9 @@ _SCALARS = {
 }
 _SPECIAL = {
     "IntOrString": ("a whole number, or text", _is_whole_or_text),
-    "Quantity": ("an amount as 500m, 2 or 8Gi", lambda v: isinstance(v, str) or _is_number(v)),
-    "Time": ("a time as 2024-01-31T12:00:00Z", _is_time),
-    "MicroTime": ("a time as 2024-01-31T12:00:00Z", _is_time),
+    "Quantity": ("an amount such as 500m, 2 or 8Gi", lambda v: isinstance(v, str) or _is_number(v)),
+    "Time": ("a time such as 2024-01-31T12:00:00Z", _is_time),
+    "MicroTime": ("a time such as 2024-01-31T12:00:00Z", _is_time),
 }
 
 

@@ -143,7 +143,7 @@ def _fit_vertex(job: dict[str, Any], settings: Kubeflow, arguments: Arguments) -
     if missing:
         notes.append(
             f"{JOB}: Vertex AI has no volumes; when submitting, give {', '.join(missing)} "
-            "(as gs://bucket/folder)"
+            "(such as gs://bucket/folder)"
         )
     if without_gpu:
         notes.append(

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.errors import UserError
-from pipeline.kubeflow.step_container import IMAGE_FOLDERS, WORKING_DIRECTORY
+from pipeline.config.kubeflow_config import WORKING_DIRECTORY
+from pipeline.kubeflow.step_container import IMAGE_FOLDERS
 
 _CODE = (*IMAGE_FOLDERS, "kubeflow_runner.py", "local_runner.py")
 _PROCESSOR = ("OPENBLAS_", "MKL_", "OMP_", "TF_ENABLE_ONEDNN_OPTS")

@@ -111,7 +111,8 @@ def _template(location: str, template: Mapping[str, Any]) -> Iterator[str]:
                 f"{location}.{key}: found in a template of kind {', '.join(kinds)}, without effect"
             )
     if "timeout" in template and leaf and not re.fullmatch(r".*[a-z}]", template["timeout"]):
-        yield f"{location}.timeout: found {template['timeout']!r}, expected a time as 30s or 1h"
+        found = repr(template["timeout"])
+        yield f"{location}.timeout: found {found}, expected a time such as 30s or 1h"
     template_calls = calls(location, template)
     group = f"{location}.{'dag.tasks' if template.get('dag') else 'steps'}"
     if not leaf and not template_calls:

@@ -22,13 +22,13 @@ def requested(location: str, resources: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{inner}: unknown resource, expected {', '.join(_RESOURCES)} or one with /"
             amount = formats.amount(value)
             if amount is None or amount < 0:
-                yield f"{inner}: found {value!r}, expected an amount as 500m, 2 or 8Gi"
+                yield f"{inner}: found {value!r}, expected an amount such as 500m, 2 or 8Gi"
             else:
                 amounts[kind, name] = amount
             if amount is not None and "/" in name and amount != int(amount):
                 yield f"{inner}: found {value}, expected a whole number of devices"
             if amount is not None and name in _BYTES and 0 < amount < 2**20:
-                yield f"{inner}: found {value}, less than a mebibyte; expected an amount as 8Gi"
+                yield f"{inner}: found {value}, less than a mebibyte; expected for example 8Gi"
     for name, value in requests.items():
         request, most = amounts.get(("requests", name)), amounts.get(("limits", name))
         if request is not None and most is not None and request > most:

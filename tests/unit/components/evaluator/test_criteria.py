@@ -85,8 +85,8 @@ def test_a_run_may_replace_the_values_of_bounds():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rmse", "gates: found 'rmse', expected JSON as"),
-        ("[1]", "gates: found '[1]', expected JSON as"),
+        ("rmse", "gates: found 'rmse', expected JSON such as"),
+        ("[1]", "gates: found '[1]', expected JSON such as"),
         ('{"rmse": 5}', "gates: rmse: expected keys and values, found 5"),
         ('{"rmse": null}', "gates: rmse: is empty; give a value or remove the key"),
         ('{"mae": {"at_most": 5}}', "gates: mae: has no bound (known: rmse, skill, "),

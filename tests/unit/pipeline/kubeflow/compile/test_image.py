@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from docker.utils.build import exclude_paths
 
-from pipeline.kubeflow import step_container
+from pipeline.config.kubeflow_config import WORKING_DIRECTORY
 from pipeline.kubeflow.compile import compiler
 from pipeline.kubeflow.local_argo import isolation
 
@@ -96,9 +96,7 @@ def test_everything_copied_is_in_the_build_context():
 
 
 def test_workflow_and_image_agree():
-    assert re.findall(r"^WORKDIR (.+)$", DOCKERFILE, re.MULTILINE)[-1] == (
-        step_container.WORKING_DIRECTORY
-    )
+    assert re.findall(r"^WORKDIR (.+)$", DOCKERFILE, re.MULTILINE)[-1] == WORKING_DIRECTORY
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == [
         f"{compiler._USER}:{compiler._USER}"
     ]

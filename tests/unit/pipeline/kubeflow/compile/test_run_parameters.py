@@ -40,8 +40,8 @@ def test_values_that_a_step_accepts_pass(given):
             "--param new-baseline: found {{ in '{{ a }}', which Argo reads as the start of a",
         ),
         ({"data-directory": "data/{{a}}"}, "--param data-directory: found {{ in 'data/{{a}}'"),
-        ({"gates": "rmse<3"}, "--param gates: found 'rmse<3', expected JSON as"),
-        ({"gates": "[]"}, "--param gates: found '[]', expected JSON as"),
+        ({"gates": "rmse<3"}, "--param gates: found 'rmse<3', expected JSON such as"),
+        ({"gates": "[]"}, "--param gates: found '[]', expected JSON such as"),
         ({"gates": '{"rmsee": {}}'}, "--param gates: rmsee: has no bound; did you mean rmse?"),
         ({"gates": '{"rmse": {"at_most": "x"}}'}, "gates: rmse.at_most: expected a number"),
         (

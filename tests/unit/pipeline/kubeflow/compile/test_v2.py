@@ -181,7 +181,7 @@ def test_vertex_has_no_directories_on_volumes(plain):
     assert set(values) == {"data-directory", "gates", "max-steps", "new-baseline"}
     assert plain.job["runtimeConfig"] == {"parameterValues": values}
     (note,) = [text for text in plain.notes if "Vertex AI has no volumes" in text]
-    assert "give the pipeline root, training-root, serving-directory (as gs://" in note
+    assert "give the pipeline root, training-root, serving-directory (such as gs://" in note
 
 
 def test_a_bucket_is_shared_by_every_step(bucket):

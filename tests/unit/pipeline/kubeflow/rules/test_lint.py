@@ -349,7 +349,7 @@ def test_a_missing_key_is_refused(path, message, workflow):
         ("templates/trainer/retryStrategy/retryPolicy", "Never", "expected one of Always, OnFail"),
         ("templates/trainer/retryStrategy/backoff/duration", "half", "duration: found 'half'"),
         ("templates/trainer/retryStrategy/backoff/factor", 0, "factor: found 0, expected a whole"),
-        ("templates/trainer/timeout", "30", "timeout: found '30', expected a time as 30s"),
+        ("templates/trainer/timeout", "30", "timeout: found '30', expected a time such as 30s"),
         ("templates/trainer/parallelism", 1, "trainer.parallelism: found in a template of kind c"),
         ("templates/king-county/timeout", "1h", "king-county.timeout: found in a template of kin"),
         # Calls.
