@@ -187,7 +187,7 @@ def model_of(export: epath.Path) -> Optional[str]:
     Two exports of one checkpoint have different graph bytes but the same identity. None if the
     export has no such file, or the file is not text.
     """
-    file = export / "assets.extra" / export_manifest.IDENTITY
+    file = export / export_manifest.EXTRA / export_manifest.IDENTITY
     try:
         return file.read_text(encoding="utf-8") if file.is_file() else None
     except ValueError:  # not text

@@ -21,9 +21,11 @@ IDENTITY = "identity.json"
 GRAPH = "saved_model.pb"
 """TensorFlow's name for the graph of a SavedModel; a directory without it cannot be loaded."""
 
+EXTRA = "assets.extra"
+"""TensorFlow's name for the directory of further files in a SavedModel."""
+
 NO_CHECKSUMS = "has no checksums (assets.extra/manifest.json)"
 
-_EXTRA = "assets.extra"
 _LIBRARIES = ("tensorflow", "tfx")
 
 
@@ -33,13 +35,13 @@ def write(export: epath.Path) -> None:
         "files": {name: file_digest.sha256(export / name).hex() for name in sorted(_files(export))},
         "versions": {library: metadata.version(library) for library in _LIBRARIES},
     }
-    (export / _EXTRA).mkdir(parents=True, exist_ok=True)
-    (export / _EXTRA / FILE_NAME).write_text(json.dumps(content, indent=2))
+    (export / EXTRA).mkdir(parents=True, exist_ok=True)
+    (export / EXTRA / FILE_NAME).write_text(json.dumps(content, indent=2))
 
 
 def digest(export: epath.Path) -> str:
     """Returns the SHA-256 of an export's checksums, which identifies it; empty without any."""
-    file = export / _EXTRA / FILE_NAME
+    file = export / EXTRA / FILE_NAME
     return file_digest.sha256(file).hex() if file.is_file() else ""
 
 
@@ -53,7 +55,7 @@ def damage(export: epath.Path, without: str = "") -> str:
     Returns:
         What is wrong, as the end of a sentence about the export; empty if nothing is.
     """
-    file = export / _EXTRA / FILE_NAME
+    file = export / EXTRA / FILE_NAME
     if not file.is_file():
         return NO_CHECKSUMS
     try:
@@ -71,7 +73,7 @@ def damage(export: epath.Path, without: str = "") -> str:
     except OSError as error:
         return f"is damaged: cannot be read: {error.strerror or error}"
     except (ValueError, KeyError, TypeError):
-        return f"is damaged: {_EXTRA}/{FILE_NAME} cannot be read"
+        return f"is damaged: {EXTRA}/{FILE_NAME} cannot be read"
     if not wrong:
         return ""
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -83,6 +85,6 @@ def _files(export: epath.Path) -> Iterator[str]:
     for folder, _, names in export.walk():
         for name in names:
             path = (folder / name).relative_to(export)
-            is_own = str(path) == f"{_EXTRA}/{FILE_NAME}"
+            is_own = str(path) == f"{EXTRA}/{FILE_NAME}"
             if name and not name.startswith(".") and not is_own and (export / path).is_file():
                 yield str(path)

@@ -9,13 +9,17 @@ from etils import epath
 
 from components import deployments
 from models.errors import UserError
+from models.features import export_inputs, label
 from models.features.export_inputs import Input
 from models.training import export_manifest
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictedLabel:
-    """Label that a model predicts; unlike `models.features.label`, without TensorFlow.
+    """Label that a model predicts.
+
+    It has only those fields of `models.features.label.Label` that predictions need, so a model
+    whose export lacks other fields can still be used.
 
     Attributes:
         name: the label's column.
@@ -52,10 +56,10 @@ class ExportedModel:
         Raises:
             UserError: it predicts another label or task, because two problems share a workspace.
         """
-        label = self.labels[0]
-        if (label.name, label.task) != (name, task):
+        first = self.labels[0]
+        if (first.name, first.task) != (name, task):
             raise UserError(
-                f"{self.directory}: predicts {label.name} ({label.task}), not {name} ({task}) as "
+                f"{self.directory}: predicts {first.name} ({first.task}), not {name} ({task}) as "
                 "configured; give each problem a name of its own (name: ...) and run it"
             )
 
@@ -83,19 +87,19 @@ def read(directory: pathlib.Path) -> ExportedModel:
             format, with one label only.
     """
     _check_files(directory)
-    extra = directory / "assets.extra"
-    described = json.loads((extra / "label.json").read_text())
+    extra = directory / export_manifest.EXTRA
+    described = json.loads((extra / label.FILE_NAME).read_text())
     if "labels" not in described:
         raise UserError(
             f"{directory}: was exported in an older format; `run` trains and pushes a new one"
         )
-    signature = json.loads((extra / "features.json").read_text())
+    signature = json.loads((extra / export_inputs.FILE_NAME).read_text())
     missing = signature.get("missing")
     return ExportedModel(
         directory,
         tuple(
-            PredictedLabel(label["name"], label["task"], tuple(label["classes"]))
-            for label in described["labels"]
+            PredictedLabel(fields["name"], fields["task"], tuple(fields["classes"]))
+            for fields in described["labels"]
         ),
         {column["name"]: Input(**column) for column in signature["inputs"]},
         tuple(signature["columns"]),
