@@ -51,6 +51,15 @@ def is_task(config) -> bool:
     return bool(config.cluster_spec) or is_evaluator(config)
 
 
+def trainer_index(config) -> int:
+    """Returns a task's index among those that train: the chief is 0, worker 0 is 1, and so on.
+
+    `RunConfig.global_id_in_cluster` is not the same: it also counts the evaluator if that has an
+    address, as it does in the `TF_CONFIG` of Kubeflow's training operator.
+    """
+    return 0 if config.is_chief else config.task_id + 1
+
+
 def serve_variables(config) -> NoReturn:
     """Runs a parameter server until the process is killed.
 

@@ -126,7 +126,7 @@ def _fit(
     evaluates_here = in_cluster and config.is_chief and not has_evaluator
     shard = inputs.WHOLE
     if config.num_worker_replicas > 1:
-        shard = inputs.Shard(config.global_id_in_cluster, config.num_worker_replicas)
+        shard = inputs.Shard(estimator_api.trainer_index(config), config.num_worker_replicas)
     hooks = _early_stopping(estimator, train)
     if train.replicas > 1:
         hooks.append(mirrored.WholeVariables())

@@ -1,13 +1,14 @@
 """Fake of Kubeflow's training operator and of a node: containers are processes of this machine.
 
-The rules are those of the operator (v1.8.1):
+The rules are those of the operator (v1.9.0), which `make test-cluster` runs itself:
 
 - pkg/controller.v1/tensorflow/tfjob_controller.go: a pod `JOB-type-index` for each replica with
   TF_CONFIG in its container; the job succeeds when the chief does; conditions and replicaStatuses.
+- tensorflow.go beside it, genClusterSpec: every replica has an address, the evaluator as well.
 - pkg/controller.v1/common/pod.go, ReconcilePods: with restartPolicy ExitCode, a pod that ends with
   exit code 128 or higher is replaced; any other failure fails the job.
-- job.go beside it, ReconcileJobs: cleanPodPolicy, and a backoffLimit of 0, with which no pod may
-  fail. Replaced pods do not count (pkg/core/job.go, PastBackoffLimit).
+- job.go beside it, DeletePodsAndServices: cleanPodPolicy.
+- pkg/util/status.go, setCondition: which conditions exclude each other.
 """
 
 import datetime
@@ -44,6 +45,7 @@ class Pod:
             f"{PREFIX}/operator-name": "tfjob-controller",
             f"{PREFIX}/replica-type": kind.lower(),
             f"{PREFIX}/replica-index": str(index),
+            **({f"{PREFIX}/job-role": "master"} if kind == "Chief" else {}),
         }
         self.metadata = {
             "name": f"{name}-{kind.lower()}-{index}",
@@ -113,6 +115,8 @@ class Job:
             for index in range(replica["replicas"])
         ]
         self._addresses = self._stack.enter_context(layout.addresses(names))
+        if "Evaluator" in manifest["spec"]["tfReplicaSpecs"]:
+            self._addresses[layout.EVALUATOR] = ["127.0.0.1:9"]  # does not listen
         name = manifest["metadata"]["name"]
         self._add("Created", "TFJobCreated", f"TFJob {name} is created.")
 
@@ -128,12 +132,6 @@ class Job:
         if self.has_ended or self.is_being_deleted:
             return
         name = self.manifest["metadata"]["name"]
-        any_failed = any(pod.phase == "Failed" for pod in self.pods.values())
-        if any_failed and self.manifest["spec"]["runPolicy"].get("backoffLimit") == 0:
-            reason = "it has reached the specified backoff limit"
-            self._add("Failed", "TFJobFailed", f"Job {name} has failed because {reason}")
-            self._clean_up()
-            return
         where = f"TFJob {self.manifest['metadata']['namespace']}/{name}"
         again = False
         for kind, replica in self.manifest["spec"]["tfReplicaSpecs"].items():
@@ -142,7 +140,7 @@ class Job:
                 if pod and pod.restarts and (pod.exit_code or 0) >= 128:
                     again, pod = True, None
                     self.restarts.append(f"{kind.lower()}-{index}")
-                    text = f"TFJob {name} is restarting because {kind} replica(s) failed."
+                    text = f"job {name} is restarting because {kind} replica(s) failed."
                     self._add("Restarting", "TFJobRestarting", text)
                 if pod is None:
                     config = {
@@ -155,8 +153,8 @@ class Job:
         failed = [pod.kind for pod in self.pods.values() if pod.phase == "Failed"]
         if chief.phase == "Succeeded":
             self._add("Succeeded", "TFJobSucceeded", f"{where} successfully completed.")
-        elif failed and not again:
-            text = f"{where} has failed because {len(failed)} {failed[0]} replica(s) failed."
+        elif failed:
+            text = f'job "{name}" is failing because "{failed[0]}" replica(s) failed.'
             self._add("Failed", "TFJobFailed", text)
         elif chief.phase == "Running" and not again:
             self._add("Running", "TFJobRunning", f"{where} is running.")
@@ -164,21 +162,20 @@ class Job:
             self._clean_up()
 
     def _clean_up(self):
-        policy = self.manifest["spec"]["runPolicy"].get("cleanPodPolicy", "Running")
+        policy = self.manifest["spec"]["runPolicy"].get("cleanPodPolicy", "None")
         for key, pod in list(self.pods.items()):
             if policy == "All" or (policy == "Running" and pod.phase == "Running"):
                 pod.kill()
                 del self.pods[key]
 
     def _add(self, kind, reason, message):
-        """Adds a condition; Running and Restarting exclude each other and end with the job."""
-        if self._conditions and self._conditions[-1]["type"] == kind:
+        """Adds a condition; Running and Restarting exclude each other."""
+        if any(c["type"] == kind and c["status"] == "True" for c in self._conditions):
             return
-        changing = ("Running", "Restarting")
-        if kind in changing:
-            self._conditions = [c for c in self._conditions if c["type"] not in changing]
+        excluded = {"Running": "Restarting", "Restarting": "Running"}.get(kind)
+        self._conditions = [c for c in self._conditions if c["type"] not in (kind, excluded)]
         for condition in self._conditions:
-            if condition["type"] in changing:
+            if condition["type"] == "Running" and kind in ("Succeeded", "Failed"):
                 condition["status"] = "False"
         self._conditions.append(
             {
