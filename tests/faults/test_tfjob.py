@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 
 import pytest
@@ -86,9 +87,10 @@ def test_too_many_restarts_end_the_job(step, api):
     os.kill(training.task("worker-0"), signal.SIGKILL)
     assert training.end() == 1
     last = training.errors.splitlines()[-1]
-    assert "worker-0 ended with exit code 137 at step " in last
+    # It is restarted at once, so the step may not see how it ended.
+    assert re.search("worker-0 (ended with exit code 137|lost its pod) at step ", last)
     assert "after 0 restarts" in last and "to allow more, raise train.cluster.max_restarts" in last
-    assert "backoff limit" in the_job(api).shown()["status"]["conditions"][-1]["message"]
+    assert not api.jobs, "the step has deleted the job"
     wait_until_gone(training.folder)
 
 

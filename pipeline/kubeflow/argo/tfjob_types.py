@@ -9,11 +9,10 @@ from pipeline.kubeflow.argo.workflow_schema import Model
 
 
 class RunPolicy(Model):
-    """When pods and the job are deleted, and how often tasks are restarted."""
+    """When pods and the job are deleted."""
 
     cleanPodPolicy: str
     ttlSecondsAfterFinished: int
-    backoffLimit: int
 
 
 class Pod(Model):

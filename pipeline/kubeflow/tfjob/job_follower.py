@@ -11,7 +11,7 @@ from models.distributed.supervisor import RemoteTraceback, TaskError
 from models.progress.training_progress import Progress
 from pipeline.kubeflow.tfjob import task_states
 from pipeline.kubeflow.tfjob.task_states import Pod
-from pipeline.kubeflow.tfjob.tfjob_client import Away, Jobs
+from pipeline.kubeflow.tfjob.tfjob_client import Jobs
 
 _VERDICT_SECONDS = 60.0
 """The time that the operator has to fail a job after one of its tasks has failed for good."""
@@ -77,16 +77,10 @@ class Follower:
         return False
 
     def _check(self, status: Mapping[str, Any], max_restarts: int) -> None:
-        now, step = time.monotonic(), self._last_checkpoint()
+        now = time.monotonic()
         broken = next((pod for pod in self._pods.values() if pod.has_failed_for_good), None)
         if failed := condition(status, "Failed"):
-            worst = self._worst()
-            if worst and not broken and not max_restarts:
-                # If no restarts are allowed, the operator itself does not restart a task.
-                raise JobEnded(
-                    _too_many_restarts(str(worst.task), f"ended with {worst.why}", step, 0)
-                )
-            raise JobEnded(self._error(broken or worst, failed.get("message", "")))
+            raise JobEnded(self._error(broken or self._worst(), failed.get("message", "")))
         if broken:
             # An operator that is restarting one task may overlook that another has failed.
             self._broken = self._broken or now
@@ -149,15 +143,16 @@ class Follower:
             )
         try:
             failure = task_states.failure(self._jobs.log(pod.name, _LOG_LINES))
-        except Away:
+        except TaskError as error:  # also for a pod that has never started, which has no log
+            logging.warning("TFJob %s: %s", self._name, error)
             failure = None
         reason = failure.error if failure else f"ended with {pod.why or message}"
-        error = TaskError(
+        task_error = TaskError(
             f"{pod.task}: {reason}; its log: kubectl logs -n {self._jobs.namespace} {pod.name}"
         )
         if failure:
-            error.__cause__ = RemoteTraceback(f"\n\nin {pod.task}:\n{failure.traceback}")
-        return error
+            task_error.__cause__ = RemoteTraceback(f"\n\nin {pod.task}:\n{failure.traceback}")
+        return task_error
 
 
 def _too_many_restarts(task: str, reason: str, step: int, max_restarts: int) -> TaskError:

@@ -68,7 +68,8 @@ def of(
                 # Pods that have ended stay, with their logs; the servers, which never end, go.
                 "cleanPodPolicy": "Running",
                 "ttlSecondsAfterFinished": tfjob.keep_hours * 3600,
-                "backoffLimit": tasks.max_restarts,
+                # No backoffLimit: the step counts the restarts. The operator would not count those
+                # of ExitCode, and with a limit of 0 delete every pod with its log.
             },
             "tfReplicaSpecs": {
                 kind: {

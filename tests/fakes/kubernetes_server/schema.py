@@ -49,7 +49,7 @@ def mistakes(job):
             for key in ("apiVersion", "kind", "name", "uid")
             if not owner.get(key)
         ]
-    policy = job["spec"]["runPolicy"].get("cleanPodPolicy", "Running")
+    policy = job["spec"]["runPolicy"].get("cleanPodPolicy", "None")
     if policy not in ("All", "Running", "None"):
         problems.append(f"runPolicy.cleanPodPolicy: {policy!r}")
     for kind, replica in job["spec"]["tfReplicaSpecs"].items():

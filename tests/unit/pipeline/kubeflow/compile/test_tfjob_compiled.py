@@ -68,7 +68,6 @@ def test_the_check_passes_a_minimal_job(tmp_path, cluster):
 def test_each_task_of_the_cluster_is_a_replica(genuine):
     found = {kind: replica["replicas"] for kind, replica in replicas(genuine).items()}
     assert found == {"Chief": 1, "Worker": 2, "PS": 1, "Evaluator": 1}
-    assert the_job(genuine)["spec"]["runPolicy"]["backoffLimit"] == 4
 
 
 def test_only_the_trainer_has_a_job(genuine):
@@ -182,6 +181,7 @@ def change(tree, path, value):
 
 
 OWNERS = [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "{{workflow.uid}}"}]
+TTL = "spec/runPolicy/ttlSecondsAfterFinished"
 CHIEF = "spec/tfReplicaSpecs/Chief"
 POD = f"{CHIEF}/template/spec"
 TASK = f"{POD}/containers/0"
@@ -197,8 +197,8 @@ A_REPLICA = {"replicas": 1, "restartPolicy": "ExitCode", "template": A_POD}
         ("spec", None, "spec: missing"),
         ("metadata/ownerReference", [], "metadata.ownerReference: unknown key; did you mean owner"),
         ("spec/runPolicy/cleanPodPolicy", None, "spec.runPolicy.cleanPodPolicy: missing"),
-        ("spec/runPolicy/backoffLimits", 3, "spec.runPolicy.backoffLimits: unknown key; did you m"),
-        ("spec/runPolicy/backoffLimit", "3", "spec.runPolicy.backoffLimit: found '3' (str), expe"),
+        ("spec/runPolicy/cleanPodPolicys", "x", "spec.runPolicy.cleanPodPolicys: unknown key; did"),
+        (TTL, "3", "spec.runPolicy.ttlSecondsAfterFinished: found '3' (str), expected a whol"),
         (f"{CHIEF}/replicas", "1", "spec.tfReplicaSpecs.Chief.replicas: found '1' (str), expected"),
         (f"{CHIEF}/restartPolicys", "x", "tfReplicaSpecs.Chief.restartPolicys: unknown key; did"),
         (f"{POD}/nodeSelectors", {}, "Chief.template.spec.nodeSelectors: unknown key; did you m"),

@@ -79,7 +79,7 @@ def test_an_identical_job_continues(serve, make, earlier, directory):
 
 def test_another_job_is_replaced(serve, make, earlier, directory):
     api = serve()
-    earlier(backoffLimit=7)
+    earlier(ttlSecondsAfterFinished=7)
     assert make().clear(directory)
     assert not api.jobs
 
@@ -94,7 +94,7 @@ def test_a_job_that_has_ended_is_replaced(serve, make, earlier, directory, verdi
 
 def test_replacing_a_job_deletes_it(serve, make, earlier, directory):
     api = serve()
-    earlier(backoffLimit=7)
+    earlier(ttlSecondsAfterFinished=7)
     api.linger = 3  # its pods take some time to end
     assert make().clear(directory)
     assert not api.jobs
@@ -175,7 +175,7 @@ def test_a_short_outage_of_the_api_is_survived(serve, make, train, earlier, dire
     api = serve(verdict="Succeeded")
     launcher = make()
     if moment == "before":
-        earlier(backoffLimit=7)
+        earlier(ttlSecondsAfterFinished=7)
         api.fail_next = 3
         assert launcher.clear(directory)
     else:
