@@ -29,9 +29,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, str]
         UserError: see `features.resolve`; a label or the weight is optional in the schema; or a
             regression label or the weight holds text.
     """
-    schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
-    settings = ColumnSettings.from_json(custom_config["columns"])
-    features = features_lib.resolve(schema, settings)
+    settings, features = _resolved(custom_config)
 
     outputs: dict[str, Any] = {
         packed_tensors.sequence_name(feature.name): scaling.scale_lists(inputs[feature.name])
@@ -52,6 +50,25 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, str]
     if settings.weight:
         outputs[WEIGHT] = _weight(settings.weight, _required("weight", settings.weight, inputs))
     return outputs
+
+
+def columns_read(custom_config: Mapping[str, str]) -> list[str]:
+    """Returns the raw columns that `preprocessing_fn` reads: of features, labels and the weight.
+
+    Raises:
+        UserError: see `features.resolve`.
+    """
+    settings, features = _resolved(custom_config)
+    columns = [column.name for column in features_lib.columns_read(features)]
+    return [*columns, *settings.label_names, *([settings.weight] if settings.weight else [])]
+
+
+def _resolved(
+    custom_config: Mapping[str, str],
+) -> tuple[ColumnSettings, tuple[features_lib.Feature, ...]]:
+    schema = text_format.Parse(custom_config["schema"], schema_pb2.Schema())
+    settings = ColumnSettings.from_json(custom_config["columns"])
+    return settings, features_lib.resolve(schema, settings)
 
 
 def _required(role: str, name: str, inputs: Mapping[str, Any]) -> tf.Tensor:

@@ -5,11 +5,14 @@ import datetime
 import numpy as np
 import pytest
 import rich_table
+import tensorflow_transform as tft
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
+from tfx_bsl.tfxio import tf_example_record
 
-from models.features import packed_tensors, raw_columns, vocabularies
+from models.features import packed_tensors, preprocessing, raw_columns, vocabularies
 from models.features.packed_tensors import CATEGORICAL, INDICATOR, QUANTILE, SCALED, Layout
 
 BINS = packed_tensors.QUANTILES
@@ -291,3 +294,26 @@ def test_dates_increase_by_one_each_day(rich, serve, typical, layout, first):
     bounded = np.clip(first.toordinal(), np.nanmin(days), np.nanmax(days))
     [scaled] = column(serve([{**typical, "day": first.isoformat()}]), layout, SCALED, "day")
     assert scaled * np.nanstd(days) == pytest.approx(bounded - np.nanmean(days), abs=0.2)
+
+
+@pytest.mark.parametrize("table", ["rich", "full"])
+def test_the_columns_read_are_those_that_tft_finds_by_tracing(table, request):
+    transformed = request.getfixturevalue(table)
+    config = {
+        "schema": text_format.MessageToString(transformed.schema),
+        "columns": transformed.columns.for_transform().to_json(),
+    }
+    reader = tf_example_record.TFExampleBeamRecord(
+        physical_format="inmem", telemetry_descriptors=["test"], schema=transformed.schema
+    )
+    specs = reader.TensorAdapter().OriginalTypeSpecs()
+
+    def preprocess(inputs):
+        return preprocessing.preprocessing_fn(inputs, config)
+
+    traced = {
+        column
+        for columns in (tft.get_analyze_input_columns, tft.get_transform_input_columns)
+        for column in columns(preprocess, specs, force_tf_compat_v1=True)
+    }
+    assert sorted(preprocessing.columns_read(config)) == sorted(traced)
