@@ -19,6 +19,7 @@ CHUNK = 16_384
 """Number of rows that are parsed and shuffled together."""
 
 _SHUFFLED_CHUNKS = 4
+_BATCHES_AHEAD = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +127,7 @@ def training_input_fn(
         else:
             passes = tf.data.Dataset.range(first_pass, tf.int64.max)
             chunks = passes.flat_map(chunks_of_pass)
-        return chunks.flat_map(shuffled_batches).skip(done * replicas).prefetch(tf.data.AUTOTUNE)
+        return _ahead(chunks.flat_map(shuffled_batches).skip(done * replicas))
 
     return make
 
@@ -139,7 +140,7 @@ def evaluation_input_fn(
 ) -> Callable[[], tf.data.Dataset]:
     """Returns an input function of one pass over the files, in order; see `training_input_fn`."""
     parse = _parser(transform_output.transformed_feature_spec(), labels)
-    return lambda: _records(files).batch(batch_size).map(parse).prefetch(tf.data.AUTOTUNE)
+    return lambda: _ahead(_records(files).batch(batch_size).map(parse))
 
 
 def _records(files: Sequence[str], shard: Shard = WHOLE) -> tf.data.Dataset:
@@ -148,6 +149,18 @@ def _records(files: Sequence[str], shard: Shard = WHOLE) -> tf.data.Dataset:
         return records
     # By row, not by file: there may be fewer files than shards, and their sizes vary.
     return records.shard(shard.count, shard.index)
+
+
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Makes a few batches ahead of the model, without `tf.data`'s tuning.
+
+    There is nothing to tune, and a tuned iterator may take a minute to close: its thread sleeps
+    that long between two rounds, and can miss the one notice that wakes it to end
+    (`Model::OptimizeLoop` and `CancellationManager` in TensorFlow 2.15).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 def _parser(spec: Mapping[str, Any], labels: Sequence[str]) -> Callable:

@@ -141,10 +141,6 @@ def ended_well(training, *restarted: str) -> list[dict]:
     assert (training.export / "saved_model.pb").exists()
     assert 2000 <= training.record["best"]["step"] <= 2002
     restarts = training.record["restarts"]
-    if restarted == ("ps-0",) and [restart["task"] for restart in restarts[1:]] == ["chief"]:
-        # TensorFlow may hang as it closes a session whose server was restarted; nothing is lost.
-        closing = restarts.pop()
-        assert closing["step"] == 2000 and closing["reason"].startswith("hung")
     assert [restart["task"] for restart in restarts] == list(restarted), restarts
     return restarts
 

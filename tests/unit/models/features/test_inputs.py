@@ -122,6 +122,17 @@ def test_evaluation_sees_every_row_once_and_ends(rich, halves, size):
     assert counts == collections.Counter(row["price"] for row in rich.train_rows)
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["streamed", "cached"])
+def test_nothing_is_tuned_so_iterators_close_at_once(rich, cache_bytes):
+    files, output = rich.train_files, rich.output
+    training = inputs.training_input_fn(
+        files, output, BATCH, rows=len(rich.train_rows), cache_bytes=cache_bytes, seed=0
+    )
+    for make in (training, inputs.evaluation_input_fn(files, output, BATCH)):
+        with tf.Graph().as_default():
+            assert make().options().autotune.enabled is False
+
+
 def test_chunks_are_shuffled_and_each_row_still_comes_once(rich, monkeypatch):
     monkeypatch.setattr(inputs, "CHUNK", 128)
     epoch = len(rich.train_rows) // BATCH
