@@ -1,33 +1,49 @@
 """Tests of the worker processes of Beam's steps."""
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
+from typing import IO
 
+import forks
 import psutil
 import pytest
 
-HERE = pathlib.Path(__file__).parent
+PROGRAM = "tests.unit.pipeline.beam.with_workers"
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict:
     """Returns the output of `with_workers.py main`."""
-    process = started("main", tmp_path_factory.mktemp("workers"))
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0
-    return json.loads(output)
+    folder = tmp_path_factory.mktemp("workers")
+    with started("main", folder) as (process, output):
+        found = output.read()
+        assert process.wait() == 0, (folder / "errors").read_text()[-3000:]
+    return json.loads(found)
 
 
-def started(what: str, folder: pathlib.Path) -> subprocess.Popen:
-    command = [sys.executable, str(HERE / "with_workers.py"), what, str(folder)]
+@contextlib.contextmanager
+def started(what: str, folder: pathlib.Path) -> Iterator[tuple[forks.Process, IO[str]]]:
+    """Context manager: starts the program; yields its process and its output."""
     # Workers must talk to each other without a proxy; this one refuses everything.
     proxies = dict.fromkeys(["http_proxy", "https_proxy", "grpc_proxy"], "http://127.0.0.1:9")
-    environment = {**os.environ, **proxies, "PYTHONPATH": str(HERE.parents[3])}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    reading, writing = os.pipe()
+    with open(reading) as output, (folder / "errors").open("w") as errors:
+        with open(writing, "w") as out:
+            process = forks.Process(
+                ["-m", PROGRAM, what, str(folder)],
+                forks.PIPELINE,
+                out,
+                errors,
+                {**os.environ, **proxies},
+            )
+        try:
+            yield process, output
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("case", ["first last", "second last"])
@@ -69,12 +85,11 @@ def test_without_workers_this_process_runs_the_steps(results):
     "signum", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_workers_do_not_outlive_the_main_process(tmp_path, signum):
-    process = started("hang", tmp_path)
-    assert process.stdout
-    assert {process.stdout.readline() for _ in range(2)} == {"at work\n"}
-    theirs = psutil.Process(process.pid).children(recursive=True)
-    assert len(theirs) == 3  # two workers and the server that forks them
-    process.send_signal(signum)
-    process.wait()
+    with started("hang", tmp_path) as (process, output):
+        assert {output.readline() for _ in range(2)} == {"at work\n"}
+        theirs = psutil.Process(process.pid).children(recursive=True)
+        assert len(theirs) == 3  # two workers and the server that forks them
+        process.send_signal(signum)
+        process.wait()
     gone, left = psutil.wait_procs(theirs, timeout=30)
     assert not left

@@ -1,4 +1,4 @@
-"""Program that runs Beam steps on two workers in a fresh process, for test_workers.py."""
+"""Program that runs Beam steps on two workers, for test_workers.py."""
 
 import json
 import os
