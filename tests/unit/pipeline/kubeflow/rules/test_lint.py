@@ -4,6 +4,7 @@ import copy
 import json
 import pathlib
 import tempfile
+from typing import Any
 
 import pytest
 import yaml
@@ -121,35 +122,43 @@ def test_the_compiled_workflow_has_no_findings(compiled):
     assert lint.check(compiled) == []
 
 
-@pytest.mark.parametrize("table", ["ames", "king_county", "series"])
-@pytest.mark.parametrize(
-    "section",
-    [
-        {"image": "houses:1", "workspace": "gs://bucket/home/x"},
-        {
-            "image": f"registry.example.com:5000/a/b@sha256:{'0' * 64}",
-            "workspace": "/mnt/a/b",
-            "volumes": {"one": "/mnt/a", "two": "/mnt/b"},
-            "data": "gs://bucket/root/d",
-            "metadata": {"host": "metadata.example.com", "port": 8080},
-            "service_account": "someone",
-            "secrets": {"DB_PASSWORD": "db/password"},
-            "environment": {
-                "TOKENIZERS_PARALLELISM": "false",
-                "GOOGLE_APPLICATION_CREDENTIALS": "/secrets/key.json",
-            },
-            "labels": {"team": "x", "example.com/cost-center": ""},
-            "node_selector": {"disk": "ssd"},
-            "image_pull_secrets": ["registry"],
-            "resources": {"Trainer": {"cpu": "250m", "cpu_limit": 2, "memory": "2Gi", "gpu": 2}},
-            "retries": {"limit": 3, "backoff": 10, "factor": 3, "policy": "OnError"},
+SECTIONS: dict[str, dict[str, Any]] = {
+    "least": {"image": "houses:1", "workspace": "gs://bucket/home/x"},
+    "most": {
+        "image": f"registry.example.com:5000/a/b@sha256:{'0' * 64}",
+        "workspace": "/mnt/a/b",
+        "volumes": {"one": "/mnt/a", "two": "/mnt/b"},
+        "data": "gs://bucket/root/d",
+        "metadata": {"host": "metadata.example.com", "port": 8080},
+        "service_account": "someone",
+        "secrets": {"DB_PASSWORD": "db/password"},
+        "environment": {
+            "TOKENIZERS_PARALLELISM": "false",
+            "GOOGLE_APPLICATION_CREDENTIALS": "/secrets/key.json",
         },
+        "labels": {"team": "x", "example.com/cost-center": ""},
+        "node_selector": {"disk": "ssd"},
+        "image_pull_secrets": ["registry"],
+        "resources": {"Trainer": {"cpu": "250m", "cpu_limit": 2, "memory": "2Gi", "gpu": 2}},
+        "retries": {"limit": 3, "backoff": 10, "factor": 3, "policy": "OnError"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "section"),
+    [
+        ("king_county", "least"),
+        ("ames", "most"),
+        ("series", "most"),
+        pytest.param("ames", "least", marks=pytest.mark.slow),
+        pytest.param("series", "least", marks=pytest.mark.slow),
+        pytest.param("king_county", "most", marks=pytest.mark.slow),
     ],
-    ids=["least", "most"],
 )
 def test_every_setting_compiles_without_findings(table, section, tmp_path):
     config = cluster_config.load(
-        pathlib.Path(f"data/{table}/pipeline.yaml"), [f"kubeflow={json.dumps(section)}"]
+        pathlib.Path(f"data/{table}/pipeline.yaml"), [f"kubeflow={json.dumps(SECTIONS[section])}"]
     )
     assert lint.check(compiler.compile_all(*config, tmp_path).files[0]) == []
 
