@@ -8,14 +8,14 @@ import sys
 import beam_steps
 import example_gens
 import pytest
-from tfx.components import StatisticsGen
+import table_rows
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto import example_gen_pb2
 
 from components.table_example_gen import BadTable, Options, TableExampleGen
-from components.tables import bad_rows
+from components.tables import bad_rows, reader
 from components.tables.table import NO_ROWS
 
 GOOD = "id,price,city\n" + "".join(f"{i},{i / 4},city {i % 5}\n" for i in range(200))
@@ -53,37 +53,54 @@ TYPED = [
 KINDS = {"id": "INT", "price": "FLOAT", "city": "BYTES"}
 
 
-def with_bad_row(row) -> bytes:
-    row = row if isinstance(row, bytes) else row.encode()
-    return GOOD.encode() + b'7,7,"two\nlines"\n' + row + b"\n" + b"9,9,end\n"
+def with_bad_rows(*rows) -> bytes:
+    """Returns a table whose line 204 and the following ones are bad, and the last is good again."""
+    bad = [row if isinstance(row, bytes) else row.encode() for row in rows]
+    return GOOD.encode() + b'7,7,"two\nlines"\n' + b"\n".join([*bad, b"9,9,end\n"])
 
 
-@pytest.mark.parametrize(
-    ("row", "reason", "kinds"), [(*bad, {}) for bad in BAD] + [(*bad, KINDS) for bad in TYPED]
-)
-class TestABadRow:
-    def test_is_refused_with_its_location(self, table, row, reason, kinds):
-        folder = table(with_bad_row(row))
-        with pytest.raises(BadTable) as caught:
-            example_gens.ours(folder, kinds=kinds)
-        location = f"{folder / 'table.csv'}:204: "
-        advice = f"; {bad_rows.ADVICE}"
-        assert str(caught.value) == f"{location}{reason}{advice}"
+# A step that infers the kinds of columns finds a bad row earlier than the one that writes.
+BY_STEP = [(*bad, {}) for bad in BAD] + [(*bad, KINDS) for bad in TYPED]
 
-    def test_is_quarantined(self, table, row, reason, kinds):
-        folder = table(with_bad_row(row))
-        found = example_gens.ours(folder, kinds=kinds, on_bad_rows="quarantine")
-        assert count(found) == 202
-        assert found.report["rows"] == 203
-        assert found.artifact.get_int_custom_property("quarantined_rows") == 1
-        (quarantined,) = found.quarantine
-        assert (quarantined["file"], quarantined["line"]) == (str(folder / "table.csv"), 204)
-        assert f"{quarantined['column']}: {quarantined['reason']}".removeprefix(": ") == reason
+
+@pytest.mark.parametrize(("row", "reason", "kinds"), BY_STEP)
+def test_a_bad_row_is_found_with_its_location(table, row, reason, kinds):
+    """Calls the functions that our Beam pipeline calls."""
+    file = str(table(with_bad_rows(row)) / "table.csv")
+    options = Options(**example_gens.SMALL, kinds=kinds)
+    known = options.known_kinds()
+    source = reader.open_table([file], options.reading, known, options.block_bytes)
+    if known:
+        bad = [row for rows in table_rows.read(source, [file], known) for row in rows.bad]
+    else:
+        bad = [row for piece in source.pieces(file) if (row := source.infer(piece)[1])]
+    assert [str(row) for row in bad] == [f"{file}:204: {reason}"]
+
+
+@pytest.mark.parametrize(("row", "reason", "kinds"), [BY_STEP[0], BY_STEP[-1]])
+def test_a_bad_row_is_refused_with_its_location(table, row, reason, kinds):
+    folder = table(with_bad_rows(row))
+    with pytest.raises(BadTable) as caught:
+        example_gens.ours(folder, kinds=kinds)
+    assert str(caught.value) == f"{folder / 'table.csv'}:204: {reason}; {bad_rows.ADVICE}"
+
+
+@pytest.mark.parametrize(("bad", "kinds"), [(BAD, {}), (BAD + TYPED, KINDS)])
+def test_bad_rows_are_quarantined(table, bad, kinds):
+    folder = table(with_bad_rows(*(row for row, _ in bad)))
+    found = example_gens.ours(folder, kinds=kinds, on_bad_rows="quarantine", max_bad_share=0.1)
+    assert count(found) == 202
+    assert found.report["rows"] == 202 + len(bad)
+    assert found.artifact.get_int_custom_property("quarantined_rows") == len(bad)
+    file = str(folder / "table.csv")
+    for line, (row, (_, reason)) in enumerate(zip(found.quarantine, bad, strict=True), 204):
+        assert (row["file"], row["line"]) == (file, line)
+        assert f"{row['column']}: {row['reason']}".removeprefix(": ") == reason
 
 
 def test_quarantined_rows_do_not_change_the_others(table):
     folder = table(GOOD)
-    whole = example_gens.ours(folder).rows()
+    whole = example_gens.ours_without_beam(folder / "table.csv")
     table(GOOD.replace("\n57,", "\n1,2\n57,").replace("\n111,", "\n1,2,3,4\n,,,,\n111,"))
     found = example_gens.ours(folder, on_bad_rows="quarantine", max_bad_share=0.02)
     assert found.rows() == whole
@@ -109,8 +126,9 @@ def test_a_late_word_makes_a_column_text_without_a_schema(table):
 
 def test_types_come_from_the_schema(table):
     kinds = {"id": "BYTES", "price": "FLOAT", "city": "BYTES"}
-    found = example_gens.ours(table("id,price,city\n007,3,a\n008,+4,\n"), kinds=kinds)
-    rows = sum(found.rows().values(), example_gens.collections.Counter())
+    folder = table("id,price,city\n007,3,a\n008,+4,\n")
+    found = example_gens.ours_without_beam(folder / "table.csv", kinds=kinds)
+    rows = sum(found.values(), example_gens.collections.Counter())
     assert len(rows) == 2
     for record in rows:
         features = example_gens.tf.train.Example.FromString(record).features.feature
@@ -124,9 +142,10 @@ def test_types_missing_from_the_schema_are_inferred(table):
 
 
 def test_latin_1(table):
-    folder = table("id,größe,city\n1,2,Köln\n2,3.5,Zürich\n")
-    expected = example_gens.ours(folder).rows()
-    table("id,größe,city\n1,2,Köln\n2,3.5,Zürich\n".encode("latin-1"))
+    text = "id,größe,city\n1,2,Köln\n2,3.5,Zürich\n"
+    folder = table(text)
+    expected = example_gens.ours_without_beam(folder / "table.csv")
+    table(text.encode("latin-1"))
     assert example_gens.ours(folder, encoding="latin-1").rows() == expected
     with pytest.raises(BadTable, match="table.csv:1: the header is not utf-8; set data.encoding"):
         example_gens.ours(folder)
@@ -134,16 +153,16 @@ def test_latin_1(table):
 
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_byte_order_mark_and_a_quoted_header(table, quoted):
-    folder = table(GOOD)
-    expected = example_gens.ours(folder).rows()
+    file = table(GOOD) / "table.csv"
+    expected = example_gens.ours_without_beam(file)
     header = '"id","price","city"\n' if quoted else "id,price,city\n"
     table(b"\xef\xbb\xbf" + GOOD.replace("id,price,city\n", header).encode())
-    assert example_gens.ours(folder).rows() == expected
+    assert example_gens.ours_without_beam(file) == expected
 
 
 def test_gzipped_and_several_files(table):
     folder = table(GOOD)
-    expected = example_gens.ours(folder).rows()
+    expected = example_gens.ours_without_beam(folder / "table.csv")
     lines = GOOD.splitlines(keepends=True)
     table("".join(lines[:80]), "table.csv")
     table(lines[0] + "".join(lines[80:]), "more.csv.gz")
@@ -153,8 +172,9 @@ def test_gzipped_and_several_files(table):
 
 
 def test_stray_quotes_are_characters(table):
-    found = example_gens.ours(table('id,size\n1,5" pipe\n2,7" pipe\n3,"x\ny"\n4,9"\n5,"a"b"\n' * 1))
-    rows = sum(found.rows().values(), example_gens.collections.Counter())
+    folder = table('id,size\n1,5" pipe\n2,7" pipe\n3,"x\ny"\n4,9"\n5,"a"b"\n')
+    found = example_gens.ours_without_beam(folder / "table.csv")
+    rows = sum(found.values(), example_gens.collections.Counter())
     sizes = {
         example_gens.tf.train.Example.FromString(r).features.feature["size"].bytes_list.value[0]
         for r in rows
@@ -263,7 +283,7 @@ def test_spans_versions_and_the_cache(tmp_path):
             pipeline.Pipeline(
                 pipeline_name="spans",
                 pipeline_root=str(tmp_path / "root"),
-                components=[example_gen, StatisticsGen(examples=example_gen.outputs["examples"])],
+                components=[example_gen],
                 metadata_connection_config=config,
                 beam_pipeline_args=beam_steps.ARGUMENTS,
                 enable_cache=True,
