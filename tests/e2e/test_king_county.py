@@ -98,19 +98,6 @@ def test_each_house_is_in_a_single_split(king_county, first, houses):
     assert sum(len(part) for part in ids.values()) == houses.id.nunique() < len(houses)
 
 
-def test_an_unchanged_run_is_cached_and_restores_a_lost_deployment(king_county, first):
-    before = king_county.versions
-    # A blessed model is deployed in the end, even if everything before is cached.
-    shutil.rmtree(king_county.workspace / "serving")
-    output = king_county.run()
-    found = states(output)
-    assert {node for node, state in found.items() if state != "cached"} == UNCACHED
-    (version,) = king_county.versions
-    assert "Blessed and pushed to" in output
-    assert f"serving/{version}" in output
-    assert version > before[-1]
-
-
 def test_a_worse_model_is_refused_and_the_old_one_stays_deployed(king_county, first):
     """The worse model is the one of the document about writing a model_fn, after a few steps."""
     (king_county.config.parent / "my_model.py").write_text(block("python", "my_model.py"))
@@ -127,8 +114,11 @@ def test_a_worse_model_is_refused_and_the_old_one_stays_deployed(king_county, fi
     assert verdict["baseline_metrics"]["overall"]["rmse"] < verdict["metrics"]["overall"]["rmse"]
 
 
-def test_a_terminal_shows_the_table_and_no_output_of_libraries(king_county, first):
-    """The first configuration again is cached and still blessed, for another interpreter too."""
+@pytest.fixture(scope="module")
+def restored(king_county, first) -> str:
+    """Deletes the deployments; returns what another interpreter's run shows on a terminal."""
+    # A blessed model is deployed in the end, even if everything before is cached.
+    shutil.rmtree(king_county.workspace / "serving")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         king_county.command("run"), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
@@ -140,12 +130,23 @@ def test_a_terminal_shows_the_table_and_no_output_of_libraries(king_county, firs
         while block := os.read(ours, 65_536):
             screen += block
     assert process.wait() == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())
+
+
+def test_an_unchanged_run_is_cached_and_restores_a_lost_deployment(king_county, first, restored):
+    """The model is still blessed, though another one was refused meanwhile."""
     for node in NODES:
-        assert re.search(rf"{node} +{'done' if node in UNCACHED else 'cached'} +\d+\.\d", text)
-    assert "Blessed" in text
+        state = "done" if node in UNCACHED else "cached"
+        assert re.search(rf"{node} +{state} +\d+\.\d", restored)
+    pushed = re.findall(r"^Blessed and pushed to .*/serving/(\d+)", first, re.MULTILINE)
+    (version,) = king_county.versions
+    assert re.search(rf"^Blessed and pushed to .*/serving/{version}\r$", restored, re.MULTILINE)
+    assert [version] > pushed
+
+
+def test_a_terminal_shows_no_output_of_libraries(restored):
     for leak in ("INFO", "WARNING", "Warning", "tensorflow/", "tfx", "I11", "W11"):
-        assert leak not in text.replace("importing TensorFlow and TFX", ""), text
+        assert leak not in restored.replace("importing TensorFlow and TFX", ""), restored
 
 
 @pytest.mark.slow
@@ -168,6 +169,8 @@ def test_a_changed_gate_judges_again_without_training(king_county, first):
 def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first):
     # Longer training shifts errors between bands, so loosen the change bound here.
     settings = ["train.max_steps=1500", "train.evaluate_every=250", "gates.rmse.may_worsen_by=0.5"]
+    bands = "{column: price, bands: [300000, 600000, 1000000]}"
+    settings.append(f"slices=[{bands}, {{column: zipcode, gate: false}}]")
     known = set((king_county.workspace / "training").iterdir())
     process = king_county.start(*settings)
     directory = wait_for(
@@ -187,6 +190,7 @@ def test_a_killed_training_continues_from_its_last_checkpoint(king_county, first
     assert restored is not None
     assert 500 <= int(restored.group(1)) < 1500
     assert (directory / "model.ckpt-1500.index").exists()
+    assert len(verdicts(king_county)[-1]["metrics"]) > 60, "there is a slice for every zip code"
 
 
 def test_a_second_run_in_the_same_workspace_is_refused(king_county, first):
