@@ -6,16 +6,19 @@ import pathlib
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import sklearn.metrics
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.api import types
 from tfx.types import standard_artifacts
 from tiny_model import artifact, deployed, evaluate, save
 
 from components import deployments
 from components.evaluator import (
+    comparison,
     eval_config,
     executor,
     extractors,
@@ -25,7 +28,9 @@ from components.evaluator import (
 from components.evaluator.bounds import Bound
 from components.evaluator.comparison import Comparison
 from components.evaluator.criteria import Criteria, Slice
-from components.serving_check.report import Report
+from components.evaluator.eval_config import BASELINE
+from components.serving_check.report import NOTHING_FOUND, Report
+from models.errors import UserError
 from models.features.label import Label
 
 rng = np.random.default_rng(0)
@@ -104,9 +109,11 @@ def is_blessed(result) -> bool:
 NO_BASELINE = Comparison()
 
 
-def judged_again(folder, judged, comparison=NO_BASELINE) -> dict:
+def judged_again(
+    folder, judged, comparison=NO_BASELINE, labels=(PRICE,), serving=NOTHING_FOUND
+) -> dict:
     """Judges metrics that `evaluate` wrote anew, as a run of TFMA takes seconds."""
-    return verdict.make(str(folder / "evaluation"), judged, [PRICE], comparison)
+    return verdict.make(str(folder / "evaluation"), judged, labels, comparison, serving)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +203,7 @@ def test_a_good_model_without_a_baseline_is_blessed(alone):
     assert any(text.startswith("RMSE of a constant predictor is ") for text in texts)
     assert result["notes"] == ["No other model is deployed: only the absolute bounds apply."]
     assert result["baseline"] == {"version": None, "problem": "", "set_aside": ""}
+    assert not blessing.has_custom_property("baseline_model_id")
 
 
 def test_without_bounds_the_best_model_is_not_blessed(alone, folder_alone):
@@ -219,11 +227,25 @@ def test_a_model_no_better_than_a_constant_is_refused_whatever_the_bound(tmp_pat
     assert any(text.startswith("skill") for text in failed(result))
 
 
-def test_a_prediction_that_is_not_a_number_is_refused(tmp_path):
+def test_a_prediction_that_is_not_a_number_is_refused_after_findings_of_the_serving_check(tmp_path):
     judged = criteria(PRICE, LOOSE, bound("skill", 0.1))
-    result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "no_number")
+    serving = Report(("predict answers at random",), ("other was not judged",))
+    result, blessing = evaluate(tmp_path, ROWS, judged, PRICE, "no_number", serving=serving)
     assert result["metrics"]["overall"]["rmse"] is None
     assert not agrees(result, blessing)
+    answers_at_random, no_number, *_ = failed(result)
+    assert answers_at_random == "predict answers at random"
+    assert no_number.startswith("predictions is not a finite number in 1 of 400 rows: nan where ")
+    assert result["notes"][0] == "other was not judged"
+
+
+def test_findings_of_the_serving_check_fail_the_verdict(alone, folder_alone):
+    serving = Report(("predict answers at random",), ("other was not judged",))
+    result = judged_again(folder_alone, criteria(PRICE, LOOSE), serving=serving)
+    assert not is_blessed(result)
+    assert failed(result) == ["predict answers at random"]
+    assert result["notes"][0] == "other was not judged"
+    assert result["metrics"]["overall"]["rmse"] is not None
 
 
 def test_falling_behind_the_baseline_overall_or_in_a_gated_slice_is_refused(tmp_path):
@@ -258,34 +280,9 @@ ASK = (
     'cluster: --param new-baseline="why")'
 )
 CANNOT = "The deployed model (version 17) cannot be used as the baseline: it "
-RENT_ALONE = Label("rent", "regression", True, 200.0, 100.0, 5.1, 0.6, 180.0)
 
 
-def test_a_baseline_for_another_label_needs_a_decision(tmp_path):
-    """The candidate is worse than the deployed model, but meets every absolute bound."""
-    result, blessing = evaluate(
-        tmp_path, ROWS, COMPARED, PRICE, "worse_in_north", "close", RENT_ALONE
-    )
-    assert not agrees(result, blessing)
-    problem = "does not predict price (it predicts rent)"
-    assert failed(result) == [CANNOT + problem + ASK]
-    assert result["baseline_metrics"] is None and result["notes"] == []
-
-    set_aside = Comparison("17", problem, "we price, not let")
-    result = judged_again(tmp_path, COMPARED, set_aside)
-    assert is_blessed(result)
-    assert result["notes"] == [
-        "The deployed model (version 17) was set aside, so only the absolute bounds apply; reason: "
-        f"we price, not let. It {problem}."
-    ]
-    assert result["baseline"] == {
-        "version": "17",
-        "problem": problem,
-        "set_aside": "we price, not let",
-    }
-
-
-@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("broken", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_possible_comparison_can_be_set_aside(tmp_path, broken):
     """A baseline that is set aside is not loaded."""
     model = deployed(save(tmp_path, 2, PRICE, "close"), deployments.Baseline("17"))
@@ -303,21 +300,25 @@ def test_a_possible_comparison_can_be_set_aside(tmp_path, broken):
 
 
 def test_without_a_change_bound_no_comparison_is_needed(alone, folder_alone):
-    comparison = Comparison("17", "does not predict price (it predicts rent)")
-    result = judged_again(folder_alone, criteria(PRICE, bound("rmse", 100.0)), comparison)
+    compared = Comparison("17", "does not predict price (it predicts rent)")
+    result = judged_again(folder_alone, criteria(PRICE, bound("rmse", 100.0)), compared)
     assert is_blessed(result)
     assert result["notes"] == [f"{CANNOT}does not predict price (it predicts rent)"]
 
 
-def test_a_damaged_baseline_needs_a_decision(tmp_path):
+def compared_with(folder, baseline) -> Comparison:
+    """Returns the comparison with an artifact of the component Baseline that has no model."""
+    model = deployed(artifact(standard_artifacts.Model, folder / "empty", 2), baseline)
+    return comparison.make([PRICE], [model], schema_pb2.Schema(), set_aside="")
+
+
+def test_a_damaged_baseline_needs_a_decision(alone, folder_alone, tmp_path):
     """The baseline has no files, as the component Baseline copies no damaged model."""
     damage = "is damaged: assets/zipcode is missing"
-    empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
-    model = deployed(empty, deployments.Baseline("17", "", damage))
-    result, blessing = evaluate(
-        tmp_path, ROWS, COMPARED, PRICE, "close", more_inputs={"baseline_model": [model]}
-    )
-    assert not agrees(result, blessing)
+    compared = compared_with(tmp_path, deployments.Baseline("17", "", damage))
+    assert not compared.is_made
+    result = judged_again(folder_alone, COMPARED, compared)
+    assert not is_blessed(result)
     assert failed(result) == [f"{CANNOT}{damage}{ASK}"]
 
 
@@ -343,7 +344,34 @@ def _failing(export):
     tf.saved_model.save(module, str(export), {"predict": predict})
 
 
-@pytest.mark.parametrize("broken", [_without_graph, _without_signature, _failing])
+@pytest.mark.parametrize(
+    ("broken", "failure"),
+    [
+        (_without_signature, "the model cannot be loaded in 400 of 400 rows: KeyError: 'predict'"),
+        (_failing, "the model fails in 400 of 400 rows: InvalidArgumentError: "),
+    ],
+)
+def test_what_keeps_a_baseline_from_being_scored_is_found(tmp_path, broken, failure):
+    export = pathlib.Path(save(tmp_path, 2, PRICE, "close").uri) / "Format-Serving"
+    broken(export)
+    shared = tfma.default_eval_shared_model(
+        str(export), model_name=BASELINE, eval_config=eval_config.make(COMPARED, [PRICE])
+    )
+    model = extractors._Model(shared)
+    model.load()
+    close = pa.array([[1.0]] * COUNT, pa.list_(pa.float32()))
+    _, [finding] = model.ask(pa.RecordBatch.from_pydict({"close": close}))
+    assert finding.sentence(COUNT).startswith(failure)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        _without_graph,
+        pytest.param(_without_signature, marks=pytest.mark.slow),
+        pytest.param(_failing, marks=pytest.mark.slow),
+    ],
+)
 def test_a_baseline_that_cannot_be_scored_does_not_break_the_run(tmp_path, broken):
     model = deployed(save(tmp_path, 2, PRICE, "close"), deployments.Baseline("17"))
     broken(pathlib.Path(model.uri) / "Format-Serving")
@@ -415,18 +443,14 @@ def test_a_blessing_says_what_tfx_reads(tmp_path, blessed):
         assert blessing.get_int_custom_property(f"{name}_id") == model.id
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_an_empty_artifact_is_not_a_baseline(alone, tmp_path, kept):
+def test_an_empty_artifact_is_not_a_baseline(alone, folder_alone, tmp_path):
     """The artifact is empty if nothing was ever pushed."""
-    result, blessing = alone
-    if kept:
-        empty = artifact(standard_artifacts.Model, tmp_path / "empty", 2)
-        inputs = {"baseline_model": [deployed(empty, deployments.Baseline())]}
-        result, blessing = evaluate(tmp_path, ROWS, COMPARED, PRICE, "close", more_inputs=inputs)
-    assert agrees(result, blessing)
+    compared = compared_with(tmp_path, deployments.Baseline())
+    assert not compared.is_made
+    result = judged_again(folder_alone, COMPARED, compared)
+    assert is_blessed(result)
     assert result["baseline_metrics"] is None
     assert result["notes"] == ["No other model is deployed: only the absolute bounds apply."]
-    assert not blessing.has_custom_property("baseline_model_id")
 
 
 def answers() -> list[dict]:
@@ -476,13 +500,6 @@ def test_binary_metrics_are_those_of_scikit_learn(tmp_path):
             auc = metrics.pop("auc")
             assert metrics == pytest.approx(expected, rel=1e-5)
             assert auc == pytest.approx(sklearn.metrics.roc_auc_score(y, p), abs=1e-3)
-
-
-def test_a_third_class_of_a_binary_label_is_named(tmp_path):
-    rows = answers()
-    rows[3]["answer"] = "maybe"
-    with pytest.raises(Exception, match="label answer: found 'maybe' in the test split, expected"):
-        evaluate(tmp_path, rows, criteria(ANSWER, bound("auc", 0.8)), ANSWER, "probability")
 
 
 def test_multiclass_metrics_with_a_class_that_training_never_saw(tmp_path):
@@ -562,7 +579,7 @@ def test_impossible_predictions_are_reported_and_make_metrics_nan(tmp_path):
     assert result["metrics"]["overall"]["log_loss"] is None
 
 
-@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("required", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, required):
     """Requests have no label, so that it is missing or has the default value."""
     judged = criteria(PRICE, LOOSE)
@@ -577,17 +594,6 @@ def test_a_model_that_reads_the_label_is_judged_as_it_would_serve(tmp_path, requ
     else:
         expected = np.sqrt(np.mean(column("price") ** 2))
         assert result["metrics"]["overall"]["rmse"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_findings_of_the_serving_check_fail_the_verdict(tmp_path):
-    serving = Report(("predict answers at random",), ("other was not judged",))
-    result, blessing = evaluate(
-        tmp_path, ROWS, criteria(PRICE, LOOSE), PRICE, "close", serving=serving
-    )
-    assert not agrees(result, blessing)
-    assert failed(result) == ["predict answers at random"]
-    assert result["notes"][0] == "other was not judged"
-    assert result["metrics"]["overall"]["rmse"] is not None
 
 
 def test_a_model_that_cannot_be_called_is_neither_scored_nor_blessed(tmp_path):
@@ -774,18 +780,27 @@ def test_further_labels_are_judged_like_the_first(tmp_path):
 
 
 def test_a_baseline_without_a_label_needs_a_decision(tmp_path):
-    """The candidate is evaluated alone, with all of its labels."""
+    """The candidate is evaluated alone, with all of its labels, and meets every absolute bound."""
     bounds = (bound("rmse", 25.0, 0.1), bound("grade/accuracy", 0.5), bound("answer/auc", 0.8))
-    result, blessing = evaluate(
-        tmp_path, DEALS, criteria_of_deals(*bounds), LABELS, OF_DEALS, OF_DEALS, LABELS[:-1]
-    )
+    judged = criteria_of_deals(*bounds)
+    better = {**OF_DEALS, "predictions": "price"}
+    result, blessing = evaluate(tmp_path, DEALS, judged, LABELS, OF_DEALS, better, LABELS[:-1])
     assert not agrees(result, blessing)
     expected = expected_of_deals(OF_DEALS)
     overall = result["metrics"]["overall"]
     assert {name: overall[name] for name in expected} == pytest.approx(expected, rel=1e-5)
-    assert result["baseline_metrics"] is None
-    known = "does not predict rent/m2 (it predicts price, answer, grade)"
-    assert failed(result) == [CANNOT + known + ASK]
+    problem = "does not predict rent/m2 (it predicts price, answer, grade)"
+    assert failed(result) == [CANNOT + problem + ASK]
+    assert result["baseline_metrics"] is None and result["notes"] == []
+
+    set_aside = Comparison("17", problem, "we let, too")
+    result = judged_again(tmp_path, judged, set_aside, LABELS)
+    assert is_blessed(result)
+    assert result["notes"] == [
+        "The deployed model (version 17) was set aside, so only the absolute bounds apply; reason: "
+        f"we let, too. It {problem}."
+    ]
+    assert result["baseline"] == {"version": "17", "problem": problem, "set_aside": "we let, too"}
 
 
 def adjusted(labels, features, predictions):
@@ -802,3 +817,9 @@ def test_a_label_must_be_in_every_row_even_if_the_schema_calls_it_optional():
     missing = types.SparseTensorValue(np.array([3.0]), np.array([[0, 0]]), (2, 1))
     with pytest.raises(ValueError, match="label price: is missing in a row of the test split"):
         adjusted([PRICE], {"price": missing}, {"predictions": np.array([[1.0], [2.0]])})
+
+
+def test_a_third_class_of_a_binary_label_is_named():
+    answers = np.array([[b"no"], [b"maybe"]])
+    with pytest.raises(UserError, match="label answer: found 'maybe' in the test split, expected"):
+        adjusted([ANSWER], {"answer": answers}, {"logistic": np.array([[0.1], [0.9]])})
