@@ -5,23 +5,19 @@ of StatisticsGen and more than half of Transform's.
 """
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io import filebasedsink
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.transform import executor as transform
 from tfx.components.util import tfxio_utils
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.tfxio import tf_example_record
 from tfx_bsl.tfxio.tensor_representation_util import ProjectTensorRepresentationsInSchema
 
-from components.example_io import counters
-from components.tables import byte_arrays, tfrecords
+from components.example_io import counters, ordered_output
+from components.tables import tfrecords
 from models.errors import StepError
 
 _ROWS = 1 << 12
@@ -36,6 +32,13 @@ class Examples(tf_example_record.TFExampleRecord):
     mean depend on the order of summation.
     """
 
+    with_positions = False
+    """Whether batches have the column `ordered_output.POSITION`."""
+
+    def ArrowSchema(self) -> pa.Schema:  # noqa: D102 (TFX's)
+        schema = super().ArrowSchema()
+        return schema.append(ordered_output.FIELD) if self.with_positions else schema
+
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:  # noqa: D102 (TFX's)
         decode = tf_example_record._DecodeBatchExamplesDoFn(
             self._GetSchemaForDecoding(), self.raw_record_column_name
@@ -44,34 +47,44 @@ class Examples(tf_example_record.TFExampleRecord):
         def source(pipeline):
             return (
                 pipeline
-                | "Patterns" >> beam.Create(self._file_pattern)
+                | "Patterns" >> beam.Create([self._file_pattern])
                 | "Files" >> beam.FlatMap(_files)
                 | "Spread" >> beam.Reshuffle()
-                | "Read" >> beam.FlatMap(_read, batch_size or _ROWS).with_output_types(list[bytes])
-                | "Decode" >> beam.ParDo(decode)
+                | "Read" >> beam.FlatMap(_read, batch_size or _ROWS).with_output_types(_Rows)
+                | "Decode" >> beam.ParDo(_Decode(decode, self.with_positions))
             )
 
         return beam.ptransform_fn(source)()
 
     def _ProjectImpl(self, tensor_names):
-        return Examples(
+        projected = Examples(
             self._file_pattern,
             schema=ProjectTensorRepresentationsInSchema(self._schema, tensor_names),
             raw_record_column_name=self.raw_record_column_name,
             telemetry_descriptors=self.telemetry_descriptors,
         )
+        projected.with_positions = self.with_positions
+        return projected
 
 
-def _files(pattern: str) -> list[str]:
-    (match,) = FileSystems.match([pattern])
-    return sorted(metadata.path for metadata in match.metadata_list)
+_Rows = tuple[int, int, list[bytes]]
+"""The index of a file, that of a row in it, and the records from there on."""
 
 
-def _read(path: str, rows: int) -> Iterator[list[bytes]]:
-    with FileSystems.open(path) as file:
+def _files(patterns: Sequence[str]) -> Iterator[tuple[int, str]]:
+    matches = FileSystems.match([*patterns])
+    paths = (sorted(metadata.path for metadata in match.metadata_list) for match in matches)
+    yield from enumerate(itertools.chain.from_iterable(paths))
+
+
+def _read(file: tuple[int, str], rows: int) -> Iterator[_Rows]:
+    index, path = file
+    first = 0
+    with FileSystems.open(path) as content:
         try:
-            for batch in tfrecords.read(file, rows):
-                yield batch
+            for batch in tfrecords.read(content, rows):
+                yield index, first, batch
+                first += len(batch)
                 counters.read(len(batch))
         except tfrecords.DamagedRecord as error:
             raise StepError(
@@ -80,62 +93,42 @@ def _read(path: str, rows: int) -> Iterator[list[bytes]]:
             ) from None
 
 
+class _Decode(beam.DoFn):
+    """Decodes records with TFX's function and adds positions if wanted."""
+
+    def __init__(self, decode: beam.DoFn, with_positions: bool):
+        self._decode = decode
+        self._with_positions = with_positions
+
+    def setup(self):
+        self._decode.setup()
+
+    def process(self, rows: _Rows) -> Iterator[pa.RecordBatch]:
+        file, first_row, records = rows
+        for batch in self._decode.process(records):
+            yield (
+                ordered_output.with_positions(batch, file, first_row)
+                if self._with_positions
+                else batch
+            )
+
+
 class Processor(transform.TransformProcessor):
-    """TFX's Transform, which here writes each transformed batch as one element."""
+    """TFX's Transform, which here writes transformed batches in the order of the rows read."""
+
+    def _CreateTFXIO(self, dataset, schema):
+        examples = super()._CreateTFXIO(dataset, schema)
+        examples.with_positions = True
+        return examples
+
+    @staticmethod
+    def _GetTFXIOPassthroughKeys():
+        return {ordered_output.POSITION}
 
     @staticmethod
     @beam.ptransform_fn
     def _EncodeAndWrite(pcoll, schema, file_format, output_path):
-        return (
-            pcoll
-            | "Encode" >> beam.ParDo(_Encode(schema))
-            | "Write" >> beam.io.Write(_Sink(output_path))
-        )
-
-
-class _Encode(beam.DoFn):
-    """Encodes a transformed batch as the bytes of framed TFRecords."""
-
-    def __init__(self, schema):
-        self._schema = schema.SerializeToString()
-        self._encoder: Any = None
-
-    def setup(self):
-        self._encoder = RecordBatchToExamplesEncoder(schema_pb2.Schema.FromString(self._schema))
-
-    def process(self, transformed) -> Iterator[bytes]:
-        batch, _ = transformed
-        texts = self._encoder.encode(batch)
-        framed = tfrecords.frame(pa.array(texts, pa.large_binary()), texts)
-        yield bytes(byte_arrays.content(framed))
-
-
-class _Sink(filebasedsink.FileBasedSink):
-    """A sink of gzipped files, one per bundle, which appear once all are complete."""
-
-    def __init__(self, prefix: str):
-        super().__init__(
-            prefix,
-            beam.coders.BytesCoder(),
-            file_name_suffix=".gz",
-            compression_type=CompressionTypes.UNCOMPRESSED,
-        )
-
-    def open(self, temp_path):
-        return tfrecords.Zipped(temp_path)
-
-    def write_record(self, file_handle, value):
-        file_handle.write(value)
-
-    def finalize_write(self, init_result, writer_results, pre_finalize_results):
-        """Numbers the files in the order of bundles, since Beam sorts them by random names."""
-        numbered = []
-        for index, path in enumerate(writer_results):
-            folder, name = FileSystems.split(path)
-            numbered.append(FileSystems.join(folder, f"{index:05d}-{name}"))
-            if FileSystems.exists(path):  # else an earlier attempt has renamed it
-                FileSystems.rename([path], [numbered[-1]])
-        yield from super().finalize_write(init_result, numbered, pre_finalize_results)
+        return pcoll | "Write" >> ordered_output.Write(schema, output_path)
 
 
 @contextlib.contextmanager

@@ -149,14 +149,16 @@ def _of_engine(name: str, values: Mapping[str, Any]) -> Mistakes:
     ]
     endpoint = _among([JOB_ENDPOINT], args)
     if engine.master and not values["master"] and not (endpoint and engine.master != JOB_ENDPOINT):
-        mistakes.append((("master",), f"missing; add the address of {engine.title}, as host:8081"))
+        mistakes.append(
+            (("master",), f"missing; add the address of {engine.title}, such as host:8081")
+        )
     if (
         name in ("flink", "spark")
         and not values["worker_pool"]
         and not _among(_ENVIRONMENT[:1], args)
     ):
         message = (
-            "missing; add where each of the engine's machines finds its worker pool, as "
+            "missing; add where each of the engine's machines finds its worker pool, such as "
             "localhost:50000, or --environment_type to beam.args"
         )
         mistakes.append((("worker_pool",), message))

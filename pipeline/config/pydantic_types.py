@@ -118,7 +118,7 @@ class Address(str):
         """Returns a valid value, or raises `ValueError`."""
         match = re.fullmatch(r"[^\s/:=]+:(\d{1,5})|\[[\da-fA-F:]+\]:(\d{1,5})", str(value))
         if not isinstance(value, str) or not match or not 0 < int(match[1] or match[2]) < 1 << 16:
-            raise ValueError("expected a host and a port, as localhost:8081")
+            raise ValueError("expected a host and a port, such as localhost:8081")
         return cls(value)
 
     @property

@@ -120,28 +120,83 @@ def test_a_damaged_record_is_reported_by_its_number(folder, tmp_path):
         batches(ours)
 
 
-def test_transform_writes_what_tfx_writes(folder, tmp_path):
-    written = {}
+def positioned(folder: pathlib.Path, schema=None) -> beam_io.Examples:
+    """Returns our reader as Transform's executor creates it."""
+    found = beam_io.Examples([str(folder / "*")], schema=schema, telemetry_descriptors=["Step"])
+    found.with_positions = True
+    return found
+
+
+def written(prefix: pathlib.Path) -> list[list[bytes]]:
+    """Returns the examples of each file that was written, in protobuf's canonical bytes."""
+    files = sorted(str(path) for path in prefix.parent.glob(f"{prefix.name}-*-of-*.gz"))
+    return [
+        [
+            tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+            for record in tf.data.TFRecordDataset([file], "GZIP").as_numpy_iterator()
+        ]
+        for file in files
+    ]
+
+
+def transformed_schema() -> transform.schema_pb2.Schema:
     schema = transform.schema_pb2.Schema()
     schema.feature.add(name="number", type="INT").shape.dim.add(size=1)
     schema.feature.add(name="text", type="BYTES")
+    return schema
+
+
+def test_transform_writes_what_tfx_writes(folder, tmp_path):
+    schema = transformed_schema()
+    found = {}
     for name, processor in (("ours", beam_io.Processor), ("theirs", transform.TransformProcessor)):
+        source = positioned(folder, schema)
+        source.with_positions = name == "ours"
         run(
-            beam_io.Examples(
-                [str(folder / "*")], schema=schema, telemetry_descriptors=["Step"]
-            ).BeamSource(),
+            source.BeamSource(),
             beam.Map(lambda batch: (batch, {})),
             processor._EncodeAndWrite(schema, "tfrecords_gzip", str(tmp_path / name)),
         )
-        files = sorted(str(path) for path in tmp_path.glob(f"{name}-*-of-*.gz"))
-        records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
-        examples = [tf.train.Example.FromString(record) for record in records]
-        written[name] = collections.Counter(
-            one.SerializeToString(deterministic=True) for one in examples
-        )
-    assert written["ours"] == written["theirs"]
-    assert sum(written["ours"].values()) == ROWS + 10
-    assert not list(tmp_path.glob("*temp*"))
+        found[name] = [example for file in written(tmp_path / name) for example in file]
+    assert collections.Counter(found["ours"]) == collections.Counter(found["theirs"])
+    assert found["ours"] == [example(number) for number in range(ROWS + 10)], "in the order read"
+    assert not list(tmp_path.glob("*unfinished*"))
+
+
+def bundled(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
+    """Gives a batch a key that puts neighbours apart and others together."""
+    first = batch.column("number")[0][0].as_py()
+    return first // 100 % 3, batch
+
+
+def unordered(keyed: tuple[int, list[pa.RecordBatch]]) -> list[tuple[pa.RecordBatch, dict]]:
+    return [(batch, {}) for batch in reversed(keyed[1])]
+
+
+def test_rows_are_written_in_their_order_however_bundles_are_formed(folder, tmp_path):
+    schema = transformed_schema()
+    run(
+        positioned(folder, schema).BeamSource(100),
+        beam.Map(bundled),
+        beam.GroupByKey(),
+        beam.FlatMap(unordered),
+        beam_io.Processor._EncodeAndWrite(schema, "tfrecords_gzip", str(tmp_path / "ours")),
+    )
+    files = written(tmp_path / "ours")
+    assert len(files) == 26, "no batch follows the one before"
+    assert [one for file in files for one in file] == [example(n) for n in range(ROWS + 10)]
+
+
+def test_without_rows_an_empty_file_is_written(tmp_path):
+    (tmp_path / "none").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "none" / "data.gz"), "GZIP"):
+        pass
+    run(
+        positioned(tmp_path / "none", transformed_schema()).BeamSource(),
+        beam.Map(lambda batch: (batch, {})),
+        beam_io.Processor._EncodeAndWrite(transformed_schema(), "", str(tmp_path / "ours")),
+    )
+    assert written(tmp_path / "ours") == [[]]
 
 
 @examples(60)

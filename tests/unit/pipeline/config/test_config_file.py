@@ -267,7 +267,7 @@ beam: {engine: spark, workers: 2, master: 'a:1', worker_pool: 'a:1'}
 beam: {engine: dataflow, args: ['--region=a', '--temp_location=gs://a']}
     ->  beam.args: dataflow needs --project, --sdk_container_image too; add them
 beam: {engine: flik}  ->  beam.engine: unknown value 'flik'; did you mean flink? (known: prism,
-beam: {engine: prism}  ->  beam.master: missing; add the address of Prism's job endpoint, as
+beam: {engine: prism}  ->  beam.master: missing; add the address of Prism's job endpoint
 beam: {engine: prism, master: 'a:1', args: ['--job_endpoint=a:1']}
     ->  beam.args: --job_endpoint is set by beam.master; remove it and give beam.master
 beam: {engine: prism, master: 'a:1', parallelism: 2}
@@ -275,11 +275,11 @@ beam: {engine: prism, master: 'a:1', parallelism: 2}
 beam: {engine: flink, master: 'a:1', parallelism: 0}
     ->  beam.parallelism: expected a whole number above zero, found 0
 beam: {engine: flink, master: 'http://a:1'}
-    ->  beam.master: expected a host and a port, as localhost:8081, found 'http://a:1'
+    ->  beam.master: expected a host and a port, such as localhost:8081, found 'http://a:1'
 beam: {engine: flink, master: 'a:99999'}  ->  beam.master: expected a host and a port
 beam: {engine: flink, master: 8081}  ->  beam.master: expected a host and a port
 beam: {engine: flink, worker_pool: 'a:1'}
-    ->  beam.master: missing; add the address of Flink's job manager, as host:8081
+    ->  beam.master: missing; add the address of Flink's job manager, such as host:8081
 beam: {engine: flink, master: 'a:1'}
     ->  beam.worker_pool: missing; add where each of the engine's machines finds its worker pool
 beam: {engine: flink, master: 'a:1', worker_pool: 'a:1', args: [--runner=X]}
