@@ -10,11 +10,11 @@ PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format lock image clean setup-run setup-dev
+.PHONY: help run test test-all test-engines lint format lock image clean setup-run setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
-	  while IFS='|' read -r target what; do printf '%-16s %s\n' "$$target" "$$what"; done
+	  while IFS='|' read -r target what; do printf '%-19s %s\n' "$$target" "$$what"; done
 
 run: setup-run ## raw table to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
 	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
@@ -25,6 +25,9 @@ test: setup-dev ## every test but the slow ones; ARGS="-k name"
 
 test-all: setup-dev ## every test
 	@$(PYTEST) $(ARGS)
+
+test-engines: setup-dev ## pipelines on Prism, Flink and Spark, which are put into .engines/
+	@$(PYTHON_BIN) -m pytest tests/engines $(ARGS)
 
 lint: setup-dev ## ruff (rules and format), mypy
 	@status=0; .venv/bin/ruff check . || status=1; .venv/bin/ruff format --check . || status=1; \
@@ -54,8 +57,8 @@ IMAGE ?= estimator-pipeline:latest
 image: ## build the image of a cluster's steps; IMAGE=name:tag ARGS="--build-arg BASE=..."
 	@pipeline/kubeflow/build_image.sh $(IMAGE) $(ARGS)
 
-clean: ## remove the caches and .venv; the workspace stays
-	@rm -rf .venv .venv-tools .venv-setup.log .venv-setup.lock \
+clean: ## remove the caches, .engines and .venv; the workspace stays
+	@rm -rf .engines .venv .venv-tools .venv-setup.log .venv-setup.lock \
 	  .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -path ./workspace -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 

@@ -102,7 +102,8 @@ def test_a_job_endpoint_among_the_arguments_is_asked_too(closed, grpc_server):
     assert "it is no Beam job server (UNIMPLEMENTED); expected a Beam job server" in text
     text = _message(Beam(args=["--job_endpoint=here"]))
     assert text == (
-        "beam.args: --job_endpoint: expected a host and a port, such as localhost:8081, found 'here'"
+        "beam.args: --job_endpoint: expected a host and a port, such as localhost:8081, "
+        "found 'here'"
     )
 
 
