@@ -16,9 +16,12 @@ from components.curated_schema import executor
 
 
 class CuratedSchemaSpec(component_spec.ComponentSpec):
-    """Input, output and parameter of `CuratedSchema`."""
+    """Input, output and parameters of `CuratedSchema`."""
 
-    PARAMETERS = {"text": component_spec.ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "text": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
     INPUTS = {
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics)
     }
@@ -31,16 +34,18 @@ class CuratedSchema(base_component.BaseComponent):
     SPEC_CLASS = CuratedSchemaSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, text: str, statistics: types.BaseChannel):
+    def __init__(self, text: str, statistics: types.BaseChannel, code: str):
         """Makes the component.
 
         Args:
             text: a `schema_pb2.Schema` in text format.
             statistics: statistics of the raw examples.
+            code: fingerprint of this component's code, part of the cache key.
         """
         super().__init__(
             spec=CuratedSchemaSpec(
                 text=text,
+                code=code,
                 statistics=statistics,
                 schema=types.Channel(type=standard_artifacts.Schema),
             )

@@ -54,11 +54,21 @@ def create_pipeline(
         schema_gen: Any = CuratedSchema(
             config.data.schema_file.read_text(encoding="utf-8"),
             statistics=statistics_gen.outputs["statistics"],
+            code=fingerprint.of_modules(
+                "components.curated_schema", "components.example_io.empty_columns"
+            ),
         )
     else:
         # From all splits: a value that only the test split has must not stop the first run.
         schema_gen = SchemaGen(
-            statistics=statistics_gen.outputs["statistics"], examples=raw_examples
+            statistics=statistics_gen.outputs["statistics"],
+            examples=raw_examples,
+            code=fingerprint.of_modules(
+                "components.schema_gen",
+                "components.example_io.empty_columns",
+                "components.tables.ingestion",
+                "models.features.text_values",
+            ),
         )
     schema = schema_gen.outputs["schema"]
     example_validator = ExampleValidator(
@@ -86,6 +96,7 @@ def create_pipeline(
                 "components.transform",
                 "models.features.expressions",
                 "models.features.features",
+                "models.features.label",
                 "models.features.label_statistics",
                 "models.features.number_features",
                 "models.features.packed_tensors",
@@ -152,6 +163,7 @@ def create_pipeline(
         new_baseline=arguments.new_baseline,
         code=fingerprint.of_modules(
             "components.evaluator",
+            "components.artifact_names",
             *_EXAMPLE_IO,
             "components.serving_check.graph_faults",
             "components.serving_check.program",
