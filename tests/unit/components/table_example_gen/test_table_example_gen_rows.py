@@ -4,6 +4,7 @@ import gzip
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import beam_steps
 import example_gens
@@ -60,7 +61,7 @@ def with_bad_rows(*rows) -> bytes:
 
 
 # A step that infers the kinds of columns finds a bad row earlier than the one that writes.
-BY_STEP = [(*bad, {}) for bad in BAD] + [(*bad, KINDS) for bad in TYPED]
+BY_STEP: list[tuple[Any, ...]] = [(*bad, {}) for bad in BAD] + [(*bad, KINDS) for bad in TYPED]
 
 
 @pytest.mark.parametrize(("row", "reason", "kinds"), BY_STEP)
