@@ -10,11 +10,12 @@ PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-engines lint format lock image clean setup-run setup-dev
+.PHONY: help run test test-all test-engines test-pipelines-server lint format lock image clean \
+  setup-run setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
-	  while IFS='|' read -r target what; do printf '%-19s %s\n' "$$target" "$$what"; done
+	  while IFS='|' read -r target what; do printf '%-28s %s\n' "$$target" "$$what"; done
 
 run: setup-run ## raw table to pushed model; ARGS="--set train.max_steps=500", CONFIG=<file>
 	@$(PYTHON_BIN) local_runner.py run --config $(CONFIG) $(ARGS)
@@ -28,6 +29,13 @@ test-all: setup-dev ## every test
 
 test-engines: setup-dev ## pipelines on Prism, Flink and Spark, which are put into .engines/
 	@$(PYTHON_BIN) -m pytest tests/engines $(ARGS)
+
+# `make test` runs the same tests against a stand-in. Their conftest.py alone starts no TensorFlow.
+test-pipelines-server: setup-dev ## submit and schedule on a real server; ENDPOINT=http://...
+	@test -n "$(ENDPOINT)" || { echo "test-pipelines-server: no ENDPOINT; give the address of" \
+	  "Kubeflow Pipelines, as ENDPOINT=http://127.0.0.1:8888" >&2; exit 2; }
+	@PIPELINES_SERVER_UNDER_TEST=$(ENDPOINT) $(PYTHON_BIN) -m pytest \
+	  --confcutdir=tests/pipelines_server tests/pipelines_server $(ARGS)
 
 lint: setup-dev ## ruff (rules and format), mypy
 	@status=0; .venv/bin/ruff check . || status=1; .venv/bin/ruff format --check . || status=1; \

@@ -74,11 +74,12 @@ def test_kubeflows_client_works_against_the_fake(workflow, monkeypatch, tmp_path
         ("GET", f"{V1}/nothing", None, 404, "Not Found"),
         ("PUT", f"{V1}/experiments", {}, 404, "Not Found"),
         ("GET", f"{V1}/experiments?pagesize=1", None, 400, "unknown query parameter 'pagesize'"),
-        ("GET", f"{V1}/runs/none", None, 404, "Run none not found."),
+        ("GET", f"{V1}/runs/none", None, 404, "Run none not found"),
         ("POST", f"{V1}/experiments", {"nam": "x"}, 400, "body: unknown field 'nam'"),
         ("POST", f"{V1}/experiments", {"name": 1}, 400, "body.name: 1 is no str"),
-        ("POST", f"{V1}/experiments", {"name": "Default"}, 409, "The name Default already exist."),
-        ("POST", f"{V1}/runs", {"name": "x"}, 400, "The experiment is missing"),
+        ("POST", f"{V1}/experiments", {"name": "default"}, 409, "The name default already exists."),
+        ("POST", f"{V1}/experiments", {}, 500, "Experiment name cannot be empty"),
+        ("POST", f"{V1}/runs", {"name": "x"}, 500, "with an empty pipeline spec manifest"),
         (
             "POST",
             f"{V1}/jobs",
@@ -99,7 +100,7 @@ def test_kubeflows_client_works_against_the_fake(workflow, monkeypatch, tmp_path
         ("POST", f"{V1}/runs/x/retry", None, 500, "is not served here"),
         ("POST", f"{V2}/experiments", {"name": "x"}, 400, "body: unknown field 'name'"),
         ("POST", f"{V2}/recurringruns", {"mode": "ENABLED"}, 400, "body.mode: 'ENABLED' is none"),
-        ("DELETE", f"{V2}/recurringruns/x", None, 404, "Job x not found."),
+        ("DELETE", f"{V2}/recurringruns/x", None, 404, "Job x not found"),
         (
             "GET",
             f"{V2}/pipelines?filter=" + urllib.parse.quote('{"predicates":[{"op":"EQUALS"}]}'),
@@ -136,16 +137,28 @@ def order(server, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_concurrency": "11"}, "The max concurrency of the job is out of range."),
+        ({"max_concurrency": "11"}, "Max concurrency of a recurring run must be at least 1"),
         ({"trigger": {"cron_schedule": {"cron": "0 3 * *"}}}, "Schedule cron is not a supported"),
         ({"trigger": {"cron_schedule": {"cron": "0 0 3 * * 7"}}}, "Schedule cron is not a"),
         ({"trigger": {"cron_schedule": {"cron": "0 0 3 * * fri-mon"}}}, "Schedule cron is not a"),
-        ({"name": ""}, "Recurring run name is empty."),
     ],
 )
 def test_invalid_schedules_are_refused(server, changes, message):
     code, answer = ask(server, "POST", f"{V1}/jobs", order(server, **changes))
     assert (code, message in answer["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("serves", "status", "message"),
+    [
+        (("v1beta1",), 400, "Recurring run name is empty."),
+        (("v1beta1", "v2beta1"), 500, "Recurring run name cannot be empty"),
+    ],
+)
+def test_a_schedule_needs_a_name(serves, status, message):
+    with ApiServer(serves=serves) as server:
+        code, answer = ask(server, "POST", f"{V1}/jobs", order(server, name=""))
+    assert (code, message in answer["message"]) == (status, True)
 
 
 def test_a_valid_schedule_is_accepted(server):
@@ -190,14 +203,14 @@ def test_a_page_token_keeps_the_order_and_the_filter(server):
         ),
         (
             ("v1beta1", "v2beta1"),
-            {"@type": "type.googleapis.com/google.rpc.Status", "message": "Run no not found."},
+            {"@type": "type.googleapis.com/google.rpc.Status", "message": "Run no not found"},
         ),
     ],
 )
 def test_each_generation_has_its_form_of_errors(serves, detail):
     with ApiServer(serves=serves) as server:
         code, answer = ask(server, "GET", f"{V1}/runs/no")
-    assert code == 404 and answer["code"] == 5
+    assert (code, answer["code"], "error" in answer) == (404, 5, len(serves) == 1)
     assert detail.items() <= answer["details"][0].items()
 
 

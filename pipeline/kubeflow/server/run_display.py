@@ -17,7 +17,7 @@ from pipeline.kubeflow.server.transport import ServerError
 # Number of attempts at a request; the run itself does not depend on the answers.
 _PATIENCE = 10
 _NOT_SAID = "the server does not say why"
-# Number of further requests for the metrics, which may arrive later than the final state.
+# Number of further requests for what may arrive later than the final state.
 _LATE = 5
 
 
@@ -57,14 +57,19 @@ def follow(
                     line += f"  ({step.tries} tries)" if step.tries > 1 else ""
                     console.print(line, markup=False, highlight=False)
             if run.state in pipelines_api.FINISHED:
-                missing = set(metrics).difference(run.metrics or ())
-                waits = run.state == pipelines_api.DONE and run.metrics is not None and missing
-                if late == 0 or not waits:
+                if late == 0 or not _is_incomplete(run, metrics):
                     return run
                 late -= 1
             if console.is_terminal:
                 live.update(_line(run), refresh=True)
             sleep(poll)
+
+
+def _is_incomplete(run: Run, metrics: Collection[str]) -> bool:
+    """Whether the server has yet to say more about a run that has ended."""
+    if run.metrics is None:  # v2beta1, which stores the state first, and then the steps
+        return not run.steps or any(step.state not in pipelines_api.FINISHED for step in run.steps)
+    return run.state == pipelines_api.DONE and not set(metrics) <= set(run.metrics)
 
 
 def _ask(server: PipelinesApi, run_id: str, poll: float, sleep: Callable[[float], None]) -> Run:

@@ -199,7 +199,8 @@ def _order(
     if values and not server.takes_parameters:
         manifest, values = manifest.having(values), {}
     pipeline, version = _version(server, job.pipeline, manifest, now)
-    _say(console, f"version     {version.name} of {job.pipeline}")
+    # The pipeline's own name, as most servers do not tell capitals from small letters.
+    _say(console, f"version     {version.name} of {pipeline.name}")
     return Order(name, experiment.id, pipeline.id, version.id, values, job.service_account)
 
 

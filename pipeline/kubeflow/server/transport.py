@@ -6,6 +6,7 @@ a login page, which it then takes for an empty response.
 
 import functools
 import json
+import re
 import socket
 from typing import Any
 
@@ -18,6 +19,14 @@ _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _NO_ANSWER = 0
 _TRANSIENT = {_NO_ANSWER, 429, 502, 503, 504}
 _STATUS = "google.rpc.Status"
+# All that 2.x says of an upload whose file it can read (pipeline_upload_server.go).
+_FAILED_UPLOAD = re.compile(r"Failed to create a pipeline( version| and a pipeline version)?")
+# A user's missing right, with the request as Go prints it (resource_manager.go, IsAuthorized).
+_MISSING_RIGHT = re.compile(
+    r"User '(?P<user>[^']*)' is not authorized.*"
+    r"Namespace:(?P<namespace>[^,]*),Verb:(?P<verb>[^,]*),.*Resource:(?P<resource>[^,]*),"
+)
+_LOG = "kubectl logs -n kubeflow deployment/ml-pipeline"
 _SIGN_IN = "give --token-file, or --cookie authservice_session=..."
 
 
@@ -110,8 +119,19 @@ def _refusal(status: int, body: str) -> str:
     if status == 401 or 300 <= status < 400:
         return f"not signed in ({status}): no token or cookie, or an expired one; {_SIGN_IN}"
     if status == 403:
-        return f"not allowed (403): {message or 'no reason given'}; check --namespace"
+        reason = _denial(message) or "no reason given"
+        return f"not allowed (403): {reason}; check --namespace"
+    if _FAILED_UPLOAD.fullmatch(message):
+        reason = "the name is taken" if status == 409 else f"the server's log says why ({_LOG})"
+        return f"{message}: {reason}"
     return message or f"HTTP status {status}"
+
+
+def _denial(message: str) -> str:
+    missing = _MISSING_RIGHT.search(message)
+    if not missing:
+        return message
+    return "{user} may not {verb} {resource} in namespace {namespace}".format(**missing.groupdict())
 
 
 def _message(body: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 import kfp_server_api as kfp
 from dateutil import parser
 
-from pipeline.kubeflow.server import pipelines_api
+from pipeline.kubeflow.output_names import METRICS
+from pipeline.kubeflow.server import pipelines_api, run_metrics
+from pipeline.kubeflow.server.transport import ServerError
 
 _STATES = {
     "": pipelines_api.PENDING,
@@ -107,14 +109,32 @@ class V1Beta1:
         manifest = detail.pipeline_runtime and detail.pipeline_runtime.workflow_manifest
         status = json.loads(manifest).get("status", {}) if manifest else {}
         nodes = (status.get("nodes") or {}).values()
+        state = _state(detail.run.status)
+        metrics = {metric.name: metric.number_value for metric in detail.run.metrics or ()}
+        if state == pipelines_api.DONE:
+            known = {metric.node_id for metric in detail.run.metrics or ()}
+            for node_id in run_metrics.writers(nodes):
+                if node_id not in known:
+                    metrics = self._read_metrics(run_id, node_id) | metrics
         return pipelines_api.Run(
             id=run_id,
             name=detail.run.name,
-            state=_state(detail.run.status),
+            state=state,
             message=detail.run.error or status.get("message") or "",
             steps=[_step(node) for node in nodes],
-            metrics={metric.name: metric.number_value for metric in detail.run.metrics or ()},
+            metrics=metrics,
         )
+
+    def _read_metrics(self, run_id: str, node_id: str) -> dict[str, float]:
+        """Returns the metrics that a node has written; none if they cannot be read."""
+        try:
+            return run_metrics.read(self._runs.read_artifact(run_id, node_id, METRICS).data or "")
+        except ServerError as error:
+            if error.passing:
+                raise
+        except ValueError:
+            pass  # the step has written something else
+        return {}
 
     def recurring_runs(self) -> list[pipelines_api.RecurringRun]:
         """See `pipelines_api.PipelinesApi`."""

@@ -16,18 +16,19 @@ import re
 import threading
 
 from pipelines_server import cluster as c
-from pipelines_server import published_api, strict
+from pipelines_server import published_api, refusals, strict
 from pipelines_server.calls import Call, Request
+from pipelines_server.refusals import Refused
 from pipelines_server.view_v1beta1 import V1Beta1
 from pipelines_server.view_v2beta1 import V2Beta1
 
 HTTP = {
-    c.INVALID: 400,
-    c.NOT_FOUND: 404,
-    c.EXISTS: 409,
-    c.DENIED: 403,
-    c.INTERNAL: 500,
-    c.UNAUTHENTICATED: 401,
+    refusals.INVALID: 400,
+    refusals.NOT_FOUND: 404,
+    refusals.EXISTS: 409,
+    refusals.DENIED: 403,
+    refusals.INTERNAL: 500,
+    refusals.UNAUTHENTICATED: 401,
 }
 PAGE = "<!doctype html><html><body><form action='/dex/auth/local'>Log in</form></body></html>"
 START = datetime.datetime(2026, 11, 25, 9, 0, tzinfo=datetime.timezone.utc)
@@ -103,7 +104,7 @@ class ApiServer:
         if self.fail_next:
             status, body = self.fail_next.pop(0)
             return status, {"Content-Type": "text/plain"}, body
-        if self.users is not None and request.namespaces is None:
+        if self.users is not None and request.namespaces is None and not self._is_open(request):
             return self._not_signed_in()
         if request.address == "/dex/auth":
             return 200, {"Content-Type": "text/html"}, PAGE
@@ -116,55 +117,69 @@ class ApiServer:
     def _answer(self, request, path, route, api, handler):
         try:
             if handler is None:
-                raise c.Refused(c.INTERNAL, f"{route['path']} is not served here")
+                raise Refused(refusals.INTERNAL, f"{route['path']} is not served here")
             call = Call(self, request, path, route, api)
-        except c.Refused as refused:
+        except Refused as refused:
             return self._error(refused)
         try:
             body = _filled(handler(call))
-        except c.Refused as refused:
-            return self._error_of_upload(refused) if route["files"] else self._error(refused)
+        except Refused as refused:
+            if route["files"]:
+                return self._error_of_upload(refused, route["path"])
+            return self._error(refused)
         wrong = strict.mistakes(body, route["answer"] or "object", api, "answer")
         if wrong:
             self.broken += wrong
         return 200, {"Content-Type": "application/json"}, json.dumps(body)
+
+    def _is_open(self, request):
+        """Whether anyone may ask this; a login in front of the server guards everything."""
+        return self.login == "status" and request.address.endswith("/healthz")
 
     def _not_signed_in(self):
         if self.login == "redirect":
             return 302, {"Location": f"{self.url}/dex/auth?client_id=kubeflow"}, ""
         if self.login == "page":
             return 200, {"Content-Type": "text/html"}, PAGE
-        refused = c.Refused(
-            c.UNAUTHENTICATED, "Request header error: there is no user identity header."
-        )
-        return self._error(refused)
+        return self._error(refusals.unauthenticated(self.is_2x))
 
     def _error(self, refused):
-        """Returns an error in the form of the gateway (grpc-gateway 1.16, runtime/errors.go).
+        """Returns an error in the form of the gateway.
 
         common/util/error.go, ToGRPCError: the long message is at the top level, the short one in a
-        detail, which is an api.Error in 1.8.5 and a google.rpc.Status from 2.0.0 on.
+        detail, which is an api.Error in 1.8.5 and a google.rpc.Status from 2.0.0 on. The gateway of
+        1.8.5 (grpc-gateway 1.16, runtime/errors.go) has the long one twice.
         """
-        short = "Internal Server Error" if refused.code == c.INTERNAL else refused.message
+        error = {"code": refused.code, "message": refused.details}
         if self.is_2x:
             kind = "type.googleapis.com/google.rpc.Status"
-            detail = {"@type": kind, "code": refused.code, "message": short}
+            detail = {"@type": kind, "code": refused.code, "message": refused.message}
         else:
+            error["error"] = refused.details
             kind = "type.googleapis.com/api.Error"
-            detail = {"@type": kind, "error_message": short, "error_details": refused.details}
-        both = dict.fromkeys(("error", "message"), refused.details)
-        body = json.dumps({**both, "code": refused.code, "details": [detail]})
+            detail = {
+                "@type": kind,
+                "error_message": refused.message,
+                "error_details": refused.details,
+            }
+        body = json.dumps({**error, "details": [detail]})
         return HTTP[refused.code], {"Content-Type": "application/json"}, body
 
-    def _error_of_upload(self, refused):
+    def _error_of_upload(self, refused, path):
         """Returns the error of an upload, which does not go through the gateway.
 
-        apiserver/server/pipeline_upload_server.go, writeErrorToResponse: the long message, and
-        status 500 for any problem with the file; since 2.5.0 another status for a taken name.
+        apiserver/server/pipeline_upload_server.go: 1.8.5 sends the long message, with status 500;
+        2.17.0 only says what is wrong with the file itself, the rest is in its log.
         """
-        what = "Failed to create a pipeline version" if self.is_2x else "Error creating pipeline"
-        message = f"{what}: {refused.details}"
-        status = 409 if self.is_2x and refused.code == c.EXISTS else 500
+        if not self.is_2x:
+            status, message = 500, f"Error creating pipeline: {refused.details}"
+        elif refused.code == refusals.INVALID:
+            status, message = 400, refused.message
+        else:
+            also = "" if path.endswith("version") else " and a pipeline"
+            statuses = {refusals.EXISTS: 409, refusals.NOT_FOUND: 400, refusals.DENIED: 400}
+            status = statuses.get(refused.code, 500)
+            message = f"Failed to create a pipeline{also} version"
         body = json.dumps({"error_message": message, "error_details": message})
         return status, {"Content-Type": "application/json"}, body
 

@@ -7,8 +7,8 @@ import email.policy
 import json
 import urllib.parse
 
-from pipelines_server import cluster as c
-from pipelines_server import strict
+from pipelines_server import refusals, strict
+from pipelines_server.refusals import INVALID, Refused
 
 
 class Request:
@@ -31,6 +31,9 @@ class Call:
     def __init__(self, server, request, path, route, api):
         self._server, self._request, self._api = server, request, api
         self.path = path
+        self._resource = route["path"].split("/")[3]
+        verbs = {"DELETE": "delete", "POST": "create"}
+        self._verb = verbs.get(route["method"], "get" if path else "list")
         names = [name for name, _ in request.query]
         wrong = [f"unknown query parameter {n!r}" for n in names if n not in route["query"]]
         wrong += [f"query parameter {n!r} twice" for n in set(names) if names.count(n) > 1]
@@ -46,27 +49,40 @@ class Call:
         elif request.data not in (b"", b"{}"):
             wrong.append("a body where none is taken")
         if wrong:
-            raise c.Refused(c.INVALID, "; ".join(wrong))
+            raise Refused(INVALID, "; ".join(wrong))
 
     def allow(self, namespace):
         """Raises `Refused` unless the namespace is one of the user's."""
         if self._server.users is None:
             return
         if not namespace:
-            raise c.Refused(c.INVALID, "Invalid input error: namespace is empty in multi-user mode")
+            raise Refused(INVALID, "Invalid input error: namespace is empty in multi-user mode")
         if namespace not in self._request.namespaces:
-            raise c.Refused(
-                c.DENIED, f"User is not authorized with reason: no access to namespace {namespace}"
-            )
+            user = "user@example.com"
+            raise refusals.not_authorized(user, namespace, self._verb, self._resource)
 
     def of_namespace(self, entries, namespace):
         """Returns the entries of a namespace; without users there are no namespaces."""
         if self._server.users is None:
-            if namespace:
-                raise c.Refused(c.INVALID, "In single-user mode, cannot filter by namespace.")
+            if namespace and not self._server.is_2x:  # which ignores it
+                raise Refused(INVALID, "In single-user mode, cannot filter by namespace.")
             return entries
         self.allow(namespace)
         return [entry for entry in entries if entry.namespace == namespace]
+
+    def experiment(self, experiment_id):
+        """Returns the id of the experiment of a run, in which the user must be allowed to run.
+
+        apiserver/resource/resource_manager.go, GetValidExperimentNamespacePair: 2.x has a default.
+        """
+        if not experiment_id:
+            if not self._server.is_2x:
+                raise Refused(INVALID, "The experiment is missing in resource_references")
+            if self._server.users is not None:
+                raise Refused(INVALID, "Experiment id can not be empty in multi-user mode")
+            return next(iter(self._server.cluster.experiments))
+        self.allow(self._server.cluster.find("experiment", experiment_id).namespace)
+        return experiment_id
 
     def page(self, field, entries, view):
         """Returns a page of a list, filtered and sorted as requested.
@@ -79,16 +95,17 @@ class Call:
         if token := self.query.get("page_token"):
             first, bound = _read_token(token)
             if any(order.values()) and order != bound:
-                raise c.Refused(
-                    c.INVALID,
+                raise Refused(
+                    INVALID,
                     "page token does not match the supplied sort by and/or filtering criteria. "
                     "Either specify the same criteria or leave the latter empty if page token is "
                     "specified",
                 )
             order = bound
         wanted = self._wanted_names(order["filter"])
+        # MySQL compares without case.
         entries = self._sorted(
-            [entry for entry in entries if {entry.name} >= wanted], order["sort_by"]
+            [entry for entry in entries if {entry.name.casefold()} >= wanted], order["sort_by"]
         )
         last = first + int(self.query.get("page_size", 20))
         token = base64.b64encode(json.dumps([last, order]).encode()).decode()
@@ -108,14 +125,14 @@ class Call:
             known = {operation, "key", "stringValue", "string_value"}
             equals = entry.get(operation) in ("EQUALS", 1)
             if set(entry) - known or not equals or entry.get("key") not in keys:
-                raise c.Refused(c.INVALID, f"Invalid filter: {entry}")
-            names.add(entry.get("stringValue", entry.get("string_value")))
+                raise Refused(INVALID, f"Invalid filter: {entry}")
+            names.add(entry.get("stringValue", entry.get("string_value")).casefold())
         return names
 
     def _sorted(self, entries, sort_by):
         field, _, order = (sort_by or "created_at").partition(" ")
         if field not in ("created_at", "name") or order not in ("", "asc", "desc"):
-            raise c.Refused(c.INVALID, f"Invalid sorting field: {field} {order}")
+            raise Refused(INVALID, f"Invalid sorting field: {field} {order}")
         key = {"created_at": "created", "name": "name"}[field]
         # Within the same second, the later entry is the newer.
         ordered = sorted(enumerate(entries), key=lambda pair: (getattr(pair[1], key), pair[0]))
@@ -144,4 +161,4 @@ def _read_token(text):
     try:
         return json.loads(base64.b64decode(text, validate=True))
     except (ValueError, binascii.Error):
-        raise c.Refused(c.INVALID, "Invalid package token") from None
+        raise Refused(INVALID, "Invalid package token") from None

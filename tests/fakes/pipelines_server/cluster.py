@@ -7,18 +7,9 @@ import re
 import threading
 import uuid
 
-import yaml
-from pipelines_server import argo, robfig
-
-# The gRPC codes in KFP's errors.
-INVALID, NOT_FOUND, EXISTS, DENIED, INTERNAL, UNAUTHENTICATED = 3, 5, 6, 7, 13, 16
-
-
-class Refused(Exception):
-    def __init__(self, code, message, details=""):
-        super().__init__(message)
-        self.code, self.message = code, message
-        self.details = details or message
+from pipelines_server import argo, refusals, robfig
+from pipelines_server.refusals import Refused
+from pipelines_server.uploads import arguments, read_workflow
 
 
 @dataclasses.dataclass
@@ -104,25 +95,22 @@ class Cluster:
     def find(self, kind, entry_id):
         entry = getattr(self, f"{kind}s").get(entry_id)
         if entry is None:
-            raise Refused(NOT_FOUND, f"{kind.capitalize()} {entry_id} not found.")
+            raise refusals.not_found(kind, entry_id, self.is_2x)
         return entry
 
     def create_experiment(self, name, namespace=""):
         if not name:
-            raise Refused(INVALID, "Experiment name is empty. Please specify a valid name.")
-        if any((e.name, e.namespace) == (name, namespace) for e in self.experiments.values()):
-            raise Refused(EXISTS, f"The name {name} already exist. Please specify a new name.")
+            raise refusals.unnamed("experiment", self.is_2x)
+        self._reserve("experiment", name, namespace=namespace)
         return self._keep("experiment", Entry, name=name, namespace=namespace)
 
     def create_pipeline(self, name, namespace=""):
-        if any((p.name, p.namespace) == (name, namespace) for p in self.pipelines.values()):
-            raise Refused(EXISTS, f"The name {name} already exist. Please specify a new name.")
+        self._reserve("pipeline", name, namespace=namespace)
         return self._keep("pipeline", Entry, name=name, namespace=namespace)
 
     def create_version(self, pipeline_id, name, text):
         pipeline = self.find("pipeline", pipeline_id)
-        if any((v.pipeline, v.name) == (pipeline_id, name) for v in self.versions.values()):
-            raise Refused(EXISTS, f"The name {name} already exist. Please specify a new name.")
+        self._reserve("version", name, pipeline=pipeline_id)
         return self._keep(
             "version",
             Version,
@@ -143,7 +131,7 @@ class Cluster:
         scheduled=None,
     ):
         experiment = self.find("experiment", experiment_id)
-        template = self.find("version", version_id).workflow
+        template = self.template(version_id)
         run = self._keep(
             "run",
             Run,
@@ -172,6 +160,19 @@ class Cluster:
         run.thread.start()
         return run
 
+    def template(self, version_id, pipeline_id=""):
+        """Returns the workflow of a version, which must belong to the pipeline, if one is given.
+
+        apiserver/resource/resource_manager.go: CreateRun and CreateJob of 2.x hide the cause.
+        """
+        try:
+            version = self.find("version", version_id)
+            if pipeline_id not in ("", version.pipeline):
+                raise refusals.other_pipeline(version, pipeline_id)
+        except Refused as refused:
+            raise refusals.internal(refused.details) if self.is_2x else refused from None
+        return version.workflow
+
     def with_parameters(self, template, values, run_id):
         """Returns the workflow of a run, with its parameters and uid filled in.
 
@@ -180,40 +181,24 @@ class Cluster:
         """
         unknown = [name for name in values if name not in arguments(template)]
         if unknown:
-            message = f"Unrecognized input parameter: {unknown[0]}"
-            inner = f"Failed to verify parameters: Invalid input error: {message}"
-            if self.is_2x:  # resource/resource_manager.go, CreateRun: 2.x wraps the error,
-                what = "Failed to create a run: Failed to generate the ExecutionSpec"
-                raise Refused(INVALID, message, f"{what}: {inner}")
-            what = (
-                "Failed to create a new run.: InternalServerError: failed to generate the workflow."
-            )
-            raise Refused(INTERNAL, f"{what}: {inner}")  # 1.8.5 raises another
+            raise refusals.unknown_parameter(unknown[0], self.is_2x)
         workflow = json.loads(json.dumps(template).replace("{{workflow.uid}}", run_id))
         for entry in workflow["spec"].get("arguments", {}).get("parameters", ()):
             entry["value"] = values.get(entry["name"], entry.get("value"))
         return workflow
 
     def create_job(self, name, experiment_id, version_id, parameters, **options):
-        experiment = self.find("experiment", experiment_id)
-        self.with_parameters(self.find("version", version_id).workflow, parameters, "")
         if not name:
-            raise Refused(INVALID, "Recurring run name is empty. Please specify a valid name")
+            raise refusals.unnamed("job", self.is_2x)
         if not 1 <= options["max_concurrency"] <= 10:
-            raise Refused(
-                INVALID,
-                "The max concurrency of the job is out of range. Support 1-10. "
-                f"Received {options['max_concurrency']}.",
-            )
+            raise refusals.concurrency(options["max_concurrency"], self.is_2x)
         if options["cron"]:
             try:
                 robfig.Schedule(options["cron"])
             except ValueError as error:
-                raise Refused(
-                    INVALID,
-                    "Schedule cron is not a supported format"
-                    f"(https://godoc.org/github.com/robfig/cron). Error: {error}",
-                ) from None
+                raise refusals.cron(error) from None
+        experiment = self.find("experiment", experiment_id)
+        self.with_parameters(self.template(version_id), parameters, "")
         return self._keep(
             "job",
             Job,
@@ -290,24 +275,14 @@ class Cluster:
             seconds=sum(node.seconds for node in run.result.nodes)
         )
 
+    def _reserve(self, kind, name, **scope):
+        """Raises `Refused` if the name is taken; MySQL compares names without case."""
+        for entry in getattr(self, f"{kind}s").values():
+            same = all(getattr(entry, field) == value for field, value in scope.items())
+            if same and entry.name.casefold() == name.casefold():
+                raise refusals.taken(kind, name, self.is_2x)
+
     def _keep(self, kind, entry_type, **fields):
         entry = entry_type(id=str(uuid.uuid4()), created=self.now, **fields)
         getattr(self, f"{kind}s")[entry.id] = entry
         return entry
-
-
-def read_workflow(text):
-    try:
-        workflow = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise Refused(INVALID, "Failed to parse the workflow template") from None
-    if not isinstance(workflow, dict) or workflow.get("kind") != "Workflow":
-        raise Refused(INVALID, "unknown template format")
-    if workflow.get("apiVersion") != "argoproj.io/v1alpha1":
-        raise Refused(INVALID, "Unsupported argo version. Expected: argoproj.io/v1alpha1.")
-    return json.loads(json.dumps(workflow, default=str))
-
-
-def arguments(workflow):
-    parameters = workflow["spec"].get("arguments", {}).get("parameters", ())
-    return {entry["name"]: entry.get("value", "") for entry in parameters}

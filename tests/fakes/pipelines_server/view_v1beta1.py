@@ -2,8 +2,9 @@
 
 import json
 
-from pipelines_server import argo
-from pipelines_server import cluster as c
+from pipelines_server import argo, refusals
+from pipelines_server.refusals import INVALID, Refused
+from pipelines_server.uploads import arguments, read_workflow
 
 
 class V1Beta1:
@@ -25,6 +26,10 @@ class V1Beta1:
             ("POST", f"{at}/runs"): self.create_run,
             ("GET", f"{at}/runs/{{run_id}}"): self.get_run,
             ("GET", f"{at}/runs"): self.list_runs,
+            (
+                "GET",
+                f"{at}/runs/{{run_id}}/nodes/{{node_id}}/artifacts/{{artifact_name}}:read",
+            ): self.read_artifact,
             ("POST", f"{at}/jobs"): self.create_job,
             ("GET", f"{at}/jobs"): self.list_jobs,
             ("GET", f"{at}/jobs/{{id}}"): self.get_job,
@@ -53,7 +58,7 @@ class V1Beta1:
 
     def upload_pipeline(self, call):
         name = call.query.get("name") or call.file_name
-        c.read_workflow(call.file)
+        read_workflow(call.file)
         made = self.cluster.create_pipeline(name)
         self.cluster.create_version(made.id, name, call.file)
         return self._pipeline(made)
@@ -64,7 +69,7 @@ class V1Beta1:
 
     def list_versions(self, call):
         if call.query.get("resource_key.type") != "PIPELINE":
-            raise c.Refused(c.INVALID, "ListPipelineVersions needs a pipeline as resource key")
+            raise Refused(INVALID, "ListPipelineVersions needs a pipeline as resource key")
         pipeline = self.cluster.find("pipeline", call.query.get("resource_key.id"))
         versions = [v for v in self.cluster.versions.values() if v.pipeline == pipeline.id]
         return call.page("versions", versions, self._version)
@@ -81,6 +86,16 @@ class V1Beta1:
 
     def list_runs(self, call):
         return call.page("runs", self._mine(call, "runs"), self._run)
+
+    def read_artifact(self, call):
+        """apiserver/resource/resource_manager.go, ResolveArtifactPath: by the node's own id."""
+        run = self.cluster.find("run", call.path["run_id"])
+        call.allow(run.namespace)
+        node, name = call.path["node_id"], call.path["artifact_name"]
+        if node != argo.metrics_node(run) or name != argo.METRICS:
+            path = f"runs/{run.id}/nodes/{node}/artifacts/{name}"
+            raise refusals.not_found("artifact", path, self.cluster.is_2x)
+        return {"data": argo.metrics_archive(run.result.metrics)}
 
     def create_job(self, call):
         body = call.body
@@ -127,10 +142,7 @@ class V1Beta1:
 
     def _order(self, call):
         body = call.body
-        experiment = _referred(body, "EXPERIMENT", "OWNER")
-        if not experiment:
-            raise c.Refused(c.INVALID, "The experiment is missing in resource_references")
-        call.allow(self.cluster.find("experiment", experiment).namespace)
+        experiment = call.experiment(_referred(body, "EXPERIMENT", "OWNER"))
         version = _referred(body, "PIPELINE_VERSION", "CREATOR")
         spec = body.get("pipeline_spec", {})
         if not version and spec.get("workflow_manifest"):
@@ -138,11 +150,7 @@ class V1Beta1:
             made = self.cluster.create_pipeline(f"unnamed {name}")
             version = self.cluster.create_version(made.id, name, spec["workflow_manifest"]).id
         if not version:
-            raise c.Refused(
-                c.INVALID,
-                "Please specify a pipeline by providing a (workflow manifest or pipeline manifest) "
-                "or (pipeline id or/and pipeline version)",
-            )
+            raise refusals.no_source(self.cluster.is_2x)
         values = {entry["name"]: entry.get("value", "") for entry in spec.get("parameters", ())}
         return experiment, version, values
 
@@ -167,7 +175,7 @@ class V1Beta1:
         }
 
     def _version(self, entry):
-        values = c.arguments(entry.workflow).items()
+        values = arguments(entry.workflow).items()
         return {
             "id": entry.id,
             "name": entry.name,
@@ -192,11 +200,23 @@ class V1Beta1:
                 *_owner("PIPELINE_VERSION", entry.version, "CREATOR"),
                 *_owner("JOB", entry.job, "CREATOR"),
             ],
-            "metrics": [
-                {"name": name, "node_id": entry.id, "number_value": value, "format": "RAW"}
-                for name, value in entry.result.metrics.items()
-            ],
+            "metrics": self._metrics(entry),
         }
+
+    def _metrics(self, entry):
+        """Returns what the persistence agent has reported, which from 2.2 on is nothing.
+
+        common/util/workflow.go, readNodeMetricsOrNil, asks for an artifact of the node by the name
+        of its pod (2.2.0 to 2.14.3), or agent/persistence/client/artifactclient/client.go asks for
+        it below /apis/v1beta1/apis/v1beta1 (2.15.0 to 2.17.0): not found, in both cases.
+        """
+        if self.cluster.is_2x:
+            return []
+        node = argo.metrics_node(entry)
+        return [
+            {"name": name, "node_id": node, "number_value": value, "format": "RAW"}
+            for name, value in entry.result.metrics.items()
+        ]
 
     def _runtime(self, entry):
         return {"workflow_manifest": json.dumps(argo.with_status(entry))}

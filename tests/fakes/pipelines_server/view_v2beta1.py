@@ -3,7 +3,7 @@
 import uuid
 
 from pipelines_server import argo
-from pipelines_server import cluster as c
+from pipelines_server.uploads import read_workflow
 
 
 class V2Beta1:
@@ -76,7 +76,7 @@ class V2Beta1:
 
     def upload_pipeline(self, call):
         name = call.query.get("name") or call.file_name
-        c.read_workflow(call.file)
+        read_workflow(call.file)
         made = self.cluster.create_pipeline(name, call.query.get("namespace", ""))
         self.cluster.create_version(made.id, name, call.file)
         return self._pipeline(made)
@@ -138,14 +138,12 @@ class V2Beta1:
         return call.of_namespace(every, call.query.get("namespace"))
 
     def _order(self, call):
-        experiment = call.body.get("experiment_id", "")
-        call.allow(self.cluster.find("experiment", experiment).namespace)
+        experiment = call.experiment(call.body.get("experiment_id"))
         reference = call.body.get("pipeline_version_reference", {})
-        version = self.cluster.find("version", reference.get("pipeline_version_id"))
-        if version.pipeline != reference.get("pipeline_id"):
-            raise c.Refused(c.INVALID, "pipeline ID should be parent of pipeline version")
+        version = reference.get("pipeline_version_id", "")
+        self.cluster.template(version, reference.get("pipeline_id", ""))
         # As on the real server, runtime_config does not reach an Argo Workflow.
-        return experiment, version.id, {}
+        return experiment, version, {}
 
     def _experiment(self, entry):
         return {

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 
+import kfp_server_api
 import pytest
 from pipelines_server import evaluator
 from pipelines_server.api_server import START, ApiServer
@@ -145,8 +146,18 @@ def test_a_name_taken_in_the_meantime_is_refused(server, workflow, console):
     with pytest.raises(ServerError) as caught:
         api.upload_version(pipeline, unique, workflow)
     assert caught.value.status == (409 if server.is_2x else 500)
-    message = f"The name {unique} already exist. Please specify a new name."
-    assert str(caught.value).endswith(f": {message}") and "\n" not in str(caught.value)
+    # In 2.x the server does not send the reason.
+    reason = f"The name {unique} already exist. Please specify a new name."
+    reason = "Failed to create a pipeline version: the name is taken" if server.is_2x else reason
+    assert str(caught.value).endswith(f": {reason}") and "\n" not in str(caught.value)
+
+
+def test_a_pipeline_has_the_name_that_the_server_knows(server, workflow, console):
+    # MySQL does not tell capitals from small letters, and neither do most servers.
+    server.cluster.create_pipeline("Houses")
+    assert submit(server, job(workflow), console) == OK
+    assert said(console).splitlines()[1].endswith(" of Houses")
+    assert len(server.cluster.pipelines) == 1
 
 
 def test_a_schedule_starts_runs(server, workflow, console):
@@ -262,7 +273,34 @@ def test_a_refused_workflow_is_one_line(server, workflow, tmp_path, console):
     with pytest.raises(ServerError) as caught:
         submit(server, job(path), console)
     assert str(caught.value).startswith(f"{server.url}: ")
-    assert str(caught.value).endswith(": Unsupported argo version. Expected: argoproj.io/v1alpha1.")
+    assert str(caught.value).endswith(
+        ": Unsupported argo version. Expected: argoproj.io/v1alpha1. Received: argoproj.io/v1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("serves", "status", "reason"),
+    [
+        (("v1beta1",), 500, r".* template name 'gone' undefined"),
+        # In 2.x only the server's log has the reason of Argo.
+        (
+            ("v1beta1", "v2beta1"),
+            500,
+            r"Failed to create a pipeline and a pipeline version: the server's log says why "
+            r"\(kubectl logs -n kubeflow deployment/ml-pipeline\)",
+        ),
+        (("v2beta1",), 500, r"Failed to create a pipeline version: the server's log says why .*"),
+    ],
+)
+def test_a_workflow_that_argo_refuses_is_one_line(
+    serves, status, reason, workflow, tmp_path, console
+):
+    path = tmp_path / "workflow.yaml"
+    path.write_text(workflow.read_text().replace("template: evaluator", "template: gone"))
+    with ApiServer(serves=serves) as server, pytest.raises(ServerError) as caught:
+        submit(server, job(path), console)
+    assert caught.value.status == status
+    assert re.search(f": {reason}$", str(caught.value)) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("serves", "status"), [(("v1beta1",), 500), (("v1beta1", "v2beta1"), 400)])
@@ -394,6 +432,44 @@ def test_the_verdict_may_arrive_after_the_end(v1beta1, workflow, console):
 
     run = run_display.follow(api, run_id, STEPS, console, 1, metrics={"blessed"}, sleep=sleep)
     assert run.metrics == {"blessed": 0.0} and len(polls) == 3
+
+
+def test_a_verdict_that_the_server_was_not_told_is_read(workflow, console, monkeypatch):
+    # From 2.2 on, Kubeflow's persistence agent does not find the metrics of the steps.
+    result = Result(nodes=[Node("evaluator")], metrics={"blessed": 0.0})
+    with ApiServer(lambda *_: result, serves=("v1beta1", "v2beta1")) as server:
+        assert submit(server, job(workflow), console, wait=True) == NOT_BLESSED
+        (run_id,) = server.cluster.runs
+        api = connect(SignIn(host=server.url))
+
+        def failing(status):
+            def read_artifact(*_):
+                raise ServerError("", status)
+
+            return read_artifact
+
+        # The artifact may be gone.
+        monkeypatch.setattr(kfp_server_api.RunServiceApi, "read_artifact", failing(404))
+        assert api.run(run_id).metrics == {}
+        monkeypatch.setattr(kfp_server_api.RunServiceApi, "read_artifact", failing(503))
+        with pytest.raises(ServerError):
+            api.run(run_id)
+
+
+def test_the_steps_may_arrive_after_the_end(workflow, console):
+    # In v2beta1 the server stores the state of a run before those of its steps.
+    early = Result("Failed", [Node("evaluator", "Running")])
+    with ApiServer(lambda *_: early, serves=("v2beta1",)) as server:
+        api = connect(SignIn(host=server.url))
+        run_id = start(api, workflow, console)
+        server.cluster.join()
+
+        def sleep(seconds):
+            server.cluster.runs[run_id].result.nodes = [Node("evaluator", "Failed")]
+
+        run = run_display.follow(api, run_id, STEPS, console, 1, metrics=(), sleep=sleep)
+    assert run_display.failure(run).startswith("[bold red]evaluator failed:")
+    assert said(console).splitlines()[-1].split()[:2] == ["evaluator", "failed"]
 
 
 @pytest.mark.parametrize(
