@@ -1,11 +1,20 @@
-"""What all tests share: examples of properties, an object store, and a server of forks."""
+"""What all tests share: examples of properties, an object store, and a server of forks.
 
-from collections.abc import Iterator
+What takes long to make can be made once for all test processes.
+"""
+
+import fcntl
+import pathlib
+import pickle
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import fake_gcs
 import forks
 import hypothesis
 import pytest
+
+T = TypeVar("T")
 
 hypothesis.settings.register_profile("same_each_time", derandomize=True)
 
@@ -13,6 +22,27 @@ hypothesis.settings.register_profile("same_each_time", derandomize=True)
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # one server for all test processes
         config.add_cleanup(forks.start_server())
+
+
+@pytest.fixture(scope="session")
+def once(request, tmp_path_factory) -> Callable[[str, Callable[[pathlib.Path], T]], T]:
+    """Returns a function that makes something once for all processes of a test run.
+
+    It is made in a folder of its own, by a function of that folder, and is pickled.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent
+
+    def make(name: str, makes: Callable[[pathlib.Path], T]) -> T:
+        kept = folder / f"{name}.pickle"
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(makes(folder / name)))
+        return pickle.loads(kept.read_bytes())
+
+    return make
 
 
 @pytest.fixture(scope="session")

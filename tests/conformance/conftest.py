@@ -25,25 +25,27 @@ def lab(tmp_path_factory, scorer) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def regression(tmp_path_factory) -> Transformed:
+def regression(once) -> Transformed:
     """Returns a table with all kinds of columns and a price to predict."""
-    return houses.table(tmp_path_factory.mktemp("regression"), "price", eval_rows=1600)
+    return once("houses", lambda folder: houses.table(folder, "price", eval_rows=1600))
 
 
 @pytest.fixture(scope="session")
-def binary(tmp_path_factory) -> Transformed:
+def binary(once) -> Transformed:
     """Returns a table with the same columns and a label that is yes or no."""
-    return houses.table(tmp_path_factory.mktemp("binary"), "dear")
+    return once("dear_houses", lambda folder: houses.table(folder, "dear"))
 
 
 @pytest.fixture(scope="session")
-def multiclass(tmp_path_factory) -> Transformed:
+def multiclass(once) -> Transformed:
     """Returns a table with one of three numbers as label, which sort differently as text."""
-    return houses.table(tmp_path_factory.mktemp("multiclass"), "grade")
+    return once("graded_houses", lambda folder: houses.table(folder, "grade"))
 
 
 @pytest.fixture(scope="session")
-def several(tmp_path_factory) -> Transformed:
+def several(once) -> Transformed:
     """Returns a table with all three labels; 60 % of the rows are wrong and have weight zero."""
-    folder = tmp_path_factory.mktemp("several")
-    return houses.table(folder, "dear", "price", "grade", weighted=True)
+    return once(
+        "several_labels",
+        lambda folder: houses.table(folder, "dear", "price", "grade", weighted=True),
+    )

@@ -36,9 +36,12 @@ def _rows(first: int, count: int) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="session")
-def table(tmp_path_factory) -> Transformed:
+def table(once) -> Transformed:
     """Returns a table with one feature; the labels of the train split are 0 to 319."""
-    folder = tmp_path_factory.mktemp("table")
+    return once("lined", _transformed)
+
+
+def _transformed(folder: pathlib.Path) -> Transformed:
     return rich_table.transform(
         folder, _SCHEMA, {}, "price", "regression", _rows(0, 320), _rows(1000, 64)
     )

@@ -1,10 +1,7 @@
 """Fixtures with transformed tables, created once for all tests of this folder."""
 
-import fcntl
 import functools
 import pathlib
-import pickle
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,27 +10,7 @@ from rich_table import Server, Transformed
 
 from models.features import packed_tensors
 
-Once = Callable[[str, Callable[[pathlib.Path], Transformed]], Transformed]
-
 _REQUIRED = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
-
-
-@pytest.fixture(scope="session")
-def once(request, tmp_path_factory) -> Once:
-    """Returns a function that builds a table once for all processes of a test run."""
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        folder = folder.parent
-
-    def build(name: str, transform: Callable[[pathlib.Path], Transformed]) -> Transformed:
-        kept = folder / f"{name}.pickle"
-        with open(folder / f"{name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not kept.exists():
-                kept.write_bytes(pickle.dumps(transform(folder / name)))
-        return pickle.loads(kept.read_bytes())
-
-    return build
 
 
 @pytest.fixture(scope="session")
