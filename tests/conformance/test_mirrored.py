@@ -14,11 +14,10 @@ from tests.conformance.lab import CASES, examples, problem_of, summaries, train,
 
 STEPS = 30
 MIRRORED = Replicas(2)
-REFUSED = {
-    "keras.mlp": "a Keras model",
-    "premade.dnn_linear_combined": "premade.dnn_linear_combined",
-}
+REFUSED = ("keras.mlp", "premade.dnn_linear_combined")
 LENGTH: dict[str, Any] = {"max_steps": STEPS, "evaluate_every": STEPS // 2}
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +58,6 @@ def learned_alike(alone, mirrored) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [case for case in map(without_dropout, CASES) if case.model not in REFUSED],
@@ -76,14 +74,6 @@ def test_replicas_learn_what_one_process_learns(case, regression, tmp_path, scor
         np.testing.assert_allclose(found[name], values, rtol=1e-2)
 
 
-@pytest.mark.parametrize("model", REFUSED)
-def test_models_that_replicas_cannot_train_are_refused(model, regression, tmp_path):
-    (case,) = [case for case in CASES if case.model == model]
-    with pytest.raises(ValueError, match=rf"^train\.cluster\.mirrored: found {REFUSED[model]}"):
-        train(regression, case, tmp_path, cluster=MIRRORED, **LENGTH)
-
-
-@pytest.mark.slow
 def test_weights_decay_and_averages_apply_to_the_whole_batch(several, tmp_path):
     """The halves of a batch have different weights: 60 % of the rows have weight zero."""
     (tabm,) = [without_dropout(case) for case in CASES if case.id == "tabm"]
@@ -91,7 +81,6 @@ def test_weights_decay_and_averages_apply_to_the_whole_batch(several, tmp_path):
     learned_alike(*both(several, case, tmp_path))
 
 
-@pytest.mark.slow
 def test_a_killed_mirrored_training_ends_like_an_uninterrupted_one(regression, tmp_path):
     """The case has dropout, whose random draws must continue as well."""
     (case,) = [case for case in CASES if case.id == "mlp"]

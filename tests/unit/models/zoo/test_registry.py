@@ -1,6 +1,7 @@
 """Tests of the registry of models."""
 
 import pytest
+import tensorflow as tf
 
 from models import estimator_api
 from models.features.label import Label
@@ -137,3 +138,20 @@ def test_every_numeric_parameter_of_a_registered_model_has_bounds(name):
         wrong = [-1] if isinstance(value, tuple) else -1
         with pytest.raises(ValueError, match=rf"^model.params.{parameter}.*, found -1$"):
             registry.check(name, {parameter: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("keras.mlp", "a Keras model"),
+        ("premade.dnn_linear_combined", "premade.dnn_linear_combined"),
+    ],
+)
+def test_a_model_that_replicas_cannot_train_is_refused(name, found, tmp_path):
+    context = Context((Label("y", "regression"),), Layout(("x",), (), ()), (), (), 100, 64)
+    strategy = tf.distribute.MirroredStrategy(["/CPU:0"])
+    config = estimator_api.RunConfig(
+        model_dir=str(tmp_path), tf_random_seed=1, train_distribute=strategy
+    )
+    with pytest.raises(ValueError, match=rf"^train\.cluster\.mirrored: found {found}"):
+        registry.estimator(name, {"context": context}, config)
