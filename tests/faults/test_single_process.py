@@ -91,6 +91,13 @@ def steps_made(training: Training) -> int:
     return sum(len(file.read_text().split()) // TRAIN.batch_size for file in files)
 
 
+def has_ended(training: Training, after: float) -> bool:
+    """Waits for some seconds for the training to end; returns whether it has."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        training.end(after)
+    return training.process.returncode is not None
+
+
 def kill_at_random(training: Training, dice: random.Random) -> str:
     """Kills a training some time after it has reached a random point; returns the point."""
     here = training.folder
@@ -112,13 +119,13 @@ def kill_at_random(training: Training, dice: random.Random) -> str:
     wait = dice.uniform(0, _LONGEST) if point != "save" else 0.0
     # This round may never reach a save or an export, so limit its steps.
     most = dice.randint(EVERY, 3 * EVERY)
-    at = None
-    while training.process.poll() is None and (at is None or time.monotonic() < at):
-        if at is None and points[point]():
-            at = time.monotonic() + wait
-        elif at is None and steps_made(training) > most:
-            point, at = "steps", time.monotonic()
-        os.sched_yield()
+    while not has_ended(training, after=0.002):
+        if points[point]():
+            has_ended(training, after=wait)
+            break
+        if steps_made(training) > most:
+            point = "steps"
+            break
     with contextlib.suppress(ProcessLookupError):
         training.process.send_signal(signal.SIGKILL)
     training.process.wait()
