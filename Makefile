@@ -10,8 +10,8 @@ PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-engines test-pipelines-server lint format lock image clean \
-  setup-run setup-dev
+.PHONY: help run test test-all test-cluster test-engines test-pipelines-server lint format lock \
+  image clean setup-run setup-dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -26,6 +26,11 @@ test: setup-dev ## every test but the slow ones; ARGS="-k name"
 
 test-all: setup-dev ## every test
 	@$(PYTEST) $(ARGS)
+
+# Programs of the cluster's control plane are built from Go modules into .engines.
+test-cluster: setup-dev ## compiled workflows and TFJobs on a real Kubernetes API server; needs Go
+	@tests/cluster/build_engines.sh .engines
+	@$(PYTHON_BIN) -m pytest tests/cluster $(ARGS)
 
 test-engines: setup-dev ## pipelines on Prism, Flink and Spark, which are put into .engines/
 	@$(PYTHON_BIN) -m pytest tests/engines $(ARGS)
