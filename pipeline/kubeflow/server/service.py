@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -210,7 +210,7 @@ def _experiment(server: PipelinesApi, job: Job) -> pipelines_api.Named:
     if match:
         return match
     if job.create_experiment:
-        return server.create_experiment(job.experiment)
+        return _create_experiment(server, job.experiment, [experiment.name for experiment in every])
     known = (
         nearest(job.experiment, [experiment.name for experiment in every])
         if every
@@ -219,6 +219,22 @@ def _experiment(server: PipelinesApi, job: Job) -> pipelines_api.Named:
     raise UserError(
         f"--experiment {job.experiment}: no such experiment{known}; --create-experiment creates it"
     )
+
+
+def _create_experiment(
+    server: PipelinesApi, name: str, existing: Sequence[str]
+) -> pipelines_api.Named:
+    try:
+        return server.create_experiment(name)
+    except ServerError as error:
+        # Most servers do not tell capitals from small letters.
+        other = next((each for each in existing if each.casefold() == name.casefold()), None)
+        if error.status != 409 or other is None:
+            raise
+        raise UserError(
+            f"--experiment {name}: the server has {other} and takes both names for the same; give "
+            f"--experiment {other!r}"
+        ) from None
 
 
 def _version(

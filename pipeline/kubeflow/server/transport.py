@@ -103,7 +103,8 @@ def _unreachable(error: Exception) -> str:
             "connection refused; is its port forwarded "
             "(kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80)?"
         )
-    return f"no answer: {cause or error}"
+    reason = getattr(cause, "strerror", None) or cause or error
+    return f"no answer: {reason}; check --host"
 
 
 def _untrusted(reason: str) -> str:

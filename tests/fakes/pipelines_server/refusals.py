@@ -106,7 +106,7 @@ def not_authorized(user, namespace, verb, resource):
     """apiserver/resource/resource_manager.go, IsAuthorized."""
     attributes = (
         f"Namespace:{namespace},Verb:{verb},Group:pipelines.kubeflow.org,Version:v1beta1,"
-        f"Resource:{resource},Subresource:,Name:,"
+        f"Resource:{resource},Subresource:,Name:,FieldSelector:nil,LabelSelector:nil,"
     )
     return Refused(
         DENIED,

@@ -4,6 +4,7 @@ import pathlib
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 from pipelines_server.api_server import ApiServer
@@ -121,6 +122,17 @@ def test_a_refused_connection_is_explained():
     )
     said = refused(host="http://kubeflow.invalid")
     assert said == "http://kubeflow.invalid: no such host; check --host"
+
+
+def test_a_port_of_another_protocol_is_explained():
+    # As the port for gRPC does.
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=lambda: other.accept()[0].close())
+        thread.start()
+        host = f"http://127.0.0.1:{other.getsockname()[1]}"
+        said = refused(host=host)
+        thread.join()
+    assert said.startswith(f"{host}: no answer: ") and said.endswith("; check --host")
 
 
 def test_a_timeout_is_explained(monkeypatch):

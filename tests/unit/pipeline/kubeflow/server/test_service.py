@@ -137,6 +137,16 @@ def test_an_experiment_must_exist_or_be_created(server, workflow, console):
     assert [entry.name for entry in server.cluster.experiments.values()] == ["Default", "houses"]
 
 
+def test_an_experiment_in_other_letters_is_named(server, workflow, console):
+    wanted = job(workflow, experiment="default", create_experiment=True)
+    with pytest.raises(UserError) as caught:
+        submit(server, wanted, console)
+    assert str(caught.value) == (
+        "--experiment default: the server has Default and takes both names for the same; give "
+        "--experiment 'Default'"
+    )
+
+
 def test_a_name_taken_in_the_meantime_is_refused(server, workflow, console):
     wanted = job(workflow)
     assert submit(server, wanted, console) == OK
