@@ -24,7 +24,7 @@ _NUMBERS = itertools.count()
 def engines() -> pathlib.Path:
     """Returns the folder of the programs that `make test-cluster` has built."""
     folder = manifests.ROOT / ".engines"
-    if not (folder / "argo" / "built").exists():
+    if not (folder / "argo" / "source").exists():
         pytest.fail(f"{folder}: not complete, expected Kubernetes' programs; run make test-cluster")
     return folder
 

@@ -41,7 +41,7 @@ def serving(
         for definition in resources:
             api.install(definition)
         for definition in resources:
-            until(functools.partial(_is_served, api, definition), "a resource to be served", 180)
+            until(functools.partial(_is_served, api, definition), "a resource to be served")
         stack.enter_context(_controllers(engines, folder, api))
         yield api
 

@@ -14,7 +14,7 @@ _Found = TypeVar("_Found")
 _LOG_LINES = 30
 
 
-def until(look: Callable[[], _Found | None], expected: str, seconds: float = 60) -> _Found:
+def until(look: Callable[[], _Found | None], expected: str, seconds: float = 300) -> _Found:
     """Calls a function until what it returns is true, and returns that.
 
     Args:
