@@ -12,6 +12,7 @@ _LAUNCHER = "tfx.orchestration.portable.launcher"
 PRIVATE_NAMES = {
     # Beam
     "apache_beam.internal.cloudpickle_pickler:bz2": "patched: it compresses what stays here",
+    "apache_beam.runners.worker.statecache:objsize": "patched: it lists the variables of modules",
     "apache_beam.transforms.core:get_function_args_defaults": "patched: it inspects repeatedly",
     "apache_beam.transforms.core:CombinePerKey.with_hot_key_fanout": "patched: StatisticsGen",
     "apache_beam.options.pipeline_options:PipelineOptions._all_options": "shared by all views",

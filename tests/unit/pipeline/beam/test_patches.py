@@ -3,11 +3,14 @@ import gettext
 import os
 
 import apache_beam as beam
+import objsize
 import pytest
 from apache_beam.coders import VarIntCoder
 from apache_beam.internal import cloudpickle_pickler, pickler
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions
+from apache_beam.runners.worker import statecache
 from apache_beam.transforms import core, userstate
+from objsize import traverse
 
 from components import statistics_gen
 from pipeline.beam import patches
@@ -31,13 +34,14 @@ def test_beam_is_patched_only_for_our_runner_and_only_inside_the_context(argumen
     monkeypatch.delenv("LANGUAGE", raising=False)
 
     def patched() -> list[object]:
-        view = PipelineOptions.view_as
-        return [cloudpickle_pickler.bz2, core.get_function_args_defaults, view, dict(os.environ)]
+        view, size = PipelineOptions.view_as, statecache.objsize
+        arguments = core.get_function_args_defaults
+        return [cloudpickle_pickler.bz2, arguments, view, size, dict(os.environ)]
 
     before = patched()
     with patches.applied(arguments):
         differ = [one != other for one, other in zip(before, patched())]
-        assert differ == [arguments is OURS] * 4
+        assert differ == [arguments is OURS] * 5
     assert patched() == before
 
 
@@ -65,6 +69,20 @@ def test_no_message_catalogs_are_searched(spared, monkeypatch):
     monkeypatch.setattr(os.path, "exists", looked_for.append)
     gettext.gettext("usage: ")
     assert looked_for == []
+
+
+def test_cached_values_are_measured_without_a_look_at_all_modules(spared, monkeypatch):
+    def look():
+        pytest.fail("the variables of modules were listed")
+
+    # A function refers to its module, whose variables are not part of a value.
+    value = [{"rows": list(range(1000, 2000))}, test_no_message_catalogs_are_searched, patches]
+    with monkeypatch.context() as patch:
+        patch.setattr(traverse, "_iter_modules_globals", look)
+        size = statecache.get_deep_size(value)
+    with monkeypatch.context() as patch:
+        patch.setattr(statecache, "objsize", objsize)
+        assert size == statecache.get_deep_size(value) > 30_000
 
 
 class Counts(beam.DoFn):
