@@ -49,7 +49,7 @@ class Started:
         """Returns the workers that are connected to the engine."""
         return [
             child
-            for child in psutil.Process(self.pool.pid).children()
+            for child in psutil.Process(self.pool.pid).children(recursive=True)
             if child.is_running() and _is_connected(child)
         ]
 
@@ -191,13 +191,8 @@ def _wait_for_port(name: str, process: subprocess.Popen, port: int, logs: pathli
 
 def _worker_pool(start: Start) -> tuple[subprocess.Popen, str]:
     port = free_port()
-    # The pool starts its workers as `python`, and they import the project's modules.
-    variables = {
-        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    pool = "apache_beam.runners.worker.worker_pool_main"
-    command = [sys.executable, "-m", pool, f"--service_port={port}"]
+    command = [sys.executable, "-m", "pipeline.beam.worker_pool", f"--port={port}"]
+    variables = {"PYTHONPATH": str(REPOSITORY)}
     return start("worker_pool", command, port, variables), f"localhost:{port}"
 
 
