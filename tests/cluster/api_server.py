@@ -119,7 +119,7 @@ class ApiServer:
                 "Authorization": f"Bearer {self.token}",
                 "Content-Type": f"application/{content_type}",
             },
-            timeout=30,
+            timeout=300,
         )
         content = json.loads(answer.data)
         if answer.status >= 300:
