@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import uuid
 from collections.abc import Callable, Mapping
 
 from etils import epath
@@ -85,7 +86,7 @@ class BestCheckpoint(estimator_api.Exporter):
         _write(self._record, json.dumps(dataclasses.asdict(record), indent=2))
         for file in self._directory.glob("model.ckpt-*"):
             if not file.name.startswith(f"{source.name}."):
-                file.unlink()
+                file.unlink(missing_ok=True)
 
     def checkpoint(self) -> str:
         """Returns the path of the best checkpoint.
@@ -111,6 +112,7 @@ class BestCheckpoint(estimator_api.Exporter):
 
 def _write(path: epath.Path, text: str) -> None:
     """Replaces a file atomically."""
-    beside = path.with_suffix(".partial")
+    # An operator may start an evaluator whose last evaluations the chief makes as well.
+    beside = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     beside.write_text(text)
     beside.replace(path)
