@@ -1,6 +1,9 @@
 """Tests that a run ends at once if its engine does not answer."""
 
+import contextlib
+import functools
 import socket
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import grpc
@@ -27,27 +30,31 @@ class _Jobs(beam_job_api_pb2_grpc.JobServiceServicer):
         return beam_job_api_pb2.DescribePipelineOptionsResponse()
 
 
-@pytest.fixture(scope="module")
-def job_server():
-    """Yields the address of a job server."""
+@contextlib.contextmanager
+def _serving(add_services: Callable[[grpc.Server], None]) -> Iterator[str]:
+    """Serves by gRPC; yields the address."""
     with futures.ThreadPoolExecutor() as threads:
         server = grpc.server(threads)
-        beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(_Jobs(), server)
+        add_services(server)
         port = server.add_insecure_port("localhost:0")
         server.start()
         yield f"localhost:{port}"
         server.stop(None)
+
+
+@pytest.fixture(scope="module")
+def job_server():
+    """Yields the address of a job server."""
+    add = functools.partial(beam_job_api_pb2_grpc.add_JobServiceServicer_to_server, _Jobs())
+    with _serving(add) as address:
+        yield address
 
 
 @pytest.fixture
 def grpc_server():
     """Yields the address of a gRPC server without services."""
-    with futures.ThreadPoolExecutor() as threads:
-        server = grpc.server(threads)
-        port = server.add_insecure_port("localhost:0")
-        server.start()
-        yield f"localhost:{port}"
-        server.stop(None)
+    with _serving(lambda server: None) as address:
+        yield address
 
 
 @pytest.fixture
